@@ -1,0 +1,21 @@
+"""gradient-gate: decides whether a gradient is right, how sure that is, and where it is wrong."""
+
+from checks.gradient import (
+    NumericalGradient,
+    assert_gradient,
+    check_gradient,
+    numerical_gradient,
+)
+from checks.report import GradientMismatch, GradientUnresolved, Report
+from checks.verdict import Verdict
+
+__all__ = [
+    "GradientMismatch",
+    "GradientUnresolved",
+    "NumericalGradient",
+    "Report",
+    "Verdict",
+    "assert_gradient",
+    "check_gradient",
+    "numerical_gradient",
+]

@@ -1,0 +1,10 @@
+"""Array types, named once."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.floating[Any]]
+ComplexArray = NDArray[np.complexfloating[Any, Any]]
+IntArray = NDArray[np.intp]

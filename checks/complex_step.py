@@ -1,0 +1,92 @@
+"""Complex step with an error: Im C(θ + ih)/h (Squire and Trapp 1998), tested before trusted."""
+
+from typing import Any
+
+import numpy as np
+
+from checks._types import FloatArray, IntArray
+from checks.differences import Estimate, directional_difference, draw_direction
+from checks.evaluations import Evaluations
+from checks.noise import Noise
+
+__all__ = ["complex_step"]
+
+# Differences this accurate, and agreeing, prove that the cost carries imaginary parts through.
+PROOF = 1e-3
+SAMPLES = 4  # of the derivative's rounding; the largest of four is rarely far too small
+# Rounding of one entry against the largest of the samples, spread over √m entries.
+SAMPLE_FACTOR = 8.0
+# Rounding of a well-conditioned entry, in units of eps × the array's largest.
+ROUND_OFF_FACTOR = 8.0
+
+
+def complex_step(
+    evaluations: Evaluations,
+    path: str,
+    entries: IntArray,
+    noise: Noise,
+    rng: np.random.Generator,
+) -> Estimate | None:
+    """Estimate the derivatives of the cost by some entries of an array, if it is capable of that.
+
+    abs, comparisons, maxima, casts and ``.real`` drop the imaginary part without a word, and a C
+    extension may refuse it, so nothing short of agreement with central differences will do. They
+    are taken along one direction, aligned with the estimates so that nothing cancels, and random
+    in length so that no two errors cancel either.
+
+    Nothing is subtracted, so an entry is right to the rounding of the derivative's own arithmetic.
+    That is sampled: along the same direction, at points a few units in the last place away.
+
+    Parameters
+    ----------
+    evaluations
+        The cost; one evaluation is spent on an entry, and about twenty on the array.
+    path, entries
+        The array, and (m,) flat indices into it.
+    noise
+        Of the cost.
+    rng
+        Draws directions and samples.
+
+    Returns
+    -------
+    Estimate or None
+        (m,) values and errors; None where the cost is not capable, or cannot be shown to be.
+    """
+    values = evaluations.values[path]
+    h = evaluations.complex_step(path)
+    try:
+        if not evaluations.along({path: 1j * h * draw_direction(values, rng)}).imag:
+            return None
+        slopes = evaluations.at_entries(path, entries, np.full((entries.size, 1), 1j * h)).imag / h
+    except Exception:  # whatever a cost says of complex numbers, it is not capable of them
+        return None
+    value = slopes[:, 0]
+    aligned = np.copysign(draw_direction(value, rng), value)
+    slope = np.sum(aligned * value)
+    direction = np.zeros(values.shape)
+    direction.reshape(-1)[entries] = aligned
+
+    central = directional_difference(evaluations, path, direction, noise, rng, PROOF / 10)
+    if not abs(slope - central.value[0]) <= central.error[0] <= PROOF * abs(slope):
+        return None
+
+    samples = [_slope_nearby(evaluations, path, h * direction, rng) / h for _ in range(SAMPLES)]
+    spread = np.abs(np.array(samples) - slope).max()
+    eps = np.finfo(evaluations.complex_dtype(path)).eps
+    error = SAMPLE_FACTOR * spread / np.sqrt(value.size) + ROUND_OFF_FACTOR * eps * np.abs(
+        value
+    ).max(initial=0)
+    return Estimate(value, np.where(np.isfinite(value), error, np.inf))
+
+
+def _slope_nearby(
+    evaluations: Evaluations, path: str, step: FloatArray, rng: np.random.Generator
+) -> Any:
+    """Return Im C, moved by i·step, at a point a few last places away in every parameter."""
+    moves: dict[str, Any] = {
+        other: rng.integers(-3, 4, value.shape) * np.spacing(value)
+        for other, value in evaluations.values.items()
+    }
+    moves[path] = moves[path] + 1j * step
+    return evaluations.along(moves).imag

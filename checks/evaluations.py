@@ -1,0 +1,212 @@
+"""The one seam to the cost: its value at the parameters, and with some entries moved."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from checks._types import IntArray
+from checks.parameters import entry_name, flatten, rebuild
+
+__all__ = ["Evaluations"]
+
+# Im C(θ + ih)/h: any h whose square vanishes beside 1 and whose product with a small slope does not
+# underflow will do (Squire and Trapp 1998). Powers of two, so that dividing by them is exact.
+COMPLEX_STEP = {np.dtype(np.complex64): 2.0**-40}
+DEFAULT_COMPLEX_STEP = 2.0**-100
+
+
+class Evaluations:
+    """Values of a cost around a point, counted; the point is left bit for bit as it was.
+
+    The caller's own writable arrays are moved in place, because their cost may close over them and
+    ignore its argument; read-only ones, and all of them for complex moves, are moved in copies.
+
+    Parameters
+    ----------
+    cost
+        Takes parameters nested as `params`, returns one number.
+    params
+        See `checks.parameters.flatten`.
+
+    Attributes
+    ----------
+    values : dict of str to ndarray
+        The parameters at the point, by path: copies, never moved.
+    count : int
+        Calls of the cost so far.
+    at_point : float
+        The cost at the point.
+    outside : str
+        Where moving a parameter made the cost raise, what it said last; empty otherwise.
+    """
+
+    def __init__(self, cost: Callable[[Any], Any], params: Any) -> None:
+        if not callable(cost):
+            raise TypeError(
+                f"cost is a {type(cost).__name__}, wanted a function of the parameters that "
+                "returns one number: pass the function, not its value"
+            )
+        self.cost = cost
+        self.params = params
+        arrays = flatten(params)
+        self.values = {path: array.copy() for path, array in arrays.items()}
+        self.count = 0
+        self.outside = ""
+        self._real = {p: a if a.flags.writeable else a.copy() for p, a in arrays.items()}
+        same = all(self._real[p] is a for p, a in arrays.items())
+        self._real_params = params if same else rebuild(params, self._real)
+        self._complex: dict[str, Any] = {}
+        self._complex_params: Any = None
+        self.at_point = self._at_point()
+
+    def _at_point(self) -> Any:
+        """Call the cost once, unmoved, and refuse what is not a cost."""
+        try:
+            result = self._call(self._real_params)
+        finally:
+            changed = self.restore()
+        if changed:
+            raise ValueError(
+                f"cost changes its argument ({changed}); the parameters were restored: let it "
+                "work on copies of what it assigns to"
+            )
+        value = as_number(result)
+        if value.dtype.kind == "c":
+            raise TypeError(
+                f"cost(params) is {result!r}, wanted a real number: take the real part or the "
+                "modulus inside the cost"
+            )
+        if not np.isfinite(value):
+            raise ValueError(
+                f"cost(params) is {value}, wanted a finite number: a gradient is checked at a "
+                "point where the cost is defined"
+            )
+        return value
+
+    def call_unmoved(self, function: Callable[[Any], Any]) -> Any:
+        """Return a function of the parameters at the point, such as their claimed gradient."""
+        return function(self._real_params)
+
+    def _call(self, params: Any) -> Any:
+        self.count += 1
+        return self.cost(params)
+
+    def restore(self) -> str:
+        """Assign the point's values to every array; return the first entry that had changed."""
+        changed = ""
+        for path, array in self._real.items():
+            saved = self.values[path]
+            differs = array != saved
+            if differs.any():
+                index = tuple(int(i) for i in np.argwhere(differs)[0])
+                changed = changed or (
+                    f"{entry_name(path, index)} from {saved[index]} to {array[index]}"
+                )
+                array[...] = saved
+        return changed
+
+    def again(self) -> Any:
+        """Call the cost at the point once more."""
+        return self._moved_cost(self._real_params, self._result_dtype(False), "nothing")
+
+    def at_entries(self, path: str, entries: IntArray, steps: Any) -> Any:
+        """Return the cost with one entry moved at a time.
+
+        Parameters
+        ----------
+        path
+            The array whose entries are moved.
+        entries : (m,) int
+            Flat (row-major) indices into it.
+        steps : (m, k) float or complex
+            What is added to each; real steps should be representable, see `differences`.
+
+        Returns
+        -------
+        (m, k) ndarray
+            float64 (longdouble where the cost returns it), or complex for complex steps; nan where
+            the cost raised an arithmetic or value error.
+        """
+        arrays, params = self._arrays(steps.dtype.kind == "c")
+        saved = self.values[path].reshape(-1)
+        flat = arrays[path].flat
+        dtype = self._result_dtype(steps.dtype.kind == "c")
+        costs = np.empty(steps.shape, dtype)
+        for row, entry in enumerate(entries):
+            start = saved[entry]
+            try:
+                for column, step in enumerate(steps[row]):
+                    flat[entry] = start + step
+                    costs[row, column] = self._moved_cost(params, dtype, path, entry, step)
+            finally:
+                flat[entry] = start
+        return costs
+
+    def along(self, moves: Mapping[str, Any]) -> Any:
+        """Return the cost with whole arrays moved at once, by path; complex if any move is."""
+        is_complex = any(move.dtype.kind == "c" for move in moves.values())
+        arrays, params = self._arrays(is_complex)
+        try:
+            for path, move in moves.items():
+                arrays[path][...] = self.values[path] + move
+            return self._moved_cost(params, self._result_dtype(is_complex), *moves)
+        finally:
+            for path in moves:
+                arrays[path][...] = self.values[path]
+
+    def complex_dtype(self, path: str) -> Any:
+        """Return the dtype in which an array is moved by complex steps."""
+        return np.result_type(self.values[path].dtype, np.complex64)
+
+    def complex_step(self, path: str) -> float:
+        """Return the h of an array's complex step: exact to divide by, its square vanishing."""
+        return COMPLEX_STEP.get(self.complex_dtype(path), DEFAULT_COMPLEX_STEP)
+
+    def _arrays(self, is_complex: bool) -> tuple[dict[str, Any], Any]:
+        if not is_complex:
+            return self._real, self._real_params
+        if not self._complex:
+            self._complex = {
+                path: value.astype(self.complex_dtype(path)) for path, value in self.values.items()
+            }
+            self._complex_params = rebuild(self.params, self._complex)
+        return self._complex, self._complex_params
+
+    def _result_dtype(self, is_complex: bool) -> Any:
+        real = np.result_type(self.at_point.dtype, np.float64)
+        return np.result_type(real, np.complex64) if is_complex else real
+
+    def _moved_cost(self, params: Any, dtype: Any, *where: Any) -> Any:
+        """Call the cost away from the point: leaving its domain is an answer, nan, no error."""
+        try:
+            return as_number(self._call(params)).astype(dtype)
+        except (ArithmeticError, ValueError) as error:
+            self.outside = f"{type(error).__name__}: {error}"
+            return dtype.type(np.nan)
+        except Exception as error:
+            error.add_note(f"raised by cost(params) while {where} was moved; params are restored")
+            raise
+
+
+def as_number(result: Any) -> Any:
+    """Return a cost as a 0-d numpy number: float, 0-d, (1,), (1, 1), any library's scalar.
+
+    Raises
+    ------
+    TypeError
+        Not one number, or not a number.
+    """
+    value = np.asarray(result)
+    if value.size != 1 or value.dtype.kind not in "fciu":
+        with contextlib.suppress(Exception):  # another library's scalar
+            value = np.asarray(result.item())
+    if value.size != 1 or value.dtype.kind not in "fciu":
+        what = f"of shape {value.shape}" if value.size != 1 else repr(result)
+        raise TypeError(
+            f"cost(params) returned a {type(result).__name__} {what}, wanted one number: "
+            "reduce it inside the cost, with .sum() or .mean()"
+        )
+    number = value.reshape(())
+    return number.astype(np.float64) if number.dtype.kind in "iu" else number

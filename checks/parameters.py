@@ -1,0 +1,218 @@
+"""Nested parameters: readable paths to their arrays, and the same nesting around other arrays."""
+
+import copy
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from checks._types import FloatArray
+
+__all__ = ["entry_name", "flatten", "flatten_claim", "rebuild"]
+
+
+def _children(node: Any) -> list[tuple[str, Any]] | None:
+    """Return the parts of a container as (path step, part), or None for a leaf."""
+    if dataclasses.is_dataclass(node) and not isinstance(node, type):
+        return [(f".{f.name}", getattr(node, f.name)) for f in dataclasses.fields(node)]
+    if isinstance(node, tuple) and hasattr(node, "_fields"):
+        return [(f".{name}", part) for name, part in zip(node._fields, node, strict=True)]
+    if isinstance(node, Mapping):
+        return [(_key_step(key), part) for key, part in node.items()]
+    if isinstance(node, (list, tuple)):
+        return [(f"[{i}]", part) for i, part in enumerate(node)]
+    return None
+
+
+def _key_step(key: object) -> str:
+    return f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]"
+
+
+def _name(path: str) -> str:
+    return path[1:] if path.startswith(".") else "params" + path
+
+
+def _walk(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    children = _children(node)
+    if children is None:
+        yield path, node
+    else:
+        for step, part in children:
+            yield from _walk(part, path + step)
+
+
+def entry_name(path: str, index: tuple[int, ...]) -> str:
+    """Return the name of one entry, as in ``weights[1][0, 3]``; a 0-d array is its own entry."""
+    return f"{path}[{', '.join(map(str, index))}]" if index else path
+
+
+def flatten(params: Any) -> dict[str, FloatArray]:
+    """Return the arrays of nested parameters by their paths, in order, without copying.
+
+    Parameters
+    ----------
+    params
+        Any nesting of lists, tuples, named tuples, dicts and dataclasses whose leaves are arrays of
+        real floating dtype, or Python floats (which become 0-d arrays).
+
+    Returns
+    -------
+    dict of str to ndarray
+        Paths such as ``weights[1]``, ``layer.bias`` or, where a path would begin with a bracket,
+        ``params[0]``; a bare array is ``params``.
+
+    Raises
+    ------
+    TypeError
+        A leaf is not a float array: its path, what it was and the remedy are named.
+    ValueError
+        There is no entry at all, an entry is not finite, or two leaves share memory.
+    """
+    arrays: dict[str, FloatArray] = {}
+    for path, part in _walk(params, ""):
+        name, leaf = _name(path), part
+        if isinstance(part, (float, np.floating)):
+            leaf = np.asarray(part)
+            leaf.flags.writeable = False  # the caller's number cannot be moved in place: copy it
+        if not isinstance(leaf, np.ndarray):
+            raise TypeError(
+                f"{name} is {_describe(leaf)}, wanted an array of floats: "
+                "leaves of params are numpy arrays or Python floats"
+            )
+        if leaf.dtype.kind != "f":
+            remedy = {
+                "c": "give its real and imaginary parts as two arrays",
+                "O": "give it a float dtype with .astype(float)",
+            }.get(leaf.dtype.kind, "an integer cannot be moved by a small step: use .astype(float)")
+            raise TypeError(f"{name} has dtype {leaf.dtype}, wanted a real float dtype: {remedy}")
+        if not np.isfinite(leaf).all():
+            index = tuple(int(i) for i in np.argwhere(~np.isfinite(leaf))[0])
+            raise ValueError(
+                f"{entry_name(name, index)} is {leaf[index]}, wanted finite parameters: "
+                "a gradient is checked at a point where the cost is defined"
+            )
+        arrays[name] = leaf
+    if not sum(leaf.size for leaf in arrays.values()):
+        raise ValueError(
+            f"params has no entries ({_describe(params)}), wanted at least one float array: "
+            "there is nothing to check"
+        )
+    _refuse_shared(arrays)
+    return arrays
+
+
+def _refuse_shared(arrays: Mapping[str, FloatArray]) -> None:
+    """Two leaves over the same memory would move together, and neither gradient would be seen."""
+    by_start = sorted(
+        (np.lib.array_utils.byte_bounds(leaf), name) for name, leaf in arrays.items() if leaf.size
+    )
+    reach: list[tuple[int, str]] = []  # (end, name) of the arrays that may still overlap the next
+    for (start, end), name in by_start:
+        reach = [(e, other) for e, other in reach if e > start]
+        for _, other in reach:
+            if np.shares_memory(arrays[name], arrays[other]):
+                first, second = (p for p in arrays if p in (name, other))
+                raise ValueError(
+                    f"{first} and {second} share memory (the same array twice?), wanted separate "
+                    "arrays: pass a tied array once, or give one of them as a .copy()"
+                )
+        reach.append((end, name))
+
+
+def rebuild(params: Any, arrays: Mapping[str, Any]) -> Any:
+    """Return the nesting of `params` around other arrays, by path, in containers of its types."""
+
+    def build(node: Any, path: str) -> Any:
+        children = _children(node)
+        if children is None:
+            return arrays[_name(path)]
+        parts = [build(part, path + step) for step, part in children]
+        if dataclasses.is_dataclass(node) and not isinstance(node, type):
+            twin = copy.copy(node)  # not by its constructor, which may cast or refuse
+            for (step, _), part in zip(children, parts, strict=True):
+                object.__setattr__(twin, step[1:], part)
+            return twin
+        if isinstance(node, tuple) and hasattr(node, "_fields"):
+            return type(node)(*parts)
+        if isinstance(node, Mapping):
+            return dict(zip(node, parts, strict=True))
+        return type(node)(parts)
+
+    return build(params, "")
+
+
+def flatten_claim(params: Any, claim: Any, source: str) -> tuple[dict[str, FloatArray], list[str]]:
+    """Return the arrays of a claimed gradient under the paths of `params`, and findings about them.
+
+    Containers are matched by position (dicts by key): a tuple may answer a list, or ``(weights,
+    biases)`` a dataclass of these two. A leaf of the same size in another shape is reshaped, and
+    that is a finding; nothing is broadcast.
+
+    Raises
+    ------
+    TypeError
+        A container where an array is wanted or the reverse, or a leaf that is not real floats.
+    ValueError
+        Another number of parts, other keys, or another size: both are named.
+    """
+    claimed: dict[str, FloatArray] = {}
+    findings: list[str] = []
+
+    def match(node: Any, part: Any, path: str) -> None:
+        children = _children(node)
+        where = f"{source}{path}"
+        if children is None:
+            leaf = np.asarray(part)
+            shape = np.shape(node)
+            if leaf.dtype.kind != "f":
+                hint = ": in integers it has lost its fractions" if leaf.dtype.kind in "iu" else ""
+                raise TypeError(
+                    f"{where} is {_describe(part)}, wanted an array of real floats of shape {shape}"
+                    f"{hint}"
+                )
+            if leaf.size != np.size(node):
+                raise ValueError(
+                    f"{where} has shape {leaf.shape}, wanted {shape}, the shape of {_name(path)}: "
+                    "reduce or index it in the gradient, nothing is broadcast here"
+                )
+            if leaf.shape != shape:
+                findings.append(
+                    f"{_name(path)} has shape {shape} but its gradient {leaf.shape}: compared "
+                    "entry by entry in row-major order; an update by it may broadcast."
+                )
+            claimed[_name(path)] = leaf.reshape(shape)
+            return
+        if isinstance(node, Mapping):
+            if not isinstance(part, Mapping):
+                raise TypeError(f"{where} is {_describe(part)}, wanted a dict of {list(node)}")
+            if set(part) != set(node):
+                raise ValueError(
+                    f"{where} has the keys {list(part)}, wanted those of params: {list(node)}"
+                )
+            parts: Sequence[Any] = [part[key] for key in node]
+        else:
+            if dataclasses.is_dataclass(part) and not isinstance(part, type):
+                part = [getattr(part, f.name) for f in dataclasses.fields(part)]
+            if not isinstance(part, (list, tuple)):
+                raise TypeError(
+                    f"{where} is {_describe(part)}, wanted {len(children)} parts, nested as in "
+                    "params"
+                )
+            if len(part) != len(children):
+                raise ValueError(
+                    f"{where} has {len(part)} parts, wanted {len(children)}, nested as in params"
+                )
+            parts = part
+        for (step, child), value in zip(children, parts, strict=True):
+            match(child, value, path + step)
+
+    match(params, claim, "")
+    return claimed, findings
+
+
+def _describe(thing: Any) -> str:
+    if isinstance(thing, np.ndarray):
+        return f"an array of dtype {thing.dtype} and shape {thing.shape}"
+    text = repr(thing)
+    return f"a {type(thing).__name__}, {text if len(text) <= 40 else text[:37] + '...'}"

@@ -1,0 +1,312 @@
+"""What a check found: for programs, as arrays and JSON, and for people, as a table."""
+
+import json
+import math
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from checks._types import FloatArray
+from checks.parameters import entry_name
+from checks.verdict import Verdict, detectable_error, largest_entry
+
+__all__ = ["ArrayReport", "GradientMismatch", "GradientUnresolved", "Report", "WorstEntry"]
+
+
+@dataclass(frozen=True)
+class WorstEntry:
+    """The entry that decides: of the worst verdict, and there the largest discrepancy."""
+
+    path: str
+    index: tuple[int, ...]
+    claimed: float
+    numeric: float
+    error: float
+
+    def __str__(self) -> str:
+        name = entry_name(self.path, self.index)
+        numeric = _with_error(self.numeric, self.error)
+        text = f"{name}: claimed {self.claimed:.6g}, numeric {numeric}"
+        off = abs(self.claimed - self.numeric)
+        if math.isfinite(off) and self.numeric != 0 and off > self.error:
+            text += f", {self.claimed / self.numeric:.4g} × it"
+        return text
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayReport:
+    """One array of parameters.
+
+    Attributes
+    ----------
+    claimed, numeric, error : ndarray
+        The claim, the estimate, and its error (inf where nothing is known), in the array's shape.
+    verdicts : ndarray of int8
+        `Verdict` of every entry.
+    reason : str
+        Why entries are UNRESOLVED; empty where none is.
+    """
+
+    path: str
+    claimed: FloatArray
+    numeric: FloatArray
+    error: FloatArray
+    verdicts: NDArray[np.int8]
+    reason: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict of its entries; MATCH of an array without any."""
+        return Verdict(int(self.verdicts.max(initial=0)))
+
+    @property
+    def largest(self) -> float:
+        """The largest finite entry, claimed or numeric: what errors are relative to."""
+        return largest_entry(self.claimed, self.numeric)
+
+    @property
+    def all_zero(self) -> bool:
+        """Whether there was nothing but zeros to compare."""
+        return self.largest == 0
+
+    @property
+    def worst(self) -> WorstEntry:
+        """The entry with the worst verdict, and among these the largest discrepancy."""
+        d = np.abs(self.claimed - self.numeric)
+        d = np.where(np.isnan(d), np.inf, d)
+        rank = np.where(self.verdicts == self.verdict, d, -1)
+        flat = int(np.argmax(rank))
+        index = tuple(int(i) for i in np.unravel_index(flat, self.claimed.shape))
+        return WorstEntry(
+            self.path,
+            index,
+            float(self.claimed[index]),
+            float(self.numeric[index]),
+            float(self.error[index]),
+        )
+
+    @property
+    def digits(self) -> float:
+        """Verified decimal digits, relative to the largest entry: −log10 of max(|g − n| + e)/s."""
+        off = float(np.max(np.abs(self.claimed - self.numeric) + self.error, initial=0))
+        if not math.isfinite(off) or self.all_zero:
+            return 0.0
+        return max(0.0, -math.log10(off / self.largest)) if off else math.inf
+
+    def detectable(self, rtol: float) -> float:
+        """Return the smallest relative error of any entry that would have been a MISMATCH."""
+        return detectable_error(self.claimed, self.numeric, self.error, rtol)
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """The outcome of a check; true only for MATCH.
+
+    Attributes
+    ----------
+    arrays : dict of str to ArrayReport
+        By path, in the order of the parameters.
+    rtol, resolution : float
+        The accuracy that the claim owed and that the estimate owed, relative to an array's largest.
+    method : str
+        "central" or "complex-step"; "mixed" where arrays differ.
+    noise : float
+        Of the cost, relative to its value (`checks.noise`).
+    evaluations : int
+        Calls of the cost.
+    seconds : float
+        Wall time of the check.
+    seed : int
+        Reproduces the check.
+    findings : tuple of str
+        What else was noticed, one sentence each.
+    diagnosis : tuple
+        Names of the mistake, best first; empty unless MISMATCH, and where none is known.
+    """
+
+    arrays: Mapping[str, ArrayReport]
+    rtol: float
+    resolution: float
+    method: str
+    noise: float
+    evaluations: int
+    seconds: float
+    seed: int
+    findings: tuple[str, ...] = ()
+    diagnosis: tuple[Any, ...] = field(default=())
+
+    def __bool__(self) -> bool:
+        return self.verdict is Verdict.MATCH
+
+    @property
+    def verdict(self) -> Verdict:
+        """MISMATCH if any entry is, else UNRESOLVED if any is, else MATCH."""
+        return max(array.verdict for array in self.arrays.values())
+
+    @property
+    def entries(self) -> int:
+        """Entries compared."""
+        return sum(array.claimed.size for array in self.arrays.values())
+
+    @property
+    def worst(self) -> WorstEntry:
+        """The worst entry of the array whose discrepancy is largest relative to its size."""
+
+        def rank(array: ArrayReport) -> tuple[int, float]:
+            entry = array.worst
+            d = abs(entry.claimed - entry.numeric)
+            return array.verdict, math.inf if math.isnan(d) else d / (array.largest or 1)
+
+        return max((a for a in self.arrays.values() if a.claimed.size), key=rank).worst
+
+    @property
+    def detectable(self) -> float:
+        """The smallest error relative to its array's largest that is sure to be a MISMATCH."""
+        return max(array.detectable(self.rtol) for array in self._compared())
+
+    @property
+    def blind(self) -> int:
+        """How many entries are so small that a claimed zero would have passed."""
+        return sum(
+            int(np.sum(~(np.abs(a.numeric) - a.error > self.rtol * a.largest)))
+            for a in self._compared()
+        )
+
+    def _compared(self) -> list[ArrayReport]:
+        return [array for array in self.arrays.values() if array.claimed.size]
+
+    def __str__(self) -> str:
+        head = (
+            f"gradient check: {self.verdict}      {_plural(self.entries, 'entry')}, "
+            f"{self.method.replace('-', ' ')}, {_plural(self.evaluations, 'evaluation')}, "
+            f"{self.seconds:.1f} s"
+        )
+        rows: list[tuple[str, ...]] = [
+            ("array", "entries", "worst at", "claimed", "numeric ± error", "digits", "verdict")
+        ]
+        rows += [_row(array) for array in self.arrays.values()]
+        widths = [max(len(row[i]) for row in rows) for i in range(7)]
+        right = (1, 3, 5)
+        table = [
+            "  "
+            + "  ".join(
+                cell.rjust(width) if i in right else cell.ljust(width)
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in rows
+        ]
+        notes = [
+            textwrap.fill(note, 98, initial_indent="  ", subsequent_indent="  ")
+            for note in self._notes()
+        ]
+        return "\n".join([head, "", *table, "", *notes])
+
+    def _notes(self) -> list[str]:
+        notes = []
+        if self.verdict is Verdict.MISMATCH:
+            notes.append(f"{self.worst}.")
+        notes += [f"{a.path}: {a.reason}" for a in self.arrays.values() if a.reason]
+        notes += self.findings
+        if math.isfinite(self.detectable):
+            notes.append(
+                f"An error of {self.detectable:.1e} of an array's largest entry would have been "
+                f"seen; of {_plural(self.entries, 'entry')} {self.blind:,} "
+                f"{'is' if self.blind == 1 else 'are'} smaller than that."
+            )
+        return notes
+
+    def to_json(self) -> str:
+        """Return the report as strict JSON: verdicts by array and the worst entry of each."""
+
+        def finite(number: float) -> float | str:
+            return number if math.isfinite(number) else str(number)
+
+        def array(a: ArrayReport) -> dict[str, Any]:
+            summary: dict[str, Any] = {"entries": a.claimed.size, "verdict": str(a.verdict)}
+            if a.claimed.size:
+                worst = a.worst
+                summary |= {
+                    "index": list(worst.index),
+                    "claimed": finite(worst.claimed),
+                    "numeric": finite(worst.numeric),
+                    "error": finite(worst.error),
+                }
+            return summary | {"reason": a.reason}
+
+        return json.dumps(
+            {
+                "verdict": str(self.verdict),
+                "method": self.method,
+                "entries": self.entries,
+                "evaluations": self.evaluations,
+                "seconds": self.seconds,
+                "seed": self.seed,
+                "rtol": self.rtol,
+                "resolution": self.resolution,
+                "noise": finite(self.noise),
+                "detectable": finite(self.detectable),
+                "blind": self.blind,
+                "arrays": {path: array(a) for path, a in self.arrays.items()},
+                "findings": list(self.findings),
+            },
+            allow_nan=False,
+        )
+
+
+def _row(array: ArrayReport) -> tuple[str, ...]:
+    if not array.claimed.size:
+        return (array.path, "0", "", "", "", "", "nothing to compare")
+    worst = array.worst
+    count = int(np.sum(array.verdicts == array.verdict))
+    matched = array.verdict is Verdict.MATCH
+    verdict = str(array.verdict)
+    if not matched:
+        verdict += ", all entries" if count == array.claimed.size > 1 else f", {count:,} of them"
+    elif array.all_zero:
+        verdict += ", all zero"
+    return (
+        array.path,
+        f"{array.claimed.size:,}",
+        str(list(worst.index)) if worst.index else "",
+        f"{worst.claimed:.4e}",
+        _with_error(worst.numeric, worst.error),
+        f"{array.digits:.1f}" if matched and math.isfinite(array.digits) else "–",
+        verdict,
+    )
+
+
+def _plural(count: int, noun: str) -> str:
+    if count != 1:
+        noun = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count:,} {noun}"
+
+
+def _with_error(value: float, error: float) -> str:
+    """Print a value to the digits that its error leaves, between 5 and 9 of them."""
+    if not math.isfinite(value) or not math.isfinite(error):
+        return f"{value:.4e} ± {error:.0e}"
+    known = math.log10(abs(value) / error) if value and error else 9
+    return f"{value:.{min(8, max(4, math.ceil(known)))}e} ± {error:.0e}"
+
+
+class _GradientError(AssertionError):
+    """Carries the report; its text is the report's."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(str(report))
+        self.report = report
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.report,)
+
+
+class GradientMismatch(_GradientError):  # noqa: N818 — a verdict, as the public interface names it
+    """The gradient is wrong."""
+
+
+class GradientUnresolved(_GradientError):  # noqa: N818
+    """The numerical estimate is too blurred to say."""

@@ -1,0 +1,67 @@
+"""The verdict: what the interval [n − e, n + e] around a derivative says of a claim."""
+
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from checks._types import FloatArray
+
+__all__ = ["Verdict", "detectable_error", "judge", "largest_entry"]
+
+
+class Verdict(IntEnum):
+    """Of one entry; the verdict of several is their maximum."""
+
+    MATCH = 0
+    UNRESOLVED = 1
+    MISMATCH = 2
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def largest_entry(claimed: FloatArray, numeric: FloatArray) -> float:
+    """Return s: the largest finite entry of an array, claimed or numeric."""
+    both = np.abs(np.concatenate([claimed.ravel(), numeric.ravel()]).astype(np.longdouble))
+    return float(both[np.isfinite(both)].max(initial=0))
+
+
+def judge(
+    claimed: FloatArray, numeric: FloatArray, error: FloatArray, rtol: float, resolution: float
+) -> NDArray[Any]:
+    """Judge every entry of an array.
+
+    Parameters
+    ----------
+    claimed, numeric, error
+        Of one shape: the claim g, the estimate n and its error e.
+    rtol
+        A claim owes an accuracy of t = rtol × the largest entry s.
+    resolution
+        An estimate owes e ≤ resolution × s, or it has not shown enough for a MATCH.
+
+    Returns
+    -------
+    ndarray of int8
+        `Verdict` values, in the same shape.
+    """
+    s = largest_entry(claimed, numeric)
+    with np.errstate(invalid="ignore"):
+        d = np.abs(claimed - numeric)
+        wrong = d - error > rtol * s  # whatever the truth in the interval
+        seen = error <= resolution * s
+    verdicts = np.where(seen & ~wrong & np.isfinite(d), Verdict.MATCH, Verdict.UNRESOLVED)
+    return np.where(wrong | ~np.isfinite(claimed), Verdict.MISMATCH, verdicts).astype(np.int8)
+
+
+def detectable_error(
+    claimed: FloatArray, numeric: FloatArray, error: FloatArray, rtol: float
+) -> float:
+    """Return the smallest error of any entry, relative to s, that is a MISMATCH for certain.
+
+    A claim off the truth by Δ has d ≥ Δ − e, so d − e > t wherever Δ > t + 2e.
+    """
+    s = largest_entry(claimed, numeric)
+    return rtol + 2 * float(error.max(initial=0)) / s if s > 0 else np.inf
