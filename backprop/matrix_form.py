@@ -18,7 +18,7 @@ __all__ = ["gradient"]
 def gradient(
     net: "Network", theta: Parameters, x: ArrayLike, y: ArrayLike, out: Parameters | None = None
 ) -> Parameters:
-    """Return ∇C, by the δ recursion (NOTES.md, "The matrix form").
+    """Return ∇C, by the δ recursion (docs/notes.md, "The matrix form").
 
     Parameters
     ----------
@@ -41,6 +41,9 @@ def gradient(
         As `Network` says; an `out` of other sizes, another dtype, or overlapping `theta` or `x`.
     """
     x, y, grad = net.prepare(theta, x, y, out)
+    # The size of a and slope together, taken and let go: glibc's malloc then keeps that much at
+    # hand, instead of returning large arrays to the system and faulting in their pages every call.
+    np.empty((2 * len(x), sum(net.sizes)), theta.dtype)
     a, slope = net.layers(theta, x)
     w, dw, db, L = theta.w, grad.w, grad.b, net.L
     # ① ∂C/∂a^L, with the 1/B of the batch's mean; δ^L = ① ⊙ σ'(z^L)

@@ -20,7 +20,7 @@ __all__ = ["Network"]
 
 @dataclass(frozen=True, init=False, repr=False)
 class Network:
-    """A fully connected network and its cost: C(θ; x, y) of NOTES.md.
+    """A fully connected network and its cost: C(θ; x, y) of docs/notes.md.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class Network:
         x, y = self._check_problem(theta, x, y)
         # C = (1/B) Σ_samples C(x, y)
         C = COSTS[self.cost_name].value(self._output(theta, x), y).mean()
-        return complex(C) if np.iscomplexobj(C) else float(C)
+        return C.item()  # type: ignore[no-any-return]
 
     def gradient(
         self, theta: Parameters, x: ArrayLike, y: ArrayLike, out: Parameters | None = None

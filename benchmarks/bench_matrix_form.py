@@ -12,7 +12,7 @@ from backprop import Network, chain_form, index_form, matrix_form
 
 SMALL = [((2, 3, 1), 1), ((64, 30, 10), 100)]
 MIDDLE = [((784, 30, 10), 10)]
-LARGE = [((512,) * 4, 128), ((784, 512, 512, 10), 128), ((1024,) * 6, 256)]
+LARGE = [((512,) * 3, 128), ((784, 512, 512, 10), 128), ((1024,) * 5, 256)]
 FORMS = {"matrix form": matrix_form, "chain form": chain_form, "index form": index_form}
 
 

@@ -13,6 +13,7 @@ __all__ = ["complex_step"]
 
 # Differences this accurate, and agreeing, prove that the cost carries imaginary parts through.
 PROOF = 1e-3
+SHRINK = (1, 2.0**-2, 2.0**-4)
 SAMPLES = 4  # of the derivative's rounding; the largest of four is rarely far too small
 # Rounding of one entry against the largest of the samples, spread over √m entries.
 SAMPLE_FACTOR = 8.0
@@ -67,8 +68,7 @@ def complex_step(
     direction = np.zeros(values.shape)
     direction.reshape(-1)[entries] = aligned
 
-    central = directional_difference(evaluations, path, direction, noise, rng, PROOF / 10)
-    if not abs(slope - central.value[0]) <= central.error[0] <= PROOF * abs(slope):
+    if not _is_proven(evaluations, path, h, direction, slope, noise, rng):
         return None
 
     samples = [_slope_nearby(evaluations, path, h * direction, rng) / h for _ in range(SAMPLES)]
@@ -77,7 +77,37 @@ def complex_step(
     error = SAMPLE_FACTOR * spread / np.sqrt(value.size) + ROUND_OFF_FACTOR * eps * np.abs(
         value
     ).max(initial=0)
-    return Estimate(value, np.where(np.isfinite(value), error, np.inf))
+    error = np.where(np.isfinite(value), error, np.inf)
+    return Estimate(value, error, np.zeros(value.shape, bool))
+
+
+def _is_proven(
+    evaluations: Evaluations,
+    path: str,
+    h: float,
+    direction: FloatArray,
+    slope: float,
+    noise: Noise,
+    rng: np.random.Generator,
+) -> bool:
+    """Whether differences agree: at the point and, if blurred there, where θ is made smaller.
+
+    A saturated cost is too flat for differences; with small parameters the same code is not.
+    """
+    for shrink in SHRINK:
+        base = {other: (shrink - 1) * value for other, value in evaluations.values.items()}
+        if shrink != 1:
+            moves: dict[str, Any] = {**base, path: base[path] + 1j * h * direction}
+            slope = evaluations.along(moves).imag / h
+        central = directional_difference(
+            evaluations, path, direction, noise, rng, PROOF / 10, base if shrink != 1 else {}
+        )
+        difference, error = abs(slope - central.value[0]), central.error[0]
+        if not difference <= error:
+            return False
+        if error <= PROOF * abs(slope):
+            return True
+    return False
 
 
 def _slope_nearby(

@@ -1,10 +1,11 @@
 """Central differences with an error: of order 2, 4 and 6 from ±h, ±2h, ±3h, entry by entry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from checks._types import FloatArray, IntArray
 from checks.evaluations import Evaluations
@@ -20,6 +21,8 @@ NOISE_FACTOR = 8.0
 # follows: 5E_1 − 8E_2 + 3E_3 is 2J/h for a kink at x. A quarter of that times h covers J/2, and
 # for a kink anywhere else it covers the shift together with 2|D6 − D4|.
 KINK_FACTOR = 0.25
+# Steps shrink by up to 8: a kink at the point is seen this clearly before the noise covers it.
+CLEARLY = 8.0
 # Converging: every order corrects by much less than the one before.
 CONVERGING = 1 / 8
 FIRST_ENTRIES = 2  # of an array, whose best step all others begin with
@@ -31,11 +34,14 @@ class Estimate:
     """Derivatives: each lies in value ± error.
 
     The error is infinite where nothing is known; there the value is nan where the cost was not
-    finite, and a guess where its differences do not converge.
+    finite, and a guess where its differences do not converge. Where `kinked`, larger steps saw a
+    kink at the point that smaller ones lose in the noise: the slopes on its two sides differ, and
+    both lie in the interval, but there may be no derivative.
     """
 
     value: FloatArray
     error: FloatArray
+    kinked: NDArray[np.bool_]
 
 
 def central_differences(
@@ -93,18 +99,24 @@ def directional_difference(
     noise: Noise,
     rng: np.random.Generator,
     goal: float,
+    base: Mapping[str, FloatArray],
 ) -> Estimate:
-    """Estimate the derivative along a direction of one array, as (1,) value and error."""
+    """Estimate the derivative along a direction of one array, as (1,) value and error.
+
+    Parameters are as in `central_differences`; `base` are moves of arrays, by path, away from the
+    point to where the derivative is wanted.
+    """
     values = evaluations.values[path]
 
+    def cost(step: float) -> Any:
+        return evaluations.along({**base, path: base.get(path, 0) + step * direction})
+
     def costs(_: IntArray, steps: Any) -> Any:
-        moved = [evaluations.along({path: step * direction}) for step in steps[0]]
-        return np.array(moved)[None, :]
+        return np.array([cost(step) for step in steps[0]])[None, :]
 
     # all entries move at once: together as far as one alone would
     scale = typical_size(values) / np.sqrt(values.size)
-    at = np.zeros(1, np.float64)
-    return _differentiate(costs, at, scale, float(evaluations.at_point), noise, rng, goal)
+    return _differentiate(costs, np.zeros(1), scale, float(cost(0.0)), noise, rng, goal)
 
 
 def _differentiate(
@@ -122,12 +134,13 @@ def _differentiate(
     h = np.full(x.shape, scale * np.clip(noise.relative, 1e-16, 1e-3) ** 0.2)
     best = h.copy()
     hopeful = np.ones(x.shape, bool)
+    seen_kink = np.zeros(x.shape)  # by the last step that saw one far above the noise
 
     def attempt(tried: IntArray) -> None:
         if not tried.size:
             return
         steps = h[tried] * (1 + rng.integers(0, 16, tried.size) / 64)
-        new_value, new_error, ratio = _stencil(
+        new_value, new_error, ratio, kink = _stencil(
             lambda moves: costs(tried, moves), x[tried], steps, f0, noise
         )
         old_value, old_error = value[tried], error[tried]
@@ -138,6 +151,7 @@ def _differentiate(
         value[tried] = np.where(better, new_value, old_value)
         error[tried] = np.where(better, new_error, old_error)
         best[tried] = np.where(better, steps, best[tried])
+        seen_kink[tried] = np.where(kink > 0, kink, seen_kink[tried])
         h[tried] *= ratio
         hopeful[tried] = ((ratio < 0.5) & (h[tried] > 4 * np.spacing(np.abs(x[tried])))) | (
             (ratio > 2) & better & (h[tried] < scale)
@@ -151,13 +165,17 @@ def _differentiate(
     for _ in range(ROUNDS):
         blurred = hopeful & ~(error <= goal * np.abs(value[np.isfinite(error)]).max(initial=0))
         attempt(np.flatnonzero(blurred))
-    return Estimate(value, error)
+    # had the kink been elsewhere, smaller steps would have missed it and left less error than it
+    return Estimate(value, error, (seen_kink > 0) & (error > seen_kink / 2))
 
 
 def _stencil(
     costs: Callable[[Any], Any], x: FloatArray, h: FloatArray, f0: float, noise: Noise
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return value, error, and the factor by which the step should change, from one step each."""
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return value, error, the factor by which the step should change, and any kink clearly seen.
+
+    From one step each.
+    """
     k = np.array([1, 2, 3])
     wide = np.result_type(x.dtype, np.float64)
     at = x.astype(wide)[:, None]
@@ -182,4 +200,4 @@ def _stencil(
     # d/dh (c h⁴ + r/h) = 0 where r/h = 4 c h⁴
     ratio = np.clip((round_off / (4 * truncation)) ** 0.2, 1 / 8, 4)
     ratio = np.where(np.isfinite(error), ratio, 1 / 8)
-    return d6, error, ratio
+    return d6, error, ratio, np.where(kink > CLEARLY * round_off, kink, 0)

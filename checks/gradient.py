@@ -150,12 +150,12 @@ def check_gradient(
             )
             for path, estimate in estimates.items()
         }
-    for path, array in arrays.items():
-        if array.claimed.size and array.all_zero and array.verdict is Verdict.MATCH:
-            findings.append(
-                f"{path}: zero in every entry, and the cost does not change by a bit however far "
-                "they move: nothing was compared."
-            )
+    zeros = [p for p, a in arrays.items() if a.claimed.size and a.all_zero and not a.reason]
+    if zeros:
+        findings.append(
+            f"{', '.join(zeros)}: zero in every entry, and the cost does not change by a bit "
+            "however far they move: nothing was compared."
+        )
     return Report(
         arrays=arrays,
         rtol=rtol,
@@ -307,10 +307,18 @@ def _judge_array(
         if _is_independent(evaluations, path, rng):
             verdicts[...] = Verdict.MATCH
     else:
+        kinked = _shaped(estimate.kinked, evaluations, path) & (verdicts == Verdict.MISMATCH)
+        kinked &= np.isfinite(claimed)
+        verdicts[kinked] = Verdict.UNRESOLVED
         refuted = _second_witness(
             evaluations, path, claimed, estimate, verdicts, noise, rtol, resolution, rng
         )
-        if refuted:
+        if kinked.any():
+            reason = (
+                "a kink at the point: the slopes on its two sides differ, so there is no "
+                "derivative to compare with. Check at a point beside it."
+            )
+        elif refuted:
             reason = "two estimates by different steps disagree: too little for an accusation."
     array = ArrayReport(path, claimed, numeric, error, verdicts, reason)
     if not reason and (verdicts == Verdict.UNRESOLVED).any():
@@ -377,8 +385,8 @@ def _why_unresolved(array: ArrayReport, evaluations: Evaluations, noise: Noise) 
         )
     if array.all_zero:
         return (
-            f"every entry is zero, to within {array.error.max():.0e}: nothing to compare with. "
-            "Check away from the stationary point."
+            "every entry is zero, as claimed, but only to within rounding: there is nothing to "
+            "compare. Check away from a stationary point, dead units or saturation."
         )
     share = float(array.error[unresolved].max()) / array.largest
     return (
@@ -388,5 +396,5 @@ def _why_unresolved(array: ArrayReport, evaluations: Evaluations, noise: Noise) 
     )
 
 
-def _shaped(values: FloatArray, evaluations: Evaluations, path: str) -> FloatArray:
+def _shaped(values: Any, evaluations: Evaluations, path: str) -> Any:
     return values.reshape(evaluations.values[path].shape)

@@ -92,28 +92,33 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     coarsest = max(float(np.finfo(value.dtype).eps) for value in evaluations.values.values())
     fine = 2.0**4 if coarsest < 1e-5 else 1.0
     away = 2.0**-6 / coarsest
-    tables = [_noise_at(evaluations, units, origin, fine) for origin in (0.0, away)]
+    met = [center]
+    tables = [_noise_at(evaluations, units, origin, fine, met) for origin in (0.0, away)]
     # a correctly rounded result is off by up to half its last place: uniform, so ulp/√12
-    level = max(*(noise for noise, _ in tables), float(np.spacing(np.abs(center))) / math.sqrt(12))
-    met = np.array([center, *(value for _, values in tables for value in values)])
-    size = float(np.abs(met[np.isfinite(met)]).max())
-    unseen = not stochastic and bool(np.all(met == center))
+    level = max(*tables, float(np.spacing(np.abs(center))) / math.sqrt(12))
+    size = float(max(abs(value) for value in met if np.isfinite(value)))
+    unseen = not stochastic and all(value == center for value in met)
     return Noise(level, level / size if size > 0 else 0.0, stochastic, unseen)
 
 
 def _noise_at(
-    evaluations: Evaluations, units: dict[str, Any], origin: float, spacing: float
-) -> tuple[float, FloatArray]:
-    """Return the noise along `units` from `origin`, 0 where none shows, and the last values."""
+    evaluations: Evaluations,
+    units: dict[str, Any],
+    origin: float,
+    spacing: float,
+    met: list[Any],
+) -> float:
+    """Return the noise along `units` from `origin`, 0 where none shows; add all values to `met`."""
     coarse = False
     for _ in range(LEVELS):
         places = origin + spacing * (np.arange(POINTS) - POINTS // 2)
         values = np.array(
             [evaluations.along({path: t * unit for path, unit in units.items()}) for t in places]
         )
+        met.extend(values)
         noise, fault = difference_table_noise(values)
         if noise is not None:
-            return noise, values
+            return noise
         if fault == "near" and not coarse:
             spacing *= 2.0**5
         elif fault == "far" and spacing > 1:
@@ -121,4 +126,4 @@ def _noise_at(
             spacing /= 2.0**2
         else:
             break
-    return 0.0, values
+    return 0.0

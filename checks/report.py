@@ -90,6 +90,12 @@ class ArrayReport:
         )
 
     @property
+    def discrepancy(self) -> float:
+        """The largest |claimed − numeric|, relative to the largest entry; inf where not finite."""
+        d = float(np.max(np.abs(self.claimed - self.numeric), initial=0))
+        return 0.0 if d == 0 else d / self.largest if math.isfinite(d) else math.inf
+
+    @property
     def digits(self) -> float:
         """Verified decimal digits, relative to the largest entry: −log10 of max(|g − n| + e)/s."""
         off = float(np.max(np.abs(self.claimed - self.numeric) + self.error, initial=0))
@@ -164,6 +170,11 @@ class Report:
         return max((a for a in self.arrays.values() if a.claimed.size), key=rank).worst
 
     @property
+    def discrepancy(self) -> float:
+        """The largest |claimed − numeric|, relative to the largest entry of its array."""
+        return max(array.discrepancy for array in self._compared())
+
+    @property
     def detectable(self) -> float:
         """The smallest error relative to its array's largest that is sure to be a MISMATCH."""
         return max(array.detectable(self.rtol) for array in self._compared())
@@ -209,13 +220,16 @@ class Report:
         notes = []
         if self.verdict is Verdict.MISMATCH:
             notes.append(f"{self.worst}.")
-        notes += [f"{a.path}: {a.reason}" for a in self.arrays.values() if a.reason]
+        reasons: dict[str, list[str]] = {}
+        for a in self.arrays.values():
+            if a.reason:
+                reasons.setdefault(a.reason, []).append(a.path)
+        notes += [f"{', '.join(paths)}: {reason}" for reason, paths in reasons.items()]
         notes += self.findings
         if math.isfinite(self.detectable):
             notes.append(
                 f"An error of {self.detectable:.1e} of an array's largest entry would have been "
-                f"seen; of {_plural(self.entries, 'entry')} {self.blind:,} "
-                f"{'is' if self.blind == 1 else 'are'} smaller than that."
+                f"seen; {self.blind:,} of {self.entries:,} entries are smaller than that."
             )
         return notes
 
@@ -264,10 +278,11 @@ def _row(array: ArrayReport) -> tuple[str, ...]:
     count = int(np.sum(array.verdicts == array.verdict))
     matched = array.verdict is Verdict.MATCH
     verdict = str(array.verdict)
-    if not matched:
-        verdict += ", all entries" if count == array.claimed.size > 1 else f", {count:,} of them"
-    elif array.all_zero:
+    if matched and array.all_zero:
         verdict += ", all zero"
+    elif not matched and array.claimed.size > 1:
+        some = f"{count:,} of {array.claimed.size:,}"
+        verdict += f", {'all entries' if count == array.claimed.size else some}"
     return (
         array.path,
         f"{array.claimed.size:,}",
