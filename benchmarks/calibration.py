@@ -12,6 +12,7 @@ Draws networks in all regimes and compares every estimate and its error with the
 
 import sys
 from collections import defaultdict
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy as np
 from backprop import Network, Parameters
 from backprop.activations import ACTIVATIONS
 from backprop.costs import COSTS
-from checks import numerical_gradient
+from checks import check_gradient
 from checks.strategies import REGIMES, Problem
 from tests.exact import exact_gradient
 
@@ -38,24 +39,58 @@ def draw_network(rng, regime, dtype):
 
 
 def compare(net, theta, x, y, method):
-    """Return claimed error, error made and largest entry for every entry, method and evaluations."""
+    """Return (method, rows) of every array, rows (3, m): error claimed, error made, largest entry.
+
+    And the evaluations that it took.
+    """
     weights, biases = exact_gradient(net, theta, x, y)
-    estimate = numerical_gradient(lambda p: net.cost(p, x, y), theta, method=method)
-    rows = []
-    for exact, value, error in zip(
-        weights + biases,
-        estimate.value.weights + estimate.value.biases,
-        estimate.error.weights + estimate.error.biases,
-        strict=True,
-    ):
-        made = np.abs(value - exact).ravel()
-        rows.append(np.stack([error.ravel(), made, np.full(made.shape, abs(exact).max())]))
-    return np.concatenate(rows, axis=1).astype(float), estimate.method, estimate.evaluations
+    zero = Parameters([0 * w for w in theta.weights], [0 * b for b in theta.biases])
+    report = check_gradient(partial(net.cost, x=x, y=y), zero, theta, method=method)
+    found = []
+    for exact, array in zip(weights + biases, report.arrays.values(), strict=True):
+        made = np.abs(array.numeric - exact).ravel()
+        largest = np.full(made.shape, abs(exact).max())
+        rows = np.stack([array.error.ravel(), made, largest]).astype(float)
+        found.append((array.method, rows))
+    return found, report.evaluations
 
 
-def calibrate(networks, seed=0, report=None):
-    """Return (3, m) arrays of `compare` and evaluations by (method, dtype, regime)."""
-    rows, evaluations = defaultdict(list), defaultdict(int)
-    for number, (regime, dtype) in product(range(networks), product(REGIMES, DTYPES)):
-        pass
-    return rows, evaluations
+def calibrate(networks, seed=0):
+    """Compare `networks` networks of each kind; return {(method, dtype, regime): (3, m)}."""
+    rows = defaultdict(list)
+    for number, regime, dtype, method in product(range(networks), REGIMES, DTYPES, METHODS):
+        rng = np.random.default_rng([seed, number, REGIMES.index(regime)])
+        net, theta, x, y = draw_network(rng, regime, dtype)
+        try:
+            found, _ = compare(net, theta, x, y, method)
+        except ArithmeticError:  # a relu exactly at its kink has no derivative
+            continue
+        for used, some in found:
+            rows[used, dtype, regime].append(some)
+    return {kind: np.concatenate(some, axis=1) for kind, some in rows.items()}
+
+
+def summarize(rows):
+    """Return entries outside, median sharpness, median resolution and the share that is blurred."""
+    claimed, made, largest = rows
+    known = np.isfinite(claimed)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = np.where(largest > 0, claimed / largest, np.nan)
+        outside = int(np.sum(made[known] > claimed[known]))
+        sharpness = np.nanmedian(np.where(made > 0, claimed / made, np.nan))
+    return outside, sharpness, np.nanmedian(relative), np.nanmean(relative > 1e-3)
+
+
+def main(networks=200):
+    """Print the table."""
+    print(f"{'':40}{'entries':>9}{'outside':>9}{'sharpness':>11}{'resolution':>12}{'blurred':>9}")
+    for kind, rows in sorted(calibrate(networks).items()):
+        outside, sharpness, resolution, blurred = summarize(rows)
+        print(
+            f"{', '.join(kind):40}{rows.shape[1]:9,}{outside:9,}{sharpness:11.0f}"
+            f"{resolution:12.0e}{blurred:9.1%}"
+        )
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

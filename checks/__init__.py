@@ -6,7 +6,9 @@ from checks.gradient import (
     check_gradient,
     numerical_gradient,
 )
+from checks.products import check_jvp, check_vjp
 from checks.report import GradientMismatch, GradientUnresolved, Report
+from checks.step import assert_step, check_step
 from checks.verdict import Verdict
 
 __all__ = [
@@ -16,6 +18,10 @@ __all__ = [
     "Report",
     "Verdict",
     "assert_gradient",
+    "assert_step",
     "check_gradient",
+    "check_jvp",
+    "check_step",
+    "check_vjp",
     "numerical_gradient",
 ]

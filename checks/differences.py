@@ -1,7 +1,8 @@
-"""Central differences with an error: of order 2, 4 and 6 from ±h, ±2h, ±3h, entry by entry."""
+"""Differences with an error: central of orders 2, 4 and 6, one-sided where these find no slope."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,40 +12,49 @@ from checks._types import FloatArray, IntArray
 from checks.evaluations import Evaluations
 from checks.noise import Noise, typical_size
 
-__all__ = ["Estimate", "central_differences", "directional_difference", "draw_direction"]
+__all__ = ["Estimate", "differences", "directional_difference", "draw_direction"]
 
 # The noise of D6 = (15 D_1 − 6 D_2 + D_3)/10 has standard deviation 1.08 σ_f/h, where D_k is the
-# slope over ±kh: σ_f/h · √((1.5² + 0.3² + 0.033²)/2). Eight are over seven deviations.
-NOISE_FACTOR = 8.0
+# slope over ±kh: σ_f/h · √((1.5² + 0.3² + 0.033²)/2). Eight are over seven deviations. That of the
+# one-sided P4 = 4 F_1 − 6 F_2 + 4 F_3 − F_4, F_k from x to x ± kh, is 5.6 σ_f/h.
+CENTRAL_NOISE, ONE_SIDED_NOISE = 8.0, 8.0 * 5.6 / 1.08
 # A kink between the points shifts D6 by up to ½ its jump J of slope. It also takes the even part of
 # the stencil, E_k = (f(x+kh) + f(x−kh) − 2f(x))/(kh)², off the parabola in k² that a smooth cost
 # follows: 5E_1 − 8E_2 + 3E_3 is 2J/h for a kink at x. A quarter of that times h covers J/2, and
 # for a kink anywhere else it covers the shift together with 2|D6 − D4|.
 KINK_FACTOR = 0.25
-# Steps shrink by up to 8: a kink at the point is seen this clearly before the noise covers it.
-CLEARLY = 8.0
-# Converging: every order corrects by much less than the one before.
-CONVERGING = 1 / 8
+# Converging: every order corrects by much less than the one before. Where only noise shows, that
+# cannot be seen, and the error is twelve times the first correction: enough for |x|^{4/3} at 0.
+CONVERGING, SLOWLY = 1 / 8, 12.0
 FIRST_ENTRIES = 2  # of an array, whose best step all others begin with
 ROUNDS = 14  # steps tried for one entry: by eighths from 1e-3 of its scale, that is to round-off
+KINKED_ROUNDS = 5  # a kink that is still there after as many, down to 3e-5 of its distance, is at x
 
 
 @dataclass(frozen=True)
 class Estimate:
     """Derivatives: each lies in value ± error.
 
-    The error is infinite where nothing is known; there the value is nan where the cost was not
-    finite, and a guess where its differences do not converge. Where `kinked`, larger steps saw a
-    kink at the point that smaller ones lose in the noise: the slopes on its two sides differ, and
-    both lie in the interval, but there may be no derivative.
+    Attributes
+    ----------
+    value : (m,) float
+        nan where the cost was not finite, a guess where its differences do not converge.
+    error : (m,) float
+        inf where nothing is known.
+    slopes : (m, 2) float
+        On the left and on the right of a kink, where there is one; else nan. The interval holds
+        both and all between.
+    method : str
+        "central" or "complex-step".
     """
 
     value: FloatArray
     error: FloatArray
-    kinked: NDArray[np.bool_]
+    slopes: FloatArray
+    method: str = "central"
 
 
-def central_differences(
+def differences(
     evaluations: Evaluations,
     path: str,
     entries: IntArray,
@@ -73,18 +83,41 @@ def central_differences(
     Returns
     -------
     Estimate
-        (m,) values and errors.
     """
     values = evaluations.values[path]
-    return _differentiate(
-        lambda rows, steps: evaluations.at_entries(path, entries[rows], steps),
-        values.reshape(-1)[entries],
-        typical_size(values) * start,
-        float(evaluations.at_point),
-        noise,
-        rng,
-        goal,
-    )
+    x = values.reshape(-1)[entries]
+
+    def estimate(some: IntArray, stencil: Stencil) -> tuple[FloatArray, FloatArray]:
+        return _search(
+            lambda rows, steps: evaluations.at_entries(path, entries[some[rows]], steps),
+            x[some],
+            typical_size(values) * start,
+            evaluations.at_point,
+            noise,
+            rng,
+            goal,
+            stencil,
+        )
+
+    value, error = estimate(np.arange(x.size), _central)
+    slopes = np.full((x.size, 2), np.nan)
+    lost = np.flatnonzero(~np.isfinite(error))
+    if lost.size:
+        left, left_error = estimate(lost, partial(_one_sided, side=-1))
+        right, right_error = estimate(lost, partial(_one_sided, side=1))
+        known = np.isfinite(left_error) & np.isfinite(right_error)
+        # a domain that ends at x leaves one side
+        only_left = np.isfinite(left_error) & np.isnan(right)
+        only_right = np.isfinite(right_error) & np.isnan(left)
+        blur = np.maximum(left_error, right_error)
+        gap = np.abs(right - left) / 2
+        sides = [known, only_left, only_right]
+        one_sided = np.select(sides, [(left + right) / 2, left, right], np.nan)
+        value[lost] = np.where(np.isfinite(one_sided), one_sided, value[lost])
+        error[lost] = np.select(sides, [gap + blur, left_error, right_error], np.inf)
+        kinked = known & (gap > blur)
+        slopes[lost[kinked]] = np.stack([left, right], axis=1)[kinked]
+    return Estimate(value, error, slopes)
 
 
 def draw_direction(values: FloatArray, rng: np.random.Generator) -> Any:
@@ -100,11 +133,11 @@ def directional_difference(
     rng: np.random.Generator,
     goal: float,
     base: Mapping[str, FloatArray],
-) -> Estimate:
-    """Estimate the derivative along a direction of one array, as (1,) value and error.
+) -> tuple[float, float]:
+    """Estimate the derivative along a direction of one array, as value and error.
 
-    Parameters are as in `central_differences`; `base` are moves of arrays, by path, away from the
-    point to where the derivative is wanted.
+    Parameters are as in `differences`; `base` are moves of arrays, by path, away from the point to
+    where the derivative is wanted.
     """
     values = evaluations.values[path]
 
@@ -116,88 +149,134 @@ def directional_difference(
 
     # all entries move at once: together as far as one alone would
     scale = typical_size(values) / np.sqrt(values.size)
-    return _differentiate(costs, np.zeros(1), scale, float(cost(0.0)), noise, rng, goal)
+    value, error = _search(costs, np.zeros(1), scale, cost(0.0), noise, rng, goal, _central)
+    return float(value[0]), float(error[0])
 
 
-def _differentiate(
+@dataclass(frozen=True)
+class _Trial:
+    """What one step of each coordinate gave."""
+
+    value: FloatArray
+    error: FloatArray
+    ratio: FloatArray  # by which the step should change
+    kinked: NDArray[np.bool_]  # a kink stands out from the noise
+
+
+Stencil = Callable[[Callable[[Any], Any], FloatArray, FloatArray, Any, Noise], _Trial]
+
+
+def _search(
     costs: Callable[[IntArray, Any], Any],
     x: FloatArray,
     scale: float,
-    f0: float,
+    f0: Any,
     noise: Noise,
     rng: np.random.Generator,
     goal: float,
-) -> Estimate:
+    stencil: Stencil,
+) -> tuple[FloatArray, FloatArray]:
     """Find a good step on the first few coordinates, try it on all, refine what stays blurred."""
     value, error = np.full(x.shape, np.nan), np.full(x.shape, np.inf)
     # truncation ~ h⁴ meets noise/h where h⁵ ~ the relative noise
     h = np.full(x.shape, scale * np.clip(noise.relative, 1e-16, 1e-3) ** 0.2)
     best = h.copy()
     hopeful = np.ones(x.shape, bool)
-    seen_kink = np.zeros(x.shape)  # by the last step that saw one far above the noise
+    kinked = np.zeros(x.shape, int)  # how many steps have seen a kink
 
     def attempt(tried: IntArray) -> None:
         if not tried.size:
             return
         steps = h[tried] * (1 + rng.integers(0, 16, tried.size) / 64)
-        new_value, new_error, ratio, kink = _stencil(
-            lambda moves: costs(tried, moves), x[tried], steps, f0, noise
-        )
+        trial = stencil(lambda moves: costs(tried, moves), x[tried], steps, f0, noise)
         old_value, old_error = value[tried], error[tried]
         # where two steps disagree, the larger one has missed something of the cost
-        conflict = np.abs(new_value - old_value) > new_error + old_error
-        better = np.where(conflict, steps < best[tried], ~(new_error >= old_error))
+        conflict = np.abs(trial.value - old_value) > trial.error + old_error
+        better = np.where(conflict, steps < best[tried], ~(trial.error >= old_error))
         better |= ~np.isfinite(old_error)
-        value[tried] = np.where(better, new_value, old_value)
-        error[tried] = np.where(better, new_error, old_error)
+        value[tried] = np.where(better, trial.value, old_value)
+        error[tried] = np.where(better, trial.error, old_error)
         best[tried] = np.where(better, steps, best[tried])
-        seen_kink[tried] = np.where(kink > 0, kink, seen_kink[tried])
-        h[tried] *= ratio
-        hopeful[tried] = ((ratio < 0.5) & (h[tried] > 4 * np.spacing(np.abs(x[tried])))) | (
-            (ratio > 2) & better & (h[tried] < scale)
-        )
+        kinked[tried] += trial.kinked
+        h[tried] *= trial.ratio
+        shrink = (trial.ratio < 0.5) & (h[tried] > 4 * np.spacing(np.abs(x[tried])))
+        grow = (trial.ratio > 2) & better & (h[tried] < scale)
+        hopeful[tried] = (shrink | grow) & (kinked[tried] < KINKED_ROUNDS)
 
     first, others = np.split(rng.permutation(x.size), [FIRST_ENTRIES])
     for _ in range(ROUNDS):
         attempt(first[hopeful[first]])
-    h[others] = np.exp(np.mean(np.log(best[first])))
+    taught = best[first][np.isfinite(error[first])]
+    if taught.size:
+        h[others] = np.exp(np.mean(np.log(taught)))
     attempt(others)
     for _ in range(ROUNDS):
         blurred = hopeful & ~(error <= goal * np.abs(value[np.isfinite(error)]).max(initial=0))
         attempt(np.flatnonzero(blurred))
-    # had the kink been elsewhere, smaller steps would have missed it and left less error than it
-    return Estimate(value, error, (seen_kink > 0) & (error > seen_kink / 2))
+    return value, error
 
 
-def _stencil(
-    costs: Callable[[Any], Any], x: FloatArray, h: FloatArray, f0: float, noise: Noise
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return value, error, the factor by which the step should change, and any kink clearly seen.
-
-    From one step each.
-    """
-    k = np.array([1, 2, 3])
+def _representable(x: FloatArray, h: FloatArray, multiples: list[int]) -> Any:
+    """Return the steps (m, k) really taken from x (m,): its dtype rounds x + kh."""
     wide = np.result_type(x.dtype, np.float64)
     at = x.astype(wide)[:, None]
-    # the steps really taken: the dtype of x rounds x ± kh
-    up = (at + k * h[:, None]).astype(x.dtype).astype(wide) - at
-    down = (at - k * h[:, None]).astype(x.dtype).astype(wide) - at
-    moved = costs(np.hstack([up, down]))
-    above, below = moved[:, :3], moved[:, 3:]
-    d1, d2, d3 = slopes = ((above - below) / (up - down)).T
-    d4 = (4 * d1 - d2) / 3
-    d6 = (15 * d1 - 6 * d2 + d3) / 10
-    # the even part, freed of what an unequal pair of steps lets through of the slope
-    e1, e2, e3 = ((above - f0 + below - f0 - slopes.T * (up + down)) / (k * h[:, None]) ** 2).T
-    # rounding grows with the cost: at least that of the stencil's largest value
-    sigma = np.maximum(noise.level, np.finfo(wide).eps * np.abs(moved).max(axis=1, initial=0))
-    round_off = NOISE_FACTOR * sigma / h
-    correction, last = np.abs(d4 - d1), np.abs(d6 - d4)
-    truncation = 2 * last
-    kink = KINK_FACTOR * h * np.maximum(np.abs(5 * e1 - 8 * e2 + 3 * e3) - np.abs(e2 - e1) / 2, 0)
-    smooth = (last <= CONVERGING * correction + round_off / 8) & (kink <= 1.25 * round_off)
-    error = np.where(smooth, truncation + kink + round_off, np.inf)
+    return (at + np.array(multiples) * h[:, None]).astype(x.dtype).astype(wide) - at
+
+
+def _round_off(moved: FloatArray, h: FloatArray, noise: Noise, factor: float) -> FloatArray:
+    """Return the noise of a difference: at least the rounding of the largest cost it met."""
+    rounding = np.finfo(moved.dtype).eps * np.abs(moved).max(axis=1, initial=0)
+    return factor * np.maximum(noise.level, rounding) / h  # type: ignore[no-any-return]
+
+
+def _settled(
+    first: FloatArray, last: FloatArray, round_off: FloatArray
+) -> tuple[NDArray[np.bool_], FloatArray]:
+    """Whether two corrections, the later of higher order, converge, and the truncation error."""
+    visibly = last <= CONVERGING * first
+    settled = last <= CONVERGING * first + round_off / 8
+    return settled, np.where(visibly, 2 * last, SLOWLY * np.maximum(first, last))
+
+
+def _ratio(truncation: FloatArray, round_off: FloatArray, error: FloatArray) -> FloatArray:
     # d/dh (c h⁴ + r/h) = 0 where r/h = 4 c h⁴
     ratio = np.clip((round_off / (4 * truncation)) ** 0.2, 1 / 8, 4)
-    ratio = np.where(np.isfinite(error), ratio, 1 / 8)
-    return d6, error, ratio, np.where(kink > CLEARLY * round_off, kink, 0)
+    return np.where(np.isfinite(error), ratio, 1 / 8)
+
+
+def _central(
+    costs: Callable[[Any], Any], x: FloatArray, h: FloatArray, f0: Any, noise: Noise
+) -> _Trial:
+    up, down = _representable(x, h, [1, 2, 3]), _representable(x, h, [-1, -2, -3])
+    moved = costs(np.hstack([up, down]))
+    above, below = moved[:, :3], moved[:, 3:]
+    slopes = (above - below) / (up - down)
+    # the even part, freed of what an unequal pair of steps lets through of the slope, and reversely
+    even = (above - f0 + below - f0 - slopes * (up + down)) / (
+        np.array([1, 2, 3]) * h[:, None]
+    ) ** 2
+    slopes -= even * (up + down) / 2
+    (d1, d2, d3), (e1, e2, e3) = slopes.T, even.T
+    d4 = (4 * d1 - d2) / 3
+    d6 = (15 * d1 - 6 * d2 + d3) / 10
+    round_off = _round_off(moved, h, noise, CENTRAL_NOISE)
+    kink = KINK_FACTOR * h * np.maximum(np.abs(5 * e1 - 8 * e2 + 3 * e3) - np.abs(e2 - e1) / 2, 0)
+    settled, truncation = _settled(np.abs(d4 - d1), np.abs(d6 - d4), round_off)
+    settled &= kink <= 1.25 * round_off
+    error = np.where(settled, truncation + kink + round_off, np.inf)
+    return _Trial(d6, error, _ratio(truncation, round_off, error), kink > 8 * round_off)
+
+
+def _one_sided(
+    costs: Callable[[Any], Any], x: FloatArray, h: FloatArray, f0: Any, noise: Noise, side: int
+) -> _Trial:
+    steps = _representable(x, h, [side * k for k in (1, 2, 3, 4)])
+    moved = costs(steps)
+    f1, f2, f3, f4 = ((moved - f0) / steps).T
+    p2 = 2 * f1 - f2
+    p3 = 3 * f1 - 3 * f2 + f3
+    p4 = 4 * f1 - 6 * f2 + 4 * f3 - f4
+    round_off = _round_off(moved, h, noise, ONE_SIDED_NOISE)
+    settled, truncation = _settled(np.abs(p3 - p2), np.abs(p4 - p3), round_off)
+    error = np.where(settled, truncation + round_off, np.inf)
+    return _Trial(p4, error, _ratio(truncation, round_off, error), np.zeros(x.shape, bool))

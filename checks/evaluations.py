@@ -1,13 +1,13 @@
 """The one seam to the cost: its value at the parameters, and with some entries moved."""
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from checks._types import IntArray
-from checks.parameters import entry_name, flatten, rebuild
+from checks.parameters import Contents, entry_name, flatten, rebuild
 
 __all__ = ["Evaluations"]
 
@@ -50,10 +50,12 @@ class Evaluations:
             )
         self.cost = cost
         self.params = params
+        self._contents = Contents(params)
         arrays = flatten(params)
         self.values = {path: array.copy() for path, array in arrays.items()}
         self.count = 0
         self.outside = ""
+        self._changed = ""
         self._real = {p: a if a.flags.writeable else a.copy() for p, a in arrays.items()}
         same = all(self._real[p] is a for p, a in arrays.items())
         self._real_params = params if same else rebuild(params, self._real)
@@ -63,15 +65,8 @@ class Evaluations:
 
     def _at_point(self) -> Any:
         """Call the cost once, unmoved, and refuse what is not a cost."""
-        try:
+        with self.unchanged("cost"):
             result = self._call(self._real_params)
-        finally:
-            changed = self.restore()
-        if changed:
-            raise ValueError(
-                f"cost changes its argument ({changed}); the parameters were restored: let it "
-                "work on copies of what it assigns to"
-            )
         value = as_number(result)
         if value.dtype.kind == "c":
             raise TypeError(
@@ -93,12 +88,27 @@ class Evaluations:
         self.count += 1
         return self.cost(params)
 
-    def restore(self) -> str:
-        """Assign the point's values to every array; return the first entry that had changed."""
+    @contextlib.contextmanager
+    def unchanged(self, who: str) -> Iterator[None]:
+        """Restore the parameters at the end, and refuse a function that has left them changed."""
         changed = ""
+        try:
+            yield
+        finally:
+            changed = self.restore() or self._changed
+        if changed:
+            raise ValueError(
+                f"{who} changes its argument ({changed}); the parameters were restored: let it "
+                "work on copies of what it assigns to"
+            )
+
+    def restore(self) -> str:
+        """Put the point back, containers and values; return the first that had changed."""
+        replaced = self._contents.restore()
+        changed = f"{replaced} is replaced" if replaced else ""
         for path, array in self._real.items():
             saved = self.values[path]
-            differs = array != saved
+            differs = (array != saved) | (np.signbit(array) != np.signbit(saved))  # -0.0 is not 0.0
             if differs.any():
                 index = tuple(int(i) for i in np.argwhere(differs)[0])
                 changed = changed or (
@@ -109,7 +119,7 @@ class Evaluations:
 
     def again(self) -> Any:
         """Call the cost at the point once more."""
-        return self._moved_cost(self._real_params, self._result_dtype(False), "nothing")
+        return self._moved_cost(self._real_params, self._result_dtype(False), "at the point")
 
     def at_entries(self, path: str, entries: IntArray, steps: Any) -> Any:
         """Return the cost with one entry moved at a time.
@@ -134,14 +144,16 @@ class Evaluations:
         flat = arrays[path].flat
         dtype = self._result_dtype(steps.dtype.kind == "c")
         costs = np.empty(steps.shape, dtype)
+        where = f"with an entry of {path} moved"
         for row, entry in enumerate(entries):
             start = saved[entry]
             try:
                 for column, step in enumerate(steps[row]):
                     flat[entry] = start + step
-                    costs[row, column] = self._moved_cost(params, dtype, path, entry, step)
+                    costs[row, column] = self._moved_cost(params, dtype, where)
             finally:
                 flat[entry] = start
+        self._changed = self._changed or self.restore()
         return costs
 
     def along(self, moves: Mapping[str, Any]) -> Any:
@@ -151,7 +163,8 @@ class Evaluations:
         try:
             for path, move in moves.items():
                 arrays[path][...] = self.values[path] + move
-            return self._moved_cost(params, self._result_dtype(is_complex), *moves)
+            where = f"with all of {', '.join(moves)} moved"
+            return self._moved_cost(params, self._result_dtype(is_complex), where)
         finally:
             for path in moves:
                 arrays[path][...] = self.values[path]
@@ -178,16 +191,21 @@ class Evaluations:
         real = np.result_type(self.at_point.dtype, np.float64)
         return np.result_type(real, np.complex64) if is_complex else real
 
-    def _moved_cost(self, params: Any, dtype: Any, *where: Any) -> Any:
+    def _moved_cost(self, params: Any, dtype: Any, where: str) -> Any:
         """Call the cost away from the point: leaving its domain is an answer, nan, no error."""
+        nan = dtype.type(complex(np.nan, np.nan) if dtype.kind == "c" else np.nan)
         try:
-            return as_number(self._call(params)).astype(dtype)
+            value = as_number(self._call(params))
         except (ArithmeticError, ValueError) as error:
             self.outside = f"{type(error).__name__}: {error}"
-            return dtype.type(np.nan)
+            return nan
         except Exception as error:
-            error.add_note(f"raised by cost(params) while {where} was moved; params are restored")
+            error.add_note(f"raised by cost(params) {where}; params are restored")
             raise
+        if value.dtype.kind == "c" and dtype.kind != "c":
+            self.outside = f"cost(params) is {value}"
+            return nan
+        return value.astype(dtype)
 
 
 def as_number(result: Any) -> Any:
@@ -198,7 +216,10 @@ def as_number(result: Any) -> Any:
     TypeError
         Not one number, or not a number.
     """
-    value = np.asarray(result)
+    try:
+        value = np.asarray(result)
+    except ValueError:  # lists of different lengths
+        value = np.asarray(None)
     if value.size != 1 or value.dtype.kind not in "fciu":
         with contextlib.suppress(Exception):  # another library's scalar
             value = np.asarray(result.item())

@@ -12,7 +12,7 @@ from checks.evaluations import Evaluations
 __all__ = ["Noise", "difference_table_noise", "measure_noise", "typical_size"]
 
 POINTS = 8  # evaluations of a table besides the point itself: "seven to nine suffice" (section 5)
-LEVELS = 12  # spacings tried, each 2^5 of the last: from 2^4 to 2^59 units in the last place
+AWAY = 2.0**-5  # relative: as far as a step may go, and noise be met
 
 
 @dataclass(frozen=True)
@@ -70,47 +70,73 @@ def difference_table_noise(values: FloatArray) -> tuple[float | None, str]:
 
 
 def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
-    """Measure the noise of a cost around its point, along a random direction of all parameters.
+    """Measure the noise of a cost around its point, along random directions of all parameters.
 
-    Two tables: at the point, and a little away from it, where steps will go: at a perfect fit the
-    cost is exact and its neighbours are not.
+    Three tables: at the point, and a little away from it, where steps will go: at a perfect fit the
+    cost is exact and its neighbours are not. Each has a direction of its own, for along one of them
+    rounding may repeat itself at every spacing, and not show.
 
     Parameters
     ----------
     evaluations
-        The cost; about 18 evaluations are spent, more where it is flat or quantised.
+        The cost; about 28 evaluations are spent, more where it is flat or quantised.
     rng
-        Draws the direction.
+        Draws the directions.
     """
     center = evaluations.at_point
     stochastic = bool(evaluations.again() != center)
-    units = {}  # of each entry: whole multiples of its last place, equally spaced in any dtype
-    for path, value in evaluations.values.items():
-        last_place = np.spacing(np.maximum(np.abs(value), value.dtype.type(typical_size(value))))
-        units[path] = rng.choice([-3, -2, -1, 1, 2, 3], value.shape) * last_place
-    # few last places, so that rounding and not the function shows; half precision has only 2^10
-    coarsest = max(float(np.finfo(value.dtype).eps) for value in evaluations.values.values())
-    fine = 2.0**4 if coarsest < 1e-5 else 1.0
-    away = 2.0**-6 / coarsest
     met = [center]
-    tables = [_noise_at(evaluations, units, origin, fine, met) for origin in (0.0, away)]
+    coarsest = max(float(np.finfo(value.dtype).eps) for value in evaluations.values.values())
+    few = (20, 60) if coarsest < 1e-5 else (1, 3)  # half precision has but 2^10 last places
+    away = round(2 * AWAY / (coarsest * sum(few)))
+    tables = [
+        _noise_at(evaluations, _draw_units(evaluations, few, rng), origin, away / POINTS, met)
+        for origin in (0, away, -away)
+    ]
+    finite = np.array([value for value in met if np.isfinite(value)])
+    size = float(np.abs(finite).max())
     # a correctly rounded result is off by up to half its last place: uniform, so ulp/√12
-    level = max(*tables, float(np.spacing(np.abs(center))) / math.sqrt(12))
-    size = float(max(abs(value) for value in met if np.isfinite(value)))
+    dtype = _grain(finite, evaluations)
+    level = max(*tables, float(np.spacing(dtype(size))) / math.sqrt(12))
+    far = _draw_units(evaluations, few, rng)
+    met += [evaluations.along({p: t * away * move for p, move in far.items()}) for t in (8, 512)]
     unseen = not stochastic and all(value == center for value in met)
     return Noise(level, level / size if size > 0 else 0.0, stochastic, unseen)
 
 
+def _grain(values: FloatArray, evaluations: Evaluations) -> Any:
+    """Return the narrowest dtype that holds all values: float32 may hide in Python floats.
+
+    Of three values or fewer, as at saturation, that may be chance: then that of the parameters.
+    """
+    narrow = [np.float16, np.float32]
+    if np.unique(values).size <= 3:
+        own = {value.dtype.type for value in evaluations.values.values()}
+        narrow = [dtype for dtype in narrow if dtype in own]
+    for dtype in narrow:
+        if np.array_equal(values.astype(dtype), values):
+            return dtype
+    return values.dtype.type
+
+
+def _draw_units(
+    evaluations: Evaluations, few: tuple[int, int], rng: np.random.Generator
+) -> dict[str, Any]:
+    """Draw a move of every entry: a few of its last places, to show rounding, not the cost."""
+    units = {}
+    for path, value in evaluations.values.items():
+        last_place = np.spacing(np.maximum(np.abs(value), value.dtype.type(typical_size(value))))
+        sign = rng.choice([-1, 1], value.shape)
+        units[path] = sign * rng.integers(*few, value.shape, endpoint=True) * last_place
+    return units
+
+
 def _noise_at(
-    evaluations: Evaluations,
-    units: dict[str, Any],
-    origin: float,
-    spacing: float,
-    met: list[Any],
+    evaluations: Evaluations, units: dict[str, Any], origin: int, largest: float, met: list[Any]
 ) -> float:
     """Return the noise along `units` from `origin`, 0 where none shows; add all values to `met`."""
-    coarse = False
-    for _ in range(LEVELS):
+    coarse, spacing = False, 1.0
+    while True:
         places = origin + spacing * (np.arange(POINTS) - POINTS // 2)
         values = np.array(
             [evaluations.along({path: t * unit for path, unit in units.items()}) for t in places]
@@ -119,11 +145,10 @@ def _noise_at(
         noise, fault = difference_table_noise(values)
         if noise is not None:
             return noise
-        if fault == "near" and not coarse:
+        if fault == "near" and not coarse and spacing * 2.0**5 <= largest:
             spacing *= 2.0**5
         elif fault == "far" and spacing > 1:
             coarse = True  # between two spacings lies the one at which the noise shows
             spacing /= 2.0**2
         else:
-            break
-    return 0.0
+            return 0.0

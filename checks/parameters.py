@@ -9,7 +9,7 @@ import numpy as np
 
 from checks._types import FloatArray
 
-__all__ = ["entry_name", "flatten", "flatten_claim", "rebuild"]
+__all__ = ["Contents", "entry_name", "flatten", "flatten_claim", "leaves", "rebuild"]
 
 
 def _children(node: Any) -> list[tuple[str, Any]] | None:
@@ -47,6 +47,11 @@ def entry_name(path: str, index: tuple[int, ...]) -> str:
     return f"{path}[{', '.join(map(str, index))}]" if index else path
 
 
+def leaves(params: Any) -> dict[str, Any]:
+    """Return the leaves of a nesting, whatever they are, by their paths."""
+    return {_name(path): leaf for path, leaf in _walk(params, "")}
+
+
 def flatten(params: Any) -> dict[str, FloatArray]:
     """Return the arrays of nested parameters by their paths, in order, without copying.
 
@@ -70,8 +75,8 @@ def flatten(params: Any) -> dict[str, FloatArray]:
         There is no entry at all, an entry is not finite, or two leaves share memory.
     """
     arrays: dict[str, FloatArray] = {}
-    for path, part in _walk(params, ""):
-        name, leaf = _name(path), part
+    for name, part in leaves(params).items():
+        leaf = part
         if isinstance(part, (float, np.floating)):
             leaf = np.asarray(part)
             leaf.flags.writeable = False  # the caller's number cannot be moved in place: copy it
@@ -120,6 +125,43 @@ def _refuse_shared(arrays: Mapping[str, FloatArray]) -> None:
         reach.append((end, name))
 
 
+class Contents:
+    """What the containers of nested parameters hold, to put the same objects back."""
+
+    def __init__(self, params: Any) -> None:
+        self._held: list[tuple[Any, str, list[tuple[str, Any]], list[Any]]] = []
+
+        def visit(node: Any, path: str) -> None:
+            children = _children(node)
+            if children is not None:
+                keys = list(node) if isinstance(node, Mapping) else []
+                self._held.append((node, path, children, keys))
+                for step, part in children:
+                    visit(part, path + step)
+
+        visit(params, "")
+
+    def restore(self) -> str:
+        """Put back what was replaced, added or removed; return the path of the first such part."""
+        changed = ""
+        for node, path, children, keys in self._held:
+            now, then = dict(_children(node) or ()), dict(children)
+            steps = [step for step in {**then, **now} if now.get(step, self) is not then.get(step)]
+            if not steps:
+                continue
+            changed = changed or _name(path + steps[0])
+            parts = [part for _, part in children]
+            if dataclasses.is_dataclass(node):
+                for step, part in children:
+                    object.__setattr__(node, step[1:], part)
+            elif isinstance(node, Mapping):
+                node.clear()  # type: ignore[attr-defined]  # it was changed, so it is mutable
+                node.update(zip(keys, parts, strict=True))  # type: ignore[attr-defined]
+            else:
+                node[:] = parts
+        return changed
+
+
 def rebuild(params: Any, arrays: Mapping[str, Any]) -> Any:
     """Return the nesting of `params` around other arrays, by path, in containers of its types."""
 
@@ -163,8 +205,11 @@ def flatten_claim(params: Any, claim: Any, source: str) -> tuple[dict[str, Float
         children = _children(node)
         where = f"{source}{path}"
         if children is None:
-            leaf = np.asarray(part)
             shape = np.shape(node)
+            try:
+                leaf = np.asarray(part)
+            except ValueError:  # lists of different lengths
+                leaf = np.asarray(None)
             if leaf.dtype.kind != "f":
                 hint = ": in integers it has lost its fractions" if leaf.dtype.kind in "iu" else ""
                 raise TypeError(

@@ -47,8 +47,12 @@ class ArrayReport:
         The claim, the estimate, and its error (inf where nothing is known), in the array's shape.
     verdicts : ndarray of int8
         `Verdict` of every entry.
+    gap : ndarray
+        Half of what the slopes on the two sides of a kink differ by, part of `error`; else 0.
     reason : str
         Why entries are UNRESOLVED; empty where none is.
+    method : str
+        "central" or "complex-step".
     """
 
     path: str
@@ -56,7 +60,9 @@ class ArrayReport:
     numeric: FloatArray
     error: FloatArray
     verdicts: NDArray[np.int8]
+    gap: FloatArray
     reason: str = ""
+    method: str = "central"
 
     @property
     def verdict(self) -> Verdict:
@@ -105,7 +111,7 @@ class ArrayReport:
 
     def detectable(self, rtol: float) -> float:
         """Return the smallest relative error of any entry that would have been a MISMATCH."""
-        return detectable_error(self.claimed, self.numeric, self.error, rtol)
+        return detectable_error(self.claimed, self.numeric, self.error - self.gap, rtol)
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,7 +29,12 @@ def largest_entry(claimed: FloatArray, numeric: FloatArray) -> float:
 
 
 def judge(
-    claimed: FloatArray, numeric: FloatArray, error: FloatArray, rtol: float, resolution: float
+    claimed: FloatArray,
+    numeric: FloatArray,
+    error: FloatArray,
+    rtol: float,
+    resolution: float,
+    gap: FloatArray | float = 0.0,
 ) -> NDArray[Any]:
     """Judge every entry of an array.
 
@@ -41,6 +46,8 @@ def judge(
         A claim owes an accuracy of t = rtol × the largest entry s.
     resolution
         An estimate owes e ≤ resolution × s, or it has not shown enough for a MATCH.
+    gap
+        The part of e that is no blur, at a kink: half of what the slopes on both sides differ by.
 
     Returns
     -------
@@ -51,7 +58,7 @@ def judge(
     with np.errstate(invalid="ignore"):
         d = np.abs(claimed - numeric)
         wrong = d - error > rtol * s  # whatever the truth in the interval
-        seen = error <= resolution * s
+        seen = error - gap <= resolution * s
     verdicts = np.where(seen & ~wrong & np.isfinite(d), Verdict.MATCH, Verdict.UNRESOLVED)
     return np.where(wrong | ~np.isfinite(claimed), Verdict.MISMATCH, verdicts).astype(np.int8)
 

@@ -1,0 +1,204 @@
+"""From estimates and claims to verdicts: two witnesses, reasons, and a control."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from checks._types import FloatArray
+from checks.differences import differences, draw_direction
+from checks.measurement import Measurement
+from checks.noise import typical_size
+from checks.parameters import entry_name
+from checks.report import ArrayReport, Report
+from checks.verdict import Verdict, judge
+
+__all__ = ["conclude"]
+
+# So many accusations of one array are each heard a second time; if all stand, so do the others.
+WITNESSED = 16
+
+
+def conclude(
+    measurement: Measurement,
+    claims: dict[str, FloatArray],
+    resolution: float,
+    started: float,
+    findings: Iterable[str] = (),
+    claim_error: Mapping[str, FloatArray] | None = None,
+) -> Report:
+    """Judge the claimed gradient of every array.
+
+    Parameters
+    ----------
+    measurement
+        Of the cost; a few evaluations more are spent where a claim is accused.
+    claims
+        By path, in the shapes of the parameters.
+    resolution
+        See `checks.verdict.judge`.
+    started : float
+        `time.perf_counter` at the beginning of the check.
+    findings
+        What was noticed before.
+    claim_error
+        What the claims themselves are uncertain by, by path.
+    """
+    blur = claim_error or {}
+    arrays = {
+        path: _judge_array(measurement, path, claim, resolution, blur.get(path, 0.0))
+        for path, claim in claims.items()
+    }
+    return Report(
+        arrays=arrays,
+        rtol=measurement.rtol,
+        resolution=resolution,
+        method=measurement.method,
+        noise=measurement.noise.relative,
+        evaluations=measurement.evaluations.count,
+        seconds=time.perf_counter() - started,
+        seed=measurement.seed,
+        findings=(*findings, *_findings(measurement, arrays)),
+    )
+
+
+def _findings(measurement: Measurement, arrays: Mapping[str, ArrayReport]) -> Iterator[str]:
+    """Say what a verdict alone would hide: zeros that were not compared, kinks, a noisy cost."""
+    zeros = [path for path, a in arrays.items() if a.claimed.size and a.all_zero and not a.reason]
+    if zeros:
+        yield (
+            f"{', '.join(zeros)}: zero in every entry, and the cost does not change by a bit "
+            "however far they move: nothing was compared."
+        )
+    for path, array in arrays.items():
+        kinks = np.flatnonzero(array.gap)
+        if kinks.size:
+            left, right = measurement.estimates[path].slopes[kinks[0]]
+            index = tuple(int(i) for i in np.unravel_index(kinks[0], array.gap.shape))
+            more = f" (and {kinks.size - 1:,} more of {path})" if kinks.size > 1 else ""
+            yield (
+                f"{entry_name(path, index)} lies on a kink: slope {left:.6g} on the left, "
+                f"{right:.6g} on the right; a claim between them is accepted{more}."
+            )
+    if measurement.noise.stochastic and not any(array.reason for array in arrays.values()):
+        yield f"two calls of the cost at one point differ (noise {measurement.noise.level:.0e})."
+
+
+def _judge_array(
+    measurement: Measurement,
+    path: str,
+    claimed: FloatArray,
+    resolution: float,
+    claim_error: FloatArray | float,
+) -> ArrayReport:
+    estimate, rtol = measurement.estimates[path], measurement.rtol
+    numeric = measurement.shaped(path, estimate.value)
+    error = measurement.shaped(path, estimate.error) + claim_error
+    left, right = estimate.slopes.T
+    gap = measurement.shaped(path, np.nan_to_num(np.abs(right - left) / 2))
+    verdicts = judge(claimed, numeric, error, rtol, resolution, gap)
+    array = ArrayReport(path, claimed, numeric, error, verdicts, gap, method=estimate.method)
+    if not claimed.size:
+        return array
+    if measurement.noise.unseen:
+        verdicts[...] = Verdict.UNRESOLVED
+    elif array.all_zero:
+        if _is_independent(measurement, path):
+            verdicts[...] = Verdict.MATCH
+    elif _doubtful(measurement, array, rtol):
+        return replace(
+            array, reason="two estimates by different steps disagree: too little for an accusation."
+        )
+    if array.verdict is Verdict.MATCH and not _control(array, rtol, resolution):
+        verdicts[...] = Verdict.UNRESOLVED
+        return replace(array, reason="an error of the size said to be detectable went unseen.")
+    if array.verdict is Verdict.UNRESOLVED:
+        return replace(array, reason=_why_unresolved(array, measurement))
+    return array
+
+
+def _is_independent(measurement: Measurement, path: str) -> bool:
+    """Whether the cost stays the same, bit for bit, when a whole array moves, a little and far."""
+    evaluations = measurement.evaluations
+    values, rng = evaluations.values[path], np.random.default_rng(measurement.seed)
+    moves = (
+        size * typical_size(values) * draw_direction(values, rng)
+        for size in (2.0**-8, 2.0**-2, 2.0**4)
+    )
+    return all(evaluations.along({path: move}) == evaluations.at_point for move in moves)
+
+
+def _doubtful(measurement: Measurement, array: ArrayReport, rtol: float) -> bool:
+    """Hear a second estimate of accused entries; where it does not stand, they are UNRESOLVED.
+
+    It must agree with the first and accuse as well. Beside a complex step it need not be as sharp:
+    there it is enough that differences, from steps of their own, do not contradict.
+    """
+    estimate, path = measurement.estimates[array.path], array.path
+    claimed, verdicts = array.claimed.reshape(-1), array.verdicts.reshape(-1)
+    accused = np.flatnonzero((verdicts == Verdict.MISMATCH) & np.isfinite(claimed))
+    # the worst first: if they all stand, the rest stands on the same estimate, proven on them
+    accused = accused[np.argsort(-np.abs(claimed - estimate.value)[accused])]
+    rng = np.random.default_rng([measurement.seed, len(measurement.estimates)])
+    for some in (accused[:WITNESSED], accused[WITNESSED:]):
+        second = differences(
+            measurement.evaluations, path, some, measurement.noise, rng, rtol / 100, start=1 / 3
+        )
+        stands = np.abs(second.value - estimate.value[some]) <= second.error + estimate.error[some]
+        if estimate.method == "central":
+            off = np.abs(second.value - claimed[some])
+            stands &= off - second.error > rtol * array.largest
+        verdicts[some[~stands]] = Verdict.UNRESOLVED
+        if stands.all():
+            return False
+    return True
+
+
+def _control(array: ArrayReport, rtol: float, resolution: float) -> bool:
+    """Alter the claim of one entry by what is said to be detectable: it must be a MISMATCH."""
+    smooth = np.where(array.gap == 0, array.error, -1.0)  # at a kink there is no one right claim
+    index = np.unravel_index(int(np.argmax(smooth)), array.claimed.shape)
+    claimed = array.claimed.astype(np.result_type(array.claimed, np.float64))
+    away = 1 if claimed[index] >= array.numeric[index] else -1
+    # if it becomes the largest entry itself, what it owes grows with it: by rtol of the change
+    change = array.detectable(rtol) * array.largest * (1 + 2 * rtol) / (1 - rtol)
+    claimed[index] += away * change
+    altered = judge(claimed, array.numeric, array.error, rtol, resolution, array.gap)
+    seen = bool(altered[index] == Verdict.MISMATCH)
+    return seen or smooth.max() < 0 or not np.isfinite(change)
+
+
+def _why_unresolved(array: ArrayReport, measurement: Measurement) -> str:
+    """Say why an array has unresolved entries, and what would resolve them."""
+    unresolved = array.verdicts == Verdict.UNRESOLVED
+    noise, outside = measurement.noise, measurement.evaluations.outside
+    if noise.unseen:
+        return (
+            "the cost does not change by a bit however its parameters move: it does not see them "
+            "(a closure over other arrays, or copies?), or it is constant."
+        )
+    if noise.stochastic:
+        return (
+            "the cost is not a function of its parameters: two calls at one point differ "
+            f"(noise {noise.level:.0e}). Fix its random seed, or switch dropout off."
+        )
+    if np.isnan(array.numeric[unresolved]).any():
+        said = f" ({outside})" if outside else ""
+        return f"steps leave the domain where the cost is finite{said}. Check at a point inside."
+    if np.isinf(array.error[unresolved]).any():
+        return (
+            "differences do not converge at any step: a jump, an infinite slope or a fast "
+            "oscillation at these entries. Check at a point beside it."
+        )
+    if array.all_zero:
+        return (
+            "every entry is zero, as claimed, but only to within rounding: there is nothing to "
+            "compare. Check away from a stationary point, dead units or saturation."
+        )
+    share = float(array.error[unresolved].max()) / array.largest
+    return (
+        f"blurred: the estimate's error is up to {share:.1e} of the largest entry, from a noise "
+        f"of {noise.relative:.0e} in the cost. A cost in higher precision, capable of complex "
+        "numbers, or with larger derivatives here would resolve it."
+    )

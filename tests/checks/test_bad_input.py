@@ -1,0 +1,481 @@
+"""What the front door refuses, and what it must take; the caller's arrays are never changed."""
+
+import dataclasses
+import re
+from collections import namedtuple
+
+import numpy as np
+import pytest
+
+from checks import Verdict, assert_gradient, check_gradient, numerical_gradient
+from checks.parameters import flatten
+
+NAN, INF = np.nan, np.inf
+
+
+def point():
+    return [np.array([[1.0, -0.0, 5e-324], [3.0, 4.0, 5.0]]), np.array([0.5, -0.25])]
+
+
+def square(params):
+    return float(sum(np.sum(array**2) for array in flatten(params).values()))
+
+
+def slope(params):
+    return [2 * array for array in params]
+
+
+def returning(value):
+    return lambda _: value
+
+
+def raising(error):
+    def function(_):
+        raise error
+
+    return function
+
+
+def changing(change, function=square):
+    def changed(params):
+        result = function(params)
+        change(params)
+        return result
+
+    return changed
+
+
+def assigning(leaf, index, value):
+    def assign(params):
+        params[leaf][index] = value
+
+    return assign
+
+
+def nan_at(array, index, value):
+    array[index] = value
+    return array
+
+
+def complex_incapable(params):
+    return sum(np.sum(np.abs(array) ** 2) for array in params)
+
+
+A = np.arange(1.0, 13.0)
+W, B = np.zeros((2, 3)), np.zeros(2)
+
+# id: ({cost, gradient, params, options as they differ from the good ones}, error, fragments)
+CASES = {
+    # cost
+    "cost a number": ({"cost": 3.0}, TypeError, "cost is a float", "pass the function"),
+    "cost None": ({"cost": None}, TypeError, "cost is a NoneType"),
+    "cost of two": ({"cost": returning(B)}, TypeError, "ndarray of shape (2,)", "one number"),
+    "cost of none": ({"cost": returning([])}, TypeError, "list of shape (0,)", ".sum()"),
+    "cost ragged": ({"cost": returning([[1.0], [2.0, 3.0]])}, TypeError, "a list", "one number"),
+    "cost returns None": ({"cost": returning(None)}, TypeError, "returned a NoneType None"),
+    "cost str": ({"cost": returning("1.0")}, TypeError, "returned a str '1.0'"),
+    "cost bool": ({"cost": returning(True)}, TypeError, "returned a bool True", "one number"),
+    "cost object": ({"cost": returning(object)}, TypeError, "returned a type <class 'object'>"),
+    "cost nan": ({"cost": returning(NAN)}, ValueError, "cost(params) is nan", "finite"),
+    "cost inf": ({"cost": returning(-INF)}, ValueError, "cost(params) is -inf", "finite"),
+    "cost complex": ({"cost": returning(1j)}, TypeError, "cost(params) is 1j", "a real number"),
+    "cost raises": ({"cost": raising(ZeroDivisionError("a/0"))}, ZeroDivisionError, "a/0"),
+    "cost raises KeyError": ({"cost": raising(KeyError("w1"))}, KeyError, "w1"),
+    "moved, no number": (
+        {"cost": lambda p: square(p) if p[0][0, 0] == 1 else None},
+        TypeError,
+        "NoneType None, wanted one number",
+        "params[0], params[1] moved",
+    ),
+    "cost assigns": (
+        {"cost": changing(assigning(0, (1, 2), 9.0))},
+        ValueError,
+        "cost changes its argument (params[0][1, 2] from 5.0 to 9.0)",
+        "restored",
+    ),
+    "cost assigns -0.0": (
+        {"cost": changing(assigning(0, (0, 1), 0.0))},
+        ValueError,
+        "params[0][0, 1] from -0.0 to 0.0",
+    ),
+    "cost assigns nan": ({"cost": changing(assigning(1, 0, NAN))}, ValueError, "from 0.5 to nan"),
+    "cost assigns moved": (
+        {"cost": lambda p: p[1].fill(7) or 1.0 if p[0][0, 0] != 1 else square(p)},
+        ValueError,
+        "cost changes its argument (params[1][0] from 0.5 to 7.0)",
+    ),
+    "cost rebinds": (
+        {"cost": changing(lambda p: p.__setitem__(1, p[1] * 2))},
+        ValueError,
+        "cost changes its argument (params[1] is replaced)",
+    ),
+    "cost appends": ({"cost": changing(lambda p: p.append(B))}, ValueError, "params[2] is replac"),
+    "cost rebinds a key": (
+        {"params": {"w": B}, "cost": changing(lambda p: p.update(w=p["w"] * 2))},
+        ValueError,
+        "cost changes its argument (w is replaced)",
+    ),
+    # gradient
+    "gradient None": ({"gradient": None}, TypeError, "gradient is a NoneType", "2 parts"),
+    "gradient returns None": ({"gradient": returning(None)}, TypeError, "gradient(params) is a No"),
+    "gradient raises": ({"gradient": raising(LookupError("no"))}, LookupError, "no"),
+    "gradient too short": ({"gradient": [W]}, ValueError, "gradient has 1 part", "wanted 2"),
+    "gradient too long": ({"gradient": (W, B, B)}, ValueError, "gradient has 3 parts, wanted 2"),
+    "gradient a dict": ({"gradient": {"w": W, "b": B}}, TypeError, "gradient is a dict", "2 parts"),
+    "gradient an array": ({"gradient": np.zeros(8)}, TypeError, "dtype float64 and shape (8,)"),
+    "gradient a list": (
+        {"params": W, "gradient": [W, B]},
+        TypeError,
+        "gradient is a list",
+        "wanted an array of real floats of shape (2, 3)",
+    ),
+    "gradient ragged": ({"gradient": [[[1.0], [2.0, 3.0]], B]}, TypeError, "gradient[0] is a list"),
+    "gradient's keys": (
+        {"params": {"w": W, "b": B}, "gradient": {"w": W, "bias": B}},
+        ValueError,
+        "gradient has the keys ['w', 'bias'], wanted those of params: ['w', 'b']",
+    ),
+    "gradient's size": (
+        {"gradient": [W, np.zeros(3)]},
+        ValueError,
+        "gradient[1] has shape (3,), wanted (2,)",
+        "nothing is broadcast",
+    ),
+    "gradient a scalar": ({"gradient": [W, 0.0]}, ValueError, "gradient[1] has shape (), wanted"),
+    "gradient int": ({"gradient": [W.astype(int), B]}, TypeError, "dtype int64", "fractions"),
+    "gradient complex": ({"gradient": [W, B * 1j]}, TypeError, "gradient[1]", "complex128"),
+    "gradient object": ({"gradient": [W.astype(object), B]}, TypeError, "gradient[0]", "object"),
+    "gradient's leaf None": ({"gradient": [W, None]}, TypeError, "gradient[1] is a NoneType"),
+    "gradient assigns": (
+        {"gradient": changing(assigning(1, 1, 3.0), slope)},
+        ValueError,
+        "gradient changes its argument (params[1][1] from -0.25 to 3.0)",
+        "restored",
+    ),
+    "gradient rebinds": (
+        {"gradient": changing(lambda p: p.reverse(), slope)},
+        ValueError,
+        "gradient changes its argument (params[0] is replaced)",
+    ),
+    # params
+    "no leaves": ({"params": []}, ValueError, "params has no entries (a list, [])"),
+    "no keys": ({"params": {}}, ValueError, "params has no entries", "at least one float array"),
+    "empty array": ({"params": np.empty(0)}, ValueError, "no entries", "and shape (0,)"),
+    "empty arrays": ({"params": [np.empty((0, 3)), []]}, ValueError, "params has no entries"),
+    "int leaf": ({"params": [B, np.arange(3)]}, TypeError, "params[1] has dtype int64", ".astype("),
+    "bool leaf": ({"params": np.array([True])}, TypeError, "params has dtype bool", ".astype("),
+    "python int": ({"params": {"w": 3}}, TypeError, "w is ", "int, 3", "Python floats"),
+    "object leaf": ({"params": B.astype(object)}, TypeError, "params has dtype object", ".astype"),
+    "complex leaf": (
+        {"params": [B * 1j]},
+        TypeError,
+        "params[0] has dtype complex128",
+        "two array",
+    ),
+    "string leaf": ({"params": ["abc"]}, TypeError, "params[0] is a str, 'abc'", "array of floats"),
+    "string array": ({"params": np.array(["a"])}, TypeError, "params has dtype <U1"),
+    "None leaf": ({"params": {"w": {"x": None}}}, TypeError, "w.x is a NoneType, None"),
+    "nan": ({"params": {"w": nan_at(W.copy(), (1, 2), NAN)}}, ValueError, "w[1, 2] is nan, wanted"),
+    "inf": ({"params": [nan_at(B.copy(), 1, -INF)]}, ValueError, "params[0][1] is -inf", "finite"),
+    "one array twice": ({"params": {"w": A, "v": A}}, ValueError, "w and v share memory", "copy()"),
+    "overlapping": ({"params": [A[:6], A[5:]]}, ValueError, "params[0] and params[1] share memory"),
+    "transposed": (
+        {"params": [A.reshape(3, 4), B, A.reshape(3, 4).T]},
+        ValueError,
+        "params[0] and params[2] share memory",
+    ),
+    # options
+    "rtol zero": ({"rtol": 0}, ValueError, "rtol is 0, wanted a number between 0 and 1"),
+    "rtol nan": ({"rtol": NAN}, ValueError, "rtol is nan, wanted"),
+    "rtol a string": ({"rtol": "1e-6"}, ValueError, "rtol is '1e-6', wanted"),
+    "resolution one": ({"resolution": 1}, ValueError, "resolution is 1, wanted", "between 0 and 1"),
+    "resolution None": ({"resolution": None}, ValueError, "resolution is None, wanted"),
+    "method": (
+        {"method": "complex"},
+        ValueError,
+        "method is 'complex'",
+        "auto, complex-step, cent",
+    ),
+    "coverage": ({"coverage": "some"}, ValueError, "coverage is 'some', wanted 'every'"),
+    "seed negative": ({"seed": -1}, ValueError, "seed is -1, wanted a non-negative integer"),
+    "seed a float": ({"seed": 1.0}, ValueError, "seed is 1.0, wanted a non-negative integer"),
+    "no complex step": (
+        {"cost": complex_incapable, "method": "complex-step"},
+        ValueError,
+        "method is 'complex-step'",
+        "params[0]",
+        "use method='auto' or 'central'",
+    ),
+}
+
+
+def bits(params):
+    """Return containers and leaves so that they differ wherever a bit does."""
+    if isinstance(params, dict):
+        return [(key, bits(part)) for key, part in params.items()]
+    if dataclasses.is_dataclass(params):
+        return bits(vars(params))
+    if isinstance(params, (list, tuple)):
+        return [bits(part) for part in params]
+    if isinstance(params, np.ndarray):
+        return params.dtype.str, repr(params.tolist())  # the shortest digits that round-trip
+    return repr(params)
+
+
+def concerns(door, options):
+    return door is not numerical_gradient or not set(options) & {
+        "gradient",
+        "rtol",
+        "resolution",
+        "coverage",
+    }
+
+
+@pytest.mark.parametrize(
+    ("door", "case"),
+    [
+        pytest.param(door, case, id=f"{door.__name__}-{case}")
+        for door in (check_gradient, assert_gradient, numerical_gradient)
+        for case in CASES
+        if concerns(door, CASES[case][0])
+    ],
+)
+def test_named_and_nothing_of_the_callers_is_changed(door, case):
+    changed, error, *fragments = CASES[case]
+    arguments = {"cost": square, "gradient": slope, "params": point()} | changed
+    if door is numerical_gradient:
+        del arguments["gradient"]
+    params = arguments["params"]
+    before = bits(params)
+    with pytest.raises(error) as raised:
+        door(**arguments)
+    said = "\n".join([str(raised.value), *getattr(raised.value, "__notes__", ())])
+    for fragment in fragments:
+        assert fragment in said
+    assert bits(params) == before
+
+
+def test_a_gradient_of_numbers_is_refused_before_the_cost_is_moved():
+    calls = []
+    with pytest.raises(ValueError, match="wanted"):
+        check_gradient(lambda p: calls.append(p) or square(p), [W, np.zeros(3)], point())
+    assert len(calls) == 1
+
+
+# What must work
+
+
+class Layers(list):
+    """A stranger's container."""
+
+
+@dataclasses.dataclass
+class Layer:
+    w: np.ndarray
+    b: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    w: np.ndarray
+    b: np.ndarray
+
+
+Pair = namedtuple("Pair", "w b")
+
+
+def read_only(array):
+    array.setflags(write=False)
+    return array
+
+
+def interleaved():
+    whole = A.copy()
+    return [whole[::2], whole[1::2]]
+
+
+WORKING = {
+    "an array": lambda: np.array([1.0, -2.0]),
+    "0-d": lambda: np.array(1.5),
+    "a python float": lambda: 1.5,
+    "python floats": lambda: [1.5, {"w": -0.0, "b": 2.0}],
+    "numpy scalars": lambda: (np.float64(1.5), np.float64(-2.0)),
+    "read-only": lambda: [read_only(A.copy()), A.copy()],
+    "broadcast": lambda: [np.broadcast_to(np.array([1.0, 2.0]), (1, 2))],
+    "a float beside an array": lambda: {"scale": 1.5, "w": A.copy()},
+    "strided": lambda: [A.copy()[::3], np.ones((4, 4))[1:3, ::-2]],
+    "interleaved": interleaved,
+    "Fortran": lambda: [np.asfortranarray(A.reshape(3, 4)), A.reshape(4, 3).copy().T],
+    "byte-swapped": lambda: A.astype(">f8"),
+    "named tuple": lambda: Pair(A.copy(), np.array([0.5])),
+    "dataclass": lambda: Layer(A.copy(), np.array([0.5])),
+    "frozen dataclass": lambda: Frozen(A.copy(), np.array([0.5])),
+    "nested": lambda: {"a": [A.copy(), (A.copy(), {"b c": A.copy()})], 3: Pair(A.copy(), 2.0)},
+    "an empty leaf": lambda: [A.copy(), np.empty((0, 3))],
+    "a list's subclass": lambda: Layers([A.copy()]),
+    "denormals": lambda: [np.array([1.0, -0.0, 5e-324, -2e-310])],
+    "float32": lambda: [A.astype(np.float32)],
+    "float32 and float64": lambda: [A.astype(np.float32), A.copy()],
+    "longdouble": lambda: A.astype(np.longdouble),
+}
+
+
+def weighted(params):
+    """Return a cost that tells every entry from every other."""
+    leaves = [np.asarray(leaf) for leaf in leaves_of(params)]
+    return sum(np.sum(leaf * (leaf + ramp(leaf, k))) for k, leaf in enumerate(leaves))
+
+
+def ramp(leaf, k):
+    return 1 + k + np.arange(leaf.size, dtype=leaf.real.dtype).reshape(leaf.shape)
+
+
+def leaves_of(params):
+    if isinstance(params, dict):
+        return [leaf for part in params.values() for leaf in leaves_of(part)]
+    if dataclasses.is_dataclass(params):
+        return leaves_of(vars(params))
+    if isinstance(params, (list, tuple)):
+        return [leaf for part in params for leaf in leaves_of(part)]
+    return [params]
+
+
+def like(params, leaves):
+    """Return the nesting of `params`, in its own types, around the next of `leaves`."""
+    if isinstance(params, dict):
+        return {key: like(part, leaves) for key, part in params.items()}
+    if dataclasses.is_dataclass(params):
+        return type(params)(**like(vars(params), leaves))
+    if isinstance(params, Pair):
+        return Pair(*(like(part, leaves) for part in params))
+    if isinstance(params, (list, tuple)):
+        return type(params)(like(part, leaves) for part in params)
+    return next(leaves)
+
+
+def slopes(params):
+    leaves = [np.asarray(leaf) for leaf in leaves_of(params)]
+    return like(params, iter([2 * leaf + ramp(leaf, k) for k, leaf in enumerate(leaves)]))
+
+
+@pytest.mark.parametrize("method", ["auto", "central", "complex-step"])
+@pytest.mark.parametrize("case", WORKING)
+def test_taken_and_nothing_of_the_callers_is_changed(case, method):
+    params = WORKING[case]()
+    before, identity = bits(params), [id(leaf) for leaf in leaves_of(params)]
+    report = check_gradient(weighted, slopes, params, method=method)
+    assert report.verdict is Verdict.MATCH
+    assert bits(params) == before
+    assert [id(leaf) for leaf in leaves_of(params)] == identity
+    twice = like(params, iter([2 * np.asarray(leaf) for leaf in leaves_of(slopes(params))]))
+    assert check_gradient(weighted, twice, params, method=method).verdict is Verdict.MISMATCH
+    estimate = numerical_gradient(weighted, params, method=method)
+    for leaf, n, e in zip(
+        leaves_of(slopes(params)), leaves_of(estimate.value), leaves_of(estimate.error), strict=True
+    ):
+        assert np.shape(n) == np.shape(leaf)
+        assert np.all(abs(n - leaf) <= e + 1e-5 * abs(leaf))
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        float,
+        lambda c: np.array([c]),
+        lambda c: np.array([[c]]),
+        np.array,
+        lambda c: [c],
+        np.float32,
+        np.longdouble,
+    ],
+    ids=["float", "(1,)", "(1, 1)", "0-d", "list", "float32", "longdouble"],
+)
+def test_any_one_number_is_a_cost(number):
+    params = point()
+    assert check_gradient(lambda p: number(square(p)), slope, params)
+    assert not check_gradient(lambda p: number(square(p)), [W + 1, B], params)
+
+
+def test_a_whole_number_is_a_cost():
+    report = check_gradient(lambda p: int(1e6 * square(p)), lambda p: [2e6 * a for a in p], point())
+    assert report.verdict is Verdict.MATCH
+
+
+class Scalar:
+    """Another library's scalar: numpy sees an object, ``.item()`` gives the number."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def item(self):
+        return self.value
+
+
+def test_another_librarys_scalar_is_a_cost():
+    assert check_gradient(lambda p: Scalar(square(p)), slope, point())
+
+
+def test_closures_that_ignore_their_argument_see_the_callers_own_arrays():
+    params = point()
+    report = check_gradient(lambda _: square(params), lambda _: slope(params), params)
+    assert report.verdict is Verdict.MATCH
+    assert report.method == "central"
+
+
+def test_costs_of_read_only_arrays_get_copies():
+    params = [read_only(A.copy())]
+    seen = set()
+    check_gradient(lambda p: seen.add(p[0] is params[0]) or weighted(p), slopes(params), params)
+    assert seen == {False}
+
+
+@pytest.mark.parametrize("error", [ValueError("log of -1"), ZeroDivisionError(), OverflowError()])
+def test_arithmetic_and_value_errors_away_from_the_point_leave_the_domain(error):
+    def cost(params):
+        if params[0] < 0:
+            raise error
+        return params[0] ** 0.5 + params[1] ** 2
+
+    report = check_gradient(cost, [np.array(1.0), np.array(6.0)], [np.array(0.0), np.array(3.0)])
+    assert report.verdict is Verdict.UNRESOLVED
+    assert report.arrays["params[1]"].verdict is Verdict.MATCH
+    assert f"leave the domain where the cost is finite ({type(error).__name__}" in str(report)
+
+
+@pytest.mark.parametrize("error", [KeyError("w"), RuntimeError("no"), KeyboardInterrupt()])
+def test_other_errors_away_from_the_point_keep_their_type_and_the_parameters(error):
+    params = point()
+
+    def cost(p):
+        if p[1][0] != 0.5 and p[0][0, 0] == 1:  # once params[0] is done, halfway through
+            raise error
+        return square(p)
+
+    before = bits(params)
+    with pytest.raises(type(error)) as raised:
+        check_gradient(cost, slope, params)
+    assert raised.value is error
+    assert bits(params) == before
+    if isinstance(error, Exception):
+        assert any("params[1] moved; params are restored" in note for note in error.__notes__)
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+def test_a_claimed_entry_that_is_not_finite_is_a_mismatch(value):
+    claim = slope(point())
+    claim[1][0] = value
+    report = check_gradient(square, claim, point())
+    assert report.verdict is Verdict.MISMATCH
+    assert report.worst.path == "params[1]"
+    assert report.worst.index == (0,)
+    assert report.arrays["params[1]"].verdicts.tolist() == [Verdict.MISMATCH, Verdict.MATCH]
+    assert report.arrays["params[0]"].verdict is Verdict.MATCH
+
+
+@pytest.mark.parametrize("reshape", [np.ravel, np.transpose, lambda a: a[None]])
+def test_another_shape_of_the_same_size_is_a_finding(reshape):
+    params = [np.full((2, 3), 1.5)]
+    report = check_gradient(square, [reshape(2 * params[0])], params)
+    assert report.verdict is Verdict.MATCH
+    (finding,) = report.findings
+    assert re.match(r"params\[0\] has shape \(2, 3\) but its gradient \(", finding)

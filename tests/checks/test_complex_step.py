@@ -1,0 +1,128 @@
+"""The complex step: exact to rounding where the cost is capable of it, trusted only when tested."""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from checks import check_gradient, numerical_gradient
+from tests.checks.functions import SMOOTH, X
+
+EPS = np.finfo(float).eps
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in SMOOTH if name not in ("square at 0", "perfect fit")]
+)
+@given(seed=st.integers(0, 2**32))
+def test_the_interval_holds_the_derivative_to_rounding(name, seed):
+    cost, gradient, point = SMOOTH[name]
+    x = point * np.random.default_rng(seed).uniform(0.8, 1.25, point.shape)
+    estimate = numerical_gradient(cost, x, seed=seed)
+    exact = gradient(x)
+    assert estimate.method == "complex-step"
+    assert np.all(np.abs(estimate.value - exact) <= estimate.error + 4 * np.spacing(np.abs(exact)))
+    assert estimate.error.max() <= 1e-11 * np.abs(exact).max()
+
+
+def real_part(x):
+    return np.sum(x.real**2)
+
+
+def raises(x):
+    if np.iscomplexobj(x):
+        raise TypeError("only real numbers")
+    return np.sum(x**2)
+
+
+def warns(x):
+    if np.iscomplexobj(x):
+        warnings.warn("complex numbers are slow here", UserWarning, stacklevel=1)
+    return np.sum(x.real**2)
+
+
+def casts(x):
+    copy = np.zeros(x.shape)
+    copy[...] = x  # a ComplexWarning, and the imaginary part is gone
+    return np.sum(copy**2)
+
+
+# id: (cost that drops imaginary parts in some place, its gradient)
+INCAPABLE = {
+    "abs": (lambda x: np.sum(np.abs(x) ** 3), lambda x: 3 * x * np.abs(x)),
+    "abs of one entry": (
+        lambda x: np.sum(x**2) + np.abs(x[1]),
+        lambda x: 2 * x + np.array([0, np.sign(x[1]), 0, 0]),
+    ),
+    "abs of one small term": (
+        lambda x: np.sum(x**2) + 1e-6 * np.abs(x[1]),
+        lambda x: 2 * x + 1e-6 * np.array([0, np.sign(x[1]), 0, 0]),
+    ),
+    "float()": (lambda x: float(np.sum(x**2).real), lambda x: 2 * x),
+    ".real": (real_part, lambda x: 2 * x),
+    "norm": (np.linalg.norm, lambda x: x / np.linalg.norm(x)),
+    "conjugate": (lambda x: np.vdot(x, x).real, lambda x: 2 * x),
+    "halved": (lambda x: np.sum(x * x.real), lambda x: 2 * x),
+    "cast": (casts, lambda x: 2 * x),
+    "raises": (raises, lambda x: 2 * x),
+    "warns": (warns, lambda x: 2 * x),
+    "raises on one entry": (
+        lambda x: np.sum(x**2) if x[2].imag == 0 else 1 / 0,
+        lambda x: 2 * x,
+    ),
+    "nan": (lambda x: np.sum(x**2) * (np.nan if np.iscomplexobj(x) else 1), lambda x: 2 * x),
+}
+
+
+@pytest.mark.parametrize("name", INCAPABLE)
+def test_an_incapable_cost_falls_back_to_differences_and_is_right(name):
+    cost, gradient = INCAPABLE[name]
+    estimate = numerical_gradient(cost, X.copy())
+    assert estimate.method == "central"
+    assert np.all(np.abs(estimate.value - gradient(X)) <= estimate.error + 4 * EPS)
+    assert check_gradient(cost, gradient, X.copy())
+    assert not check_gradient(cost, lambda x: 1.001 * gradient(x), X.copy())
+
+
+@pytest.mark.parametrize("name", INCAPABLE)
+def test_an_incapable_cost_is_refused_if_asked_for_by_name(name):
+    with pytest.raises(ValueError, match="method is 'complex-step', but complex moves of params"):
+        numerical_gradient(INCAPABLE[name][0], X.copy(), method="complex-step")
+
+
+@pytest.mark.parametrize(
+    "cost", [lambda x: np.sum(np.maximum(x, 0) ** 2), lambda x: np.sum(np.where(x > 0, x, 0) ** 2)]
+)
+def test_maximum_and_where_are_right_by_either_method(cost):
+    # numpy orders complex numbers by their real parts first, so both carry the imaginary part
+    estimate = numerical_gradient(cost, X.copy())
+    assert np.all(np.abs(estimate.value - 2 * np.maximum(X, 0)) <= estimate.error + 4 * EPS)
+
+
+def test_arrays_are_judged_apart():
+    params = {"smooth": X.copy(), "rough": X.copy()}
+    estimate = numerical_gradient(
+        lambda p: np.sum(p["smooth"] ** 2) + np.sum(np.abs(p["rough"]) ** 3), params
+    )
+    assert estimate.method == "mixed"
+    assert estimate.error["smooth"].max() < 1e-13 < estimate.error["rough"].max()
+    np.testing.assert_allclose(estimate.value["rough"], 3 * X * np.abs(X), rtol=1e-8)
+
+
+def test_closures_over_real_arrays_fall_back():
+    x = X.copy()
+    estimate = numerical_gradient(lambda _: np.sum(np.exp(x)), x)
+    assert estimate.method == "central"
+    np.testing.assert_allclose(estimate.value, np.exp(X), rtol=1e-9)
+
+
+def test_leaving_the_domain_by_a_complex_step_is_not_a_slope_of_zero():
+    def cost(x):
+        if np.iscomplexobj(x) and x[3].imag:
+            raise ValueError("no logarithm here")
+        return np.sum(x**2)
+
+    estimate = numerical_gradient(cost, X.copy())
+    assert np.all(np.abs(estimate.value - 2 * X) <= estimate.error)
