@@ -137,8 +137,8 @@ def _worst(reports: dict[float, Report]) -> Report:
     findings = [f"At learning rate {eta:g}."]
     if wrong and any(_differs(reports[eta], other) for other in reports.values()):
         findings.append(
-            "The implied gradient depends on the learning rate, as where weights are updated before "
-            "the backward pass uses them again."
+            "The implied gradient depends on the learning rate, as where weights are updated "
+            "before the backward pass uses them again."
         )
     return replace(reports[eta], findings=(*reports[eta].findings, *findings))
 
