@@ -57,7 +57,9 @@ def complex_step(
     values = evaluations.values[path]
     h = evaluations.complex_step(path)
     try:
-        if not evaluations.along({path: 1j * h * draw_direction(values, rng)}).imag:
+        # of all lengths: few-bit directions would cancel to nothing where slopes are alike
+        along = draw_direction(values, rng) * rng.uniform(1, 2, values.shape)
+        if not evaluations.along({path: 1j * h * along}).imag:
             return None
         slopes = evaluations.at_entries(path, entries, np.full((entries.size, 1), 1j * h)).imag / h
     except Exception:  # whatever a cost says of complex numbers, it is not capable of them
@@ -77,6 +79,8 @@ def complex_step(
         direction.reshape(-1)[entries] = weights
         nearby = _slope_nearby(evaluations, path, h * direction, rng) / h
         samples.append(abs(nearby - np.sum(weights * value)))
+    if not np.isfinite(samples).all():
+        return None
     # what one entry's rounding adds to a sum over m entries, and the last place of the largest
     largest = np.abs(value).max()
     rounding = max(samples) / np.sqrt(value.size)

@@ -178,16 +178,17 @@ def _search(
 ) -> tuple[FloatArray, FloatArray]:
     """Find a good step on the first few coordinates, try it on all, refine what stays blurred."""
     value, error = np.full(x.shape, np.nan), np.full(x.shape, np.inf)
-    # truncation ~ h⁴ meets noise/h where h⁵ ~ the relative noise
-    h = np.full(x.shape, scale * np.clip(noise.relative, 1e-16, 1e-3) ** 0.2)
+    # truncation ~ h⁶ meets noise/h where h⁷ ~ the relative noise
+    h = np.full(x.shape, scale * np.clip(noise.relative, 1e-16, 1e-3) ** (1 / 7))
     best = h.copy()
     hopeful = np.ones(x.shape, bool)
+    finest = 16.0 * np.spacing(np.abs(x)).astype(h.dtype)  # finer, rounding would join steps
     kinked = np.zeros(x.shape, int)  # how many steps have seen a kink
 
     def attempt(tried: IntArray) -> None:
         if not tried.size:
             return
-        steps = h[tried] * (1 + rng.integers(0, 16, tried.size) / 64)
+        steps = np.maximum(h[tried] * (1 + rng.integers(0, 16, tried.size) / 64), finest[tried])
         trial = stencil(lambda moves: costs(tried, moves), x[tried], steps, f0, noise)
         old_value, old_error = value[tried], error[tried]
         # where two steps disagree, the larger one has missed something of the cost
@@ -199,7 +200,7 @@ def _search(
         best[tried] = np.where(better, steps, best[tried])
         kinked[tried] += trial.kinked
         h[tried] *= trial.ratio
-        shrink = (trial.ratio < 0.5) & (h[tried] > 4 * np.spacing(np.abs(x[tried])))
+        shrink = (trial.ratio < 0.5) & (h[tried] > finest[tried] / 4)
         grow = (trial.ratio > 2) & better & (h[tried] < scale)
         hopeful[tried] = (shrink | grow) & (kinked[tried] < KINKED_ROUNDS)
 
@@ -216,11 +217,23 @@ def _search(
     return value, error
 
 
-def _representable(x: FloatArray, h: FloatArray, multiples: list[int]) -> Any:
-    """Return the steps (m, k) really taken from x (m,): its dtype rounds x + kh."""
+def _move(
+    costs: Callable[[Any], Any], x: FloatArray, h: FloatArray, f0: Any, multiples: list[int]
+) -> tuple[Any, Any]:
+    """Return the costs at x (m,) moved by multiples (k,) of h, and how much they differ: (m, k).
+
+    The dtype of x rounds x + kh. The differences are carried over from the steps really taken to kh
+    along the polynomial through all of them: what that adds is small, it need not be accurate.
+    """
     wide = np.result_type(x.dtype, np.float64)
-    at = x.astype(wide)[:, None]
-    return (at + np.array(multiples) * h[:, None]).astype(x.dtype).astype(wide) - at
+    k, at = np.array(multiples), x.astype(wide)[:, None]
+    steps = (at + k * h[:, None]).astype(x.dtype).astype(wide) - at
+    moved = costs(steps)
+    off = moved - f0
+    powers = np.arange(1, k.size + 1)
+    taken = (steps / h[:, None])[..., None] ** powers
+    coefficients = np.linalg.solve(taken.astype(np.float64), off[..., None].astype(np.float64))
+    return moved, off + ((k[:, None] ** powers - taken) @ coefficients)[..., 0]
 
 
 def _round_off(moved: FloatArray, h: FloatArray, noise: Noise, factor: float) -> FloatArray:
@@ -245,38 +258,44 @@ def _ratio(truncation: FloatArray, round_off: FloatArray, error: FloatArray) -> 
 
 
 def _central(
-    costs: Callable[[Any], Any], x: FloatArray, h: FloatArray, f0: Any, noise: Noise
+    costs: Callable[[Any], Any],
+    x: FloatArray,
+    h: FloatArray,
+    f0: Any,
+    noise: Noise,
 ) -> _Trial:
-    up, down = _representable(x, h, [1, 2, 3]), _representable(x, h, [-1, -2, -3])
-    moved = costs(np.hstack([up, down]))
-    above, below = moved[:, :3], moved[:, 3:]
-    slopes = (above - below) / (up - down)
-    # the even part, freed of what an unequal pair of steps lets through of the slope, and reversely
-    even = (above - f0 + below - f0 - slopes * (up + down)) / (
-        np.array([1, 2, 3]) * h[:, None]
-    ) ** 2
-    slopes -= even * (up + down) / 2
-    (d1, d2, d3), (e1, e2, e3) = slopes.T, even.T
+    moved, off = _move(costs, x, h, f0, [1, 2, 3, -1, -2, -3])
+    above, below = off[:, :3], off[:, 3:]
+    kh = np.array([1, 2, 3]) * h[:, None]
+    d1, d2, d3 = ((above - below) / (2 * kh)).T
+    e1, e2, e3 = ((above + below) / kh**2).T
     d4 = (4 * d1 - d2) / 3
     d6 = (15 * d1 - 6 * d2 + d3) / 10
     round_off = _round_off(moved, h, noise, CENTRAL_NOISE)
     kink = KINK_FACTOR * h * np.maximum(np.abs(5 * e1 - 8 * e2 + 3 * e3) - np.abs(e2 - e1) / 2, 0)
-    settled, truncation = _settled(np.abs(d4 - d1), np.abs(d6 - d4), round_off)
+    first, last = np.abs(d4 - d1), np.abs(d6 - d4)
+    settled, truncation = _settled(first, last, round_off)
     settled &= kink <= 1.25 * round_off
     error = np.where(settled, truncation + kink + round_off, np.inf)
     return _Trial(d6, error, _ratio(truncation, round_off, error), kink > 8 * round_off)
 
 
 def _one_sided(
-    costs: Callable[[Any], Any], x: FloatArray, h: FloatArray, f0: Any, noise: Noise, side: int
+    costs: Callable[[Any], Any],
+    x: FloatArray,
+    h: FloatArray,
+    f0: Any,
+    noise: Noise,
+    side: int,
 ) -> _Trial:
-    steps = _representable(x, h, [side * k for k in (1, 2, 3, 4)])
-    moved = costs(steps)
-    f1, f2, f3, f4 = ((moved - f0) / steps).T
+    k = [side * k for k in (1, 2, 3, 4)]
+    moved, off = _move(costs, x, h, f0, k)
+    f1, f2, f3, f4 = (off / (np.array(k) * h[:, None])).T
     p2 = 2 * f1 - f2
     p3 = 3 * f1 - 3 * f2 + f3
     p4 = 4 * f1 - 6 * f2 + 4 * f3 - f4
     round_off = _round_off(moved, h, noise, ONE_SIDED_NOISE)
     settled, truncation = _settled(np.abs(p3 - p2), np.abs(p4 - p3), round_off)
     error = np.where(settled, truncation + round_off, np.inf)
-    return _Trial(p4, error, _ratio(truncation, round_off, error), np.zeros(x.shape, bool))
+    ratio = _ratio(truncation, round_off, error)
+    return _Trial(p4, error, ratio, np.zeros(x.shape, bool))

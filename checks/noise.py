@@ -58,6 +58,9 @@ def difference_table_noise(values: FloatArray) -> tuple[float | None, str]:
     for k in range(1, len(values)):
         differences = np.diff(differences)
         if k == 1 and 2 * np.count_nonzero(differences == 0) >= len(differences):
+            stairs = np.flatnonzero(differences)
+            if (np.diff(stairs) > 1).any():  # and level between: off by up to half a stair
+                return float(np.abs(differences[stairs]).min()) / math.sqrt(12), ""
             return None, "near"
         gamma *= k / (2 * (2 * k - 1))
         levels.append(math.sqrt(gamma * float(np.mean(differences**2))))
@@ -89,15 +92,23 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     coarsest = max(float(np.finfo(value.dtype).eps) for value in evaluations.values.values())
     few = (20, 60) if coarsest < 1e-5 else (1, 3)  # half precision has but 2^10 last places
     away = round(2 * AWAY / (coarsest * sum(few)))
-    tables = [
-        _noise_at(evaluations, _draw_units(evaluations, few, rng), origin, away / POINTS, met)
-        for origin in (0, away, -away)
-    ]
+
+    def tables() -> list[float]:
+        units = (_draw_units(evaluations, few, rng) for _ in range(3))
+        origins = (0, away, -away)
+        return [
+            _noise_at(evaluations, unit, origin, away / POINTS, met)
+            for unit, origin in zip(units, origins, strict=True)
+        ]
+
+    levels = tables()
+    if any(levels) and len(met) > 1 + 3 * POINTS:
+        levels += tables()  # a staircase: 1 in 4 of its tables happens on regular stairs
     finite = np.array([value for value in met if np.isfinite(value)])
     size = float(np.abs(finite).max())
     # a correctly rounded result is off by up to half its last place: uniform, so ulp/√12
     dtype = _grain(finite, evaluations)
-    level = max(*tables, float(np.spacing(dtype(size))) / math.sqrt(12))
+    level = max(*levels, float(np.spacing(dtype(size))) / math.sqrt(12))
     far = _draw_units(evaluations, few, rng)
     met += [evaluations.along({p: t * away * move for p, move in far.items()}) for t in (8, 512)]
     unseen = not stochastic and all(value == center for value in met)

@@ -93,7 +93,9 @@ def test_an_incapable_cost_is_refused_if_asked_for_by_name(name):
 
 
 @pytest.mark.parametrize(
-    "cost", [lambda x: np.sum(np.maximum(x, 0) ** 2), lambda x: np.sum(np.where(x > 0, x, 0) ** 2)]
+    "cost",
+    [lambda x: np.sum(np.maximum(x, 0) ** 2), lambda x: np.sum(np.where(x > 0, x, 0) ** 2)],
+    ids=["maximum", "where"],
 )
 def test_maximum_and_where_are_right_by_either_method(cost):
     # numpy orders complex numbers by their real parts first, so both carry the imaginary part

@@ -49,7 +49,7 @@ class Textbook:
         return 2 * (a - y) / a.size  # 1/B and 1/n_L
 
     def slope(self, l):  # noqa: E741
-        return sigma(self.z[l]) * (1 - sigma(self.z[l]))
+        return sigma(self.z[l]) * sigma(-self.z[l])  # a(1 − a) loses digits as a → 1
 
     def output_slope(self, l):  # noqa: E741
         return self.slope(l)
@@ -110,7 +110,7 @@ class Sign(Textbook):
 
 class SlopeAtTheActivation(Textbook):
     def slope(self, l):  # noqa: E741
-        return sigma(self.a[l]) * (1 - sigma(self.a[l]))  # wrong on purpose
+        return sigma(self.a[l]) * sigma(-self.a[l])  # wrong on purpose
 
 
 class OutputSlopeOmitted(Textbook):
