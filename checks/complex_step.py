@@ -58,8 +58,8 @@ def complex_step(
     h = evaluations.complex_step(path)
     try:
         # of all lengths: few-bit directions would cancel to nothing where slopes are alike
-        along = draw_direction(values, rng) * rng.uniform(1, 2, values.shape)
-        if not evaluations.along({path: 1j * h * along}).imag:
+        lengths = draw_direction(values, rng) * rng.uniform(1, 2, values.shape)
+        if not evaluations.along({path: np.asarray(1j * h * lengths)}).imag:
             return None
         slopes = evaluations.at_entries(path, entries, np.full((entries.size, 1), 1j * h)).imag / h
     except Exception:  # whatever a cost says of complex numbers, it is not capable of them

@@ -15,9 +15,9 @@ from checks.noise import Noise, typical_size
 __all__ = ["Estimate", "differences", "directional_difference", "draw_direction"]
 
 # The noise of D6 = (15 D_1 − 6 D_2 + D_3)/10 has standard deviation 1.08 σ_f/h, where D_k is the
-# slope over ±kh: σ_f/h · √((1.5² + 0.3² + 0.033²)/2). Eight are over seven deviations. That of the
+# slope over ±kh: σ_f/h · √((1.5² + 0.3² + 0.033²)/2). Six are over five deviations. That of the
 # one-sided P4 = 4 F_1 − 6 F_2 + 4 F_3 − F_4, F_k from x to x ± kh, is 5.6 σ_f/h.
-CENTRAL_NOISE, ONE_SIDED_NOISE = 8.0, 8.0 * 5.6 / 1.08
+CENTRAL_NOISE, ONE_SIDED_NOISE = 6.0, 6.0 * 5.6 / 1.08
 # A kink between the points shifts D6 by up to ½ its jump J of slope. It also takes the even part of
 # the stencil, E_k = (f(x+kh) + f(x−kh) − 2f(x))/(kh)², off the parabola in k² that a smooth cost
 # follows: 5E_1 − 8E_2 + 3E_3 is 2J/h for a kink at x. A quarter of that times h covers J/2, and
@@ -26,6 +26,9 @@ KINK_FACTOR = 0.25
 # Converging: every order corrects by much less than the one before. Where only noise shows, that
 # cannot be seen, and the error is twelve times the first correction: enough for |x|^{4/3} at 0.
 CONVERGING, SLOWLY = 1 / 8, 12.0
+# Orders 2 and 4 of a cost analytic within R of x are off by c_3 h² and 4 c_5 h⁴, c_k ~ R^{1−k}.
+# With twice the scale of x for R, the second correction counts for h²/scale² of the first at least:
+# a c_5 that happens to vanish is no precision.
 FIRST_ENTRIES = 2  # of an array, whose best step all others begin with
 ROUNDS = 14  # steps tried for one entry: by eighths from 1e-3 of its scale, that is to round-off
 KINKED_ROUNDS = 5  # a kink that is still there after as many, down to 3e-5 of its distance, is at x
@@ -122,7 +125,7 @@ def differences(
 
 def draw_direction(values: FloatArray, rng: np.random.Generator) -> Any:
     """Draw a direction of unequal entries ±{¾, 1, 1¼, 1½}: few bits, so that steps are exact."""
-    return rng.choice([-1.5, -1.25, -1, -0.75, 0.75, 1, 1.25, 1.5], values.shape)
+    return np.asarray(rng.choice([-1.5, -1.25, -1, -0.75, 0.75, 1, 1.25, 1.5], values.shape))
 
 
 def directional_difference(
@@ -163,7 +166,7 @@ class _Trial:
     kinked: NDArray[np.bool_]  # a kink stands out from the noise
 
 
-Stencil = Callable[[Callable[[Any], Any], FloatArray, FloatArray, Any, Noise], _Trial]
+Stencil = Callable[[Callable[[Any], Any], FloatArray, FloatArray, float, Any, Noise], _Trial]
 
 
 def _search(
@@ -189,7 +192,7 @@ def _search(
         if not tried.size:
             return
         steps = np.maximum(h[tried] * (1 + rng.integers(0, 16, tried.size) / 64), finest[tried])
-        trial = stencil(lambda moves: costs(tried, moves), x[tried], steps, f0, noise)
+        trial = stencil(lambda moves: costs(tried, moves), x[tried], steps, scale, f0, noise)
         old_value, old_error = value[tried], error[tried]
         # where two steps disagree, the larger one has missed something of the cost
         conflict = np.abs(trial.value - old_value) > trial.error + old_error
@@ -261,6 +264,7 @@ def _central(
     costs: Callable[[Any], Any],
     x: FloatArray,
     h: FloatArray,
+    scale: float,
     f0: Any,
     noise: Noise,
 ) -> _Trial:
@@ -272,8 +276,10 @@ def _central(
     d4 = (4 * d1 - d2) / 3
     d6 = (15 * d1 - 6 * d2 + d3) / 10
     round_off = _round_off(moved, h, noise, CENTRAL_NOISE)
-    kink = KINK_FACTOR * h * np.maximum(np.abs(5 * e1 - 8 * e2 + 3 * e3) - np.abs(e2 - e1) / 2, 0)
-    first, last = np.abs(d4 - d1), np.abs(d6 - d4)
+    bend = np.abs(5 * e1 - 8 * e2 + 3 * e3) - np.abs(e2 - e1) / 2
+    kink = np.maximum(KINK_FACTOR * h * bend - round_off / 3, 0)  # a third: what noise alone bends
+    first = np.abs(d4 - d1)
+    last = np.maximum(np.abs(d6 - d4), (h / scale) ** 2 * first)
     settled, truncation = _settled(first, last, round_off)
     settled &= kink <= 1.25 * round_off
     error = np.where(settled, truncation + kink + round_off, np.inf)
@@ -284,6 +290,7 @@ def _one_sided(
     costs: Callable[[Any], Any],
     x: FloatArray,
     h: FloatArray,
+    scale: float,
     f0: Any,
     noise: Noise,
     side: int,

@@ -132,8 +132,9 @@ def _is_independent(measurement: Measurement, path: str) -> bool:
 def _doubtful(measurement: Measurement, array: ArrayReport, rtol: float) -> bool:
     """Hear a second estimate of accused entries; where it does not stand, they are UNRESOLVED.
 
-    It must agree with the first and accuse as well. Beside a complex step it need not be as sharp:
-    there it is enough that differences, from steps of their own, do not contradict.
+    It must agree with the first, within a hundredth of what the claim is off by if not within the
+    errors, and accuse as well. Beside a complex step it need not be as sharp: there it is enough
+    that differences, from steps of their own, do not contradict.
     """
     estimate, path = measurement.estimates[array.path], array.path
     claimed, verdicts = array.claimed.reshape(-1), array.verdicts.reshape(-1)
@@ -141,18 +142,22 @@ def _doubtful(measurement: Measurement, array: ArrayReport, rtol: float) -> bool
     # the worst first: if they all stand, the rest stands on the same estimate, proven on them
     accused = accused[np.argsort(-np.abs(claimed - estimate.value)[accused])]
     rng = np.random.default_rng([measurement.seed, len(measurement.estimates)])
+    doubtful = False
     for some in (accused[:WITNESSED], accused[WITNESSED:]):
         second = differences(
             measurement.evaluations, path, some, measurement.noise, rng, rtol / 100, start=1 / 3
         )
-        stands = np.abs(second.value - estimate.value[some]) <= second.error + estimate.error[some]
+        first = estimate.value[some]
+        apart = np.abs(second.value - first) - second.error - estimate.error[some]
+        stands = apart <= np.abs(claimed[some] - first) / 100
         if estimate.method == "central":
             off = np.abs(second.value - claimed[some])
             stands &= off - second.error > rtol * array.largest
         verdicts[some[~stands]] = Verdict.UNRESOLVED
-        if stands.all():
-            return False
-    return True
+        doubtful = doubtful or not stands.all()
+        if not doubtful:
+            break
+    return doubtful
 
 
 def _control(array: ArrayReport, rtol: float, resolution: float) -> bool:

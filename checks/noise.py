@@ -63,7 +63,8 @@ def difference_table_noise(values: FloatArray) -> tuple[float | None, str]:
                 return float(np.abs(differences[stairs]).min()) / math.sqrt(12), ""
             return None, "near"
         gamma *= k / (2 * (2 * k - 1))
-        levels.append(math.sqrt(gamma * float(np.mean(differences**2))))
+        unit = np.abs(differences).max() or 1.0  # so that squares neither overflow nor vanish
+        levels.append(float(unit * np.sqrt(gamma * np.mean((differences / unit) ** 2))))
         changes_sign.append(differences.min() < 0 < differences.max())
     for k in range(len(levels) - 2):
         three = levels[k : k + 3]
@@ -93,7 +94,7 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     few = (20, 60) if coarsest < 1e-5 else (1, 3)  # half precision has but 2^10 last places
     away = round(2 * AWAY / (coarsest * sum(few)))
 
-    def tables() -> list[float]:
+    def tables() -> list[tuple[float, float]]:
         units = (_draw_units(evaluations, few, rng) for _ in range(3))
         origins = (0, away, -away)
         return [
@@ -102,13 +103,17 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
         ]
 
     levels = tables()
-    if any(levels) and len(met) > 1 + 3 * POINTS:
+    if any(noise for noise, _ in levels) and len(met) > 1 + 3 * POINTS:
         levels += tables()  # a staircase: 1 in 4 of its tables happens on regular stairs
     finite = np.array([value for value in met if np.isfinite(value)])
     size = float(np.abs(finite).max())
     # a correctly rounded result is off by up to half its last place: uniform, so ulp/√12
     dtype = _grain(finite, evaluations)
-    level = max(*levels, float(np.spacing(dtype(size))) / math.sqrt(12))
+    level = max(noise for noise, _ in levels)
+    stair = min(stair for _, stair in levels)
+    if level == 0 and np.isfinite(stair):  # off by up to half of it
+        level = stair / math.sqrt(12)
+    level = max(level, float(np.spacing(dtype(size))) / math.sqrt(12))
     far = _draw_units(evaluations, few, rng)
     met += [evaluations.along({p: t * away * move for p, move in far.items()}) for t in (8, 512)]
     unseen = not stochastic and all(value == center for value in met)
@@ -144,9 +149,13 @@ def _draw_units(
 
 def _noise_at(
     evaluations: Evaluations, units: dict[str, Any], origin: int, largest: float, met: list[Any]
-) -> float:
-    """Return the noise along `units` from `origin`, 0 where none shows; add all values to `met`."""
+) -> tuple[float, float]:
+    """Return the noise along `units` from `origin`, 0 where none shows, and the lowest stair seen.
+
+    All values are added to `met`.
+    """
     coarse, spacing = False, 1.0
+    stair = np.inf
     while True:
         places = origin + spacing * (np.arange(POINTS) - POINTS // 2)
         values = np.array(
@@ -155,11 +164,14 @@ def _noise_at(
         met.extend(values)
         noise, fault = difference_table_noise(values)
         if noise is not None:
-            return noise
+            return noise, stair
+        if fault == "near":
+            steps = np.abs(np.diff(values))
+            stair = min(stair, float(steps[steps > 0].min(initial=np.inf)))
         if fault == "near" and not coarse and spacing * 2.0**5 <= largest:
             spacing *= 2.0**5
         elif fault == "far" and spacing > 1:
             coarse = True  # between two spacings lies the one at which the noise shows
             spacing /= 2.0**2
         else:
-            return 0.0
+            return 0.0, stair

@@ -16,6 +16,8 @@ from checks.verdict import Verdict, detectable_error, largest_entry
 
 __all__ = ["ArrayReport", "GradientMismatch", "GradientUnresolved", "Report", "WorstEntry"]
 
+COLUMNS = 100  # of the printed report
+
 
 @dataclass(frozen=True)
 class WorstEntry:
@@ -207,6 +209,8 @@ class Report:
         ]
         rows += [_row(array) for array in self.arrays.values()]
         widths = [max(len(row[i]) for row in rows) for i in range(7)]
+        widths[0] = min(widths[0], max(12, COLUMNS - 2 * 7 - sum(widths[1:])))
+        rows = [(_shortened(row[0], widths[0]), *row[1:]) for row in rows]
         right = (1, 3, 5)
         table = [
             "  "
@@ -217,7 +221,7 @@ class Report:
             for row in rows
         ]
         notes = [
-            textwrap.fill(note, 98, initial_indent="  ", subsequent_indent="  ")
+            textwrap.fill(note, COLUMNS - 2, initial_indent="  ", subsequent_indent="  ")
             for note in self._notes()
         ]
         return "\n".join([head, "", *table, "", *notes])
@@ -298,6 +302,11 @@ def _row(array: ArrayReport) -> tuple[str, ...]:
         f"{array.digits:.1f}" if matched and math.isfinite(array.digits) else "–",
         verdict,
     )
+
+
+def _shortened(path: str, width: int) -> str:
+    """Cut a path at its beginning: the end tells arrays apart."""
+    return path if len(path) <= width else "…" + path[1 - width :]
 
 
 def _plural(count: int, noun: str) -> str:

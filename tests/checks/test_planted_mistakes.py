@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from hypothesis import given, note, settings
+from hypothesis import strategies as st
 
 from checks import Verdict, check_gradient
 from checks.strategies import Problem, layer_sizes, problems
@@ -240,6 +241,14 @@ class OneEntryZero(Textbook):
 
 MISTAKES = Textbook.__subclasses__()
 
+# Half of the networks have one width throughout: there most mistakes in shapes can happen at all.
+# Not the tiny ones, which are drawn in short numbers of up to 5 and mostly saturated.
+NETWORKS = problems(
+    layer_sizes(max_layers=3, max_width=5) | st.integers(2, 4).map(lambda n: (n,) * 4),
+    max_samples=4,
+    regime="ordinary",
+).filter(lambda problem: problem.seed is not None)
+
 
 def check(model, problem, **options):
     params = (problem.weights, problem.biases)
@@ -265,8 +274,8 @@ def test_there_are_enough_mistakes():
 
 
 @pytest.mark.parametrize("method", METHODS)
-@settings(max_examples=60)
-@given(problem=problems(layer_sizes(max_layers=3, max_width=5), max_samples=4, regime="ordinary"))
+@settings(max_examples=50)
+@given(problem=NETWORKS)
 def test_the_right_gradient_is_never_accused(method, problem):
     assert check(Textbook(), problem, method=method).verdict is not Verdict.MISMATCH
 
@@ -276,36 +285,33 @@ def test_the_right_gradient_is_never_accused(method, problem):
 def test_caught_on_every_network_on_which_it_is_a_mistake(mistake, method):
     count = Counter()
 
-    @settings(max_examples=15)
-    @given(
-        problem=problems(layer_sizes(max_layers=3, max_width=5), max_samples=4, regime="ordinary")
-    )
+    @settings(max_examples=12)
+    @given(problem=NETWORKS)
     def caught(problem):
         model = mistake()
         report = check(model, problem, method=method)
         note(str(report))
         right = Textbook().gradient((problem.weights, problem.biases), problem.x, problem.y)
         if model.changes_nothing(problem):
-            count["none"] += 1
+            count["harmless"] += 1
             assert report.verdict is not Verdict.MISMATCH
         elif is_visible(report, right):
             count["caught"] += 1
             assert report.verdict is Verdict.MISMATCH
         else:
-            count["invisible"] += 1
-            note("invisible")
+            count["too small to see"] += 1
 
     caught()
-    print(mistake.__name__, method, count)
-    assert count["caught"] > 0
+    assert count["caught"] >= 2
+    assert count["too small to see"] <= 2
 
 
-@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("seed", range(50))
-def test_a_zeroed_first_layer_is_caught_at_depth_seven(seed, method):
+def test_a_zeroed_first_layer_is_caught_at_depth_seven(seed):
     # torch's gradcheck catches 3 % of these, autograd's check_grads 50 %
     problem = Problem.generate((3,) * 8, samples=3, seed=seed)
-    report = check(FirstLayerZero(), problem, method=method)
-    assert report.verdict is Verdict.MISMATCH
-    assert report.worst.path in ("params[0][0]", "params[1][0]")
-    assert check(Textbook(), problem, method=method).verdict is Verdict.MATCH
+    for method in METHODS:
+        report = check(FirstLayerZero(), problem, method=method)
+        assert report.verdict is Verdict.MISMATCH
+        assert report.worst.path in ("params[0][0]", "params[1][0]")
+    assert check(Textbook(), problem).verdict is Verdict.MATCH
