@@ -1,4 +1,4 @@
-"""How honest the errors of the estimates are: ``python -m benchmarks.calibration [NETWORKS]``.
+"""How honest the errors are: ``python -m benchmarks.calibration [NETWORKS [PICTURE]]``.
 
 Draws networks in all regimes and compares every estimate and its error with the exact gradient
 (ball arithmetic). For each method, dtype and regime it prints
@@ -6,8 +6,10 @@ Draws networks in all regimes and compares every estimate and its error with the
 - outside: entries whose exact derivative is not in the interval (the aim is none at all);
 - sharpness: the median of the error claimed over the error made;
 - resolution: the median of the error claimed over the array's largest entry;
-- blurred: the share of entries whose error is above a thousandth of that;
-- cost: evaluations per entry.
+- blurred: the share of entries whose error is above a thousandth of that.
+
+The right gradient is the claim, so every MISMATCH is a false alarm. The picture (a file name;
+matplotlib is in the extra `plot`) shows error claimed against error made, entry by entry.
 """
 
 import sys
@@ -20,7 +22,7 @@ import numpy as np
 from backprop import Network, Parameters
 from backprop.activations import ACTIVATIONS
 from backprop.costs import COSTS
-from checks import check_gradient
+from checks import Verdict, check_gradient
 from checks.strategies import REGIMES, Problem
 from tests.exact import exact_gradient
 
@@ -51,34 +53,40 @@ def lies_on_a_kink(net, theta, x):
 
 
 def compare(net, theta, x, y, method):
-    """Return (method, rows) of every array, rows (3, m): error claimed, error made, largest entry.
+    """Check the right gradient; return (method, rows) of every array, and whether it was accused.
 
-    And the evaluations that it took.
+    rows (3, m): error claimed, error made and largest entry.
     """
     weights, biases = exact_gradient(net, theta, x, y)
-    zero = Parameters([0 * w for w in theta.weights], [0 * b for b in theta.biases])
-    report = check_gradient(partial(net.cost, x=x, y=y), zero, theta, method=method)
+    report = check_gradient(
+        partial(net.cost, x=x, y=y), partial(net.gradient, x=x, y=y), theta, method=method
+    )
     found = []
     for exact, array in zip(weights + biases, report.arrays.values(), strict=True):
         made = np.abs(array.numeric - exact).ravel()
         largest = np.full(made.shape, abs(exact).max())
         rows = np.stack([array.error.ravel(), made, largest]).astype(float)
         found.append((array.method, rows))
-    return found, report.evaluations
+    return found, report.verdict is Verdict.MISMATCH
 
 
 def calibrate(networks, seed=0):
-    """Compare `networks` networks of each kind; return {(method, dtype, regime): (3, m)}."""
-    rows = defaultdict(list)
+    """Compare `networks` networks of each kind.
+
+    Returns {(method, dtype, regime): (3, m) rows of `compare`}, and the false alarms as problems.
+    """
+    rows, accused = defaultdict(list), []
     for number, regime, dtype, method in product(range(networks), REGIMES, DTYPES, METHODS):
         rng = np.random.default_rng([seed, number, REGIMES.index(regime)])
         net, theta, x, y = draw_network(rng, regime, dtype)
         if lies_on_a_kink(net, theta, x):
             continue
-        found, _ = compare(net, theta, x, y, method)
+        found, alarm = compare(net, theta, x, y, method)
         for used, some in found:
             rows[used, dtype, regime].append(some)
-    return {kind: np.concatenate(some, axis=1) for kind, some in rows.items()}
+        if alarm:
+            accused.append((net, method, dtype, regime, number))
+    return {kind: np.concatenate(some, axis=1) for kind, some in rows.items()}, accused
 
 
 def summarize(rows):
@@ -92,16 +100,44 @@ def summarize(rows):
     return outside, sharpness, np.nanmedian(relative), np.nanmean(relative > 1e-3)
 
 
-def main(networks=200):
-    """Print the table."""
-    print(f"{'':40}{'entries':>9}{'outside':>9}{'sharpness':>11}{'resolution':>12}{'blurred':>9}")
-    for kind, rows in sorted(calibrate(networks).items()):
-        outside, sharpness, resolution, blurred = summarize(rows)
-        print(
-            f"{', '.join(kind):40}{rows.shape[1]:9,}{outside:9,}{sharpness:11.0f}"
-            f"{resolution:12.0e}{blurred:9.1%}"
+def draw(rows, picture):
+    """Save error claimed against error made, both relative to the array's largest entry."""
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(2, 2, figsize=(9, 8), sharex=True, sharey=True, layout="tight")
+    panels = product(("central", "complex-step"), DTYPES)
+    for axis, (method, dtype) in zip(axes.flat, panels, strict=True):
+        some = [r for (m, d, _), r in sorted(rows.items()) if (m, d) == (method, dtype)]
+        claimed, made, largest = np.concatenate(some, axis=1)
+        shown = np.isfinite(claimed) & (made > 0) & (largest > 0)
+        made, claimed = made[shown] / largest[shown], claimed[shown] / largest[shown]
+        axis.loglog(made, claimed, ",", color="tab:blue")
+        axis.plot([1e-20, 1], [1e-20, 1], color="tab:red", linewidth=1)
+        axis.set(
+            title=f"{method}, {dtype}: {shown.sum():,} entries", xlim=(1e-20, 1), ylim=(1e-18, 10)
         )
+        axis.set(xlabel="error made", ylabel="error claimed")
+    figure.suptitle("Every point above the line: no exact derivative outside its interval")
+    figure.savefig(picture, dpi=110)
+
+
+def main(networks="200", picture=None):
+    """Print the table, and draw the picture if it has a name."""
+    rows, accused = calibrate(int(networks))
+    for method, dtype in product(("central", "complex-step"), DTYPES):
+        some = [r for (m, d, _), r in rows.items() if (m, d) == (method, dtype)]
+        rows[method, dtype, "all regimes"] = np.concatenate(some, axis=1)
+    print(f"{'':40}{'entries':>9}{'outside':>9}{'sharpness':>11}{'resolution':>12}{'blurred':>9}")
+    for kind, some in sorted(rows.items()):
+        outside, sharpness, resolution, blurred = summarize(some)
+        print(
+            f"{', '.join(kind):40}{some.shape[1]:9,}{outside:9,}{sharpness:11.0f}"
+            f"{resolution:12.1e}{blurred:9.1%}"
+        )
+    print(f"false alarms: {len(accused)}")
+    if picture:
+        draw({k: v for k, v in rows.items() if k[2] in REGIMES}, picture)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*sys.argv[1:])

@@ -22,13 +22,14 @@ CENTRAL_NOISE, ONE_SIDED_NOISE = 6.0, 6.0 * 5.6 / 1.08
 # the stencil, E_k = (f(x+kh) + f(x−kh) − 2f(x))/(kh)², off the parabola in k² that a smooth cost
 # follows: 5E_1 − 8E_2 + 3E_3 is 2J/h for a kink at x. A quarter of that times h covers J/2, and
 # for a kink anywhere else it covers the shift together with 2|D6 − D4|.
-KINK_FACTOR = 0.25
+KINK_FACTOR, SEVERAL_KINKS = 0.25, 3.0
 # Converging: every order corrects by much less than the one before. Where only noise shows, that
 # cannot be seen, and the error is twelve times the first correction: enough for |x|^{4/3} at 0.
-CONVERGING, SLOWLY = 1 / 8, 12.0
+CONVERGING, SLOWLY = 1 / 16, 12.0
 # Orders 2 and 4 of a cost analytic within R of x are off by c_3 h² and 4 c_5 h⁴, c_k ~ R^{1−k}.
 # With twice the scale of x for R, the second correction counts for h²/scale² of the first at least:
 # a c_5 that happens to vanish is no precision.
+LONG = 1e-2  # of the scale of x: a first step so long is for costs noisier than float64
 FIRST_ENTRIES = 2  # of an array, whose best step all others begin with
 ROUNDS = 14  # steps tried for one entry: by eighths from 1e-3 of its scale, that is to round-off
 KINKED_ROUNDS = 5  # a kink that is still there after as many, down to 3e-5 of its distance, is at x
@@ -182,17 +183,22 @@ def _search(
     """Find a good step on the first few coordinates, try it on all, refine what stays blurred."""
     value, error = np.full(x.shape, np.nan), np.full(x.shape, np.inf)
     # truncation ~ h⁶ meets noise/h where h⁷ ~ the relative noise
-    h = np.full(x.shape, scale * np.clip(noise.relative, 1e-16, 1e-3) ** (1 / 7))
-    best = h.copy()
+    start = np.clip(noise.relative, 1e-16, 1e-3) ** (1 / 7)
+    h = np.full(x.shape, scale * start)
+    best, ideal = h.copy(), h.copy()  # the step of the best trial, and what would have been better
     hopeful = np.ones(x.shape, bool)
     finest = 16.0 * np.spacing(np.abs(x)).astype(h.dtype)  # finer, rounding would join steps
     kinked = np.zeros(x.shape, int)  # how many steps have seen a kink
+    uneven = np.zeros(x.shape, bool)  # whether any step has met what differences do not follow
+
+    def ask(rows: IntArray, steps: FloatArray) -> _Trial:
+        return stencil(lambda moves: costs(rows, moves), x[rows], steps, scale, f0, noise)
 
     def attempt(tried: IntArray) -> None:
         if not tried.size:
             return
         steps = np.maximum(h[tried] * (1 + rng.integers(0, 16, tried.size) / 64), finest[tried])
-        trial = stencil(lambda moves: costs(tried, moves), x[tried], steps, scale, f0, noise)
+        trial = ask(tried, steps)
         old_value, old_error = value[tried], error[tried]
         # where two steps disagree, the larger one has missed something of the cost
         conflict = np.abs(trial.value - old_value) > trial.error + old_error
@@ -201,7 +207,9 @@ def _search(
         value[tried] = np.where(better, trial.value, old_value)
         error[tried] = np.where(better, trial.error, old_error)
         best[tried] = np.where(better, steps, best[tried])
+        ideal[tried] = np.where(better, steps * trial.ratio, ideal[tried])
         kinked[tried] += trial.kinked
+        uneven[tried] |= ~np.isfinite(trial.error)
         h[tried] *= trial.ratio
         shrink = (trial.ratio < 0.5) & (h[tried] > finest[tried] / 4)
         grow = (trial.ratio > 2) & better & (h[tried] < scale)
@@ -210,13 +218,18 @@ def _search(
     first, others = np.split(rng.permutation(x.size), [FIRST_ENTRIES])
     for _ in range(ROUNDS):
         attempt(first[hopeful[first]])
-    taught = best[first][np.isfinite(error[first])]
+    taught = ideal[first][np.isfinite(error[first])]
     if taught.size:
         h[others] = np.exp(np.mean(np.log(taught)))
     attempt(others)
     for _ in range(ROUNDS):
         blurred = hopeful & ~(error <= goal * np.abs(value[np.isfinite(error)]).max(initial=0))
         attempt(np.flatnonzero(blurred))
+    # long steps span several kinks, which may hide from each other: where any showed, look nearer
+    known = np.flatnonzero(np.isfinite(error))
+    if start > LONG and uneven.any() and known.size:
+        nearer = ask(known, best[known] / 3).value
+        error[known] += np.nan_to_num(np.abs(nearer - value[known]), nan=np.inf)
     return value, error
 
 
@@ -282,7 +295,8 @@ def _central(
     last = np.maximum(np.abs(d6 - d4), (h / scale) ** 2 * first)
     settled, truncation = _settled(first, last, round_off)
     settled &= kink <= 1.25 * round_off
-    error = np.where(settled, truncation + kink + round_off, np.inf)
+    # where one kink shows there may be more, and they may hide from each other
+    error = np.where(settled, truncation + SEVERAL_KINKS * kink + round_off, np.inf)
     return _Trial(d6, error, _ratio(truncation, round_off, error), kink > 8 * round_off)
 
 

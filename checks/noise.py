@@ -143,7 +143,9 @@ def _draw_units(
     for path, value in evaluations.values.items():
         last_place = np.spacing(np.maximum(np.abs(value), value.dtype.type(typical_size(value))))
         sign = rng.choice([-1, 1], value.shape)
-        units[path] = sign * rng.integers(*few, value.shape, endpoint=True) * last_place
+        # odd: multiples of a power of two would leave many a product exact
+        count = 2 * (rng.integers(*few, value.shape, endpoint=True) // 2) + 1
+        units[path] = sign * count * last_place
     return units
 
 

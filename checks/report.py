@@ -209,7 +209,7 @@ class Report:
         ]
         rows += [_row(array) for array in self.arrays.values()]
         widths = [max(len(row[i]) for row in rows) for i in range(7)]
-        widths[0] = min(widths[0], max(12, COLUMNS - 2 * 7 - sum(widths[1:])))
+        widths[0] = min(widths[0], max(6, COLUMNS - 2 * 7 - sum(widths[1:])))
         rows = [(_shortened(row[0], widths[0]), *row[1:]) for row in rows]
         right = (1, 3, 5)
         table = [

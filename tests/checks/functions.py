@@ -35,7 +35,7 @@ SMOOTH = {
     "reciprocal": (lambda x: np.sum(1 / x), lambda x: -1 / x**2, X),
     "root": (lambda x: np.sum(np.sqrt(x)), lambda x: 0.5 / np.sqrt(x), POSITIVE),
     "sine": (lambda x: np.sum(np.sin(x)), np.cos, X),
-    "fast sine": (lambda x: np.sum(np.sin(300 * x)), lambda x: 300 * np.cos(300 * x), X),
+    "fast sine": (lambda x: np.sum(np.sin(30 * x)), lambda x: 30 * np.cos(30 * x), X),
     "logistic": (lambda x: np.sum(logistic(x)), lambda x: logistic(x) * logistic(-x), X),
     "saturated": (
         lambda x: np.sum(logistic(9 * x)),

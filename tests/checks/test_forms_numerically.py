@@ -52,7 +52,7 @@ def verdicts(report):
 def test_every_entry_of_random_networks(form, tally):
     entries, networks = Counter(), Counter()
 
-    @settings(max_examples=340)
+    @settings(max_examples=310)
     @given(
         problem=problems(layer_sizes(max_layers=5)),
         activation=st.sampled_from(list(ACTIVATIONS)),
@@ -76,10 +76,9 @@ def test_every_entry_of_random_networks(form, tally):
     compare()
     assert networks.total() >= 300
     assert entries.total() >= 10_000
-    print(form, networks, entries)
-    # unresolved: saturated, vanishing and dead units, kinks; a constant cost (softmax of one)
-    assert networks[Verdict.UNRESOLVED] <= 0.35 * networks.total()
-    assert entries[Verdict.UNRESOLVED] <= 0.35 * entries.total()
+    # unresolved: dead, saturated and vanishing units; a constant cost (the softmax of one logit)
+    assert networks[Verdict.UNRESOLVED] <= 0.3 * networks.total()
+    assert entries[Verdict.UNRESOLVED] <= 0.15 * entries.total()
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -102,5 +101,6 @@ def test_every_entry_of_larger_networks(cost, regime, tally):
         problem = Problem.generate((24, 20, 16, 12), 8, regime, seed=2)
         report = check("matrix", problem, activation, cost)
         assert report.verdict is not Verdict.MISMATCH, str(report)
+        if regime in PLAIN:
+            assert report.verdict is Verdict.MATCH, str(report)
         tally.add("matrix", networks=1, entries=report.entries)
-        print(activation, cost, regime, str(report.verdict), report.method, report.evaluations)

@@ -1,0 +1,28 @@
+"""Honest errors: every exact derivative lies in its interval, and no right gradient is accused."""
+
+import numpy as np
+from hypothesis import settings
+
+from benchmarks.calibration import calibrate, summarize
+
+# By default over 50,000 entries; over 1,000,000 with --hypothesis-profile=soak.
+SOAK = settings().max_examples > 1000
+
+
+def test_no_exact_derivative_lies_outside_its_interval(tally):
+    rows, accused = calibrate(networks=800 if SOAK else 40, seed=1)
+    tally.add("calibration", networks=len(rows), entries=sum(r.shape[1] for r in rows.values()))
+    outside = {kind: summarize(some)[0] for kind, some in rows.items()}
+    assert not any(outside.values()), outside
+    assert not accused
+    assert sum(some.shape[1] for some in rows.values()) >= (1_000_000 if SOAK else 50_000)
+
+    def over(method, *dtypes):
+        some = [r for (m, d, _), r in rows.items() if m == method and d in dtypes]
+        _, sharpness, resolution, _ = summarize(np.concatenate(some, axis=1))
+        return sharpness, resolution
+
+    assert over("central", "float64", "float32")[0] <= 40
+    assert over("complex-step", "float64", "float32")[0] <= 100
+    assert over("central", "float64")[1] <= 1e-11
+    assert over("complex-step", "float64")[1] <= 1e-14

@@ -1,0 +1,118 @@
+"""How small a mistake is caught, and that no right gradient is accused: counts over networks."""
+
+from functools import partial
+from itertools import product
+
+import numpy as np
+import pytest
+
+from backprop import Network, Parameters
+from backprop.activations import ACTIVATIONS
+from backprop.costs import COSTS
+from checks import Verdict, check_gradient
+from checks.strategies import REGIMES, Problem
+from tests.checks.test_planted_mistakes import Textbook, cost
+
+METHODS = ("central", "auto")
+
+
+def draw(number, regime="ordinary", dtype="float64", sizes=None):
+    """Return the problem of a number."""
+    rng = np.random.default_rng([number, REGIMES.index(regime)])
+    if sizes is None:
+        layers = rng.choice([1, 2, 2]) + (regime == "vanishing")
+        sizes = tuple(int(n) for n in rng.integers(1, 5, layers + 1))
+    samples = int(rng.integers(1, 4))
+    return Problem.generate(sizes, samples, regime, int(rng.integers(2**32)), dtype)
+
+
+def ordinary(number, sizes=None):
+    """Return the cost of a textbook network, its right gradient and the point: (w, b) all three."""
+    problem = draw(number, sizes=sizes)
+    params, x, y = (problem.weights, problem.biases), problem.x, problem.y
+    return lambda params: cost(params, x, y), Textbook().gradient(params, x, y), params
+
+
+def with_one_entry_off(gradient, relative, rng):
+    """Return the gradient, one entry off by so much of its array's largest, and the array's path.
+
+    The array is one of those whose derivatives are of ordinary size, at least a thousandth of the
+    largest of all.
+    """
+    arrays = tuple([array.copy() for array in part] for part in gradient)
+    largest = max(np.abs(a).max() for part in arrays for a in part)
+    places = [
+        (f"params[{kind}][{l}]", array)
+        for kind, part in enumerate(arrays)
+        for l, array in enumerate(part)  # noqa: E741
+        if np.abs(array).max() > 1e-3 * largest
+    ]
+    path, array = places[rng.integers(len(places))]
+    index = tuple(rng.integers(n) for n in array.shape)
+    array[index] += rng.choice([-1, 1]) * relative * np.abs(array).max()  # wrong on purpose
+    return arrays, path
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_entry_off_by_1e_7_is_caught_in_all_ordinary_networks(method):
+    missed = []  # of 300: at least 99.9 % are caught, so all of these
+    for number in range(METHODS.index(method), 300, 2):
+        value, gradient, params = ordinary(number)
+        wrong, path = with_one_entry_off(gradient, 1e-7, np.random.default_rng(number))
+        report = check_gradient(value, wrong, params, method=method, seed=number)
+        if report.arrays[path].verdict is not Verdict.MISMATCH:
+            missed.append((number, path, str(report)))
+        others = [a.verdict for other, a in report.arrays.items() if other != path]
+        assert Verdict.MISMATCH not in others, str(report)
+    assert not missed
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_zeroed_first_layer_is_caught_in_all_networks_seven_layers_deep(method):
+    for number in range(METHODS.index(method), 50, 2):
+        value, gradient, params = ordinary(number, sizes=(3,) * 8)
+        zeroed = [[0 * part[0], *part[1:]] for part in gradient]  # wrong on purpose
+        report = check_gradient(value, zeroed, params, method=method, seed=number)
+        for path in ("params[0][0]", "params[1][0]"):
+            assert report.arrays[path].verdict is Verdict.MISMATCH, str(report)
+
+
+def test_one_entry_off_by_1e_12_is_caught_by_the_complex_step_in_99_percent():
+    caught = 0
+    for number in range(200):
+        value, gradient, params = ordinary(number)
+        wrong, path = with_one_entry_off(gradient, 1e-12, np.random.default_rng(number))
+        report = check_gradient(value, wrong, params, method="complex-step", rtol=1e-13)
+        caught += report.arrays[path].verdict is Verdict.MISMATCH
+    assert caught >= 198
+
+
+def lies_on_a_kink(theta, x):
+    """Whether a relu's input is exactly 0: the cost has no derivative there."""
+    a = x
+    for w, b in zip(theta.weights, theta.biases, strict=True):
+        z = a @ w.T + b
+        if not z.all():
+            return True
+        a = np.maximum(z, 0)
+    return False
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("method", METHODS)
+def test_right_gradients_are_never_accused(method, dtype):
+    kinds = list(product(REGIMES, ACTIVATIONS, COSTS))
+    checked = 0
+    for number in range(136):
+        regime, activation, name = kinds[number % len(kinds)]
+        problem = draw(number, regime, dtype)
+        net = Network(problem.sizes, activation, name)
+        theta = Parameters(problem.weights, problem.biases)
+        if activation == "relu" and lies_on_a_kink(theta, problem.x):
+            continue
+        value = partial(net.cost, x=problem.x, y=problem.y)
+        right = net.gradient(theta, problem.x, problem.y)
+        report = check_gradient(value, right, theta, method=method, seed=number)
+        assert report.verdict is not Verdict.MISMATCH, str(report)
+        checked += 1
+    assert checked >= 125
