@@ -70,7 +70,8 @@ def complex_step(
     direction = np.zeros(values.shape)
     direction.reshape(-1)[entries] = aligned
 
-    if not _is_proven(evaluations, path, h, direction, slope, noise, rng):
+    proof = _proof(evaluations, path, h, direction, slope, noise, rng)
+    if not np.isfinite(proof):
         return None
 
     samples = []
@@ -87,10 +88,12 @@ def complex_step(
     rounding += np.finfo(evaluations.complex_dtype(path)).eps * largest
     error = (AT_LEAST + WITH_SIZE * np.abs(value) / largest) * rounding
     no_kinks = np.full((value.size, 2), np.nan)
-    return Estimate(value, np.where(np.isfinite(error), error, np.inf), no_kinks, "complex-step")
+    if not error.max() <= PROOF * largest:
+        return None  # too blurred to be of use, as at a kink, which differences can name
+    return Estimate(value, error, no_kinks, "complex-step", proof)
 
 
-def _is_proven(
+def _proof(
     evaluations: Evaluations,
     path: str,
     h: float,
@@ -98,8 +101,8 @@ def _is_proven(
     slope: float,
     noise: Noise,
     rng: np.random.Generator,
-) -> bool:
-    """Whether differences agree: at the point and, if blurred there, where θ is made smaller.
+) -> float:
+    """Return how closely differences agree: at the point or, if blurred there, where θ is smaller.
 
     A saturated cost is too flat for differences; with small parameters the same code is not.
     """
@@ -111,12 +114,12 @@ def _is_proven(
         value, error = directional_difference(
             evaluations, path, direction, noise, rng, PROOF / 10, base if shrink != 1 else {}
         )
-        difference = abs(slope - value)
-        if not difference <= error:
-            return False
+        # where nothing settles, or not there, it is no derivative that complex moves give
+        if not (abs(slope - value) <= error < np.inf):
+            return np.inf
         if error <= PROOF * abs(slope):
-            return True
-    return False
+            return error / abs(slope)
+    return np.inf
 
 
 def _slope_nearby(

@@ -29,9 +29,12 @@ CONVERGING, SLOWLY = 1 / 16, 12.0
 # Orders 2 and 4 of a cost analytic within R of x are off by c_3 h² and 4 c_5 h⁴, c_k ~ R^{1−k}.
 # With twice the scale of x for R, the second correction counts for h²/scale² of the first at least:
 # a c_5 that happens to vanish is no precision.
+SMALL = 1e-6  # of the scale of its array: an entry that has a scale of its own
 LONG = 1e-2  # of the scale of x: a first step so long is for costs noisier than float64
-FIRST_ENTRIES = 2  # of an array, whose best step all others begin with
-ROUNDS = 14  # steps tried for one entry: by eighths from 1e-3 of its scale, that is to round-off
+# Entries of an array whose best step all others begin with: these are tried until they are so much
+# finer than is asked for.
+FIRST_ENTRIES, PILOT = 2, 10.0
+ROUNDS = 18  # steps tried for one entry: by eighths of its scale, that is to round-off
 KINKED_ROUNDS = 5  # a kink that is still there after as many, down to 3e-5 of its distance, is at x
 
 
@@ -50,12 +53,15 @@ class Estimate:
         both and all between.
     method : str
         "central" or "complex-step".
+    proof : float
+        How closely differences agree with complex steps, relative to the array.
     """
 
     value: FloatArray
     error: FloatArray
     slopes: FloatArray
     method: str = "central"
+    proof: float = 0.0
 
 
 def differences(
@@ -95,32 +101,23 @@ def differences(
         return _search(
             lambda rows, steps: evaluations.at_entries(path, entries[some[rows]], steps),
             x[some],
-            typical_size(values) * start,
+            typical_size(values),
             evaluations.at_point,
             noise,
             rng,
             goal,
+            _finest(np.where(x[some] == 0, x.dtype.type(typical_size(values)), x[some])),
             stencil,
+            start,
         )
 
     value, error = estimate(np.arange(x.size), _central)
     slopes = np.full((x.size, 2), np.nan)
     lost = np.flatnonzero(~np.isfinite(error))
     if lost.size:
-        left, left_error = estimate(lost, partial(_one_sided, side=-1))
-        right, right_error = estimate(lost, partial(_one_sided, side=1))
-        known = np.isfinite(left_error) & np.isfinite(right_error)
-        # a domain that ends at x leaves one side
-        only_left = np.isfinite(left_error) & np.isnan(right)
-        only_right = np.isfinite(right_error) & np.isnan(left)
-        blur = np.maximum(left_error, right_error)
-        gap = np.abs(right - left) / 2
-        sides = [known, only_left, only_right]
-        one_sided = np.select(sides, [(left + right) / 2, left, right], np.nan)
-        value[lost] = np.where(np.isfinite(one_sided), one_sided, value[lost])
-        error[lost] = np.select(sides, [gap + blur, left_error, right_error], np.inf)
-        kinked = known & (gap > blur)
-        slopes[lost[kinked]] = np.stack([left, right], axis=1)[kinked]
+        value[lost], error[lost], slopes[lost] = _from_both_sides(
+            partial(estimate, lost), value[lost]
+        )
     return Estimate(value, error, slopes)
 
 
@@ -153,8 +150,9 @@ def directional_difference(
 
     # all entries move at once: together as far as one alone would
     scale = typical_size(values) / np.sqrt(values.size)
-    value, error = _search(costs, np.zeros(1), scale, cost(0.0), noise, rng, goal, _central)
-    return float(value[0]), float(error[0])
+    finest = _finest(np.abs(values).max(keepdims=True).reshape(1))
+    value, error = _search(costs, np.zeros(1), scale, cost(0.0), noise, rng, goal, finest, _central)
+    return value.item(), error.item()
 
 
 @dataclass(frozen=True)
@@ -164,10 +162,31 @@ class _Trial:
     value: FloatArray
     error: FloatArray
     ratio: FloatArray  # by which the step should change
-    kinked: NDArray[np.bool_]  # a kink stands out from the noise
+    kink: FloatArray  # how much of one stands out from the noise, else 0
+    round_off: FloatArray
 
 
-Stencil = Callable[[Callable[[Any], Any], FloatArray, FloatArray, float, Any, Noise], _Trial]
+Stencil = Callable[[Callable[[Any], Any], FloatArray, FloatArray, FloatArray, Any, Noise], _Trial]
+
+
+def _from_both_sides(
+    estimate: Callable[[Stencil], tuple[FloatArray, FloatArray]], value: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return value, error and the slopes of kinks of entries where differences do not converge."""
+    left, left_error = estimate(partial(_one_sided, side=-1))
+    right, right_error = estimate(partial(_one_sided, side=1))
+    blur = np.maximum(left_error, right_error)
+    gap = np.abs(right - left) / 2
+    # a domain that ends at x leaves one side
+    sides = [
+        np.isfinite(blur),
+        np.isfinite(left_error) & np.isnan(right),
+        np.isfinite(right_error) & np.isnan(left),
+    ]
+    error = np.select(sides, [gap + blur, left_error, right_error], np.inf)
+    kinked = np.isfinite(blur) & (gap > blur)
+    slopes = np.where(kinked[:, None], np.stack([left, right], axis=1), np.nan)
+    return np.select(sides, [(left + right) / 2, left, right], value), error, slopes
 
 
 def _search(
@@ -178,59 +197,90 @@ def _search(
     noise: Noise,
     rng: np.random.Generator,
     goal: float,
+    finest: FloatArray,
     stencil: Stencil,
+    nearer: float = 1.0,
 ) -> tuple[FloatArray, FloatArray]:
     """Find a good step on the first few coordinates, try it on all, refine what stays blurred."""
     value, error = np.full(x.shape, np.nan), np.full(x.shape, np.inf)
     # truncation ~ h⁶ meets noise/h where h⁷ ~ the relative noise
     start = np.clip(noise.relative, 1e-16, 1e-3) ** (1 / 7)
-    h = np.full(x.shape, scale * start)
+    size = np.abs(x).astype(value.dtype)
+    own = np.where((size > 0) & (size < SMALL * scale), size, scale)
+    h = own * start * nearer
     best, ideal = h.copy(), h.copy()  # the step of the best trial, and what would have been better
     hopeful = np.ones(x.shape, bool)
-    finest = 16.0 * np.spacing(np.abs(x)).astype(h.dtype)  # finer, rounding would join steps
-    kinked = np.zeros(x.shape, int)  # how many steps have seen a kink
+    kink = np.zeros(x.shape)  # seen last
+    kinked = np.zeros(x.shape, int)  # how many steps have seen it
     uneven = np.zeros(x.shape, bool)  # whether any step has met what differences do not follow
+    stood = np.zeros(x.shape, bool)  # whether the best one has then been tried nearer by
 
     def ask(rows: IntArray, steps: FloatArray) -> _Trial:
-        return stencil(lambda moves: costs(rows, moves), x[rows], steps, scale, f0, noise)
+        return stencil(lambda moves: costs(rows, moves), x[rows], steps, own[rows], f0, noise)
 
     def attempt(tried: IntArray) -> None:
         if not tried.size:
             return
-        steps = np.maximum(h[tried] * (1 + rng.integers(0, 16, tried.size) / 64), finest[tried])
+        steps = np.maximum(h[tried] * rng.uniform(1, 1.25, tried.size), finest[tried])
         trial = ask(tried, steps)
         old_value, old_error = value[tried], error[tried]
         # where two steps disagree, the larger one has missed something of the cost
         conflict = np.abs(trial.value - old_value) > trial.error + old_error
         better = np.where(conflict, steps < best[tried], ~(trial.error >= old_error))
         better |= ~np.isfinite(old_error)
+        # nor is a larger one believed where a smaller one settles nowhere near
+        apart = np.abs(trial.value - old_value) > trial.round_off + old_error
+        better |= np.isinf(trial.error) & (steps < best[tried]) & apart
         value[tried] = np.where(better, trial.value, old_value)
         error[tried] = np.where(better, trial.error, old_error)
         best[tried] = np.where(better, steps, best[tried])
         ideal[tried] = np.where(better, steps * trial.ratio, ideal[tried])
-        kinked[tried] += trial.kinked
+        # a kink at x stays of one size, those of an oscillation do not
+        seen = tried[trial.kink > 0]
+        same = np.abs(trial.kink - kink[tried]) <= kink[tried] / 2
+        kinked[seen] = np.where(same, kinked[tried], 0)[trial.kink > 0] + 1
+        kink[seen] = trial.kink[trial.kink > 0]
         uneven[tried] |= ~np.isfinite(trial.error)
         h[tried] *= trial.ratio
         shrink = (trial.ratio < 0.5) & (h[tried] > finest[tried] / 4)
-        grow = (trial.ratio > 2) & better & (h[tried] < scale)
+        grow = (trial.ratio > 2) & better & (h[tried] < own[tried])
         hopeful[tried] = (shrink | grow) & (kinked[tried] < KINKED_ROUNDS)
 
+    def blurred(enough: float) -> NDArray[np.bool_]:
+        largest = float(np.abs(value[np.isfinite(error)]).max(initial=0))
+        return np.asarray(hopeful & ~(error <= enough * largest))
+
     first, others = np.split(rng.permutation(x.size), [FIRST_ENTRIES])
+    doubted = first[:1]  # one is always tried nearer by, and if it does not stand there, all are
     for _ in range(ROUNDS):
-        attempt(first[hopeful[first]])
-    taught = ideal[first][np.isfinite(error[first])]
+        attempt(first[blurred(goal / PILOT)[first]])
+    taught = (ideal / own)[first][np.isfinite(error[first])]
     if taught.size:
-        h[others] = np.exp(np.mean(np.log(taught)))
+        h[others] = own[others] * np.exp(np.mean(np.log(taught)))
     attempt(others)
     for _ in range(ROUNDS):
-        blurred = hopeful & ~(error <= goal * np.abs(value[np.isfinite(error)]).max(initial=0))
-        attempt(np.flatnonzero(blurred))
+        attempt(np.flatnonzero(blurred(goal)))
+        # what settled only after other steps had not may have done so by luck: it must stand nearer
+        rows = np.union1d(doubted, np.flatnonzero(uneven))
+        rows = rows[~stood[rows] & ~hopeful[rows] & np.isfinite(error[rows])]
+        before = best[rows].copy()
+        h[rows] = before / 8
+        attempt(rows)
+        stood[rows] = best[rows] == before
+        uneven |= not stood[rows].all()
     # long steps span several kinks, which may hide from each other: where any showed, look nearer
     known = np.flatnonzero(np.isfinite(error))
     if start > LONG and uneven.any() and known.size:
-        nearer = ask(known, best[known] / 3).value
-        error[known] += np.nan_to_num(np.abs(nearer - value[known]), nan=np.inf)
+        again = ask(known, best[known] / 3).value
+        error[known] += np.nan_to_num(np.abs(again - value[known]), nan=np.inf)
+    # a kink that was seen more than once, and then lost in noise larger than itself, is still there
+    error[(kinked > 1) & (error > kink / 2)] = np.inf
     return value, error
+
+
+def _finest(x: FloatArray) -> Any:
+    """Return the finest steps from x: below them, rounding would join some of them."""
+    return 16 * np.spacing(np.abs(x)).astype(np.result_type(x.dtype, np.float64))
 
 
 def _move(
@@ -267,9 +317,13 @@ def _settled(
     return settled, np.where(visibly, 2 * last, SLOWLY * np.maximum(first, last))
 
 
-def _ratio(truncation: FloatArray, round_off: FloatArray, error: FloatArray) -> FloatArray:
+def _ratio(
+    first: FloatArray, truncation: FloatArray, round_off: FloatArray, error: FloatArray
+) -> FloatArray:
+    """Return by what factor the step should change."""
     # d/dh (c h⁴ + r/h) = 0 where r/h = 4 c h⁴
     ratio = np.clip((round_off / (4 * truncation)) ** 0.2, 1 / 8, 4)
+    ratio = np.where(first <= round_off / 2, 4, ratio)  # nothing but noise shows
     return np.where(np.isfinite(error), ratio, 1 / 8)
 
 
@@ -277,7 +331,7 @@ def _central(
     costs: Callable[[Any], Any],
     x: FloatArray,
     h: FloatArray,
-    scale: float,
+    scale: FloatArray,
     f0: Any,
     noise: Noise,
 ) -> _Trial:
@@ -297,14 +351,15 @@ def _central(
     settled &= kink <= 1.25 * round_off
     # where one kink shows there may be more, and they may hide from each other
     error = np.where(settled, truncation + SEVERAL_KINKS * kink + round_off, np.inf)
-    return _Trial(d6, error, _ratio(truncation, round_off, error), kink > 8 * round_off)
+    shown = np.where(kink > 8 * round_off, kink, 0)
+    return _Trial(d6, error, _ratio(first, truncation, round_off, error), shown, round_off)
 
 
 def _one_sided(
     costs: Callable[[Any], Any],
     x: FloatArray,
     h: FloatArray,
-    scale: float,
+    scale: FloatArray,
     f0: Any,
     noise: Noise,
     side: int,
@@ -318,5 +373,5 @@ def _one_sided(
     round_off = _round_off(moved, h, noise, ONE_SIDED_NOISE)
     settled, truncation = _settled(np.abs(p3 - p2), np.abs(p4 - p3), round_off)
     error = np.where(settled, truncation + round_off, np.inf)
-    ratio = _ratio(truncation, round_off, error)
-    return _Trial(p4, error, ratio, np.zeros(x.shape, bool))
+    ratio = _ratio(np.abs(p3 - p2), truncation, round_off, error)
+    return _Trial(p4, error, ratio, np.zeros(x.shape), round_off)

@@ -18,6 +18,8 @@ __all__ = ["conclude"]
 
 # So many accusations of one array are each heard a second time; if all stand, so do the others.
 WITNESSED = 16
+# By how much a second estimate begins with smaller steps: away from what may have misled the first.
+NEARER = 1 / 16
 
 
 def conclude(
@@ -110,6 +112,12 @@ def _judge_array(
         return replace(
             array, reason="two estimates by different steps disagree: too little for an accusation."
         )
+    if _unsure_kinks(measurement, array, rtol):
+        return replace(
+            array,
+            reason="at a kink the claim lies outside the slopes on both sides, or these are not "
+            "certain: there is no derivative to accuse it by. Check at a point beside it.",
+        )
     if array.verdict is Verdict.MATCH and not _control(array, rtol, resolution):
         verdicts[...] = Verdict.UNRESOLVED
         return replace(array, reason="an error of the size said to be detectable went unseen.")
@@ -138,26 +146,54 @@ def _doubtful(measurement: Measurement, array: ArrayReport, rtol: float) -> bool
     """
     estimate, path = measurement.estimates[array.path], array.path
     claimed, verdicts = array.claimed.reshape(-1), array.verdicts.reshape(-1)
-    accused = np.flatnonzero((verdicts == Verdict.MISMATCH) & np.isfinite(claimed))
+    smooth = array.gap.reshape(-1) == 0
+    accused = np.flatnonzero((verdicts == Verdict.MISMATCH) & np.isfinite(claimed) & smooth)
     # the worst first: if they all stand, the rest stands on the same estimate, proven on them
     accused = accused[np.argsort(-np.abs(claimed - estimate.value)[accused])]
     rng = np.random.default_rng([measurement.seed, len(measurement.estimates)])
     doubtful = False
     for some in (accused[:WITNESSED], accused[WITNESSED:]):
         second = differences(
-            measurement.evaluations, path, some, measurement.noise, rng, rtol / 100, start=1 / 3
+            measurement.evaluations, path, some, measurement.noise, rng, rtol / 100, start=NEARER
         )
         first = estimate.value[some]
         apart = np.abs(second.value - first) - second.error - estimate.error[some]
         stands = apart <= np.abs(claimed[some] - first) / 100
-        if estimate.method == "central":
-            off = np.abs(second.value - claimed[some])
-            stands &= off - second.error > rtol * array.largest
+        off = np.abs(second.value - claimed[some]) - second.error
+        # of what differences are too blurred to see, complex steps are no better proven
+        proven = np.abs(claimed[some] - first) > estimate.proof * array.largest
+        trusted = proven & (estimate.method == "complex-step")
+        stands &= trusted | (off > rtol * array.largest)
         verdicts[some[~stands]] = Verdict.UNRESOLVED
         doubtful = doubtful or not stands.all()
         if not doubtful:
             break
     return doubtful
+
+
+def _unsure_kinks(measurement: Measurement, array: ArrayReport, rtol: float) -> bool:
+    """Leave entries at a kink UNRESOLVED, but for claims between slopes that are found twice.
+
+    The gradient that a program returns at a kink is a convention, often neither slope of the cost
+    as a whole: it is no ground for an accusation.
+    """
+    estimate, gap = measurement.estimates[array.path], array.gap.reshape(-1)
+    verdicts, kinks = array.verdicts.reshape(-1), np.flatnonzero(gap)
+    rng = np.random.default_rng([measurement.seed, len(measurement.estimates), 1])
+    second = differences(
+        measurement.evaluations,
+        array.path,
+        kinks,
+        measurement.noise,
+        rng,
+        rtol / 100,
+        start=NEARER,
+    )
+    slopes, error = estimate.slopes[kinks], estimate.error[kinks] - gap[kinks] + second.error
+    again = np.all(np.abs(second.slopes - slopes) <= error[:, None], axis=1)
+    unsure = (verdicts[kinks] != Verdict.MATCH) | ~again
+    verdicts[kinks[unsure]] = Verdict.UNRESOLVED
+    return bool(unsure.any())
 
 
 def _control(array: ArrayReport, rtol: float, resolution: float) -> bool:
@@ -196,7 +232,8 @@ def _why_unresolved(array: ArrayReport, measurement: Measurement) -> str:
             "differences do not converge at any step: a jump, an infinite slope or a fast "
             "oscillation at these entries. Check at a point beside it."
         )
-    if array.all_zero:
+    nothing = ~array.claimed.any() and bool(np.all(np.abs(array.numeric) <= array.error))
+    if array.all_zero or nothing:
         return (
             "every entry is zero, as claimed, but only to within rounding: there is nothing to "
             "compare. Check away from a stationary point, dead units or saturation."

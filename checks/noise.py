@@ -92,13 +92,16 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     met = [center]
     coarsest = max(float(np.finfo(value.dtype).eps) for value in evaluations.values.values())
     few = (20, 60) if coarsest < 1e-5 else (1, 3)  # half precision has but 2^10 last places
+    # away from the point, with steps whose third differences vanish in rounding: noise may be
+    # frozen over the few last places that the table at the point spans
+    coarse = max(1.0, 2 * round(coarsest**-0.6) / sum(few))
     away = round(2 * AWAY / (coarsest * sum(few)))
 
     def tables() -> list[tuple[float, float]]:
         units = (_draw_units(evaluations, few, rng) for _ in range(3))
         origins = (0, away, -away)
         return [
-            _noise_at(evaluations, unit, origin, away / POINTS, met)
+            _noise_at(evaluations, unit, origin, coarse if origin else 1.0, away / POINTS, met)
             for unit, origin in zip(units, origins, strict=True)
         ]
 
@@ -114,6 +117,8 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     if level == 0 and np.isfinite(stair):  # off by up to half of it
         level = stair / math.sqrt(12)
     level = max(level, float(np.spacing(dtype(size))) / math.sqrt(12))
+    if stochastic:  # its noise may be too far for a table of neighbours
+        level = max(level, float(np.std([evaluations.again() for _ in range(POINTS)])))
     far = _draw_units(evaluations, few, rng)
     met += [evaluations.along({p: t * away * move for p, move in far.items()}) for t in (8, 512)]
     unseen = not stochastic and all(value == center for value in met)
@@ -150,13 +155,18 @@ def _draw_units(
 
 
 def _noise_at(
-    evaluations: Evaluations, units: dict[str, Any], origin: int, largest: float, met: list[Any]
+    evaluations: Evaluations,
+    units: dict[str, Any],
+    origin: int,
+    spacing: float,
+    largest: float,
+    met: list[Any],
 ) -> tuple[float, float]:
     """Return the noise along `units` from `origin`, 0 where none shows, and the lowest stair seen.
 
     All values are added to `met`.
     """
-    coarse, spacing = False, 1.0
+    coarse = False
     stair = np.inf
     while True:
         places = origin + spacing * (np.arange(POINTS) - POINTS // 2)

@@ -117,6 +117,7 @@ def check_jvp(
     rng = np.random.default_rng(seed)
     result, at = f(x), flatten(x)
     u = {p: rng.standard_normal(a.shape).astype(a.dtype) for p, a in flatten(result).items()}
+    coarsest = max((a.dtype for a in at.values()), key=lambda dtype: np.finfo(dtype).eps)
     scales = np.append(10.0 ** rng.uniform(-1, 1, TANGENTS), 0.0)
     tangents = [
         {p: (scale * rng.standard_normal(a.shape)).astype(a.dtype) for p, a in at.items()}
@@ -131,9 +132,10 @@ def check_jvp(
         return _inner(u, f, rebuild(x, moved))
 
     def derivatives(_: Any) -> FloatArray:
-        return np.array([_inner(u, partial(jvp, x), rebuild(x, v)) for v in tangents], float)
+        return np.array([_inner(u, partial(jvp, x), rebuild(x, v)) for v in tangents], coarsest)
 
-    return check_gradient(along, derivatives, np.zeros(len(tangents)), seed=seed, **options)
+    at_zero = np.zeros(len(tangents), coarsest)  # so that x + Σ t_j v_j stays in the dtype of x
+    return check_gradient(along, derivatives, at_zero, seed=seed, **options)
 
 
 def _inner(u: Mapping[str, FloatArray], f: Callable[[Any], Any], x: Any) -> Any:

@@ -74,7 +74,7 @@ class ArrayReport:
     @property
     def largest(self) -> float:
         """The largest finite entry, claimed or numeric: what errors are relative to."""
-        return largest_entry(self.claimed, self.numeric)
+        return largest_entry(self.claimed, np.abs(self.numeric) + self.gap)
 
     @property
     def all_zero(self) -> bool:
@@ -113,7 +113,7 @@ class ArrayReport:
 
     def detectable(self, rtol: float) -> float:
         """Return the smallest relative error of any entry that would have been a MISMATCH."""
-        return detectable_error(self.claimed, self.numeric, self.error - self.gap, rtol)
+        return detectable_error(self.largest, self.error - self.gap, rtol)
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,7 +54,7 @@ def judge(
     ndarray of int8
         `Verdict` values, in the same shape.
     """
-    s = largest_entry(claimed, numeric)
+    s = largest_entry(claimed, np.abs(numeric) + gap)
     with np.errstate(invalid="ignore"):
         d = np.abs(claimed - numeric)
         wrong = d - error > rtol * s  # whatever the truth in the interval
@@ -63,12 +63,9 @@ def judge(
     return np.where(wrong | ~np.isfinite(claimed), Verdict.MISMATCH, verdicts).astype(np.int8)
 
 
-def detectable_error(
-    claimed: FloatArray, numeric: FloatArray, error: FloatArray, rtol: float
-) -> float:
+def detectable_error(largest: float, error: FloatArray, rtol: float) -> float:
     """Return the smallest error of any entry, relative to s, that is a MISMATCH for certain.
 
     A claim off the truth by Δ has d ≥ Δ − e, so d − e > t wherever Δ > t + 2e.
     """
-    s = largest_entry(claimed, numeric)
-    return rtol + 2 * float(error.max(initial=0)) / s if s > 0 else np.inf
+    return rtol + 2 * float(error.max(initial=0)) / largest if largest > 0 else np.inf

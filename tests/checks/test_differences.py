@@ -40,7 +40,8 @@ def test_parameters_in_another_precision_than_the_cost(name, dtype):
     x = (10 * point).astype(dtype) / dtype(10)
     value, error = central(lambda x: cost(x.astype(np.float64)), x)
     assert_holds(value, error, gradient(x.astype(np.float64)))
-    assert error.max() <= 1e-6 * np.abs(gradient(x)).max()
+    # far below what rounding x ± h would cost, and below what a claim in this dtype owes
+    assert error.max() <= max(1e-6, float(np.finfo(dtype).eps) ** 0.5) * np.abs(gradient(x)).max()
 
 
 def rough(x, size):

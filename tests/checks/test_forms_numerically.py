@@ -59,14 +59,17 @@ def test_every_entry_of_random_networks(form, tally):
         cost=st.sampled_from(list(COSTS)),
     )
     def compare(problem, activation, cost):
-        if activation == "relu" and problem.seed is None:
-            # in short numbers the slopes on both sides of a kink agree by chance, and not with 0
-            assume(not lies_on_a_kink(problem))
+        on_a_kink = activation == "relu" and lies_on_a_kink(problem)
+        # in short numbers the slopes on both sides of a kink agree by chance, and not with 0
+        assume(not (on_a_kink and problem.seed is None))
         report = check(form, problem, activation, cost)
         note(str(report))
-        assert report.verdict is not Verdict.MISMATCH
+        # Where several relus tie, the form's σ'(0) = 0 can add up to a claim beyond the slopes on
+        # both sides. There is no derivative then; everywhere else no entry is accused.
+        assert on_a_kink or report.verdict is not Verdict.MISMATCH
         for array in report.arrays.values():
-            assert array.verdict is Verdict.MATCH or array.reason
+            assert not ((array.verdicts == Verdict.MISMATCH) & (array.gap == 0)).any()
+            assert array.verdict is not Verdict.UNRESOLVED or array.reason
             if problem.regime in PLAIN and problem.seed is not None and array.claimed.any():
                 assert array.verdict is Verdict.MATCH
         tally.add(form, networks=1, entries=report.entries)
