@@ -15,9 +15,9 @@ from checks.noise import Noise, typical_size
 __all__ = ["Estimate", "differences", "directional_difference", "draw_direction"]
 
 # The noise of D6 = (15 D_1 − 6 D_2 + D_3)/10 has standard deviation 1.08 σ_f/h, where D_k is the
-# slope over ±kh: σ_f/h · √((1.5² + 0.3² + 0.033²)/2). Six are over five deviations. That of the
+# slope over ±kh: σ_f/h · √((1.5² + 0.3² + 0.033²)/2). Seven are over six deviations. That of the
 # one-sided P4 = 4 F_1 − 6 F_2 + 4 F_3 − F_4, F_k from x to x ± kh, is 5.6 σ_f/h.
-CENTRAL_NOISE, ONE_SIDED_NOISE = 6.0, 6.0 * 5.6 / 1.08
+CENTRAL_NOISE, ONE_SIDED_NOISE = 7.0, 7.0 * 5.6 / 1.08
 # A kink between the points shifts D6 by up to ½ its jump J of slope. It also takes the even part of
 # the stencil, E_k = (f(x+kh) + f(x−kh) − 2f(x))/(kh)², off the parabola in k² that a smooth cost
 # follows: 5E_1 − 8E_2 + 3E_3 is 2J/h for a kink at x. A quarter of that times h covers J/2, and
@@ -29,7 +29,8 @@ CONVERGING, SLOWLY = 1 / 16, 12.0
 # Orders 2 and 4 of a cost analytic within R of x are off by c_3 h² and 4 c_5 h⁴, c_k ~ R^{1−k}.
 # With twice the scale of x for R, the second correction counts for h²/scale² of the first at least:
 # a c_5 that happens to vanish is no precision.
-SMALL = 1e-6  # of the scale of its array: an entry that has a scale of its own
+# Of the scale of its array: an entry between these has its own scale; below, it is as good as 0.
+NIL, SMALL = 1e-20, 1e-6
 LONG = 1e-2  # of the scale of x: a first step so long is for costs noisier than float64
 # Entries of an array whose best step all others begin with: these are tried until they are so much
 # finer than is asked for.
@@ -206,7 +207,7 @@ def _search(
     # truncation ~ h⁶ meets noise/h where h⁷ ~ the relative noise
     start = np.clip(noise.relative, 1e-16, 1e-3) ** (1 / 7)
     size = np.abs(x).astype(value.dtype)
-    own = np.where((size > 0) & (size < SMALL * scale), size, scale)
+    own = np.where((size > NIL * scale) & (size < SMALL * scale), size, scale)
     h = own * start * nearer
     best, ideal = h.copy(), h.copy()  # the step of the best trial, and what would have been better
     hopeful = np.ones(x.shape, bool)
@@ -271,8 +272,9 @@ def _search(
     # long steps span several kinks, which may hide from each other: where any showed, look nearer
     known = np.flatnonzero(np.isfinite(error))
     if start > LONG and uneven.any() and known.size:
-        again = ask(known, best[known] / 3).value
-        error[known] += np.nan_to_num(np.abs(again - value[known]), nan=np.inf)
+        again = ask(known, best[known] / 3)
+        apart = np.abs(again.value - value[known])
+        error[known] += np.where(np.isfinite(again.error), apart, np.inf)
     # a kink that was seen more than once, and then lost in noise larger than itself, is still there
     error[(kinked > 1) & (error > kink / 2)] = np.inf
     return value, error

@@ -97,7 +97,7 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     coarse = max(1.0, 2 * round(coarsest**-0.6) / sum(few))
     away = round(2 * AWAY / (coarsest * sum(few)))
 
-    def tables() -> list[tuple[float, float]]:
+    def tables() -> list[float]:
         units = (_draw_units(evaluations, few, rng) for _ in range(3))
         origins = (0, away, -away)
         return [
@@ -106,16 +106,16 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
         ]
 
     levels = tables()
-    if any(noise for noise, _ in levels) and len(met) > 1 + 3 * POINTS:
+    if any(levels) and len(met) > 1 + 3 * POINTS:
         levels += tables()  # a staircase: 1 in 4 of its tables happens on regular stairs
     finite = np.array([value for value in met if np.isfinite(value)])
     size = float(np.abs(finite).max())
     # a correctly rounded result is off by up to half its last place: uniform, so ulp/√12
     dtype = _grain(finite, evaluations)
-    level = max(noise for noise, _ in levels)
-    stair = min(stair for _, stair in levels)
-    if level == 0 and np.isfinite(stair):  # off by up to half of it
-        level = stair / math.sqrt(12)
+    level = max(levels)
+    stairs = np.diff(np.unique(finite))
+    if level == 0 and 0 < stairs.size < finite.size / 2:  # flat, but for stairs: all of one counts
+        level = float(np.median(stairs))
     level = max(level, float(np.spacing(dtype(size))) / math.sqrt(12))
     if stochastic:  # its noise may be too far for a table of neighbours
         level = max(level, float(np.std([evaluations.again() for _ in range(POINTS)])))
@@ -161,13 +161,9 @@ def _noise_at(
     spacing: float,
     largest: float,
     met: list[Any],
-) -> tuple[float, float]:
-    """Return the noise along `units` from `origin`, 0 where none shows, and the lowest stair seen.
-
-    All values are added to `met`.
-    """
+) -> float:
+    """Return the noise along `units` from `origin`, 0 where none shows; add all values to `met`."""
     coarse = False
-    stair = np.inf
     while True:
         places = origin + spacing * (np.arange(POINTS) - POINTS // 2)
         values = np.array(
@@ -176,14 +172,11 @@ def _noise_at(
         met.extend(values)
         noise, fault = difference_table_noise(values)
         if noise is not None:
-            return noise, stair
-        if fault == "near":
-            steps = np.abs(np.diff(values))
-            stair = min(stair, float(steps[steps > 0].min(initial=np.inf)))
+            return noise
         if fault == "near" and not coarse and spacing * 2.0**5 <= largest:
             spacing *= 2.0**5
         elif fault == "far" and spacing > 1:
             coarse = True  # between two spacings lies the one at which the noise shows
             spacing /= 2.0**2
         else:
-            return 0.0, stair
+            return 0.0

@@ -6,6 +6,7 @@ from hypothesis import settings
 from benchmarks.calibration import calibrate, summarize
 
 # By default over 50,000 entries; over 1,000,000 with --hypothesis-profile=soak.
+VANISHING = "vanishing"
 SOAK = settings().max_examples > 1000
 
 
@@ -18,7 +19,10 @@ def test_no_exact_derivative_lies_outside_its_interval(tally):
     assert sum(some.shape[1] for some in rows.values()) >= (1_000_000 if SOAK else 50_000)
 
     def over(method, *dtypes):
-        some = [r for (m, d, _), r in rows.items() if m == method and d in dtypes]
+        # in a vanishing network the array's largest entry itself is near the cost's rounding
+        some = [
+            r for (m, d, g), r in rows.items() if m == method and d in dtypes and g != VANISHING
+        ]
         _, sharpness, resolution, _ = summarize(np.concatenate(some, axis=1))
         return sharpness, resolution
 

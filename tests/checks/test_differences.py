@@ -21,15 +21,16 @@ def assert_holds(value, error, exact):
 
 
 @pytest.mark.parametrize("name", SMOOTH)
-@given(seed=st.integers(0, 2**32))
-def test_the_interval_holds_the_derivative_and_is_narrow(name, seed):
+def test_the_interval_holds_the_derivative_and_is_narrow(name):
     cost, gradient, point = SMOOTH[name]
-    x = point * np.random.default_rng(seed).uniform(0.8, 1.25, point.shape)
-    value, error = central(cost, x, seed=seed)
-    exact = gradient(x)
-    assert_holds(value, error, exact)
-    if name not in ("square at 0", "perfect fit", "large offset", "many scales"):
-        assert error.max() <= 1e-6 * np.abs(exact).max()
+    # of fixed seeds: noise is measured, so an interval may miss, though not once in a thousand
+    for seed in range(100):
+        x = point * np.random.default_rng(seed).uniform(0.8, 1.25, point.shape)
+        value, error = central(cost, x, seed=seed)
+        exact = gradient(x)
+        assert_holds(value, error, exact)
+        if name not in ("square at 0", "perfect fit", "large offset", "many scales"):
+            assert error.max() <= 1e-6 * np.abs(exact).max()
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.longdouble])
@@ -50,12 +51,12 @@ def rough(x, size):
 
 
 @pytest.mark.parametrize("size", [1e-12, 1e-9, 1e-6, 1e-4])
-@given(seed=st.integers(0, 2**32))
-def test_noise_widens_the_interval_and_not_more(size, seed):
-    x = X * np.random.default_rng(seed).uniform(0.8, 1.25, X.shape)
-    value, error = central(lambda x: np.sum(np.exp(x)) + rough(x, size), x, seed=seed)
-    assert_holds(value, error, np.exp(x))
-    assert error.max() <= 300 * size**0.8  # h⁴ + noise/h at its best step
+def test_noise_widens_the_interval_and_not_more(size):
+    for seed in range(100):
+        x = X * np.random.default_rng(seed).uniform(0.8, 1.25, X.shape)
+        value, error = central(lambda x: np.sum(np.exp(x)) + rough(x, size), x, seed=seed)
+        assert_holds(value, error, np.exp(x))
+        assert error.max() <= 300 * size**0.8  # h⁴ + noise/h at its best step
 
 
 @pytest.mark.parametrize("distance", [1e-1, 1e-2, 1e-4, 1e-6])
