@@ -34,7 +34,7 @@ def draw_network(rng, regime, dtype):
     """Return a network, its parameters and a batch: shapes and functions at random."""
     activation, cost = rng.choice(list(ACTIVATIONS)), rng.choice(list(COSTS))
     layers = rng.integers(2 if regime == "vanishing" else 1, 5)
-    sizes = tuple(int(n) for n in rng.integers(1, 9, layers + 1))
+    sizes = tuple(int(n) for n in rng.integers(1, 13, layers + 1))
     samples, seed = int(rng.integers(1, 7)), int(rng.integers(2**32))
     problem = Problem.generate(sizes, samples, regime, seed, dtype)
     theta = Parameters(problem.weights, problem.biases)

@@ -15,9 +15,9 @@ from checks.noise import Noise, typical_size
 __all__ = ["Estimate", "differences", "directional_difference", "draw_direction"]
 
 # The noise of D6 = (15 D_1 − 6 D_2 + D_3)/10 has standard deviation 1.08 σ_f/h, where D_k is the
-# slope over ±kh: σ_f/h · √((1.5² + 0.3² + 0.033²)/2). Seven are over six deviations. That of the
+# slope over ±kh: σ_f/h · √((1.5² + 0.3² + 0.033²)/2). Six and a half are six deviations. That of the
 # one-sided P4 = 4 F_1 − 6 F_2 + 4 F_3 − F_4, F_k from x to x ± kh, is 5.6 σ_f/h.
-CENTRAL_NOISE, ONE_SIDED_NOISE = 7.0, 7.0 * 5.6 / 1.08
+CENTRAL_NOISE, ONE_SIDED_NOISE = 6.5, 6.5 * 5.6 / 1.08
 # A kink between the points shifts D6 by up to ½ its jump J of slope. It also takes the even part of
 # the stencil, E_k = (f(x+kh) + f(x−kh) − 2f(x))/(kh)², off the parabola in k² that a smooth cost
 # follows: 5E_1 − 8E_2 + 3E_3 is 2J/h for a kink at x. A quarter of that times h covers J/2, and

@@ -115,9 +115,9 @@ def _estimate(
         estimate = complex_step(evaluations, path, entries, noise, rng)
     if estimate is None and method == "complex-step":
         raise ValueError(
-            f"method is 'complex-step', but complex moves of {path} do not give the derivative "
-            "that differences show: abs, max, comparisons, casts or .real in the cost drop the "
-            "imaginary part; use method='auto' or 'central'"
+            f"method is 'complex-step', but complex moves of {path} do not show the derivative "
+            "that differences do: abs, max, comparisons, casts or .real in the cost drop the "
+            "imaginary part, or there is none here to be seen; use method='auto' or 'central'"
         )
     if estimate and method == "complex-step":
         return replace(estimate, proof=0.0)  # it was asked for

@@ -274,7 +274,7 @@ def test_there_are_enough_mistakes():
 
 
 @pytest.mark.parametrize("method", METHODS)
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(problem=NETWORKS)
 def test_the_right_gradient_is_never_accused(method, problem):
     assert check(Textbook(), problem, method=method).verdict is not Verdict.MISMATCH
@@ -285,7 +285,7 @@ def test_the_right_gradient_is_never_accused(method, problem):
 def test_caught_on_every_network_on_which_it_is_a_mistake(mistake, method):
     count = Counter()
 
-    @settings(max_examples=12)
+    @settings(max_examples=6)
     @given(problem=NETWORKS)
     def caught(problem):
         model = mistake()
