@@ -40,7 +40,7 @@ def logistic(z: Array) -> Array:
 
 
 def _logistic_and_slope(z: Array) -> tuple[Array, Array]:
-    """Both from one exponential (docs/notes.md, last paragraph): a (1 − a) would lose every digit."""
+    """Both from one exponential (docs/notes.md, at the end): a (1 − a) would lose every digit."""
     t = decay(z)
     r = np.reciprocal(1 + t)
     a = _numerator(z, t) * r

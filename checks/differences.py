@@ -15,8 +15,8 @@ from checks.noise import Noise, typical_size
 __all__ = ["Estimate", "differences", "directional_difference", "draw_direction"]
 
 # The noise of D6 = (15 D_1 − 6 D_2 + D_3)/10 has standard deviation 1.08 σ_f/h, where D_k is the
-# slope over ±kh: σ_f/h · √((1.5² + 0.3² + 0.033²)/2). Six and a half are six deviations. That of the
-# one-sided P4 = 4 F_1 − 6 F_2 + 4 F_3 − F_4, F_k from x to x ± kh, is 5.6 σ_f/h.
+# slope over ±kh: σ_f/h · √((1.5² + 0.3² + 0.033²)/2). Six and a half are six deviations. That of
+# the one-sided P4 = 4 F_1 − 6 F_2 + 4 F_3 − F_4, F_k from x to x ± kh, is 5.6 σ_f/h.
 CENTRAL_NOISE, ONE_SIDED_NOISE = 6.5, 6.5 * 5.6 / 1.08
 # A kink between the points shifts D6 by up to ½ its jump J of slope. It also takes the even part of
 # the stencil, E_k = (f(x+kh) + f(x−kh) − 2f(x))/(kh)², off the parabola in k² that a smooth cost
@@ -254,7 +254,10 @@ def _search(
     first, others = np.split(rng.permutation(x.size), [FIRST_ENTRIES])
     doubted = first[:1]  # one is always tried nearer by, and if it does not stand there, all are
     for _ in range(ROUNDS):
-        attempt(first[blurred(goal / PILOT)[first]])
+        todo = first[blurred(goal / PILOT)[first]]
+        if not todo.size:
+            break
+        attempt(todo)
     taught = (ideal / own)[first][np.isfinite(error[first])]
     if taught.size:
         h[others] = own[others] * np.exp(np.mean(np.log(taught)))
@@ -264,6 +267,8 @@ def _search(
         # what settled only after other steps had not may have done so by luck: it must stand nearer
         rows = np.union1d(doubted, np.flatnonzero(uneven))
         rows = rows[~stood[rows] & ~hopeful[rows] & np.isfinite(error[rows])]
+        if not rows.size and not blurred(goal).any():
+            break
         before = best[rows].copy()
         h[rows] = before / 8
         attempt(rows)

@@ -285,7 +285,7 @@ def test_the_right_gradient_is_never_accused(method, problem):
 def test_caught_on_every_network_on_which_it_is_a_mistake(mistake, method):
     count = Counter()
 
-    @settings(max_examples=6)
+    @settings(max_examples=5)
     @given(problem=NETWORKS)
     def caught(problem):
         model = mistake()
