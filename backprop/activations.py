@@ -35,14 +35,14 @@ def decay(z: Array) -> Array:
 def logistic(z: Array) -> Array:
     """Return σ(z) = 1 / (1 + e^{−z})."""
     t = decay(z)
-    a: Array = _numerator(z, t) * np.reciprocal(1 + t)
+    a: Array = _numerator(z, t) * (1 / (1 + t))
     return a
 
 
 def _logistic_and_slope(z: Array) -> tuple[Array, Array]:
     """Both from one exponential (docs/notes.md, at the end): a (1 − a) would lose every digit."""
     t = decay(z)
-    r = np.reciprocal(1 + t)
+    r = 1 / (1 + t)
     a = _numerator(z, t) * r
     # σ'(z) = t r², in place of t
     t *= r

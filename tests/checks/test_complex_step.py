@@ -15,7 +15,7 @@ EPS = np.finfo(float).eps
 def test_the_interval_holds_the_derivative_to_rounding(name):
     cost, gradient, point = SMOOTH[name]
     taken = 0
-    for seed in range(60):
+    for seed in range(40):
         x = point * np.random.default_rng(seed).uniform(0.8, 1.25, point.shape)
         estimate, exact = numerical_gradient(cost, x, seed=seed), gradient(x)
         off = np.abs(estimate.value - exact) - 4 * np.spacing(np.abs(exact))
@@ -23,7 +23,7 @@ def test_the_interval_holds_the_derivative_to_rounding(name):
         if estimate.method == "complex-step":
             taken += 1
             assert estimate.error.max() <= 1e-11 * np.abs(exact).max()
-    assert taken >= 57  # not proven where the differences that prove it are unlucky
+    assert taken >= 38  # not proven where the differences that prove it are unlucky
 
 
 def real_part(x):

@@ -17,7 +17,7 @@ from checks.strategies import (
 )
 
 DTYPES = ("float64", "float32")
-UNSHRUNK = settings(max_examples=1000, phases=[Phase.generate])
+UNSHRUNK = settings(max_examples=600, phases=[Phase.generate])
 
 
 def always(_):
