@@ -204,7 +204,8 @@ def _search(
 ) -> tuple[FloatArray, FloatArray]:
     """Find a good step on the first few coordinates, try it on all, refine what stays blurred."""
     value, error = np.full(x.shape, np.nan), np.full(x.shape, np.inf)
-    # truncation ~ h⁶ meets noise/h where h⁷ ~ the relative noise
+    # D6 itself is off by ~ h⁶, which meets noise/h where h⁷ ~ the relative noise; a first step so
+    # long also shows truncation, which shorter ones leave hidden in the noise
     start = np.clip(noise.relative, 1e-16, 1e-3) ** (1 / 7)
     size = np.abs(x).astype(value.dtype)
     own = np.where((size > NIL * scale) & (size < SMALL * scale), size, scale)
