@@ -32,7 +32,7 @@ def ulps(value, exact):
 def test_right_to_a_few_ulp(name, dtype):
     z = dense(dtype)
     exact, exact_slope = exact_sigma(name, z)
-    a, slope = ACTIVATIONS[name].value_and_slope(z)
+    a, slope = ACTIVATIONS[name].value_and_slope(z.copy())
     assert a.dtype == slope.dtype == dtype
     assert ulps(a, exact) <= 4
     assert ulps(slope, exact_slope) <= 8
@@ -42,7 +42,7 @@ def test_right_to_a_few_ulp(name, dtype):
 def test_the_textbooks_slope_loses_every_digit_where_ours_loses_none():
     z = np.array([10.0, 20.0, 30.0, 36.0, 37.0, 40.0, 100.0, 700.0])
     exact = exact_sigma("logistic", z)[1]
-    a, slope = ACTIVATIONS["logistic"].value_and_slope(z)
+    a, slope = ACTIVATIONS["logistic"].value_and_slope(z.copy())
     textbook = a * (1 - a)  # wrong on purpose
     np.testing.assert_allclose(slope, exact.astype(float), rtol=1e-15)
     lost = np.abs(textbook / exact - 1)
@@ -55,7 +55,7 @@ def test_the_textbooks_slope_loses_every_digit_where_ours_loses_none():
 def test_infinities(dtype):
     z = np.array([-np.inf, np.inf], dtype)
     for name, ends in {"logistic": (0, 1), "tanh": (-1, 1), "relu": (0, np.inf)}.items():
-        a, slope = ACTIVATIONS[name].value_and_slope(z)
+        a, slope = ACTIVATIONS[name].value_and_slope(z.copy())
         assert a.dtype == slope.dtype == dtype
         np.testing.assert_array_equal(a, ends)
         np.testing.assert_array_equal(slope, (0, name == "relu"))
@@ -83,7 +83,7 @@ def test_complex_step_sees_the_slope(name, z):
 @given(re=st.floats(-50, 50), im=st.floats(-1.5, 1.5))
 def test_complex_logistic_is_the_analytic_function(re, im):
     z = np.array([complex(re, im)])
-    a, slope = ACTIVATIONS["logistic"].value_and_slope(z)
+    a, slope = ACTIVATIONS["logistic"].value_and_slope(z.copy())
     np.testing.assert_allclose(a, 1 / (1 + np.exp(-z)), rtol=1e-13)
     np.testing.assert_allclose(slope, np.exp(-z) / (1 + np.exp(-z)) ** 2, rtol=1e-13)
 
