@@ -13,6 +13,7 @@ __all__ = ["Noise", "difference_table_noise", "measure_noise", "typical_size"]
 
 POINTS = 8  # evaluations of a table besides the point itself: "seven to nine suffice" (section 5)
 AWAY = 2.0**-5  # relative: as far as a step may go, and noise be met
+ALIKE = 4.0  # what estimates of one noise may differ by: the factor η of section 4
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def difference_table_noise(values: FloatArray) -> tuple[float | None, str]:
         changes_sign.append(differences.min() < 0 < differences.max())
     for k in range(len(levels) - 2):
         three = levels[k : k + 3]
-        if max(three) <= 4 * min(three) and changes_sign[k]:  # section 4, the factor η = 4
+        if max(three) <= ALIKE * min(three) and changes_sign[k]:
             return levels[k], ""
     return None, "far"
 
@@ -94,7 +95,7 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     few = (20, 60) if coarsest < 1e-5 else (1, 3)  # half precision has but 2^10 last places
     # away from the point, with steps whose third differences vanish in rounding: noise may be
     # frozen over the few last places that the table at the point spans
-    coarse = max(1.0, 2 * round(coarsest**-0.6) / sum(few))
+    coarse = 2.0 ** max(0, round(math.log2(2 * coarsest**-0.6 / sum(few))))
     away = round(2 * AWAY / (coarsest * sum(few)))
 
     def tables() -> list[float]:
@@ -163,7 +164,7 @@ def _noise_at(
     met: list[Any],
 ) -> float:
     """Return the noise along `units` from `origin`, 0 where none shows; add all values to `met`."""
-    coarse = False
+    coarse, found = False, 0.0
     while True:
         places = origin + spacing * (np.arange(POINTS) - POINTS // 2)
         values = np.array(
@@ -171,12 +172,17 @@ def _noise_at(
         )
         met.extend(values)
         noise, fault = difference_table_noise(values)
+        if found and not (noise and noise <= found / ALIKE):
+            return found  # as much at an eighth of the spacing: it was noise
         if noise is not None:
-            return noise
-        if fault == "near" and not coarse and spacing * 2.0**5 <= largest:
+            if noise <= ALIKE * np.spacing(np.abs(values).max()) or spacing < 8:
+                return noise
+            # kinks look like noise too, but in proportion to the spacing
+            found, spacing = noise, spacing / 8
+        elif fault == "near" and not coarse and spacing * 2.0**5 <= largest:
             spacing *= 2.0**5
         elif fault == "far" and spacing > 1:
             coarse = True  # between two spacings lies the one at which the noise shows
-            spacing /= 2.0**2
+            spacing = max(1.0, spacing / 4)
         else:
             return 0.0
