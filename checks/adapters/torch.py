@@ -1,0 +1,130 @@
+"""PyTorch: a loss and the gradient that autograd gives, or a custom autograd function."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from checks.adapters import leaf_at, nest
+from checks.products import check_vjp
+from checks.report import Report
+
+try:
+    import torch
+except ImportError as error:
+    raise ImportError(
+        "checks.adapters.torch needs PyTorch: install gradient-gate[torch], or torch itself"
+    ) from error
+
+__all__ = ["check_function", "from_loss"]
+
+
+def from_loss(loss: Callable[[], Any], parameters: Any) -> tuple[Any, Any, Any]:
+    """Return cost, gradient and params for `check_gradient` and `assert_gradient`.
+
+    Parameters
+    ----------
+    loss
+        Takes nothing, runs the model and returns its loss, a tensor of one element.
+    parameters
+        A module, or a mapping of names to leaf tensors, on the CPU. Of a module those that do not
+        require a gradient are left out, with a warning, and its buffers, such as running means, are
+        put back after every call.
+
+    Returns
+    -------
+    cost, gradient, params
+        The arrays in `params` share the memory of the tensors and keep their dtype: as they are
+        moved the model moves, and is put back bit for bit. `gradient` leaves ``.grad`` alone.
+    """
+    tensors, buffers = parameters, []
+    if isinstance(parameters, torch.nn.Module):
+        tensors, buffers = dict(parameters.named_parameters()), list(parameters.buffers())
+        frozen = [name for name, tensor in tensors.items() if not tensor.requires_grad]
+        tensors = {name: tensor for name, tensor in tensors.items() if tensor.requires_grad}
+        if frozen:
+            warnings.warn(
+                f"{', '.join(frozen)} are frozen and left out of the check: call requires_grad_(), "
+                "or pass the mapping of names to tensors that you mean",
+                stacklevel=2,
+            )
+    params = {_keys(name): _array(tensor, name) for name, tensor in tensors.items()}
+
+    def cost(_: Any) -> Any:
+        with _restored(buffers):
+            return _array(loss(), "the loss")
+
+    def gradient(_: Any) -> Any:
+        with _restored(buffers):
+            slopes = torch.autograd.grad(loss(), list(tensors.values()), materialize_grads=True)
+        return nest(zip(params, map(_array, slopes), strict=True))
+
+    return cost, gradient, nest(params.items())
+
+
+def check_function(function: Callable[..., Any], *inputs: Any, **options: Any) -> Report:
+    """Check the backward pass of a function of tensors: ``MyFunction.apply``, or any other.
+
+    Parameters
+    ----------
+    function
+        Returns a tensor or a sequence; of these, what requires a gradient is checked.
+    *inputs
+        Of the function. Tensors that require a gradient are checked, the others are constants.
+    **options
+        Of `check_vjp`.
+    """
+    checked = {
+        ("inputs", i): tensor
+        for i, tensor in enumerate(inputs)
+        if isinstance(tensor, torch.Tensor) and tensor.requires_grad
+    }
+    if not checked:
+        raise ValueError(
+            "no input is a tensor that requires a gradient, wanted at least one: call "
+            "requires_grad_() on those whose gradient is to be checked"
+        )
+
+    def run(arrays: Any) -> tuple[list[Any], list[Any]]:
+        moved = {keys: torch.tensor(leaf_at(arrays, keys)).requires_grad_() for keys in checked}
+        result = function(*(moved.get(("inputs", i), given) for i, given in enumerate(inputs)))
+        outputs = [result] if isinstance(result, torch.Tensor) else result
+        return list(moved.values()), [
+            output for output in outputs if getattr(output, "requires_grad", False)
+        ]
+
+    def vjp(arrays: Any, u: Any) -> Any:
+        moved, outputs = run(arrays)
+        cotangents = [torch.tensor(part) for part in u]
+        slopes = torch.autograd.grad(outputs, moved, cotangents, materialize_grads=True)
+        return nest(zip(checked, map(_array, slopes), strict=True))
+
+    params = nest((keys, _array(tensor).copy()) for keys, tensor in checked.items())
+    return check_vjp(lambda arrays: list(map(_array, run(arrays)[1])), vjp, params, **options)
+
+
+@contextmanager
+def _restored(buffers: list[Any]) -> Iterator[None]:
+    before = [buffer.clone() for buffer in buffers]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in zip(buffers, before, strict=True):
+                buffer.copy_(value)
+
+
+def _array(tensor: Any, name: str = "a tensor") -> Any:
+    """Return a tensor as an array over the same memory."""
+    if tensor.dtype is torch.bfloat16 or tensor.device.type != "cpu":
+        raise TypeError(
+            f"{name} is {tensor.dtype} on {tensor.device}, wanted a dtype that numpy has, on the "
+            "CPU: convert with .float() and .cpu()"
+        )
+    return tensor.detach().numpy()
+
+
+def _keys(name: str) -> tuple[str | int, ...]:
+    """Return the parts of a name, numbers as such: the paths then read as Python does."""
+    parts = name.split(".")
+    return tuple(int(k) if k.isdecimal() and k == str(int(k)) else k for k in parts)

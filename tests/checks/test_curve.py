@@ -1,0 +1,84 @@
+"""The slopes at the worst entry, over steps of every size."""
+
+import numpy as np
+import pytest
+
+from checks import Verdict, check_gradient, check_step
+
+X = np.array([[0.7, -1.3, 0.2], [1.9, 0.4, -0.6]])
+
+
+def cube(x):
+    return np.sum(x**3)
+
+
+def wrong(x):
+    slope = 3 * x**2
+    slope[1, 0] *= 1.01  # wrong on purpose
+    return slope
+
+
+def test_a_match_costs_nothing_and_has_none():
+    report = check_gradient(cube, lambda x: 3 * x**2, X)
+    assert report.verdict is Verdict.MATCH
+    assert report.curve is None
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+def test_differences_close_in_on_the_estimate_and_then_drown_in_noise(method):
+    report = check_gradient(cube, wrong, X, method=method)
+    curve, worst = report.curve, report.worst
+    assert curve.name == "params[1, 0]"
+    off = np.abs(curve.central - worst.numeric)
+    best = int(np.argmin(off))
+    assert 3 < best < curve.steps.size - 3
+    # the truncation of a central difference of x³ is exactly h²
+    assert off[:best] == pytest.approx(curve.steps[:best] ** 2, rel=0.01)
+    assert np.all(off[best:] <= 10 * curve.noise / curve.steps[best:])
+    assert off[-1] > 1e6 * off[best]
+    away = abs(worst.claimed - worst.numeric)
+    assert np.abs(worst.claimed - curve.central[best]) == pytest.approx(away)
+
+
+def test_it_is_counted_repeatable_and_leaves_the_parameters_alone():
+    calls, x = [], X.copy()
+    reports = []
+    for _ in range(2):
+        calls.clear()
+        reports.append(check_gradient(lambda x: calls.append(1) or cube(x), wrong(X), x))
+        assert reports[-1].evaluations == len(calls)
+    assert x.tobytes() == X.tobytes()
+    assert reports[0].curve.slopes.tobytes() == reports[1].curve.slopes.tobytes()
+
+
+def test_a_kink_has_a_slope_on_each_side():
+    report = check_gradient(lambda x: 3 * np.sum(np.abs(x)), np.full(2, 4.0), np.array([0.0, 1.0]))
+    assert report.verdict is Verdict.MISMATCH  # of the other entry
+    report = check_gradient(
+        lambda x: 3 * np.sum(np.abs(x)), np.array([4.0, 3.0]), np.array([0.0, 1.0])
+    )
+    assert report.verdict is Verdict.UNRESOLVED
+    assert report.curve.slopes[:-2] == pytest.approx(np.full((14, 2), [-3, 3]), rel=0.1)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
+@pytest.mark.parametrize("x", [1.9, 0.0, -65.0])
+def test_every_step_moves_a_parameter_of_any_dtype(dtype, x):
+    # linear: each slope is 1, however its step is rounded
+    report = check_gradient(lambda p: p.astype(np.longdouble).sum(), 2.0, np.array(x, dtype))
+    slopes = report.curve.slopes
+    assert report.verdict is Verdict.MISMATCH
+    assert slopes == pytest.approx(np.ones(slopes.shape), rel=1e-3)
+
+
+def test_where_the_cost_is_not_finite_there_is_no_slope():
+    report = check_gradient(lambda x: np.sum(np.log(x)), np.array([3.0]), np.array([0.5]))
+    left, right = report.curve.slopes.T
+    assert not np.isfinite(left[0])
+    assert np.isfinite(left[2:]).all()
+    assert np.isfinite(right).all()
+
+
+def test_a_step_has_one():
+    report = check_step(cube, lambda x, eta: x - 2 * eta * 3 * x**2, X)  # wrong on purpose
+    assert report.curve.name == "params[1, 0]"
