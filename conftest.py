@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["pytester"]  # for the tests of the plugin
+
 # New examples on every run, and those that failed before first; a slow machine fails no test.
 settings.register_profile("default", deadline=None, print_blob=True)
 # Far more of them, by hand: pytest --hypothesis-profile=soak

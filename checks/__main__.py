@@ -1,6 +1,9 @@
-"""``python -m checks``: train the reference on real digits, and check its gradient on the way."""
+"""``python -m checks [TARGET]``: judge a target, or the reference on real digits."""
 
+import argparse
+import io
 import sys
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,6 +16,8 @@ from backprop import Network, Parameters
 from backprop.activations import ACTIVATIONS
 from backprop.costs import COSTS
 from checks.conformance.digits import load_digits
+from checks.conformance.run import judge
+from checks.conformance.target import EXAMPLE
 from checks.gradient import check_gradient
 from checks.report import Report
 from checks.strategies import Problem
@@ -89,10 +94,31 @@ def check_random_networks() -> Iterator[tuple[str, list[Report]]]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print a row for each check; return 0 if all match, 1 if not, 2 for a wrong call."""
-    if arguments:
-        print(f"usage: python -m checks   (no arguments; got {' '.join(arguments)})")
-        return 2
+    """Judge the target that is named, or else do the main job; 0 is right, 1 wrong, 4 usage."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a console may lack ∂ and ±
+            stream.reconfigure(errors="replace")
+    parser = argparse.ArgumentParser(
+        prog="python -m checks",
+        description=(
+            "Decides whether somebody's backpropagation is right: runs the conformance suite on a "
+            "target.\nWithout one: trains the reference on real digits, and checks its gradient."
+        ),
+        epilog=f"a target:\n\n{textwrap.indent(EXAMPLE, '  ')}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "target", nargs="?", metavar="TARGET", help="mynet, mynet:obj or path/to/mynet.py"
+    )
+    try:
+        target = parser.parse_args(arguments).target
+    except SystemExit as stop:  # argparse ends a wrong call with 2, pytest with 4
+        return 4 if stop.code else 0
+    return do_main_job() if target is None else judge(target)
+
+
+def do_main_job() -> int:
+    """Print a row for each check; return 0 if all match, 1 if not."""
     started = time.perf_counter()
     reports = []
     print(_row("64-30-10 on handwritten digits", "entries", "worst off", "seen from", "verdict"))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
+from checks._session import record
 from checks._types import FloatArray
 from checks.evaluations import Evaluations
 from checks.judgement import conclude
@@ -136,7 +137,7 @@ def check_gradient(
     claims, findings = _claim(gradient, evaluations)
     with at_peace(evaluations):
         found = measure(evaluations, method, seed, rtol, claims)
-        return conclude(found, claims, resolution, started, findings)
+        return record(conclude(found, claims, resolution, started, findings))
 
 
 def assert_gradient(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from checks._session import record
 from checks._types import FloatArray
 from checks.gradient import check_gradient
 from checks.parameters import flatten, flatten_claim, leaves, rebuild
@@ -76,7 +77,7 @@ def check_vjp(
         for path, claim in claims.items():
             zero = np.zeros(claim.shape)
             zeros[path] = ArrayReport(path, claim, zero, zero, judge(claim, zero, zero, 0, 0), zero)
-        report = replace(report, arrays=zeros)
+        report = record(replace(report, arrays=zeros))
     return replace(report, findings=(*report.findings, finding))
 
 

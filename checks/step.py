@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from checks._session import record
 from checks._types import FloatArray
 from checks.evaluations import Evaluations
 from checks.gradient import check_options, require_match
@@ -76,7 +77,7 @@ def check_step(
             eta: conclude(found, claims, resolution, started, findings, errors)
             for eta, (claims, errors, findings) in steps.items()
         }
-    return _worst(reports)
+    return record(_worst(reports))
 
 
 def assert_step(

@@ -1,1 +1,4 @@
-"""Where the harness meets the reference: real data, and whatever is run against a target."""
+"""Where the harness meets the reference: real data, targets, and the suite that is run on them."""
+
+DTYPES = ("float64", "float32")
+"""What the suite passes to a target."""
