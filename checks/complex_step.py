@@ -14,11 +14,11 @@ __all__ = ["complex_step"]
 # Differences this accurate, and agreeing, prove that the cost carries imaginary parts through.
 PROOF = 1e-3
 SHRINK = (1, 2.0**-2, 2.0**-4)
-SAMPLES = 6  # of the derivative's rounding; the largest of six is rarely far too small
+SAMPLES = 9  # of the derivative's rounding; the largest of nine is hardly ever far too small
 # Rounding of an entry against the rounding sampled: at least so much, as entries far smaller than
 # the array's largest may be what is left of large terms, and so much more for the largest. Found
 # by calibration (benchmarks/calibration.py): halved, both leave intervals that miss.
-AT_LEAST, WITH_SIZE = 2.5, 8.0
+AT_LEAST, WITH_SIZE = 3.0, 5.0
 
 
 def complex_step(

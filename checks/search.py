@@ -15,9 +15,10 @@ __all__ = ["Coordinates", "search"]
 
 # Of the scale of its array: an entry between these has its own scale; below, it is as good as 0.
 NIL, SMALL = 1e-20, 1e-6
-# Of the scale of x. A first step so long is for costs noisier than float64: it grows no further, as
-# what is smaller than the noise may hide in between. No other grows to where ±3h leaves the scale.
-LONG, LONGEST = 1e-2, 0.2
+# Of the scale of x. A first step so long is for costs noisier than float64. No step grows beyond a
+# twentieth of the scale, where a saturated unit of the usual size may end and its slope hide in the
+# noise; beyond twice that for noisy costs, of which little would be left.
+LONG, LONGEST = 1e-2, 0.05
 # Coordinates whose best step all others begin with: these are tried until they are so much finer
 # than is asked for.
 FIRST, PILOT = 2, 10.0
@@ -94,9 +95,11 @@ class _Search:
         size = np.abs(at.x).astype(self.value.dtype)
         self.own = np.where((size > NIL * at.scale) & (size < SMALL * at.scale), size, at.scale)
         self.h = self.own * self.start * nearer
-        self.longest = self.own * (self.start if self.start > LONG else LONGEST)
+        self.longest = self.own * (max(self.start, 2 * LONGEST) if self.start > LONG else LONGEST)
         # the step of the best trial, and what would have been better
         self.best, self.ideal = self.h.copy(), self.h.copy()
+        # the error of the shortest step whose truncation shows, and that step
+        self.shown, self.shown_at = np.zeros(m), np.full(m, np.inf)
         self.hopeful = np.ones(m, bool)
         self.kink = np.zeros(m)  # seen last
         self.kinked = np.zeros(m, int)  # how many steps have seen it
@@ -192,6 +195,13 @@ class _Search:
         apart = np.abs(trial.value - value)
         # where two steps disagree, the larger one has missed something of the cost
         conflict = apart > trial.error + error
+        # among kinks it has, too, if it settles better than a shorter one whose truncation shows
+        shows = (trial.ratio < 0.5) & np.isfinite(trial.error)
+        luckier = (steps > self.shown_at[rows]) & (trial.error < self.shown[rows])
+        lucky = np.where(shorter, shows & (trial.error > error), luckier)
+        conflict |= self.uneven[rows] & lucky
+        shows &= steps < self.shown_at[rows]
+        self.shown[rows[shows]], self.shown_at[rows[shows]] = trial.error[shows], steps[shows]
         better = np.where(conflict, shorter, ~(trial.error >= error)) | ~np.isfinite(error)
         # nor is a larger one believed where a smaller one settles nowhere near
         better |= np.isinf(trial.error) & shorter & (apart > trial.round_off + error)

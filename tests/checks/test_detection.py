@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from checks import Verdict, check_gradient
+from checks.conformance.faults import right_target
 from checks.strategies import Problem
-from tests.checks.test_planted_mistakes import Textbook, cost
 
 METHODS = ("central", "auto")
+RIGHT = right_target()
 
 
 def ordinary(number, sizes=None):
@@ -17,7 +18,7 @@ def ordinary(number, sizes=None):
         sizes = tuple(int(n) for n in rng.integers(1, 5, rng.choice([1, 2, 2]) + 1))
     problem = Problem.generate(sizes, int(rng.integers(1, 4)), seed=int(rng.integers(2**32)))
     params, x, y = (problem.weights, problem.biases), problem.x, problem.y
-    return lambda params: cost(params, x, y), Textbook().gradient(params, x, y), params
+    return lambda params: RIGHT.cost(*params, x, y), RIGHT.gradient(*params, x, y), params
 
 
 def with_one_entry_off(gradient, relative, rng):

@@ -10,20 +10,22 @@ from checks import (
     assert_step,
     check_step,
 )
+from checks.conformance.faults import FAULTS, right_target
 from checks.strategies import Problem
-from tests.checks.test_planted_mistakes import Textbook, WeightsAlreadyUpdated, cost
 
+TEXTBOOK = right_target()
 PROBLEM = Problem.generate((4, 5, 3), samples=3, seed=1)
 
 
 def network(dtype="float64"):
     """Return a cost and its parameters, (weights, biases)."""
     problem = Problem.generate(PROBLEM.sizes, samples=3, seed=1, dtype=dtype)
-    return lambda params: cost(params, problem.x, problem.y), (problem.weights, problem.biases)
+    params = (problem.weights, problem.biases)
+    return lambda params: TEXTBOOK.cost(*params, problem.x, problem.y), params
 
 
 def gradient(params):
-    return Textbook().gradient(params, PROBLEM.x, PROBLEM.y)
+    return TEXTBOOK.gradient(*params, PROBLEM.x, PROBLEM.y)
 
 
 def functional(params, eta):
@@ -127,11 +129,8 @@ def updated_too_early(rate):
     """Return a step whose backward pass uses weights that it has already updated."""
 
     def step(params, eta):
-        class Early(WeightsAlreadyUpdated):
-            def back(self, delta, l):  # noqa: E741
-                return delta @ (self.w[l] - eta * self.into_weights(delta, l))  # wrong on purpose
-
-        slopes = Early().gradient(params, PROBLEM.x, PROBLEM.y)
+        early = FAULTS["updated w in the backward pass"].textbook(learning_rate=eta)
+        slopes = early.gradient(*params, PROBLEM.x, PROBLEM.y)
         return tuple(
             [p - eta * g for p, g in zip(part, parts, strict=True)]
             for part, parts in zip(params, slopes, strict=True)
