@@ -109,10 +109,12 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     levels = tables()
     if any(levels) and len(met) > 1 + 3 * POINTS:
         levels += tables()  # a staircase: 1 in 4 of its tables happens on regular stairs
+    far = _draw_units(evaluations, few, rng)
+    beyond = [evaluations.along({p: t * away * move for p, move in far.items()}) for t in (8, 512)]
     finite = np.array([value for value in met if np.isfinite(value)])
     size = float(np.abs(finite).max())
     # a correctly rounded result is off by up to half its last place: uniform, so ulp/√12
-    dtype = _grain(finite, evaluations)
+    dtype = _grain(np.array([*finite, *beyond]))
     level = max(levels)
     stairs = np.diff(np.unique(finite))
     if level == 0 and 0 < stairs.size < finite.size / 2:  # flat, but for stairs: all of one counts
@@ -120,24 +122,18 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     level = max(level, float(np.spacing(dtype(size))) / math.sqrt(12))
     if stochastic:  # its noise may be too far for a table of neighbours
         level = max(level, float(np.std([evaluations.again() for _ in range(POINTS)])))
-    far = _draw_units(evaluations, few, rng)
-    met += [evaluations.along({p: t * away * move for p, move in far.items()}) for t in (8, 512)]
-    unseen = not stochastic and all(value == center for value in met)
+    unseen = not stochastic and all(value == center for value in (*met, *beyond))
     return Noise(level, level / size if size > 0 else 0.0, stochastic, unseen)
 
 
-def _grain(values: FloatArray, evaluations: Evaluations) -> Any:
-    """Return the narrowest dtype that holds all values: float32 may hide in Python floats.
-
-    Of three values or fewer, as at saturation, that may be chance: then that of the parameters.
-    """
-    narrow = [np.float16, np.float32]
-    if np.unique(values).size <= 3:
-        own = {value.dtype.type for value in evaluations.values.values()}
-        narrow = [dtype for dtype in narrow if dtype in own]
-    for dtype in narrow:
-        if np.array_equal(values.astype(dtype), values):
-            return dtype
+def _grain(values: FloatArray) -> Any:
+    """Return the narrowest dtype that holds all values: float32 may hide in Python floats."""
+    finite = values[np.isfinite(values)]
+    if np.ptp(finite):  # of a constant it would be chance
+        for dtype in (np.float16, np.float32):
+            with np.errstate(over="ignore"):
+                if np.array_equal(finite.astype(dtype), finite):
+                    return dtype
     return values.dtype.type
 
 

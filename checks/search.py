@@ -141,6 +141,7 @@ class _Search:
         if self.start > LONG and self.uneven.any() and known.size:
             again = self.ask(known, self.best[known] / 3)
             apart = np.abs(again.value - self.value[known])
+            apart += np.where(self.uneven[known], again.round_off, 0)
             self.error[known] += np.where(np.isfinite(again.error), apart, np.inf)
         # a kink seen more than once, and then lost in noise larger than itself, is still there
         self.error[(self.kinked > 1) & (self.error > self.kink / 2)] = np.inf
