@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from checks._types import FloatArray
+from checks.curve import measure_curve
+from checks.diagnosis import diagnose
 from checks.differences import differences, draw_direction
 from checks.measurement import Measurement
 from checks.noise import typical_size
@@ -52,7 +54,7 @@ def conclude(
         path: _judge_array(measurement, path, claim, resolution, blur.get(path, 0.0))
         for path, claim in claims.items()
     }
-    return Report(
+    report = Report(
         arrays=arrays,
         rtol=measurement.rtol,
         resolution=resolution,
@@ -62,6 +64,17 @@ def conclude(
         seconds=time.perf_counter() - started,
         seed=measurement.seed,
         findings=(*findings, *_findings(measurement, arrays)),
+    )
+    if report:
+        return report
+    worst, evaluations = report.worst, measurement.evaluations
+    curve = measure_curve(evaluations, worst.path, worst.index, measurement.noise.level)
+    return replace(
+        report,
+        diagnosis=diagnose(arrays, evaluations.values, measurement.rtol),
+        curve=curve,
+        evaluations=evaluations.count,
+        seconds=time.perf_counter() - started,
     )
 
 
@@ -152,7 +165,7 @@ def _doubtful(measurement: Measurement, array: ArrayReport, rtol: float) -> bool
     accused = accused[np.argsort(-np.abs(claimed - estimate.value)[accused])]
     rng = np.random.default_rng([measurement.seed, len(measurement.estimates)])
     doubtful = False
-    for some in (accused[:WITNESSED], accused[WITNESSED:]):
+    for some in filter(np.size, (accused[:WITNESSED], accused[WITNESSED:])):
         second = differences(
             measurement.evaluations, path, some, measurement.noise, rng, rtol / 100, start=NEARER
         )
@@ -179,6 +192,8 @@ def _unsure_kinks(measurement: Measurement, array: ArrayReport, rtol: float) -> 
     """
     estimate, gap = measurement.estimates[array.path], array.gap.reshape(-1)
     verdicts, kinks = array.verdicts.reshape(-1), np.flatnonzero(gap)
+    if not kinks.size:
+        return False
     rng = np.random.default_rng([measurement.seed, len(measurement.estimates), 1])
     second = differences(
         measurement.evaluations,

@@ -4,15 +4,21 @@ import json
 import math
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from checks._types import FloatArray
+from checks.curve import Curve
 from checks.parameters import entry_name
 from checks.verdict import Verdict, detectable_error, largest_entry
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from checks.diagnosis import Diagnosis
 
 __all__ = ["ArrayReport", "GradientMismatch", "GradientUnresolved", "Report", "WorstEntry"]
 
@@ -138,8 +144,10 @@ class Report:
         Reproduces the check.
     findings : tuple of str
         What else was noticed, one sentence each.
-    diagnosis : tuple
+    diagnosis : tuple of Diagnosis
         Names of the mistake, best first; empty unless MISMATCH, and where none is known.
+    curve : Curve, optional
+        The cost's slopes at the worst entry over steps of every size; None for a MATCH.
     """
 
     arrays: Mapping[str, ArrayReport]
@@ -151,7 +159,8 @@ class Report:
     seconds: float
     seed: int
     findings: tuple[str, ...] = ()
-    diagnosis: tuple[Any, ...] = field(default=())
+    diagnosis: tuple["Diagnosis", ...] = ()
+    curve: Curve | None = None
 
     def __bool__(self) -> bool:
         return self.verdict is Verdict.MATCH
@@ -229,7 +238,7 @@ class Report:
     def _notes(self) -> list[str]:
         notes = []
         if self.verdict is Verdict.MISMATCH:
-            notes.append(f"{self.worst}.")
+            notes += [mistake.text for mistake in self.diagnosis] or [f"{self.worst}."]
         reasons: dict[str, list[str]] = {}
         for a in self.arrays.values():
             if a.reason:
@@ -242,6 +251,12 @@ class Report:
                 f"seen; {self.blind:,} of {self.entries:,} entries are smaller than that."
             )
         return notes
+
+    def plot(self) -> "Figure":
+        """Draw a heat map of each array and the curve of the worst entry; see `checks.plot`."""
+        from checks.plot import plot
+
+        return plot(self)
 
     def to_json(self) -> str:
         """Return the report as strict JSON: verdicts by array and the worst entry of each."""
@@ -276,6 +291,7 @@ class Report:
                 "blind": self.blind,
                 "arrays": {path: array(a) for path, a in self.arrays.items()},
                 "findings": list(self.findings),
+                "diagnosis": [{"name": m.name, "text": m.text} for m in self.diagnosis],
             },
             allow_nan=False,
         )

@@ -3,6 +3,7 @@
 # ruff: noqa: E741, N806 — the notes' letters l, L and C
 import os
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
@@ -13,11 +14,20 @@ from numpy.typing import ArrayLike
 from backprop import Network, Parameters
 from backprop.activations import ACTIVATIONS, Array
 from backprop.costs import COSTS
-from checks._types import IntArray
+from checks._types import FloatArray, IntArray
+from checks.conformance.tangents import slopes
+from checks.directions import Direction
+from checks.evaluations import as_number
+from checks.executors import in_order
+from checks.parameters import flatten, rebuild
 
-__all__ = ["RestartedCost"]
+__all__ = ["RestartedCost", "restarted"]
 
 CHUNK = 2**15  # numbers of one array: a few of them stay in a core's own cache
+CHUNKS = 8  # that a thread takes at a time: what it costs to hand them over is then small
+# How closely a cost must follow the reference to be it, in last places: sums in another order, a
+# mean of sums for a sum of means. Another cost, or another precision inside, is further off.
+LAST_PLACES = 64
 
 
 class RestartedCost:
@@ -38,55 +48,68 @@ class RestartedCost:
         self.x = np.asarray(x).reshape(-1, net.sizes[0])
         self.y = np.asarray(y).reshape(-1, net.sizes[-1])
 
-    def __call__(self, theta: Parameters) -> float | complex:
-        """Return C, by a whole forward pass."""
-        return self.net.cost(theta, self.x, self.y)
+    def __call__(self, theta: Any) -> float | complex:
+        """Return C, by a whole forward pass.
 
-    def at_entries(self, theta: Parameters, path: str, entries: IntArray, steps: Any) -> Any:
-        """Return C with one entry of θ moved at a time.
+        θ is a `Parameters`, or its weights and biases in a mapping of these two names.
+        """
+        theta = _as_parameters(theta)
+        _, a = self._layers(theta)
+        # twice, so that sums are taken in the order of many moves: their noise is that of C here
+        C: float | complex = self._mean_cost(np.stack([a[-1]] * 2, axis=-1)[..., None, :])[
+            0, 0
+        ].item()
+        return C
+
+    def at_entries(
+        self, theta: Any, path: str, entries: IntArray, steps: Any
+    ) -> Iterator[tuple[slice, Any]]:
+        """Yield C with one entry of θ moved at a time, in chunks of bounded memory.
 
         Parameters
         ----------
-        theta : Parameters
-            The point.
+        theta
+            The point, as above.
         path : str
             ``weights[l − 1]`` or ``biases[l − 1]``.
         entries : (m,) int
             Flat (row-major) indices into it.
         steps : (m, k) float or complex
 
-        Returns
-        -------
-        (m, k) ndarray of the dtype of the moved parameters
+        Yields
+        ------
+        slice, ndarray
+            Some rows of `steps`, and their costs, of the dtype of the moved parameters.
         """
+        theta = _as_parameters(theta)
         name, l = _parsed(path)
         array = getattr(theta, name)[l - 1].reshape(-1)
-        dtype = np.result_type(theta.dtype, np.complex64) if steps.dtype.kind == "c" else theta.dtype
-        start = array[entries, None].astype(dtype)
-        moves = (start + steps).astype(dtype) - start  # the steps that the dtype of θ takes
-
+        dtype = (
+            np.result_type(theta.dtype, np.complex64) if steps.dtype.kind == "c" else theta.dtype
+        )
         z, a = self._layers(theta)
-        i, j = entries, None
-        if name == "weights":
-            i, j = np.divmod(entries, theta.w[l].shape[1])
-        costs = np.empty(steps.shape, dtype)
-
-        def fill(some: slice) -> None:
-            # z_i^l + h a_j^{l−1}: (B, k, m)
-            z_i = moves[some].T[None] * (1 if j is None else a[l - 1][j[some]].T[:, None])
-            z_i = z[l][i[some]].T[:, None] + z_i
-            costs[some] = self._onward(theta, l, i[some], z_i, z, a)
-
         widest = len(self.x) * max(self.net.sizes[l:]) * steps.shape[1]
         rows = max(1, CHUNK // widest)
-        chunks = [slice(first, first + rows) for first in range(0, len(entries), rows)]
-        if len(chunks) < 4:
-            for chunk in chunks:
-                fill(chunk)
-        else:
-            with ThreadPoolExecutor(os.cpu_count()) as pool:  # numpy lets go of the interpreter
-                list(pool.map(lambda chunk: copy_context().run(fill, chunk), chunks))
-        return costs
+
+        def chunk(some: slice) -> Array:
+            i, below = entries[some], np.ones((1, 1), theta.dtype)
+            start = array[i, None].astype(dtype)
+            h = (start + steps[some]).astype(dtype) - start  # the steps that the dtype of θ takes
+            if name == "weights":
+                i, j = np.divmod(i, theta.w[l].shape[1])
+                below = a[l - 1][j].T
+            # z_i^l + h a_j^{l−1}: (B, k, m)
+            z_i = z[l][i].T[:, None] + h.T * below[:, None]
+            return self._onward(theta, l, i, z_i, z, a)
+
+        def several(some: slice) -> Array:
+            return np.concatenate([chunk(part) for part in _parts(some, rows)])
+
+        return _side_by_side(several, list(_parts(slice(0, len(entries)), rows * CHUNKS)))
+
+    def slopes(self, theta: Parameters, several: Sequence[Mapping[str, Direction]]) -> FloatArray:
+        """Return the derivatives of C along directions; see `checks.conformance.tangents`."""
+        return slopes(self.net, theta, self.x, self.y, several)
 
     def _layers(self, theta: Parameters) -> tuple[list[Array], list[Array]]:
         """Return z and a (n_l, B) of the point, counted as in the notes; there is no z^0."""
@@ -117,12 +140,85 @@ class RestartedCost:
             moved += z[l + 1][..., None, None]
             moved = self._sigma(l + 1, moved)
             for above in range(l + 2, L + 1):
-                moved = (w[above] @ moved.reshape(len(moved), -1)).reshape(-1, *a_i.shape)
+                # a complex matrix counts as a real one of twice the columns: half the work
+                columns = moved.reshape(len(moved), -1).view(theta.dtype)
+                moved = (w[above] @ columns).view(a_i.dtype).reshape(-1, *a_i.shape)
                 moved += b[above][:, None, None, None]
                 moved = self._sigma(above, moved)
-        y = self.y.astype(theta.dtype)[:, None, None]
-        C: Array = COSTS[self.net.cost_name].value(np.moveaxis(moved, 0, -1), y).mean(axis=0).T
+        return self._mean_cost(moved)
+
+    def _mean_cost(self, a: Array) -> Array:
+        """Return C (m, k) of outputs a^L (n_L, B, k, m)."""
+        y = self.y.astype(a.real.dtype, order="F")[:, None, None]  # in memory as a is
+        each = COSTS[self.net.cost_name].value(np.moveaxis(a, 0, -1), y)
+        # C = (1/B) Σ_samples C(x, y)
+        C: Array = np.ascontiguousarray(each.T).mean(axis=-1)
         return C
+
+
+def restarted(
+    cost: Callable[[Any], Any], net: Network, x: ArrayLike, y: ArrayLike, theta: Any
+) -> Callable[[Any], Any]:
+    """Return the reference's cost in place of one that turns out to be the same, else that one.
+
+    Parameters
+    ----------
+    cost
+        Takes θ, as a `Parameters` or as its weights and biases in a mapping of these two names.
+    net, x, y
+        What it is expected to be: ``net.cost(theta, x, y)``.
+    theta
+        The point. It is compared there and, with every entry moved, beside it: to rounding.
+    """
+    reference = RestartedCost(net, x, y)
+    rng = np.random.default_rng(0)
+    for distance in (0.0, 2.0**-5):
+        point = {
+            path: value
+            + value.dtype.type(distance) * rng.choice([-1, 1], value.shape).astype(value.dtype)
+            for path, value in flatten(theta).items()
+        }
+        given = {path: value.copy() for path, value in point.items()}
+        try:
+            own = as_number(cost(rebuild(theta, given)))
+            known = reference(rebuild(theta, point))
+        except Exception:  # whatever it raises, it is not the reference
+            return cost
+        last_place = np.spacing(abs(_as_parameters(theta).dtype.type(known)))
+        if not abs(own - known) <= LAST_PLACES * last_place:
+            return cost
+        if any((given[path] != value).any() for path, value in point.items()):
+            return cost  # it changes its argument, which a check has to see
+    return reference
+
+
+def _as_parameters(theta: Any) -> Parameters:
+    if isinstance(theta, Parameters):
+        return theta
+    return Parameters(theta["weights"], theta["biases"])
+
+
+def _parts(rows: slice, size: int) -> Iterator[slice]:
+    for first in range(rows.start, rows.stop, size):
+        yield slice(first, min(first + size, rows.stop))
+
+
+def _side_by_side(
+    function: Callable[[slice], Array], parts: list[slice]
+) -> Iterator[tuple[slice, Array]]:
+    """Yield each part with its result, computed in as many threads as there are cores.
+
+    numpy lets other threads run while it computes.
+    """
+    threads = min(os.cpu_count() or 1, len(parts))
+    if threads == 1:
+        yield from ((part, function(part)) for part in parts)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        # numpy's error state belongs to a context, and a context to one thread at a time
+        calls = ((part, (copy_context().run, function, part)) for part in parts)
+        for part, future in in_order(pool, calls, 2 * threads):
+            yield part, future.result()
 
 
 def _parsed(path: str) -> tuple[str, int]:

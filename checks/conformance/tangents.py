@@ -1,0 +1,78 @@
+"""The reference's cost along directions: its forward pass, and a complex step beside it."""
+
+# ruff: noqa: E741, N806 — the notes' letters
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backprop.activations import ACTIVATIONS, Array
+from backprop.costs import COSTS
+from checks._types import FloatArray
+from checks.evaluations import COMPLEX_STEP, DEFAULT_COMPLEX_STEP
+
+if TYPE_CHECKING:
+    from backprop import Network, Parameters
+    from checks.directions import Direction
+
+__all__ = ["slopes"]
+
+
+def slopes(
+    net: "Network",
+    theta: "Parameters",
+    x: Array,
+    y: Array,
+    several: "Sequence[Mapping[str, Direction]]",
+) -> FloatArray:
+    """Return Im C(θ + ihv)/h along several directions v, in real matrix products.
+
+    With z + ih ż and a + ih ȧ, ż^l = w^l ȧ^{l−1} + v^l a^{l−1}: what is left out is below h². Only
+    σ and the cost itself are called with complex numbers, σ once for all directions. v is made in
+    pieces and never stored, and only the nodes that it reaches have a ż.
+
+    Parameters
+    ----------
+    net : Network
+    theta : Parameters
+    x : (B, n_0), y : (B, n_L) real
+    several
+        Each by the paths of `Parameters`: ``weights[l − 1]``, ``biases[l − 1]``.
+    """
+    x, y = x.astype(theta.dtype), y.astype(theta.dtype)
+    h = COMPLEX_STEP.get(np.result_type(theta.dtype, np.complex64), DEFAULT_COMPLEX_STEP)
+    a, a_prime = [x], [x]  # the derivative of a^l by z^l; that of x is not used
+    for l in range(1, net.L + 1):
+        z = a[l - 1] @ theta.w[l].T + theta.b[l]
+        linear = l == net.L and COSTS[net.cost_name].linear_output
+        sigma = ACTIVATIONS["identity" if linear else net.activation].value(z + 1j * h)
+        a.append(sigma.real.copy())
+        a_prime.append(sigma.imag / h)
+
+    def slope(moves: "Mapping[str, Direction]") -> Any:
+        a_dot: Array | None = None
+        nodes = slice(None)  # of the layer below, where ȧ is not 0
+        for l in range(1, net.L + 1):
+            v, u = moves.get(f"weights[{l - 1}]"), moves.get(f"biases[{l - 1}]")
+            if a_dot is None and v is None and u is None:
+                continue
+            # ż^l = w^l ȧ^{l−1} + v^l a^{l−1} + u^l
+            reached = v.region.rows if a_dot is None and v and not u else slice(0, net.sizes[l])
+            z_dot = np.zeros((len(x), reached.stop - reached.start), theta.dtype)
+            if a_dot is not None:
+                np.matmul(a_dot, theta.w[l][:, nodes].T, out=z_dot)
+            for piece in v.region.blocks() if v else ():
+                some = slice(piece.top - reached.start, piece.bottom - reached.start)
+                block = v.block(piece).astype(theta.dtype, copy=False)  # type: ignore[union-attr]
+                z_dot[:, some] += a[l - 1][:, piece.columns] @ block.T
+            for piece in u.region.blocks() if u else ():
+                z_dot[:, piece.columns] += u.block(piece)[0]  # type: ignore[union-attr]
+            # ȧ^l = σ'(z^l) ⊙ ż^l
+            a_dot, nodes = a_prime[l][:, reached] * z_dot, reached
+        if a_dot is None:
+            return 0.0
+        a_L = a[net.L] + 0j
+        a_L[:, nodes] += 1j * h * a_dot
+        return COSTS[net.cost_name].value(a_L, y).mean().imag / h
+
+    return np.array([slope(moves) for moves in several], dtype=float)

@@ -1,0 +1,162 @@
+"""A textbook backpropagation in steps that can be replaced one by one, as the faults do."""
+
+# ruff: noqa: E741 — the notes' letter l
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop.activations import ACTIVATIONS
+from backprop.costs import COSTS
+
+__all__ = ["Arrays", "Constants", "Step", "Textbook"]
+
+Array: TypeAlias = NDArray[Any]
+Arrays: TypeAlias = list[Array]
+Step: TypeAlias = Callable[..., Any]
+
+
+class Constants:
+    """The numbers that a wrong step may bring along, when nothing else is said."""
+
+    learning_rate = 1.0  # η, where the weights are updated within the backward pass
+    decay = 0.01  # λ, of a penalty ½ λ Σ θ²
+    limit = 0.02  # of a gradient that is clipped
+
+
+class Textbook(Constants):
+    """The recursion of the notes, one method a step; right if no step is replaced.
+
+    Lists count layers as the notes do, 1 … L; index 0 is the input, or None.
+
+    Parameters
+    ----------
+    activation, cost_name : str
+        Rows of the reference's tables.
+    steps : dict of str to function, optional
+        What replaces the methods of these names; takes the textbook first, in place of ``self``.
+    **constants
+        In place of those of `Constants`.
+    """
+
+    w: list[Any]
+    b: list[Any]
+    a: Arrays
+    z: Arrays
+    y: Array
+    dw: list[Any]
+    db: list[Any]
+    L: int
+    upstream: Array
+    last: Any = None  # for a fault that remembers
+
+    def __init__(
+        self,
+        activation: str = "logistic",
+        cost_name: str = "mean_squared",
+        steps: Mapping[str, Step] | None = None,
+        **constants: float,
+    ) -> None:
+        self.activation, self.cost_row = ACTIVATIONS[activation], COSTS[cost_name]
+        for name, value in constants.items():
+            setattr(self, name, value)
+        for name, step in (steps or {}).items():
+            setattr(self, name, partial(step, self))
+
+    def cost(self, weights: Arrays, biases: Arrays, x: Array, y: Array) -> Any:
+        """Return C, the mean over the batch, with a penalty if there is one."""
+        a = x
+        for w, b in zip(weights, biases, strict=True):
+            z = a @ w.T + b
+            a = self.activation.value(z)
+        C = self.cost_row.value(z if self.cost_row.linear_output else a, y).mean()  # noqa: N806
+        return C + self.penalty(weights, biases)
+
+    def gradient(
+        self, weights: Arrays, biases: Arrays, x: Array, y: Array
+    ) -> tuple[Arrays, Arrays]:
+        """Return ∂C/∂w^l and ∂C/∂b^l, l = 1 … L."""
+        self.w, self.b, self.y, self.L = [None, *weights], [None, *biases], y, len(weights)
+        self.dw, self.db = [None] * (self.L + 1), [None] * (self.L + 1)
+        self.a, self.z = self.forward(x)
+        # δ^L = ① ⊙ σ'(z^L)
+        self.upstream = self.output_error()
+        delta = self.upstream * self.output_slope()
+        for l in range(self.L, 0, -1):
+            if l < self.L:
+                # δ^l = (w^{l+1}ᵀ δ^{l+1}) ⊙ σ'(z^l)
+                self.upstream = self.back(delta, l)
+                delta = self.upstream * self.hidden_slope(l)
+            self.dw[l] = self.into_weights(delta, l)
+            self.db[l] = self.into_biases(delta, l)
+        return self.finish(self.dw[1:], self.db[1:])
+
+    def step(
+        self, weights: Arrays, biases: Arrays, x: Array, y: Array, learning_rate: float
+    ) -> tuple[Arrays, Arrays]:
+        """Return θ − η ∇C, in new arrays."""
+        self.learning_rate = learning_rate
+        dw, db = self.gradient(weights, biases, x, y)
+        return (
+            [w - learning_rate * g for w, g in zip(weights, dw, strict=True)],
+            [b - learning_rate * g for b, g in zip(biases, db, strict=True)],
+        )
+
+    def penalty(self, weights: Arrays, biases: Arrays) -> Any:
+        """Return what is added to the cost: nothing."""
+        return 0.0
+
+    def forward(self, x: Array) -> tuple[Arrays, Arrays]:
+        """Return a^0 … a^L and z^1 … z^L, with x for z^0."""
+        a, z = [x], [x]
+        for l in range(1, self.L + 1):
+            z.append(self.weighted_input(a[l - 1], l))
+            linear = l == self.L and self.cost_row.linear_output
+            a.append(z[l] if linear else self.activation.value(z[l]))
+        return a, z
+
+    def weighted_input(self, a: Array, l: int) -> Array:
+        """Return z^l = w^l a^{l−1} + b^l."""
+        z: Array = a @ self.w[l].T + self.b[l]
+        return z
+
+    def output_error(self) -> Array:
+        """Return ① ∂C/∂a^L, with the 1/B of the batch."""
+        return self.cost_row.slope(self.a[self.L], self.y) / len(self.y)
+
+    def derivative(self, z: Array) -> Array:
+        """Return σ' of whatever it is given."""
+        return self.activation.value_and_slope(np.array(z))[1]  # of a copy, which it may use
+
+    def slope(self, l: int) -> Array:
+        """Return σ'(z^l)."""
+        return self.derivative(self.z[l])
+
+    def output_slope(self) -> Any:
+        """Return σ'(z^L); 1 where the cost takes logits."""
+        return 1.0 if self.cost_row.linear_output else self.slope(self.L)
+
+    def hidden_slope(self, l: int) -> Any:
+        """Return σ'(z^l), l < L."""
+        return self.slope(l)
+
+    def back(self, delta: Array, l: int) -> Array:
+        """Return w^{l+1}ᵀ δ^{l+1}."""
+        upstream: Array = delta @ self.w[l + 1]
+        return upstream
+
+    def into_weights(self, delta: Array, l: int) -> Array:
+        """Return ∂C/∂w^l = δ^l a^{l−1}ᵀ, summed over the batch."""
+        dw: Array = delta.T @ self.a[l - 1]
+        return dw
+
+    def into_biases(self, delta: Array, l: int) -> Array:
+        """Return ∂C/∂b^l = δ^l, summed over the batch."""
+        db: Array = delta.sum(axis=0)
+        return db
+
+    def finish(self, dw: Arrays, db: Arrays) -> tuple[Arrays, Arrays]:
+        """Return the gradient as it is."""
+        return dw, db
