@@ -31,11 +31,11 @@ METHODS = ("central", "auto")
 DTYPES = ("float64", "float32")
 
 
-def draw_network(rng, regime, dtype):
+def draw_network(rng, regime, dtype, widest=12):
     """Return a network, its parameters and a batch: shapes and functions at random."""
     activation, cost = rng.choice(list(ACTIVATIONS)), rng.choice(list(COSTS))
     layers = rng.integers(2 if regime == "vanishing" else 1, 5)
-    sizes = tuple(int(n) for n in rng.integers(1, 13, layers + 1))
+    sizes = tuple(int(n) for n in rng.integers(1, widest + 1, layers + 1))
     samples, seed = int(rng.integers(1, 7)), int(rng.integers(2**32))
     problem = Problem.generate(sizes, samples, regime, seed, dtype)
     theta = Parameters(problem.weights, problem.biases)
@@ -88,6 +88,23 @@ def calibrate(networks, seed=0):
         if alarm:
             accused.append((net, method, dtype, regime, number))
     return {kind: np.concatenate(some, axis=1) for kind, some in rows.items()}, accused
+
+
+def false_alarms(checks, seed=0):
+    """Check so many right gradients of small networks; return those accused, and how many ran."""
+    kinds, accused, done = list(product(REGIMES, DTYPES, METHODS)), [], 0
+    for number in range(checks):
+        regime, dtype, method = kinds[number % len(kinds)]
+        net, theta, x, y = draw_network(np.random.default_rng([seed, number]), regime, dtype, 3)
+        if lies_on_a_kink(net, theta, x):
+            continue
+        report = check_gradient(
+            RestartedCost(net, x, y), partial(net.gradient, x=x, y=y), theta, method=method
+        )
+        done += 1
+        if report.verdict is Verdict.MISMATCH:
+            accused.append((net, method, dtype, regime, number))
+    return accused, done
 
 
 def summarize(rows):

@@ -114,7 +114,7 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     finite = np.array([value for value in met if np.isfinite(value)])
     size = float(np.abs(finite).max())
     # a correctly rounded result is off by up to half its last place: uniform, so ulp/√12
-    dtype = _grain(np.array([*finite, *beyond]))
+    dtype = _grain(np.array([*finite, *beyond]), evaluations)
     level = max(levels)
     stairs = np.diff(np.unique(finite))
     if level == 0 and 0 < stairs.size < finite.size / 2:  # flat, but for stairs: all of one counts
@@ -126,14 +126,17 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     return Noise(level, level / size if size > 0 else 0.0, stochastic, unseen)
 
 
-def _grain(values: FloatArray) -> Any:
-    """Return the narrowest dtype that holds all values: float32 may hide in Python floats."""
-    finite = values[np.isfinite(values)]
-    if np.ptp(finite):  # of a constant it would be chance
-        for dtype in (np.float16, np.float32):
-            with np.errstate(over="ignore"):
-                if np.array_equal(finite.astype(dtype), finite):
-                    return dtype
+def _grain(values: FloatArray, evaluations: Evaluations) -> Any:
+    """Return the narrowest dtype that holds all values: float32 may hide in Python floats.
+
+    Of a constant that may be chance: then only if parameters have it.
+    """
+    finite, own = values[np.isfinite(values)], {v.dtype.type for v in evaluations.values.values()}
+    for dtype in (np.float16, np.float32):
+        with np.errstate(over="ignore"):
+            held = np.array_equal(finite.astype(dtype), finite)
+        if held and (np.ptp(finite) or dtype in own):
+            return dtype
     return values.dtype.type
 
 
