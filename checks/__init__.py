@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from checks.diagnosis import Diagnosis
     from checks.gradient import (
         NumericalGradient,
         assert_gradient,
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from checks.verdict import Verdict
 
 __all__ = [
+    "Diagnosis",
     "GradientMismatch",
     "GradientUnresolved",
     "NumericalGradient",
@@ -32,6 +34,7 @@ __all__ = [
 
 # Imported at first use: the pytest plugin lies in this package, and pytest imports it in every run.
 _HOMES = {
+    "diagnosis": ("Diagnosis",),
     "gradient": ("NumericalGradient", "assert_gradient", "check_gradient", "numerical_gradient"),
     "products": ("check_jvp", "check_vjp"),
     "report": ("GradientMismatch", "GradientUnresolved", "Report"),

@@ -64,7 +64,10 @@ def complex_step(
         slopes = evaluations.at_entries(path, entries, np.full((entries.size, 1), 1j * h)).imag / h
     except Exception:  # whatever a cost says of complex numbers, it is not capable of them
         return None
-    value = slopes[:, 0]
+    known = np.isfinite(slopes[:, 0]) | (not evaluations.interrupted)
+    entries, value = entries[known], slopes[known, 0]
+    if not value.size:
+        return None
     aligned = np.copysign(draw_direction(value, rng), value)
     slope = np.sum(aligned * value)
     direction = np.zeros(values.shape)
@@ -87,10 +90,11 @@ def complex_step(
     rounding = max(samples) / np.sqrt(value.size)
     rounding += np.finfo(evaluations.complex_dtype(path)).eps * largest
     error = (AT_LEAST + WITH_SIZE * np.abs(value) / largest) * rounding
-    no_kinks = np.full((value.size, 2), np.nan)
     if not error.max() <= PROOF * largest:
         return None  # too blurred to be of use, as at a kink, which differences can name
-    return Estimate(value, error, no_kinks, "complex-step", proof)
+    values, errors = np.full((2, known.size), np.nan, value.dtype)
+    values[known], errors[known], errors[~known] = value, error, np.inf
+    return Estimate(values, errors, np.full((known.size, 2), np.nan), "complex-step", proof)
 
 
 def _proof(

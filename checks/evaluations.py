@@ -8,6 +8,7 @@ import numpy as np
 
 from checks._types import IntArray
 from checks.parameters import Contents, entry_name, flatten, rebuild
+from checks.progress import Progress
 
 __all__ = ["Evaluations"]
 
@@ -26,9 +27,14 @@ class Evaluations:
     Parameters
     ----------
     cost
-        Takes parameters nested as `params`, returns one number.
+        Takes parameters nested as `params`, returns one number. It may have its own way with many
+        single moves, a method ``at_entries(params, path, entries, steps)``: its arguments are those
+        of `at_entries` below, with params at the point, not to be changed; it yields pairs of some
+        rows, as a slice, and their costs, nan outside the cost's domain.
     params
         See `checks.parameters.flatten`.
+    progress : Progress, optional
+        Is told of the entries that are done.
 
     Attributes
     ----------
@@ -40,9 +46,13 @@ class Evaluations:
         The cost at the point.
     outside : str
         Where moving a parameter made the cost raise, what it said last; empty otherwise.
+    interrupted : bool
+        A KeyboardInterrupt has ended the moving of entries, see `patience`.
     """
 
-    def __init__(self, cost: Callable[[Any], Any], params: Any) -> None:
+    def __init__(
+        self, cost: Callable[[Any], Any], params: Any, progress: Progress | None = None
+    ) -> None:
         if not callable(cost):
             raise TypeError(
                 f"cost is a {type(cost).__name__}, wanted a function of the parameters that "
@@ -55,6 +65,9 @@ class Evaluations:
         self.values = {path: array.copy() for path, array in arrays.items()}
         self.count = 0
         self.outside = ""
+        self.interrupted = False
+        self._patient = False
+        self._progress = progress or Progress(False)
         self._changed = ""
         self._real = {p: a if a.flags.writeable else a.copy() for p, a in arrays.items()}
         same = all(self._real[p] is a for p, a in arrays.items())
@@ -117,6 +130,21 @@ class Evaluations:
                 array[...] = saved
         return changed
 
+    @contextlib.contextmanager
+    def patience(self) -> Iterator[None]:
+        """Take the first KeyboardInterrupt for an answer: entries not yet moved have nan costs."""
+        self._patient = True
+        try:
+            yield
+        finally:
+            self._patient = False
+
+    def accept_interrupt(self) -> bool:
+        """Whether a KeyboardInterrupt ends the moving of entries only: the first, with patience."""
+        accepted = self._patient and not self.interrupted
+        self.interrupted = self.interrupted or accepted
+        return accepted
+
     def again(self) -> Any:
         """Call the cost at the point once more."""
         return self._moved_cost(self._real_params, self._result_dtype(False), "at the point")
@@ -137,32 +165,52 @@ class Evaluations:
         -------
         (m, k) ndarray
             float64 (longdouble where the cost returns it), or complex for complex steps; nan where
-            the cost raised an arithmetic or value error.
+            the cost raised an arithmetic or value error, or an interruption came first.
         """
-        if hasattr(self.cost, "at_entries"):
-            return self._at_once(path, entries, steps)
+        costs = np.empty(steps.shape, self._result_dtype(steps.dtype.kind == "c"))
+        costs[...] = not_a_number(costs.dtype)
+        if self.interrupted and self._patient:
+            return costs
+        own = getattr(self.cost, "at_entries", None)
+        if own is None:
+            pieces: Any = self._one_by_one(path, entries, steps, costs.dtype)
+        else:
+            pieces = self._counted(own(self._real_params, path, entries, steps), costs.dtype)
+        try:
+            # closed, for where an interruption comes first an entry is still moved
+            with self._progress.of(path, len(entries)) as advance, contextlib.closing(pieces):
+                for rows, some in pieces:
+                    costs[rows] = some
+                    advance(rows.stop - rows.start)
+        except KeyboardInterrupt:
+            if not self.accept_interrupt():
+                raise
+        return costs
+
+    def _counted(self, pieces: Any, dtype: Any) -> Iterator[tuple[slice, Any]]:
+        with contextlib.closing(pieces):
+            for rows, costs in pieces:
+                self.count += costs.size
+                outside = costs.dtype.kind == "c" and dtype.kind != "c"
+                yield rows, not_a_number(dtype) if outside else costs
+
+    def _one_by_one(
+        self, path: str, entries: IntArray, steps: Any, dtype: Any
+    ) -> Iterator[tuple[slice, Any]]:
         arrays, params = self._arrays(steps.dtype.kind == "c")
         saved = self.values[path].reshape(-1)
         flat = arrays[path].flat
-        dtype = self._result_dtype(steps.dtype.kind == "c")
-        costs = np.empty(steps.shape, dtype)
         where = f"with an entry of {path} moved"
         for row, entry in enumerate(entries):
-            start = saved[entry]
+            start, costs = saved[entry], []
             try:
-                for column, step in enumerate(steps[row]):
+                for step in steps[row]:
                     flat[entry] = start + step
-                    costs[row, column] = self._moved_cost(params, dtype, where)
+                    costs.append(self._moved_cost(params, dtype, where))
             finally:
                 flat[entry] = start
+            yield slice(row, row + 1), [costs]
         self._changed = self._changed or self.restore()
-        return costs
-
-    def _at_once(self, path: str, entries: IntArray, steps: Any) -> Any:
-        """Ask a cost that has its own way with many single moves."""
-        self.count += steps.size
-        costs = self.cost.at_entries(self._real_params, path, entries, steps)
-        return costs.astype(self._result_dtype(steps.dtype.kind == "c"))
 
     def along(self, moves: Mapping[str, Any]) -> Any:
         """Return the cost with whole arrays moved at once, by path; complex if any move is."""
@@ -201,7 +249,7 @@ class Evaluations:
 
     def _moved_cost(self, params: Any, dtype: Any, where: str) -> Any:
         """Call the cost away from the point: leaving its domain is an answer, nan, no error."""
-        nan = dtype.type(complex(np.nan, np.nan) if dtype.kind == "c" else np.nan)
+        nan = not_a_number(dtype)
         try:
             value = as_number(self._call(params))
         except (ArithmeticError, ValueError) as error:
@@ -214,6 +262,11 @@ class Evaluations:
             self.outside = f"cost(params) is {value}"
             return nan
         return value.astype(dtype)
+
+
+def not_a_number(dtype: Any) -> Any:
+    """Return nan of a dtype: of a complex one, in both its parts."""
+    return dtype.type(complex(np.nan, np.nan) if dtype.kind == "c" else np.nan)
 
 
 def as_number(result: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -9,10 +10,15 @@ from typing import Any
 from checks._session import record
 from checks._types import FloatArray
 from checks.evaluations import Evaluations
+from checks.executors import ExecutedCost
+from checks.interruption import finish
 from checks.judgement import conclude
 from checks.measurement import METHODS, at_peace, measure
 from checks.parameters import flatten_claim, rebuild
+from checks.progress import Progress
+from checks.projection import check_projected
 from checks.report import GradientMismatch, GradientUnresolved, Report
+from checks.stacks import StackedCost
 from checks.verdict import Verdict
 
 __all__ = [
@@ -46,7 +52,14 @@ class NumericalGradient:
 
 
 def numerical_gradient(
-    cost: Callable[[Any], Any], params: Any, *, method: str = "auto", seed: int = 0
+    cost: Callable[[Any], Any],
+    params: Any,
+    *,
+    method: str = "auto",
+    seed: int = 0,
+    executor: Executor | None = None,
+    stacked: bool = False,
+    progress: bool = True,
 ) -> NumericalGradient:
     """Estimate the gradient of a cost, with an error for every entry.
 
@@ -61,6 +74,8 @@ def numerical_gradient(
         "auto" takes the complex step for arrays where it agrees with central differences.
     seed : int
         Draws the directions and the steps.
+    executor, stacked, progress
+        As in `check_gradient`.
 
     Returns
     -------
@@ -72,7 +87,7 @@ def numerical_gradient(
         As `check_gradient`.
     """
     check_options(method=method, seed=seed)
-    evaluations = Evaluations(cost, params)
+    evaluations = _evaluations(cost, params, seed, executor, stacked, progress)
     with at_peace(evaluations):
         found = measure(evaluations, method, seed)
 
@@ -93,6 +108,9 @@ def check_gradient(
     method: str = "auto",
     coverage: str = "every",
     seed: int = 0,
+    executor: Executor | None = None,
+    stacked: bool = False,
+    progress: bool = True,
 ) -> Report:
     """Check a gradient against numerical estimates of the cost's derivatives.
 
@@ -113,10 +131,21 @@ def check_gradient(
         The accuracy that the estimate owes, likewise relative.
     method : {"auto", "complex-step", "central"}
         "auto" takes the complex step for arrays where it agrees with central differences.
-    coverage : {"every"}
-        Every entry of every array.
+    coverage : {"every", "projected"}
+        Every entry of every array; or, for large ones, random directions, and a search for what is
+        wrong where they show that something is. Arrays may then be of PyTorch or JAX as well, and
+        stay on their devices; the report is a `checks.projected_report.ProjectedReport`.
     seed : int
         Draws the directions and the steps.
+    executor : concurrent.futures.Executor, optional
+        Evaluates the cost: a process pool, or ``get_executor()`` of a Dask client. Each task has
+        its own copy of the parameters, so the cost must be a function of its argument; for
+        processes cost and parameters must be such as can be pickled. Same numbers, bit for bit.
+    stacked : bool
+        The cost takes many parameter sets at once, along a leading axis of every leaf, and returns
+        an array of their costs. Leaves that do not differ are read-only views of one, repeated.
+    progress : bool
+        A check of more than a second shows a bar on stderr, where that is a terminal.
 
     Returns
     -------
@@ -129,15 +158,29 @@ def check_gradient(
         Leaves, cost or claim of the wrong kind; each error names what it was and what was wanted.
     ValueError
         No entries, shared memory, not finite, another nesting or size; a cost or gradient that
-        changes its argument; a cost that is not capable of an explicit ``method="complex-step"``.
+        changes its argument; a cost that is not capable of an explicit ``method="complex-step"``,
+        or does not give the same costs by the executor, or stacked.
+    CheckInterrupted
+        A KeyboardInterrupt, as which it also passes: its text, and its ``report``, are of what was
+        compared by then.
     """
     check_options(method, seed, rtol, resolution, coverage)
+    if coverage == "projected" and (executor is not None or stacked):
+        raise ValueError(
+            "coverage is 'projected', which moves whole arrays: wanted neither executor nor stacked"
+        )
+    if coverage == "projected":
+        return record(check_projected(cost, gradient, params, rtol, resolution, method, seed))
     started = time.perf_counter()
-    evaluations = Evaluations(cost, params)
+    evaluations = _evaluations(cost, params, seed, executor, stacked, progress)
     claims, findings = _claim(gradient, evaluations)
     with at_peace(evaluations):
-        found = measure(evaluations, method, seed, rtol, claims)
-        return record(conclude(found, claims, resolution, started, findings))
+        with evaluations.patience():
+            found = measure(evaluations, method, seed, rtol, claims)
+        if isinstance(evaluations.cost, ExecutedCost) and evaluations.cost.lost:
+            findings.append(f"Done again here, for the executor failed: {evaluations.cost.lost}.")
+        report = conclude(found, claims, resolution, started, findings)
+    return finish(report, evaluations)
 
 
 def assert_gradient(
@@ -185,8 +228,8 @@ def check_options(
     """Raise a ValueError that names the first option of a check that is out of its range."""
     if method not in METHODS:
         raise ValueError(f"method is {method!r}, wanted one of {', '.join(METHODS)}")
-    if coverage != "every":
-        raise ValueError(f"coverage is {coverage!r}, wanted 'every'")
+    if coverage not in ("every", "projected"):
+        raise ValueError(f"coverage is {coverage!r}, wanted 'every' or 'projected'")
     for name, value in (("rtol", rtol), ("resolution", resolution)):
         if value is None and name == "rtol":
             continue
@@ -197,6 +240,29 @@ def check_options(
             )
     if not isinstance(seed, Integral) or seed < 0:
         raise ValueError(f"seed is {seed!r}, wanted a non-negative integer")
+
+
+def _evaluations(
+    cost: Callable[[Any], Any],
+    params: Any,
+    seed: int,
+    executor: Executor | None,
+    stacked: bool,
+    progress: bool,
+) -> Evaluations:
+    """Return the evaluations of a cost, by way of what was asked for, once that is seen to work."""
+    own: Any = cost
+    if stacked and callable(cost):
+        own = stack = StackedCost(cost)
+    if executor is not None and callable(cost):
+        own = workers = ExecutedCost(own, executor)
+    evaluations = Evaluations(own, params, Progress(progress))
+    with at_peace(evaluations):
+        if executor is not None:
+            workers.check(evaluations, seed)
+        if stacked:
+            stack.check(evaluations)
+    return evaluations
 
 
 def _claim(gradient: Any, evaluations: Evaluations) -> tuple[dict[str, FloatArray], list[str]]:

@@ -92,10 +92,15 @@ def measure(
         eps = max(float(np.finfo(array.dtype).eps) for array in arrays)
         # not finer than float64, in which most costs are returned; 1 % of noise still leaves 10 %
         rtol = math.sqrt(min(max(eps, noise.relative, float(np.finfo(np.float64).eps)), 0.01))
-    estimates = {
-        path: _estimate(evaluations, path, method, noise, np.random.default_rng([seed, n]), rtol)
-        for n, path in enumerate(evaluations.values)
-    }
+    estimates = {}
+    for n, path in enumerate(evaluations.values):
+        rng = np.random.default_rng([seed, n])
+        try:
+            estimates[path] = _estimate(evaluations, path, method, noise, rng, rtol)
+        except KeyboardInterrupt:
+            if not evaluations.accept_interrupt():
+                raise
+            estimates[path] = _unknown(evaluations, path)
     return Measurement(evaluations, noise, rtol, estimates, seed)
 
 
@@ -108,11 +113,13 @@ def _estimate(
     rtol: float,
 ) -> Estimate:
     entries = np.arange(evaluations.values[path].size)
-    if not entries.size:
-        return Estimate(np.empty(0), np.empty(0), np.empty((0, 2)))
+    if not entries.size or evaluations.interrupted:
+        return _unknown(evaluations, path)
     estimate = None
     if method != "central":
         estimate = complex_step(evaluations, path, entries, noise, rng)
+    if estimate is None and method != "central" and evaluations.interrupted:
+        return _unknown(evaluations, path)
     if estimate is None and method == "complex-step":
         raise ValueError(
             f"method is 'complex-step', but complex moves of {path} do not show the derivative "
@@ -123,3 +130,8 @@ def _estimate(
         return replace(estimate, proof=0.0)  # it was asked for
     # a hundredth of what is owed, so that errors hardly widen what passes
     return estimate or differences(evaluations, path, entries, noise, rng, rtol / 100)
+
+
+def _unknown(evaluations: Evaluations, path: str) -> Estimate:
+    size = evaluations.values[path].size
+    return Estimate(np.full(size, np.nan), np.full(size, np.inf), np.full((size, 2), np.nan))

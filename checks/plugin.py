@@ -139,7 +139,7 @@ class Gate:
         path = self.plots / f"{name}.png"
         try:
             unmatched.plot().savefig(path)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             return f"no picture: {error}"
         return f"a picture of the check is {path}"
 

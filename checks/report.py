@@ -73,6 +73,11 @@ class ArrayReport:
     method: str = "central"
 
     @property
+    def entries(self) -> int:
+        """Entries compared."""
+        return self.claimed.size
+
+    @property
     def verdict(self) -> Verdict:
         """The worst verdict of its entries; MATCH of an array without any."""
         return Verdict(int(self.verdicts.max(initial=0)))
@@ -173,7 +178,7 @@ class Report:
     @property
     def entries(self) -> int:
         """Entries compared."""
-        return sum(array.claimed.size for array in self.arrays.values())
+        return sum(array.entries for array in self.arrays.values())
 
     @property
     def worst(self) -> WorstEntry:
@@ -265,8 +270,8 @@ class Report:
             return number if math.isfinite(number) else str(number)
 
         def array(a: ArrayReport) -> dict[str, Any]:
-            summary: dict[str, Any] = {"entries": a.claimed.size, "verdict": str(a.verdict)}
-            if a.claimed.size:
+            summary: dict[str, Any] = {"entries": a.entries, "verdict": str(a.verdict)}
+            if a.entries:
                 worst = a.worst
                 summary |= {
                     "index": list(worst.index),

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from checks._session import record
 from checks._types import FloatArray
 from checks.evaluations import Evaluations
 from checks.gradient import check_options, require_match
+from checks.interruption import finish
 from checks.judgement import conclude
 from checks.measurement import at_peace, measure
 from checks.parameters import flatten_claim
+from checks.progress import Progress
 from checks.report import Report
 from checks.verdict import Verdict
 
@@ -69,15 +70,16 @@ def check_step(
     if not learning_rates or not all(0 < eta < np.inf for eta in learning_rates):
         raise ValueError(f"learning_rates is {learning_rates!r}, wanted positive numbers")
     started = time.perf_counter()
-    evaluations = Evaluations(cost, params)
+    evaluations = Evaluations(cost, params, Progress())
     steps = {float(eta): _implied_gradient(evaluations, step, float(eta)) for eta in learning_rates}
     with at_peace(evaluations):
-        found = measure(evaluations, method, seed, rtol, next(iter(steps.values()))[0])
+        with evaluations.patience():
+            found = measure(evaluations, method, seed, rtol, next(iter(steps.values()))[0])
         reports = {
             eta: conclude(found, claims, resolution, started, findings, errors)
             for eta, (claims, errors, findings) in steps.items()
         }
-    return record(_worst(reports))
+    return finish(_worst(reports), evaluations)
 
 
 def assert_step(

@@ -105,11 +105,16 @@ class RestartedCost:
         def several(some: slice) -> Array:
             return np.concatenate([chunk(part) for part in _parts(some, rows)])
 
-        return _side_by_side(several, list(_parts(slice(0, len(entries)), rows * CHUNKS)))
+        parts = list(_parts(slice(0, len(entries)), rows * CHUNKS))
+        # real arithmetic is done so soon that threads would wait for one another
+        threads = min(os.cpu_count() or 1, len(parts)) if dtype.kind == "c" else 1
+        return _side_by_side(several, parts, threads)
 
-    def slopes(self, theta: Parameters, several: Sequence[Mapping[str, Direction]]) -> FloatArray:
-        """Return the derivatives of C along directions; see `checks.conformance.tangents`."""
-        return slopes(self.net, theta, self.x, self.y, several)
+    def slopes(
+        self, theta: Parameters
+    ) -> Callable[[Sequence[Mapping[str, Direction]]], FloatArray]:
+        """Return the derivatives of C at θ along directions; see `checks.conformance.tangents`."""
+        return slopes(self.net, theta, self.x, self.y)
 
     def _layers(self, theta: Parameters) -> tuple[list[Array], list[Array]]:
         """Return z and a (n_l, B) of the point, counted as in the notes; there is no z^0."""
@@ -181,7 +186,7 @@ def restarted(
         given = {path: value.copy() for path, value in point.items()}
         try:
             own = as_number(cost(rebuild(theta, given)))
-            known = reference(rebuild(theta, point))
+            known = np.float64(reference(rebuild(theta, point)).real)
         except Exception:  # whatever it raises, it is not the reference
             return cost
         last_place = np.spacing(abs(_as_parameters(theta).dtype.type(known)))
@@ -204,13 +209,9 @@ def _parts(rows: slice, size: int) -> Iterator[slice]:
 
 
 def _side_by_side(
-    function: Callable[[slice], Array], parts: list[slice]
+    function: Callable[[slice], Array], parts: list[slice], threads: int
 ) -> Iterator[tuple[slice, Array]]:
-    """Yield each part with its result, computed in as many threads as there are cores.
-
-    numpy lets other threads run while it computes.
-    """
-    threads = min(os.cpu_count() or 1, len(parts))
+    """Yield each part with its result, computed in threads: numpy lets others run meanwhile."""
     if threads == 1:
         yield from ((part, function(part)) for part in parts)
         return

@@ -1,7 +1,7 @@
 """The reference's cost along directions: its forward pass, and a complex step beside it."""
 
 # ruff: noqa: E741, N806 — the notes' letters
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,21 +23,24 @@ def slopes(
     theta: "Parameters",
     x: Array,
     y: Array,
-    several: "Sequence[Mapping[str, Direction]]",
-) -> FloatArray:
-    """Return Im C(θ + ihv)/h along several directions v, in real matrix products.
+) -> "Callable[[Sequence[Mapping[str, Direction]]], FloatArray]":
+    """Return a function of directions v that returns Im C(θ + ihv)/h, in real matrix products.
 
     With z + ih ż and a + ih ȧ, ż^l = w^l ȧ^{l−1} + v^l a^{l−1}: what is left out is below h². Only
-    σ and the cost itself are called with complex numbers, σ once for all directions. v is made in
-    pieces and never stored, and only the nodes that it reaches have a ż.
+    σ and the cost itself are called with complex numbers, σ once, here. v is made in pieces and
+    never stored, and only the nodes that it reaches have a ż.
 
     Parameters
     ----------
     net : Network
     theta : Parameters
     x : (B, n_0), y : (B, n_L) real
-    several
-        Each by the paths of `Parameters`: ``weights[l − 1]``, ``biases[l − 1]``.
+
+    Returns
+    -------
+    callable
+        Of a sequence of directions, each by the paths of `Parameters`: ``weights[l − 1]``,
+        ``biases[l − 1]``. To be called while θ is where it is now.
     """
     x, y = x.astype(theta.dtype), y.astype(theta.dtype)
     h = COMPLEX_STEP.get(np.result_type(theta.dtype, np.complex64), DEFAULT_COMPLEX_STEP)
@@ -75,4 +78,4 @@ def slopes(
         a_L[:, nodes] += 1j * h * a_dot
         return COSTS[net.cost_name].value(a_L, y).mean().imag / h
 
-    return np.array([slope(moves) for moves in several], dtype=float)
+    return lambda several: np.array([slope(moves) for moves in several], dtype=float)

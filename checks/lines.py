@@ -1,0 +1,206 @@
+"""The cost along random directions of whole arrays or parts of them, and the claim along them."""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property, partial
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from checks._types import FloatArray
+from checks.directions import Direction, Region
+from checks.evaluations import COMPLEX_STEP, DEFAULT_COMPLEX_STEP, Evaluations, as_number
+from checks.leaves import leaf_of
+from checks.parameters import Contents, flatten, flatten_claim, leaves, rebuild
+
+__all__ = ["Lines", "Moves"]
+
+Moves: TypeAlias = Mapping[str, Direction]
+
+
+class Lines:
+    """Values of a cost, and of a claimed gradient, around a point.
+
+    Parameters
+    ----------
+    cost
+        Takes parameters nested as `params`, returns one number.
+    params
+        Nested arrays of numpy, or of PyTorch or JAX, which stay where they are.
+    gradient
+        As in `check_gradient`.
+    seed : int
+        Of the directions.
+
+    Attributes
+    ----------
+    leaves : dict of str to Leaf
+        By path, in order; those without entries are left out.
+    claims : dict
+        The claimed gradient of each.
+    largest, norms : dict of str to float
+        The largest entry of each claim and its ‖g‖₂, nan or inf where an entry is not finite.
+    count : int
+        Calls of the cost so far.
+    at_point : float
+        The cost at the point.
+    """
+
+    def __init__(self, cost: Callable[[Any], Any], params: Any, gradient: Any, seed: int) -> None:
+        self.cost, self.params, self.seed, self.count = cost, params, int(seed), 0
+        self.round = 0
+        self._slopes: Any = getattr(cost, "slopes", None)
+        self.outside = ""
+        self._contents = Contents(params)
+        given = leaves(params)
+        self._hosted = all(
+            isinstance(part, (np.ndarray, np.floating, float)) for part in given.values()
+        )
+        arrays: Mapping[str, Any] = flatten(params) if self._hosted else given
+        self.leaves = {path: leaf_of(a, path) for path, a in arrays.items() if a.size}
+        self._empty = {path: a for path, a in arrays.items() if not a.size}
+        self._own = all(self.leaves[path].real is given[path] for path in self.leaves)
+        self._real_params = self._nested({path: leaf.real for path, leaf in self.leaves.items()})
+        if not self.own_slopes:  # such a cost moves nothing
+            for leaf in self.leaves.values():
+                leaf.keep()
+        with self.unchanged("cost"):
+            # one at the point, refused if it is no cost
+            self.at_point = Evaluations(partial(self._real, {}), np.zeros(1)).at_point
+        claim, source = gradient, "gradient"
+        if callable(gradient):
+            source = "gradient(params)"
+            with self.unchanged(source):
+                claim = gradient(self._real_params)
+        self.claims, self.findings = self._claims(claim, source)
+        self.largest = {path: leaf.largest(self.claims[path]) for path, leaf in self.leaves.items()}
+        self.norms = {path: leaf.norm(self.claims[path]) for path, leaf in self.leaves.items()}
+
+    @property
+    def own_slopes(self) -> bool:
+        """Whether the cost has its own way with directional derivatives."""
+        return self._hosted and self._slopes is not None
+
+    def directions(self, scales: Mapping[str, float], region: Region | None = None) -> Moves:
+        """Return a fresh direction of each of some arrays, or of a region of one."""
+        self.round += 1
+        numbers = {path: number for number, path in enumerate(self.leaves)}
+        return {
+            path: Direction(
+                self.seed, numbers[path], self.round, region or self.leaves[path].whole, scale
+            )
+            for path, scale in scales.items()
+        }
+
+    def entry(self, path: str, round: int, region: Region) -> float:
+        """Return the one entry of the direction of a round in a region of one entry."""
+        number = list(self.leaves).index(path)
+        direction = Direction(self.seed, number, round, region, self.leaves[path].scale)
+        return float(direction.block(region)[0, 0])
+
+    def claimed(self, moves: Moves) -> float:
+        """Return g·v."""
+        return sum(self.leaves[p].project(self.claims[p], v) for p, v in moves.items())
+
+    def along(self, moves: Moves) -> Evaluations:
+        """Return the cost as a function of one number t, at θ + t·v."""
+        dtype = min((self.leaves[path].dtype for path in moves), key=lambda d: d.itemsize)
+        return Evaluations(partial(self._real, moves), np.zeros(1, dtype))
+
+    def _real(self, moves: Moves, t: FloatArray) -> Any:
+        return self._value(moves, float(t[0]))
+
+    def slopes(self, several: Sequence[Moves], nudge: float = 0.0) -> FloatArray:
+        """Return Im C(θ + (nudge + ih)·v)/h along several directions."""
+        h = min(
+            COMPLEX_STEP.get(np.result_type(leaf.dtype, np.complex64), DEFAULT_COMPLEX_STEP)
+            for leaf in self.leaves.values()
+        )
+        if self.own_slopes:
+            return self._own_slopes(several, nudge)
+        values = [self._value(moves, complex(nudge, h)) for moves in several]
+        return np.array([as_number(value).imag / h for value in values], dtype=float)
+
+    @cached_property
+    def _slopes_here(self) -> Callable[[Sequence[Moves]], FloatArray]:
+        slopes: Callable[[Sequence[Moves]], FloatArray] = self._slopes(self._real_params)
+        return slopes
+
+    def _own_slopes(self, several: Sequence[Moves], nudge: float) -> FloatArray:
+        self.count += len(several)
+        if not nudge:
+            return self._slopes_here(several)
+        slopes = []
+        for moves in several:
+            try:
+                for path, direction in moves.items():
+                    self.leaves[path].moved(direction, nudge)
+                slopes += list(self._slopes(self._real_params)([moves]))
+            finally:
+                self._restore(moves)
+        return np.array(slopes)
+
+    def _restore(self, moves: Moves) -> None:
+        for path, direction in moves.items():
+            self.leaves[path].restore(direction.region)
+
+    def _value(self, moves: Moves, step: float | complex) -> Any:
+        """Return the cost at θ + step·v."""
+        self.count += 1
+        is_complex = isinstance(step, complex)
+        try:
+            arrays = {
+                path: leaf.moved(moves[path], step) if path in moves else leaf.at_point(is_complex)
+                for path, leaf in self.leaves.items()
+            }
+            result = self.cost(self._nested(arrays))
+        finally:
+            self._restore(moves)
+        return result.detach() if hasattr(result, "detach") else result
+
+    def _nested(self, arrays: Mapping[str, Any]) -> Any:
+        if self._own and all(arrays[p] is leaf.real for p, leaf in self.leaves.items()):
+            return self.params
+        return rebuild(self.params, {**self._empty, **arrays})
+
+    @contextmanager
+    def at_peace(self) -> Iterator[None]:
+        """Keep the warnings of moved costs from the caller, and restore the parameters."""
+        with self.unchanged("cost"), np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+
+    @contextmanager
+    def unchanged(self, who: str) -> Iterator[None]:
+        """Restore the parameters at the end, and refuse a function that has left them changed."""
+        changed = ""
+        try:
+            yield
+        finally:
+            changed = self._contents.restore()
+            for path, leaf in self.leaves.items():
+                if leaf.changed():
+                    leaf.restore(leaf.whole)
+                    changed = changed or path
+        if changed:
+            raise ValueError(
+                f"{who} changes its argument ({changed}); the parameters were restored: let it "
+                "work on copies of what it assigns to"
+            )
+
+    def _claims(self, claim: Any, source: str) -> tuple[dict[str, Any], list[str]]:
+        """Return the claimed arrays by path, and findings about their shapes."""
+        findings: list[str] = []
+        if self._hosted:
+            found, findings = flatten_claim(self.params, claim, source)
+        else:
+            found = leaves(claim)
+            shapes = {path: tuple(getattr(part, "shape", ())) for path, part in found.items()}
+            wanted = {path: tuple(part.shape) for path, part in leaves(self.params).items()}
+            if shapes != wanted:
+                raise ValueError(
+                    f"{source} has arrays {shapes}, wanted {wanted}: nested as params, with the "
+                    "same shapes"
+                )
+        return {path: leaf.claim(found[path]) for path, leaf in self.leaves.items()}, findings

@@ -1,0 +1,154 @@
+"""Projected checks of arrays that are not numpy's, where they are: PyTorch, and sharded JAX."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from checks import Verdict, check_gradient
+from checks.directions import Direction, Region
+from checks.leaves import leaf_of
+
+ROOT = Path(__file__).parents[3]
+DIRECTION = Direction(5, 1, 2, Region(1, 6, 2, 9), scale=0.5)
+
+
+def dense(shape):
+    """Return the direction as numpy makes it."""
+    v = np.zeros(Region.whole(shape).shape)
+    v[DIRECTION.region.rows, DIRECTION.region.columns] = DIRECTION.block(DIRECTION.region)
+    return v.reshape(shape)
+
+
+@pytest.fixture
+def torch():
+    found = pytest.importorskip("torch", reason="needs the extra gradient-gate[torch]")
+    threads = found.get_num_threads()
+    found.set_num_threads(1)  # several would wait for each other longer than this takes
+    yield found
+    found.set_num_threads(threads)
+
+
+@pytest.fixture
+def jax():
+    found = pytest.importorskip("jax", reason="needs the extra gradient-gate[jax]")
+    with found.enable_x64(True):
+        yield found
+
+
+SHAPES = [(7, 9), (7, 3, 3)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_torch_moves_in_the_same_directions_as_numpy(torch, shape):
+    values = np.random.default_rng(0).standard_normal(shape)
+    tensor = torch.tensor(values, requires_grad=True)
+    leaf = leaf_of(tensor, "w")
+    moved = leaf.moved(DIRECTION, 1.0).detach().numpy().copy()
+    assert np.array_equal(moved, values + dense(shape))
+    leaf.restore(DIRECTION.region)
+    assert np.array_equal(tensor.detach().numpy(), values)
+    assert np.isclose(leaf.project(tensor.detach(), DIRECTION), np.sum(values * dense(shape)))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_jax_moves_in_the_same_directions_as_numpy(jax, shape):
+    values = np.random.default_rng(0).standard_normal(shape)
+    leaf = leaf_of(jax.numpy.asarray(values), "w")
+    assert np.array_equal(leaf.moved(DIRECTION, 1.0), values + dense(shape))
+    assert np.isclose(leaf.project(leaf.real, DIRECTION), np.sum(values * dense(shape)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_tensors_are_checked_where_they_are(torch, dtype):
+    generator = torch.Generator().manual_seed(0)
+    dtype = getattr(torch, dtype)
+    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=dtype)  # noqa: E731
+    x = draw(20, 30)
+    params = {"w": draw(40, 30).requires_grad_(), "u": draw(1, 40).requires_grad_()}
+    before = {name: tensor.detach().clone() for name, tensor in params.items()}
+
+    def cost(p):
+        a = torch.tanh(x.to(p["w"].dtype) @ p["w"].T / 5)
+        return torch.mean((a @ p["u"].T) ** 2)
+
+    slopes = torch.autograd.grad(cost(params), list(params.values()))
+    gradient = dict(zip(params, slopes, strict=True))
+    report = check_gradient(cost, gradient, params, coverage="projected")
+    assert report.verdict is Verdict.MATCH, str(report)
+    assert report.method == "complex-step"
+    gradient["w"][17, 4] += 0.02 * gradient["w"].abs().max()  # wrong on purpose
+    gradient["u"] *= 2  # wrong on purpose
+    report = check_gradient(cost, gradient, params, coverage="projected")
+    assert report.verdict is Verdict.MISMATCH, str(report)
+    (entry,), (block,) = report.arrays["w"].blocks, report.arrays["u"].blocks
+    assert entry.region.index((40, 30)) == (17, 4)
+    assert block.region == Region(0, 1, 0, 40)
+    assert block.factor == pytest.approx(2, rel=1e-3)
+    assert all(bool((params[name] == before[name]).all()) for name in params)
+
+
+SHARDED = """
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+from checks import check_gradient
+import checks.leaves
+
+assert len(jax.devices()) == 8
+jax.config.update("jax_enable_x64", True)
+mesh = Mesh(np.array(jax.devices()).reshape(4, 2), ("rows", "columns"))
+rng = np.random.default_rng(0)
+put = lambda array, *spec: jax.device_put(array, NamedSharding(mesh, P(*spec)))
+params = {
+    "w": put(rng.standard_normal((64, 32)) / 6, "rows", "columns"),
+    "u": put(rng.standard_normal((8, 64)) / 8, None, "rows"),
+}
+x = rng.standard_normal((10, 32))
+loss = jax.jit(lambda p: jnp.mean(jnp.tanh(jnp.tanh(x @ p["w"].T) @ p["u"].T) ** 2))
+gradient = jax.jit(jax.grad(loss))(params)
+
+seen = []
+asked = np.asarray
+def asarray(thing, *rest, **more):
+    if isinstance(thing, jax.Array):
+        seen.append(thing.size)
+    return asked(thing, *rest, **more)
+np.asarray = asarray
+moved = checks.leaves.JaxLeaf.moved
+def watched(leaf, direction, step):
+    result = moved(leaf, direction, step)
+    assert result.sharding.is_equivalent_to(leaf.real.sharding, result.ndim), result.sharding
+    return result
+checks.leaves.JaxLeaf.moved = watched
+
+report = check_gradient(loss, gradient, params, coverage="projected")
+assert report and report.method == "complex-step", str(report)
+wrong = gradient["w"].at[41, 7].add(1e-3)  # wrong on purpose
+report = check_gradient(loss, {**gradient, "w": wrong}, params, coverage="projected")
+(block,) = report.arrays["w"].blocks
+assert block.region.index((64, 32)) == (41, 7), str(report)
+assert report.arrays["u"].verdict.name == "MATCH"
+assert max(seen) <= 64, seen  # sums of rows: no array of parameters came to the host
+print(report)
+"""
+
+
+def test_parameters_sharded_over_eight_devices_stay_there():
+    pytest.importorskip("jax", reason="needs the extra gradient-gate[jax]")
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
+    environment = {**os.environ, "XLA_FLAGS": flags.strip(), "JAX_PLATFORMS": "cpu"}
+    ran = subprocess.run(
+        [sys.executable, "-c", SHARDED],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "w[41, 7]: claimed" in ran.stdout

@@ -1,0 +1,214 @@
+"""The cost evaluated by an executor: the numbers of one process, whatever becomes of workers."""
+
+import multiprocessing
+import os
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import pytest
+
+from backprop import Network, Parameters
+from checks import check_gradient, check_vjp, executors, numerical_gradient
+from checks.strategies import Problem
+
+PROBLEM = Problem.generate((5, 4, 3), samples=3, seed=1)
+NET = Network(PROBLEM.sizes)
+COST = partial(NET.cost, x=PROBLEM.x, y=PROBLEM.y)
+GRADIENT = partial(NET.gradient, x=PROBLEM.x, y=PROBLEM.y)
+
+
+def theta():
+    return Parameters(*([a.copy() for a in part] for part in (PROBLEM.weights, PROBLEM.biases)))
+
+
+@pytest.fixture(scope="module")
+def processes():
+    # spawned, as on every platform: nothing of this process is there but what was sent
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        yield pool
+
+
+@pytest.fixture
+def threads():
+    with ThreadPoolExecutor(3) as pool:
+        yield pool
+
+
+@pytest.fixture(autouse=True)
+def many_tasks(monkeypatch):
+    monkeypatch.setattr(executors, "TASK", 1e-6)
+
+
+def assert_same(one, other):
+    """Assert that two reports have the same numbers, bit for bit."""
+    assert one.arrays.keys() == other.arrays.keys()
+    for path, array in one.arrays.items():
+        for name in ("claimed", "numeric", "error", "verdicts"):
+            assert getattr(array, name).tobytes() == getattr(other.arrays[path], name).tobytes()
+
+
+class Counting:
+    """An executor that counts its tasks."""
+
+    def __init__(self, executor):
+        self.executor, self.tasks = executor, 0
+
+    def submit(self, *call):
+        self.tasks += 1
+        return self.executor.submit(*call)
+
+
+@pytest.mark.parametrize("kind", ["processes", "threads"])
+@pytest.mark.parametrize("method", ["auto", "central"])
+def test_the_numbers_are_the_same(request, kind, method):
+    pool = Counting(request.getfixturevalue(kind))
+    here = check_gradient(COST, GRADIENT, theta(), method=method)
+    there = check_gradient(COST, GRADIENT, theta(), method=method, executor=pool)
+    assert_same(here, there)
+    assert there.findings == here.findings
+    assert pool.tasks > 39  # one for each entry, if not more, and a first one
+    value = numerical_gradient(COST, theta(), method=method, executor=pool).value
+    assert np.array_equal(
+        value.ravel(), numerical_gradient(COST, theta(), method=method).value.ravel()
+    )
+
+
+def test_a_dask_cluster_gives_the_same():
+    distributed = pytest.importorskip("distributed")
+    here = check_gradient(COST, GRADIENT, theta())
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+        client.get_executor() as pool,
+    ):
+        assert_same(here, check_gradient(COST, GRADIENT, theta(), executor=pool))
+        report = check_gradient(
+            Fragile(10), GRADIENT, theta(), executor=client.get_executor(retries=0)
+        )
+        assert_same(here, report)
+
+
+class Fragile:
+    """A cost that ends the process of its worker, once it has been called there some times."""
+
+    def __init__(self, calls):
+        self.home, self.calls, self.count = os.getpid(), calls, 0
+
+    def __call__(self, p):
+        self.count += 1
+        if os.getpid() != self.home and self.count > self.calls:
+            os._exit(1)
+        return COST(p)
+
+
+def test_what_a_dead_worker_leaves_is_done_here():
+    here = check_gradient(COST, GRADIENT, theta())
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        report = check_gradient(Fragile(3), GRADIENT, theta(), executor=pool)
+    assert_same(here, report)
+    assert "Done again here, for the executor failed: BrokenProcessPool" in str(report)
+
+
+class Losing(ThreadPoolExecutor):
+    """Loses every third of its tasks, and refuses all after the twentieth."""
+
+    tasks = 0
+
+    def submit(self, *call):
+        self.tasks += 1
+        if self.tasks > 20:
+            raise RuntimeError("shut down")
+        if self.tasks % 3:
+            return super().submit(*call)
+        lost = Future()
+        lost.set_exception(RuntimeError("lost"))
+        return lost
+
+
+def test_so_is_what_an_executor_loses():
+    with Losing(2) as pool:
+        report = check_gradient(COST, GRADIENT, theta(), executor=pool)
+    assert pool.tasks > 20
+    assert_same(check_gradient(COST, GRADIENT, theta()), report)
+
+
+class Model:
+    """Keeps its parameters, as many do; its cost ignores its argument."""
+
+    def __init__(self):
+        self.theta = theta()
+
+    def cost(self, _):
+        return COST(self.theta)
+
+
+@pytest.mark.parametrize("kind", ["processes", "threads"])
+def test_a_cost_that_ignores_its_argument_is_refused(request, kind):
+    model = Model()
+    assert check_gradient(model.cost, GRADIENT, model.theta)
+    with pytest.raises(ValueError, match=r"cost Model\.cost is .* must be a function of its arg"):
+        check_gradient(model.cost, GRADIENT, model.theta, executor=request.getfixturevalue(kind))
+    assert np.array_equal(model.theta.ravel(), theta().ravel())
+
+
+def test_a_cost_that_cannot_be_sent_is_refused_by_name(processes):
+    calls = []
+
+    def local(p):
+        calls.append(p)
+        return COST(p)
+
+    with pytest.raises(TypeError, match=r"cost .*<locals>\.local cannot be evaluated by the exec"):
+        check_gradient(local, GRADIENT, theta(), executor=processes)
+    assert len(calls) <= 3  # nothing had begun
+
+
+def test_threads_take_it(threads):
+    assert check_gradient(lambda p: COST(p) + 0.0, GRADIENT, theta(), executor=threads)
+
+
+def test_a_cost_that_is_flat_or_noisy_is_told_as_ever(threads):
+    report = check_gradient(lambda p: 1.0, GRADIENT, theta(), executor=threads)
+    assert "does not change by a bit" in str(report)
+    rng = np.random.default_rng(0)
+    report = check_gradient(lambda p: COST(p) + rng.random(), GRADIENT, theta(), executor=threads)
+    assert "two calls at one point differ" in " ".join(str(report).split())
+
+
+def square_root(p):
+    return np.sum(np.sqrt(p))
+
+
+def unkind(p):
+    if p[0] > 1:
+        raise LookupError("not there")
+    return np.sum(p**2)
+
+
+@pytest.mark.parametrize("kind", ["processes", "threads"])
+def test_what_the_cost_raises(request, kind):
+    pool, x = request.getfixturevalue(kind), np.array([0.0, 2.0])
+    slope = np.array([1.0, 0.5 / np.sqrt(2)])
+    assert_same(
+        check_gradient(square_root, slope, x), check_gradient(square_root, slope, x, executor=pool)
+    )
+    with pytest.raises(LookupError, match="not there"):
+        check_gradient(unkind, 2 * x, np.array([1 - 2.0**-20, 1.0]), executor=pool)
+
+
+def test_products_take_an_executor(threads):
+    assert check_vjp(np.sin, lambda x, u: u * np.cos(x), np.ones(3), executor=threads)
+
+
+@pytest.mark.parametrize("executor", [4, "processes"])
+def test_no_executor(executor):
+    with pytest.raises(TypeError, match=r"wanted a concurrent\.futures\.Executor"):
+        check_gradient(COST, GRADIENT, theta(), executor=executor)
+
+
+def test_projection_takes_none(threads):
+    with pytest.raises(ValueError, match="wanted neither executor nor stacked"):
+        check_gradient(COST, GRADIENT, theta(), coverage="projected", executor=threads)
