@@ -124,8 +124,8 @@ _ROWS = (
         "the cost for its derivative",
         "① is (a^L − y)² where its derivative, 2 (a^L − y), is meant.",
         output_error=lambda net: (
-            Textbook.output_error(net) * (net.a[-1] - net.y)
-        ),  # wrong on purpose
+            Textbook.output_error(net) * (net.a[-1] - net.y) / 2  # wrong on purpose
+        ),
     ),
     _fault(
         "(B,) against (B, 1)",
@@ -472,8 +472,10 @@ _ROWS = (
         "integer gradient",
         "The gradient is written into arrays of integers, as zeros_like of integers is: it is "
         "truncated.",
-        finish=lambda net, dw, db: ([np.trunc(g) for g in dw], [np.trunc(g) for g in db]),
-        # wrong on purpose
+        finish=lambda net, dw, db: (
+            [np.trunc(g) for g in dw],
+            [np.trunc(g) for g in db],
+        ),  # wrong on purpose
     ),
 )
 

@@ -74,10 +74,8 @@ def test_a_mismatch_names_its_worst_entry_and_both_values():
     assert numeric.startswith("1.01250000e+01 ± ")
     assert (digits, verdict) == ("–", "MISMATCH, 1 of 6")
     assert table["bias"][-1] == "MATCH"
-    assert re.search(
-        r"weights\[0\]\[1, 0\]: claimed -1, numeric 1\.01250000e\+01 ± \de-1\d, -0\.09877 × it\.",
-        str(report),
-    )
+    text = "  weights[0] is wrong in one entry alone, [1, 0]: -1 where 10.12 is right."
+    assert text in str(report)
 
 
 def test_the_worst_is_the_largest_relative_to_its_array():
