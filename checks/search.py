@@ -16,9 +16,8 @@ __all__ = ["Coordinates", "search"]
 # Of the scale of its array: an entry between these has its own scale; below, it is as good as 0.
 NIL, SMALL = 1e-20, 1e-6
 # Of the scale of x. A first step so long is for costs noisier than float64. No step grows beyond a
-# twentieth of the scale, where a saturated unit of the usual size may end and its slope hide in the
-# noise; beyond twice that for noisy costs, of which little would be left.
-LONG, LONGEST = 1e-2, 0.05
+# tenth of the scale, where a saturated unit may end and its slope hide in the noise.
+LONG, LONGEST = 1e-2, 0.1
 # Coordinates whose best step all others begin with: these are tried until they are so much finer
 # than is asked for.
 FIRST, PILOT = 2, 10.0
@@ -95,7 +94,7 @@ class _Search:
         size = np.abs(at.x).astype(self.value.dtype)
         self.own = np.where((size > NIL * at.scale) & (size < SMALL * at.scale), size, at.scale)
         self.h = self.own * self.start * nearer
-        self.longest = self.own * (max(self.start, 2 * LONGEST) if self.start > LONG else LONGEST)
+        self.longest = self.own * max(self.start, LONGEST)
         # the step of the best trial, and what would have been better
         self.best, self.ideal = self.h.copy(), self.h.copy()
         # the error of the shortest step whose truncation shows, and that step
