@@ -3,22 +3,25 @@
 import numpy as np
 import pytest
 
+from backprop import Network, Parameters
 from checks import Verdict, check_gradient
 from checks.conformance.faults import right_target
+from checks.conformance.restart import RestartedCost
 from checks.strategies import Problem
 
 METHODS = ("central", "auto")
-RIGHT = right_target()
+TEXTBOOK = right_target()
 
 
 def ordinary(number, sizes=None):
-    """Return the cost of a textbook network, its right gradient and the point: (w, b) all three."""
+    """Return the cost of a network, its right gradient as lists, and the point."""
     rng = np.random.default_rng([number, 0])
     if sizes is None:
         sizes = tuple(int(n) for n in rng.integers(1, 5, rng.choice([1, 2, 2]) + 1))
     problem = Problem.generate(sizes, int(rng.integers(1, 4)), seed=int(rng.integers(2**32)))
-    params, x, y = (problem.weights, problem.biases), problem.x, problem.y
-    return lambda params: RIGHT.cost(*params, x, y), RIGHT.gradient(*params, x, y), params
+    params, x, y = Parameters(problem.weights, problem.biases), problem.x, problem.y
+    right = TEXTBOOK.gradient(problem.weights, problem.biases, x, y)
+    return RestartedCost(Network(sizes), x, y), right, params
 
 
 def with_one_entry_off(gradient, relative, rng):
@@ -30,8 +33,8 @@ def with_one_entry_off(gradient, relative, rng):
     arrays = tuple([array.copy() for array in part] for part in gradient)
     largest = max(np.abs(a).max() for part in arrays for a in part)
     places = [
-        (f"params[{kind}][{l}]", array)
-        for kind, part in enumerate(arrays)
+        (f"{kind}[{l}]", array)
+        for kind, part in zip(("weights", "biases"), arrays, strict=True)
         for l, array in enumerate(part)  # noqa: E741
         if np.abs(array).max() > 1e-3 * largest
     ]
@@ -61,7 +64,7 @@ def test_a_zeroed_first_layer_is_caught_in_all_networks_seven_layers_deep(method
         value, gradient, params = ordinary(number, sizes=(3,) * 8)
         zeroed = [[0 * part[0], *part[1:]] for part in gradient]  # wrong on purpose
         report = check_gradient(value, zeroed, params, method=method, seed=number)
-        for path in ("params[0][0]", "params[1][0]"):
+        for path in ("weights[0]", "biases[0]"):
             assert report.arrays[path].verdict is Verdict.MISMATCH, str(report)
 
 

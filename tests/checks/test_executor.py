@@ -74,42 +74,42 @@ def test_the_numbers_are_the_same(request, kind, method):
     )
 
 
-def test_a_dask_cluster_gives_the_same():
-    distributed = pytest.importorskip("distributed")
+class Fragile:
+    """A cost that ends the process of a worker, the first time that it moves a certain entry."""
+
+    def __init__(self, flag):
+        self.home, self.flag = os.getpid(), flag
+
+    def __call__(self, p):
+        if os.getpid() != self.home and p.weights[1][2, 1] != PROBLEM.weights[1][2, 1]:
+            alone = (p.weights[0] == PROBLEM.weights[0]).all()
+            if alone and not self.flag.exists():
+                self.flag.touch()
+                os._exit(1)
+        return COST(p)
+
+
+def test_what_a_dead_worker_leaves_is_done_again(tmp_path):
     here = check_gradient(COST, GRADIENT, theta())
+    cost = Fragile(tmp_path / "flag")
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        report = check_gradient(cost, GRADIENT, theta(), executor=pool)
+    assert cost.flag.exists()
+    assert_same(here, report)
+    assert "Done again here, for the executor failed: BrokenProcessPool" in str(report)
+
+
+def test_a_dask_cluster_gives_the_same(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    here, cost = check_gradient(COST, GRADIENT, theta()), Fragile(tmp_path / "flag")
     with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None
-        ) as cluster,
+        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
         client.get_executor() as pool,
     ):
         assert_same(here, check_gradient(COST, GRADIENT, theta(), executor=pool))
-        report = check_gradient(
-            Fragile(10), GRADIENT, theta(), executor=client.get_executor(retries=0)
-        )
-        assert_same(here, report)
-
-
-class Fragile:
-    """A cost that ends the process of its worker, once it has been called there some times."""
-
-    def __init__(self, calls):
-        self.home, self.calls, self.count = os.getpid(), calls, 0
-
-    def __call__(self, p):
-        self.count += 1
-        if os.getpid() != self.home and self.count > self.calls:
-            os._exit(1)
-        return COST(p)
-
-
-def test_what_a_dead_worker_leaves_is_done_here():
-    here = check_gradient(COST, GRADIENT, theta())
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        report = check_gradient(Fragile(3), GRADIENT, theta(), executor=pool)
-    assert_same(here, report)
-    assert "Done again here, for the executor failed: BrokenProcessPool" in str(report)
+        assert_same(here, check_gradient(cost, GRADIENT, theta(), executor=pool))
+    assert cost.flag.exists()  # a worker died
 
 
 class Losing(ThreadPoolExecutor):
