@@ -11,12 +11,14 @@ if TYPE_CHECKING:
         check_gradient,
         numerical_gradient,
     )
+    from checks.interruption import CheckInterrupted
     from checks.products import check_jvp, check_vjp
     from checks.report import GradientMismatch, GradientUnresolved, Report
     from checks.step import assert_step, check_step
     from checks.verdict import Verdict
 
 __all__ = [
+    "CheckInterrupted",
     "Diagnosis",
     "GradientMismatch",
     "GradientUnresolved",
@@ -36,6 +38,7 @@ __all__ = [
 _HOMES = {
     "diagnosis": ("Diagnosis",),
     "gradient": ("NumericalGradient", "assert_gradient", "check_gradient", "numerical_gradient"),
+    "interruption": ("CheckInterrupted",),
     "products": ("check_jvp", "check_vjp"),
     "report": ("GradientMismatch", "GradientUnresolved", "Report"),
     "step": ("assert_step", "check_step"),

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from backprop import Network, Parameters
 from backprop.activations import ACTIVATIONS
 from backprop.costs import COSTS
 from checks.conformance.digits import load_digits
+from checks.conformance.restart import restarted
 from checks.conformance.run import judge
 from checks.conformance.target import EXAMPLE
 from checks.gradient import check_gradient
@@ -47,11 +49,9 @@ def check_digits() -> Iterator[tuple[str, Report]]:
 
     def check(epoch: int) -> tuple[str, Report]:
         some = rng.choice(train, CHECKED, replace=False)
-        report = check_gradient(
-            lambda p: net.cost(p, x[some], y[some]),
-            lambda p: net.gradient(p, x[some], y[some]),
-            theta,
-        )
+        batch: dict[str, Any] = {"x": x[some], "y": y[some]}
+        cost = restarted(partial(net.cost, **batch), net, theta=theta, **batch)
+        report = check_gradient(cost, partial(net.gradient, **batch), theta)
         return f"epoch {epoch:2}, {read():5.1%} of the held-out read", report
 
     yield check(0)
@@ -81,15 +81,12 @@ def check_random_networks() -> Iterator[tuple[str, list[Report]]]:
             sizes = tuple(int(n) for n in rng.integers(2, 9, rng.integers(2, 6)))
             problem = Problem.generate(sizes, samples=int(rng.integers(3, 7)), seed=seed)
             net = Network(sizes, activation, cost)
-            reports.append(
-                check_gradient(
-                    partial(net.cost, x=problem.x, y=problem.y),
-                    partial(net.gradient, x=problem.x, y=problem.y),
-                    # positive biases keep relus alive: of dead ones there is nothing to compare
-                    Parameters(problem.weights, [np.abs(b) for b in problem.biases]),
-                    seed=seed,
-                )
-            )
+            batch: dict[str, Any] = {"x": problem.x, "y": problem.y}
+            # positive biases keep relus alive: of dead ones there is nothing to compare
+            theta = Parameters(problem.weights, [np.abs(b) for b in problem.biases])
+            fast = restarted(partial(net.cost, **batch), net, theta=theta, **batch)
+            gradient = partial(net.gradient, **batch)
+            reports.append(check_gradient(fast, gradient, theta, seed=seed))
         yield f"{activation}, {cost}", reports
 
 

@@ -86,11 +86,12 @@ class ExecutedCost:
             It returns another, as of a cost that closes over arrays and ignores its argument.
         """
         rng = np.random.default_rng(seed)
-        signs = {path: rng.choice([-1, 1], a.shape) for path, a in evaluations.values.items()}
-        for size in 2.0 ** -np.arange(5, 50, 5):
-            moves = {
-                p: size * np.maximum(1, np.abs(evaluations.values[p])) * signs[p] for p in signs
-            }
+        units = {
+            path: rng.choice([-1, 1], value.shape) * np.maximum(1, np.abs(value))
+            for path, value in evaluations.values.items()
+        }
+        for size in (*2.0 ** -np.arange(5, 50, 5), 0.0):
+            moves = {path: size * unit for path, unit in units.items()}
             here = evaluations.along(moves)
             if np.isfinite(here) and here != evaluations.at_point:  # so the move shows
                 break

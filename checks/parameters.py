@@ -164,24 +164,24 @@ class Contents:
 
 def rebuild(params: Any, arrays: Mapping[str, Any]) -> Any:
     """Return the nesting of `params` around other arrays, by path, in containers of its types."""
+    return _built(params, "", arrays)
 
-    def build(node: Any, path: str) -> Any:
-        children = _children(node)
-        if children is None:
-            return arrays[_name(path)]
-        parts = [build(part, path + step) for step, part in children]
-        if dataclasses.is_dataclass(node) and not isinstance(node, type):
-            twin = copy.copy(node)  # not by its constructor, which may cast or refuse
-            for (step, _), part in zip(children, parts, strict=True):
-                object.__setattr__(twin, step[1:], part)
-            return twin
-        if isinstance(node, tuple) and hasattr(node, "_fields"):
-            return type(node)(*parts)
-        if isinstance(node, Mapping):
-            return dict(zip(node, parts, strict=True))
-        return type(node)(parts)
 
-    return build(params, "")
+def _built(node: Any, path: str, arrays: Mapping[str, Any]) -> Any:
+    children = _children(node)
+    if children is None:
+        return arrays[_name(path)]
+    parts = [_built(part, path + step, arrays) for step, part in children]
+    if dataclasses.is_dataclass(node) and not isinstance(node, type):
+        twin = copy.copy(node)  # not by its constructor, which may cast or refuse
+        for (step, _), part in zip(children, parts, strict=True):
+            object.__setattr__(twin, step[1:], part)
+        return twin
+    if isinstance(node, tuple) and hasattr(node, "_fields"):
+        return type(node)(*parts)
+    if isinstance(node, Mapping):
+        return dict(zip(node, parts, strict=True))
+    return type(node)(parts)
 
 
 def flatten_claim(params: Any, claim: Any, source: str) -> tuple[dict[str, FloatArray], list[str]]:

@@ -40,8 +40,10 @@ class WorstEntry:
         numeric = _with_error(self.numeric, self.error)
         text = f"{name}: claimed {self.claimed:.6g}, numeric {numeric}"
         off = abs(self.claimed - self.numeric)
-        if math.isfinite(off) and self.numeric != 0 and off > self.error:
-            text += f", {self.claimed / self.numeric:.4g} × it"
+        if math.isfinite(off) and min(off, abs(self.numeric)) > self.error:
+            factor = self.claimed / self.numeric
+            near = abs(factor - 1) < 0.01
+            text += f", off by {factor - 1:.1e} of it" if near else f", {factor:.4g} × it"
         return text
 
 

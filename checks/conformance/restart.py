@@ -56,10 +56,8 @@ class RestartedCost:
         theta = _as_parameters(theta)
         _, a = self._layers(theta)
         # twice, so that sums are taken in the order of many moves: their noise is that of C here
-        C: float | complex = self._mean_cost(np.stack([a[-1]] * 2, axis=-1)[..., None, :])[
-            0, 0
-        ].item()
-        return C
+        twice = np.stack([a[-1]] * 2, axis=-1)[..., None, :]
+        return self._mean_cost(twice)[0, 0].item()  # type: ignore[no-any-return]
 
     def at_entries(
         self, theta: Any, path: str, entries: IntArray, steps: Any
