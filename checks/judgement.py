@@ -112,16 +112,18 @@ def _judge_array(
     error = measurement.shaped(path, estimate.error) + claim_error
     left, right = estimate.slopes.T
     gap = measurement.shaped(path, np.nan_to_num(np.abs(right - left) / 2))
+    # what no move changes says nothing of any claim; complex moves may show where real ones do not
+    unseen = measurement.noise.unseen and not (estimate.method == "complex-step" and numeric.any())
+    if unseen:
+        error = np.full(error.shape, np.inf)
     verdicts = judge(claimed, numeric, error, rtol, resolution, gap)
     array = ArrayReport(path, claimed, numeric, error, verdicts, gap, method=estimate.method)
     if not claimed.size:
         return array
-    if measurement.noise.unseen:
-        verdicts[...] = Verdict.UNRESOLVED
-    elif array.all_zero:
-        if _is_independent(measurement, path):
+    if array.all_zero:
+        if not unseen and _is_independent(measurement, path):
             verdicts[...] = Verdict.MATCH
-    elif _doubtful(measurement, array, rtol):
+    elif not unseen and _doubtful(measurement, array, rtol):
         return replace(
             array, reason="two estimates by different steps disagree: too little for an accusation."
         )
@@ -159,6 +161,7 @@ def _doubtful(measurement: Measurement, array: ArrayReport, rtol: float) -> bool
     """
     estimate, path = measurement.estimates[array.path], array.path
     claimed, verdicts = array.claimed.reshape(-1), array.verdicts.reshape(-1)
+    error = array.error.reshape(-1)
     smooth = array.gap.reshape(-1) == 0
     accused = np.flatnonzero((verdicts == Verdict.MISMATCH) & np.isfinite(claimed) & smooth)
     # the worst first: if they all stand, the rest stands on the same estimate, proven on them
@@ -178,6 +181,8 @@ def _doubtful(measurement: Measurement, array: ArrayReport, rtol: float) -> bool
         trusted = proven & (estimate.method == "complex-step")
         stands &= trusted | (off > rtol * array.largest)
         verdicts[some[~stands]] = Verdict.UNRESOLVED
+        known = np.nan_to_num(np.abs(second.value - first) + second.error, nan=np.inf)
+        error[some[~stands]] = np.maximum(error[some], known)[~stands]  # all that both know
         doubtful = doubtful or not stands.all()
         if not doubtful:
             break
@@ -229,7 +234,7 @@ def _why_unresolved(array: ArrayReport, measurement: Measurement) -> str:
     """Say why an array has unresolved entries, and what would resolve them."""
     unresolved = array.verdicts == Verdict.UNRESOLVED
     noise, outside = measurement.noise, measurement.evaluations.outside
-    if noise.unseen:
+    if noise.unseen and np.isinf(array.error).all():
         return (
             "the cost does not change by a bit however its parameters move: it does not see them "
             "(a closure over other arrays, or copies?), or it is constant."

@@ -1,0 +1,213 @@
+"""What is timed: the gradient of a network, and checks of it, here and by peers; see `speed`."""
+
+import warnings
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+
+from backprop import Network, Parameters
+from benchmarks.bench_matrix_form import bare_multiplications
+from benchmarks.peer_networks import NETWORKS, limit_torch, plain_cost, torch_cost
+from benchmarks.peers import ESTIMATORS, PEERS, Claim
+from benchmarks.timing import alone, exponent, in_turns
+from checks import check_gradient
+from checks.conformance.restart import RestartedCost
+
+GRADIENTS = [
+    ((2, 3, 1), 1),
+    ((64, 30, 10), 100),
+    ((784, 30, 10), 10),
+    ((784, 512, 512, 10), 128),
+    ((1024,) * 5, 256),
+]
+DTYPES = ("float64", "float32")
+WARM = ((2, 3, 1), 10)  # before the first: imports and compilers
+LARGE = (784, 1024, 1024, 10)
+CHECKS = [
+    ((4, 5, 3), 10),
+    ((20, 10, 5), 10),
+    ((64, 30, 10), 10),
+    ((784, 30, 10), 10),
+    ((784, 100, 10), 10),
+    ((784, 512, 10), 10),
+    (LARGE, 10),
+    (LARGE, 256),
+]
+MIDDLE = ((784, 30, 10), 10)
+FITTED = 3  # of the largest networks that a checker gets to: there P outweighs the rest
+ROUNDS = {"gradients": 9, "checks": 3}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network at a point, a batch, and its gradient."""
+
+    net: Network
+    theta: Parameters
+    x: np.ndarray
+    y: np.ndarray
+    gradient: Parameters
+
+    @classmethod
+    def draw(cls, sizes, samples, dtype="float64"):
+        net, rng = Network(sizes), np.random.default_rng(0)
+        theta = net.random_parameters(rng, dtype=dtype)
+        x = rng.standard_normal((samples, sizes[0])).astype(dtype)
+        y = rng.random((samples, sizes[-1])).astype(dtype)
+        return cls(net, theta, x, y, net.gradient(theta, x, y))
+
+    @property
+    def claim(self):
+        """The plain cost and the gradient, which is at hand: timed is the checking alone."""
+        slopes = [*self.gradient.weights, *self.gradient.biases]
+        params = [*self.theta.weights, *self.theta.biases]
+        return Claim(partial(plain_cost, x=self.x, y=self.y), lambda params: slopes, params)
+
+
+# The checkers: of a case, each returns a call that returns whether it accepts.
+
+
+def ours(case, **options):
+    claim = case.claim
+    return lambda: bool(check_gradient(claim.cost, claim.gradient, claim.params, **options))
+
+
+def ours_restarted(case, **options):
+    cost = RestartedCost(case.net, case.x, case.y)
+    return lambda: bool(check_gradient(cost, case.gradient, case.theta, **options))
+
+
+def torch_itself(case, **options):
+    """Return torch's check of its own gradient, of a cost in its own operations."""
+    import torch
+
+    limit_torch(case.theta.ravel().size)
+    cost = torch_cost(case.x, case.y)
+    params = [torch.from_numpy(v).requires_grad_() for v in case.claim.params]
+    return lambda: torch.autograd.gradcheck(cost, params, raise_exception=False, **options)
+
+
+def peer(case, check):
+    claim = case.claim
+    return lambda: bool(check(claim))
+
+
+def torch_peer(case, check):
+    limit_torch(case.theta.ravel().size)
+    return peer(case, check)
+
+
+RESTARTED, BLACK = "ours, reference's cost", "ours, black box"
+TORCH, SCIPY = "torch gradcheck", "scipy check_grad"
+FAST, FAST_ITSELF = "torch gradcheck, fast", "torch gradcheck, fast, on torch's own network"
+EVERY = {
+    RESTARTED: ours_restarted,
+    BLACK: ours,
+    TORCH: partial(torch_peer, check=PEERS["torch"]),
+    "torch gradcheck, on torch's own network": torch_itself,
+    SCIPY: partial(peer, check=PEERS["scipy"]),
+    "numdifftools": partial(peer, check=ESTIMATORS["numdifftools"]),
+    "jacobi": partial(peer, check=ESTIMATORS["jacobi"]),
+}
+PROJECTED = {
+    f"{RESTARTED}, projected": partial(ours_restarted, coverage="projected"),
+    f"{BLACK}, projected": partial(ours, coverage="projected"),
+    FAST: partial(torch_peer, check=PEERS["torch, fast"]),
+    FAST_ITSELF: partial(torch_itself, fast_mode=True),
+    "jax check_grads": partial(peer, check=PEERS["jax"]),
+    "autograd check_grads": partial(peer, check=PEERS["autograd"]),
+}
+CHECKERS = EVERY | PROJECTED
+
+
+def count(sizes):
+    """Return the number of parameters."""
+    return sum(n * (m + 1) for m, n in pairwise(sizes))
+
+
+def named(network):
+    sizes, samples = network
+    return f"{'-'.join(map(str, sizes))}, batch {samples}"
+
+
+def prepared(name, network):
+    """Return a checker's call on a network, deaf to what it would warn of."""
+    call = CHECKERS[name](Case.draw(*network))
+
+    def quiet():
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            try:
+                return call()
+            except AssertionError:  # how jax and autograd say no
+                return False
+
+    return quiet
+
+
+def time_gradients(rounds=ROUNDS["gradients"]):
+    """Return {(network, dtype): {name: seconds}}, of calls that give the same gradient."""
+    times = {}
+    for network in GRADIENTS:
+        for dtype in DTYPES:
+            case = Case.draw(*network, dtype)
+            problem = case.net, case.theta, case.x, case.y
+            out = case.net.gradient(*problem[1:])
+            calls = {"ours": partial(case.net.gradient, *problem[1:], out=out)}
+            calls |= {name: build(*problem) for name, build in NETWORKS.items()}
+            right = case.claim.gradient(None)
+            for name, call in calls.items():
+                found = call()
+                arrays = [*out.weights, *out.biases] if found is out else found
+                compare(name, arrays, right)
+            calls["multiplications"] = bare = bare_multiplications(*problem)
+            compare("multiplications", bare(), case.gradient.weights)
+            times[network, dtype] = in_turns(calls, rounds)
+    return times
+
+
+def compare(name, found, gradient):
+    """Raise an AssertionError if arrays are not the gradient, to rounding."""
+    for got, right in zip(found, gradient, strict=True):
+        assert str(right.dtype) in str(got.dtype), f"{name} computes in {got.dtype}"
+        # sums over rows and batch, of a thousand terms at most, in another order
+        atol = 1000 * np.finfo(right.dtype).eps * np.abs(right).max()
+        np.testing.assert_allclose(got, right, rtol=0, atol=atol, err_msg=name)
+
+
+def run_alone(seconds):
+    """Return {checker: [(accepts, seconds, peak), …]}, of `CHECKS` from the first."""
+    steps = [WARM, *CHECKS]
+    sizes = [count(sizes) for sizes, _ in steps]
+    return {name: alone(partial(prepared, name), steps, sizes, seconds) for name in CHECKERS}
+
+
+def time_checks(reached, rounds=ROUNDS["checks"]):
+    """Return {network: {name: seconds}} of the checkers that got there, and of one gradient."""
+    for name in CHECKERS:
+        prepared(name, WARM)()
+    times = {}
+    for place, network in enumerate(CHECKS):
+        calls = {name: prepared(name, network) for name in CHECKERS if len(reached[name]) > place}
+        case = Case.draw(*network)
+        out = case.net.gradient(case.theta, case.x, case.y)
+        calls["one gradient"] = partial(case.net.gradient, case.theta, case.x, case.y, out)
+        times[network] = in_turns(calls, rounds)
+    return times
+
+
+def points_of(times, name):
+    """Return the number of parameters and a checker's time, of the networks of batch 10."""
+    return [
+        (count(sizes), some[name])
+        for (sizes, samples), some in times.items()
+        if samples == 10 and name in some
+    ]
+
+
+def fit(times, name):
+    """Return the exponent of P in a checker's time, over its largest networks."""
+    points = points_of(times, name)
+    return exponent(*zip(*points[-FITTED:], strict=True)) if len(points) >= FITTED else np.nan

@@ -1,0 +1,98 @@
+"""The notes' network and its gradient in other libraries: ``NETWORKS[library](net, theta, x, y)``.
+
+Each returns a call that returns ∂C/∂w and then ∂C/∂b, all logistic layers and the mean of squares,
+in the dtype of θ, with whatever can be prepared prepared: arrays in place, functions compiled.
+"""
+
+import os
+from functools import partial
+
+import numpy as np
+
+__all__ = ["FEW", "NETWORKS", "limit_torch", "plain_cost", "torch_cost"]
+
+FEW = 100_000  # parameters: torch shares out the work on so few, and then waits
+
+
+def plain_cost(params, x, y):
+    """Return C as one writes it in numpy: weights first, then biases; no argument is checked."""
+    layers = len(params) // 2
+    a = x
+    for w, b in zip(params[:layers], params[layers:], strict=True):
+        a = 1 / (1 + np.exp(-(a @ w.T + b)))
+    return np.mean((a - y) ** 2)
+
+
+def limit_torch(entries):
+    """Let torch use one thread for networks so small that more would slow it down."""
+    import torch
+
+    torch.set_num_threads(1 if entries < FEW else os.cpu_count())
+
+
+def torch_cost(x, y):
+    """Return C as a function of its tensors."""
+    import torch
+    from torch.nn.functional import linear, mse_loss
+
+    x, y = torch.from_numpy(x), torch.from_numpy(y)
+
+    def cost(*params):
+        layers = len(params) // 2
+        a = x
+        for w, b in zip(params[:layers], params[layers:], strict=True):
+            a = torch.sigmoid(linear(a, w, b))
+        return mse_loss(a, y)
+
+    return cost
+
+
+def torch_gradient(net, theta, x, y):
+    import torch
+
+    limit_torch(theta.ravel().size)
+    params = [torch.from_numpy(v.copy()).requires_grad_() for v in (*theta.weights, *theta.biases)]
+    cost = torch_cost(x, y)
+    return lambda: torch.autograd.grad(cost(*params), params)
+
+
+def jax_gradient(net, theta, x, y, at_home=True):
+    """At home, its arrays are jax's, in place; else they are numpy's, and so is what it returns."""
+    import jax
+    from jax import numpy as jnp
+
+    jax.config.update("jax_enable_x64", True)
+
+    def cost(params, x, y):
+        a = x
+        for w, b in zip(params[: net.L], params[net.L :], strict=True):
+            a = jax.nn.sigmoid(a @ w.T + b)
+        return jnp.mean((a - y) ** 2)
+
+    gradient, params = jax.jit(jax.grad(cost)), [*theta.weights, *theta.biases]
+    if not at_home:
+        return lambda: list(map(np.asarray, gradient(params, x, y)))
+    params, x, y = list(map(jnp.asarray, params)), jnp.asarray(x), jnp.asarray(y)
+    return lambda: jax.block_until_ready(gradient(params, x, y))
+
+
+def autograd_gradient(net, theta, x, y):
+    from autograd import grad
+    from autograd import numpy as anp
+
+    def cost(params):
+        a = x
+        for w, b in zip(params[: net.L], params[net.L :], strict=True):
+            a = 1 / (1 + anp.exp(-(anp.dot(a, w.T) + b)))
+        return anp.mean((a - y) ** 2)
+
+    gradient, params = grad(cost), [*theta.weights, *theta.biases]
+    return lambda: gradient(params)
+
+
+NETWORKS = {
+    "torch": torch_gradient,
+    "jax.jit": jax_gradient,
+    "jax.jit, numpy in and out": partial(jax_gradient, at_home=False),
+    "autograd": autograd_gradient,
+}

@@ -1,0 +1,187 @@
+"""How fast, beside peers: ``python -m benchmarks.speed [SECONDS [PAGE PICTURE]]``.
+
+- One gradient of the notes' network, here, in torch, jax and autograd (extra `peers`), and its
+  matrix multiplications alone; all results are compared first.
+- One check of a right gradient, here and by the peers' checkers: first each in a process of its
+  own, which shows its peak of memory and must accept, up to the network on which it takes longer
+  than SECONDS (10); then those that are left in turns.
+
+Takes five minutes, and cores that are idle: matrix products in two threads of which one waits for a
+core take twenty times as long, and say nothing.
+
+Prints or writes a page of tables (markdown), and draws time against the number of parameters P.
+"""
+
+import os
+import platform
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.aims import aim_lines
+from benchmarks.contest import (
+    CHECKERS,
+    CHECKS,
+    EVERY,
+    FITTED,
+    PROJECTED,
+    ROUNDS,
+    count,
+    fit,
+    named,
+    points_of,
+    run_alone,
+    time_checks,
+    time_gradients,
+)
+from benchmarks.peer_networks import FEW
+
+
+def with_unit(seconds):
+    """Return three digits of a time."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:#.3g} {unit}".replace(". ", " ")
+    return f"{seconds / 1e-6:#.3g} µs".replace(". ", " ")
+
+
+def table(rows):
+    """Return rows of cells as a table, the first its head."""
+    head, *others = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([head, "|---" * (head.count("|") - 1) + "|", *others])
+
+
+def gradient_rows(times):
+    names = list(next(iter(times.values())))
+    yield ["network", "dtype", *names]
+    for (network, dtype), some in times.items():
+        ratios = [f"{some[name] / some['ours']:.2f} ×" for name in names[1:]]
+        yield [named(network), dtype, with_unit(some["ours"]), *ratios]
+
+
+def check_rows(times, reached, checkers):
+    """Yield a head, and one row a checker: times, as multiples of the first one's."""
+    first, *_ = checkers
+    yield ["", *(f"P = {count(sizes):,}, {named((sizes, n))}" for sizes, n in times), "exponent"]
+    for name in checkers:
+        cells = []
+        for place, some in enumerate(times.values()):
+            if name not in some:
+                cells.append("–")
+                continue
+            cell = with_unit(some[name])
+            if name != first and first in some:
+                cell += f" ({some[name] / some[first]:.2g} ×)"
+            cells.append(cell if reached[name][place][0] else f"{cell}, *not accepted*")
+        yield [name, *cells, f"{fit(times, name):.2f}"]
+    if first in PROJECTED:
+        yield ["one gradient", *(with_unit(some["one gradient"]) for some in times.values()), ""]
+
+
+def memory_rows(reached):
+    yield ["", *(f"P = {count(sizes):,}, batch {samples}" for sizes, samples in CHECKS)]
+    for name, found in reached.items():
+        peaks = [peak and f"{peak / 2**20:,.0f}" for _, _, peak in found]
+        yield [name, *(peaks[k] or "–" if k < len(peaks) else "–" for k in range(len(CHECKS)))]
+
+
+PAGE = """# How fast, beside peers
+`{command}`, with the extra `peers`: {machine};
+{libraries}. In {minutes:.1f} minutes.
+
+Times are medians of {gradients} rounds of gradients and {checks} of checks, in one process; what
+stands in one row of the first table, or one column of the next two, has its turn in every round.
+Torch has one thread below {few:,} parameters, where more slow it down; all else is as installed.
+
+![time of a check against the number of parameters](speed.png)
+
+## One gradient
+Of the notes' network: ours, and the others as multiples of it. All give the same numbers, to
+rounding. *Multiplications* are the matrix products alone.
+
+{gradient_table}
+
+## One check, of every entry
+In float64, of a right gradient that is at hand; in brackets, as a multiple of the first row. The
+black box is one plain numpy cost, the same for the peers where nothing else is said. –: left out,
+as it takes more than {budget:g} s, or would if it were only proportional to P. The exponent is that
+of P over the last {fitted} networks of batch 10.
+
+{every_table}
+
+## One check, along random directions
+Torch, jax and autograd look along one.
+
+{projected_table}
+
+## Peak of memory
+MiB, of a process that does these checks alone, Python and the libraries included.
+
+{memory_table}
+
+## Aims
+{aims}
+"""
+
+
+def page_of(gradients, checks, reached, budget, seconds):
+    """Return the page as markdown."""
+    libraries = ("numpy", "torch", "jax", "autograd", "scipy", "numdifftools", "jacobi")
+    return PAGE.format(
+        command=f"python -m benchmarks.speed {budget:g} docs/speed.md docs/speed.png",
+        machine=f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        libraries=", ".join(f"{name} {version(name)}" for name in libraries),
+        minutes=seconds / 60,
+        **ROUNDS,
+        few=FEW,
+        budget=budget,
+        fitted=FITTED,
+        gradient_table=table(gradient_rows(gradients)),
+        every_table=table(check_rows(checks, reached, EVERY)),
+        projected_table=table(check_rows(checks, reached, PROJECTED)),
+        memory_table=table(memory_rows(reached)),
+        aims="\n".join(aim_lines(gradients, checks)),
+    )
+
+
+def draw(checks, picture):
+    """Save the time of a check against P, one line a checker."""
+    from matplotlib import pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(11, 6), layout="tight")
+    colors = {"one gradient": "black"}
+    for name in [*CHECKERS, "one gradient"]:
+        points = points_of(checks, name)
+        kind = name.replace(", projected", "").replace(", fast", "")
+        axis.loglog(
+            *zip(*points, strict=True),
+            label=name,
+            color=colors.setdefault(kind, f"C{len(colors) - 1}"),
+            linestyle="-" if name in EVERY else "--" if name in PROJECTED else ":",
+            linewidth=3 if name.startswith("ours") else 1,
+            marker="o" if name in CHECKERS else "",
+            markersize=4,
+        )
+    axis.set(xlabel="parameters P", ylabel="seconds", title="One check of a right gradient")
+    axis.grid(alpha=0.3)
+    axis.legend(title="every entry –––  along directions - - -", bbox_to_anchor=(1, 1), fontsize=8)
+    figure.savefig(picture, dpi=110)
+
+
+def main(seconds="10", page=None, picture=None):
+    """Print the page, or write it and draw the picture if they have names."""
+    started = time.perf_counter()
+    reached = run_alone(float(seconds))  # first, while this process is small
+    gradients, checks = time_gradients(), time_checks(reached)
+    text = page_of(gradients, checks, reached, float(seconds), time.perf_counter() - started)
+    if page:
+        Path(page).write_text(text, encoding="utf-8")
+    else:
+        print(text)
+    if picture:
+        draw(checks, picture)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
