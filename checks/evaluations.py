@@ -10,7 +10,7 @@ from checks._types import IntArray
 from checks.parameters import Contents, entry_name, flatten, rebuild
 from checks.progress import Progress
 
-__all__ = ["Evaluations"]
+__all__ = ["Evaluations", "as_number", "imaginary_step", "not_a_number"]
 
 # Im C(θ + ih)/h: any h whose square vanishes beside 1 and whose product with a small slope does not
 # underflow will do (Squire and Trapp 1998). Powers of two, so that dividing by them is exact.
@@ -231,7 +231,7 @@ class Evaluations:
 
     def complex_step(self, path: str) -> float:
         """Return the h of an array's complex step: exact to divide by, its square vanishing."""
-        return COMPLEX_STEP.get(self.complex_dtype(path), DEFAULT_COMPLEX_STEP)
+        return imaginary_step(self.values[path].dtype)
 
     def _arrays(self, is_complex: bool) -> tuple[dict[str, Any], Any]:
         if not is_complex:
@@ -267,6 +267,11 @@ class Evaluations:
 def not_a_number(dtype: Any) -> Any:
     """Return nan of a dtype: of a complex one, in both its parts."""
     return dtype.type(complex(np.nan, np.nan) if dtype.kind == "c" else np.nan)
+
+
+def imaginary_step(dtype: Any) -> float:
+    """Return the h of a complex step from numbers of a dtype."""
+    return COMPLEX_STEP.get(np.result_type(dtype, np.complex64), DEFAULT_COMPLEX_STEP)
 
 
 def as_number(result: Any) -> Any:

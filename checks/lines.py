@@ -10,7 +10,7 @@ import numpy as np
 
 from checks._types import FloatArray
 from checks.directions import Direction, Region
-from checks.evaluations import COMPLEX_STEP, DEFAULT_COMPLEX_STEP, Evaluations, as_number
+from checks.evaluations import Evaluations, as_number, imaginary_step
 from checks.leaves import leaf_of
 from checks.parameters import Contents, flatten, flatten_claim, leaves, rebuild
 
@@ -113,10 +113,7 @@ class Lines:
 
     def slopes(self, several: Sequence[Moves], nudge: float = 0.0) -> FloatArray:
         """Return Im C(θ + (nudge + ih)·v)/h along several directions."""
-        h = min(
-            COMPLEX_STEP.get(np.result_type(leaf.dtype, np.complex64), DEFAULT_COMPLEX_STEP)
-            for leaf in self.leaves.values()
-        )
+        h = min(imaginary_step(leaf.dtype) for leaf in self.leaves.values())
         if self.own_slopes:
             return self._own_slopes(several, nudge)
         values = [self._value(moves, complex(nudge, h)) for moves in several]

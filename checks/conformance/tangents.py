@@ -9,7 +9,7 @@ import numpy as np
 from backprop.activations import ACTIVATIONS, Array
 from backprop.costs import COSTS
 from checks._types import FloatArray
-from checks.evaluations import COMPLEX_STEP, DEFAULT_COMPLEX_STEP
+from checks.evaluations import imaginary_step
 
 if TYPE_CHECKING:
     from backprop import Network, Parameters
@@ -43,7 +43,7 @@ def slopes(
         ``biases[l − 1]``. To be called while θ is where it is now.
     """
     x, y = x.astype(theta.dtype), y.astype(theta.dtype)
-    h = COMPLEX_STEP.get(np.result_type(theta.dtype, np.complex64), DEFAULT_COMPLEX_STEP)
+    h = imaginary_step(theta.dtype)
     a, a_prime = [x], [x]  # the derivative of a^l by z^l; that of x is not used
     for l in range(1, net.L + 1):
         z = a[l - 1] @ theta.w[l].T + theta.b[l]
