@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backprop import Network
+from benchmarks.calibration import draw_network
 from checks import (
     GradientMismatch,
     GradientUnresolved,
@@ -16,6 +18,7 @@ from checks import (
     check_gradient,
     numerical_gradient,
 )
+from checks.conformance.restart import RestartedCost
 
 X = np.array([0.5, -1.25, 2.0])
 
@@ -142,6 +145,24 @@ def test_evaluations_grow_by_a_few_for_every_entry(size):
     assert complex_step.evaluations <= 150 + size
     central = check_gradient(lambda x: np.sum(np.exp(x)), np.exp, x, method="central")
     assert central.evaluations <= 150 + 13 * size
+
+
+def test_central_differences_take_at_most_eight_evaluations_an_entry():
+    spent = entries = 0
+    for number in range(40):
+        net, theta, x, y = draw_network(np.random.default_rng(number), "ordinary", "float64")
+        cost, claim = RestartedCost(net, x, y), net.gradient(theta, x, y)
+        report = check_gradient(cost, claim, theta, method="central")
+        spent, entries = spent + report.evaluations, entries + report.entries
+    assert spent <= 8 * entries
+
+
+def test_a_complex_step_takes_one_evaluation_an_entry_and_little_for_its_proof():
+    net, rng = Network((64, 30, 10)), np.random.default_rng(0)
+    theta, x, y = net.random_parameters(rng), rng.standard_normal((5, 64)), rng.random((5, 10))
+    report = check_gradient(RestartedCost(net, x, y), net.gradient(theta, x, y), theta)
+    assert report.method == "complex-step"
+    assert report.evaluations <= 1.2 * report.entries
 
 
 @given(seed=st.integers(0, 2**63))

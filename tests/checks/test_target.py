@@ -83,7 +83,8 @@ def test_a_file_is_not_mistaken_for_a_module_of_its_name(here):
     assert sys.modules["json"] is json
 
 
-def test_the_directory_comes_first_on_the_path(here):
+def test_the_directory_comes_first_on_the_path(here, monkeypatch):
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)  # another test may have used it
     write(here / "colorsys.py", COST, GRADIENT)  # a module of the standard library otherwise
     assert load_target("colorsys").gradient is not None
 
