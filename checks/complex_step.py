@@ -18,7 +18,7 @@ SAMPLES = 9  # of the derivative's rounding; the largest of nine is hardly ever 
 # Rounding of an entry against the rounding sampled: at least so much, as entries far smaller than
 # the array's largest may be what is left of large terms, and so much more for the largest. Found
 # by calibration (benchmarks/calibration.py): halved, both leave intervals that miss.
-AT_LEAST, WITH_SIZE = 3.0, 5.0
+AT_LEAST, WITH_SIZE = 3.0, 4.0
 
 
 def complex_step(
