@@ -112,12 +112,16 @@ def false_alarms(checks, seed=0):
 def summarize(rows):
     """Return entries outside, median sharpness, median resolution and the share that is blurred."""
     claimed, made, largest = rows
-    known = np.isfinite(claimed)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.where(largest > 0, claimed / largest, np.nan)
-        outside = int(np.sum(made[known] > claimed[known]))
-        sharpness = np.nanmedian(np.where(made > 0, claimed / made, np.nan))
-    return outside, sharpness, np.nanmedian(relative), np.nanmean(relative > 1e-3)
+    known, some, sized = np.isfinite(claimed), made > 0, largest > 0
+    outside = int(np.sum(made[known] > claimed[known]))
+    relative = claimed[sized] / largest[sized]
+    blurred = np.mean(relative > 1e-3) if relative.size else np.nan
+    return outside, median(claimed[some] / made[some]), median(relative), blurred
+
+
+def median(values):
+    """Return the median, nan of none."""
+    return np.median(values) if values.size else np.nan
 
 
 def draw(rows, picture):

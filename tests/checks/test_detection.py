@@ -70,9 +70,9 @@ def test_a_zeroed_first_layer_is_caught_in_all_networks_seven_layers_deep(method
 
 def test_one_entry_off_by_1e_12_is_caught_by_the_complex_step_in_99_percent():
     caught = 0
-    for number in range(200):
+    for number in range(100):
         value, gradient, params = ordinary(number)
         wrong, path = with_one_entry_off(gradient, 1e-12, np.random.default_rng(number))
         report = check_gradient(value, wrong, params, method="complex-step", rtol=1e-13)
         caught += report.arrays[path].verdict is Verdict.MISMATCH
-    assert caught >= 198
+    assert caught >= 99
