@@ -60,7 +60,7 @@ def test_one_entry_off_by_1e_7_is_caught_in_all_ordinary_networks(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_zeroed_first_layer_is_caught_in_all_networks_seven_layers_deep(method):
-    for number in range(METHODS.index(method), 50, 2):
+    for number in range(METHODS.index(method), 30, 2):
         value, gradient, params = ordinary(number, sizes=(3,) * 8)
         zeroed = [[0 * part[0], *part[1:]] for part in gradient]  # wrong on purpose
         report = check_gradient(value, zeroed, params, method=method, seed=number)

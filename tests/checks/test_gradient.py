@@ -149,7 +149,7 @@ def test_evaluations_grow_by_a_few_for_every_entry(size):
 
 def test_central_differences_take_at_most_eight_evaluations_an_entry():
     spent = entries = 0
-    for number in range(40):
+    for number in range(20):
         net, theta, x, y = draw_network(np.random.default_rng(number), "ordinary", "float64")
         cost, claim = RestartedCost(net, x, y), net.gradient(theta, x, y)
         report = check_gradient(cost, claim, theta, method="central")
