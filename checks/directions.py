@@ -1,4 +1,4 @@
-"""Random directions that are never stored: every entry is a hash of its place."""
+"""Random directions of rank one: an entry is a hash of its row times a hash of its column."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -9,11 +9,11 @@ import numpy as np
 
 from checks._types import FloatArray
 
-__all__ = ["Direction", "Region", "entries_of"]
+__all__ = ["SURE", "Direction", "Region", "factors_of"]
 
-BLOCK = 2**16  # entries made at once: what is done with them stays in a core's own cache
-WORD = 0xFFFFFFFF
-GOLDEN = 0x9E3779B9  # 2^32 over the golden ratio: neighbours go far apart
+SURE = 1 / 4  # of an error of one entry shows along a direction of scale 1, for certain
+
+BLOCK = 2**18  # entries handled at once: what is made of them on the way takes 2 MiB
 
 
 @dataclass(frozen=True, order=True)
@@ -92,11 +92,11 @@ class Region:
 
 @dataclass(frozen=True)
 class Direction:
-    """A random direction of one array: ± scale × [½, 1] in a region, 0 outside.
+    """A random direction of one array: v_ij = scale × r_i c_j in a region, 0 outside.
 
-    An entry depends on the seed, the number of the array, the round, and its row and column: it is
-    the same in any order, in pieces of any size, on any shard. Lengths are unequal, for of ±1 the
-    effects of two equal errors would cancel one time in two.
+    r_i and c_j are ±[½, 1] and depend on the seed, the number of the array, the round, and the row
+    or column alone: they are the same in any order, in pieces of any size, on any shard. Lengths
+    are unequal, for of ±1 the effects of two equal errors would cancel one time in two.
     """
 
     seed: int
@@ -106,76 +106,66 @@ class Direction:
     scale: float = 1.0
 
     @cached_property
-    def keys(self) -> tuple[int, int]:
-        """Two words that say which direction it is."""
-        key = 0
-        for part in (self.seed & WORD, self.seed >> 32 & WORD, self.array, self.round):
-            key = _mixed((key * GOLDEN + part + 1) & WORD, low=lambda h: h & WORD)
-        return key, _mixed(key ^ GOLDEN, low=lambda h: h & WORD)
-
-    def block(self, piece: Region) -> FloatArray:
-        """Return its entries in a piece of its region, as (rows, columns) in float64."""
-        return self._whole if piece == self.region else self._made(piece)
+    def keys(self) -> Any:
+        """Two words of 32 bits that say which direction it is."""
+        place = self.array, self.round
+        return np.random.SeedSequence(self.seed, spawn_key=place).generate_state(2)
 
     @cached_property
-    def _whole(self) -> FloatArray:
-        """All entries, where a block holds them: kept, as a small array is moved many times."""
-        whole = self._made(self.region)
-        whole.flags.writeable = False
-        return whole
+    def factors(self) -> tuple[FloatArray, FloatArray]:
+        """Entries r, times the scale, of the rows of its region, and c of its columns."""
+        region = self.region
+        rows = np.arange(region.top, region.bottom, dtype=np.uint32)
+        columns = np.arange(region.left, region.right, dtype=np.uint32)
+        # columns count backwards: no row has the number of a column
+        places = np.concatenate([rows, ~columns])
+        both = np.empty(places.size)
+        for first in range(0, places.size, BLOCK):
+            some = slice(first, first + BLOCK)
+            both[some] = factors_of(places[some], self.keys, _signed)
+        return self.scale * both[: rows.size], both[rows.size :]
 
-    def _made(self, piece: Region) -> FloatArray:
-        rows = np.arange(piece.top, piece.bottom, dtype=np.uint32)[:, None]
-        columns = np.arange(piece.left, piece.right, dtype=np.uint32)
-        first, second = map(np.uint32, self.keys)
-        words = _words(rows, columns, first, second, np.uint32)
-        v = words.view(np.int32).astype(np.float64)
-        v *= 2.0**-32
-        v += np.copysign(0.5, v)
-        if self.scale != 1:
-            v *= self.scale
-        return v  # type: ignore[no-any-return]
+    def block(self, piece: Region) -> FloatArray:
+        """Return its entries in a piece of its region, as (rows, columns)."""
+        r, c = self._factors_in(piece)
+        return r * c
+
+    def _factors_in(self, piece: Region) -> tuple[FloatArray, FloatArray]:
+        (r, c), region = self.factors, self.region
+        rows = r[piece.top - region.top : piece.bottom - region.top, None]
+        return rows, c[piece.left - region.left : piece.right - region.left]
+
+    @cached_property
+    def parts(self) -> list[tuple[tuple[slice, slice], FloatArray, FloatArray]]:
+        """Rows and columns of each block of its region, with its r as a column and c as a row."""
+        return [
+            ((piece.rows, piece.columns), *self._factors_in(piece))
+            for piece in self.region.blocks()
+        ]
 
 
-def entries_of(
-    rows: Any, columns: Any, keys: tuple[Any, Any], word: Any, low: Any, signed: Any
-) -> Any:
-    """Return entries of a direction of scale 1 in the arithmetic of another library.
+def factors_of(places: Any, keys: Any, signed: Callable[[Any], Any]) -> Any:
+    """Return r of some rows i or, of ~j, c of columns j, in the arithmetic of numpy or JAX.
 
     Parameters
     ----------
-    rows, columns
-        Integers of shapes that broadcast.
+    places
+        Words of 32 bits.
     keys
         Of the direction.
-    word
-        Makes a constant of 32 bits.
-    low
-        Keeps the lower 32 bits, where integers have more.
     signed
         Returns such words as numbers from −2^31 to 2^31 − 1, in floats.
     """
-    v = signed(_words(rows, columns, *keys, word, low)) * 2.0**-32
+    v = signed(_mixed(_mixed(places + keys[0]) ^ keys[1])) * 2.0**-32
     return v + 0.5 - 1.0 * (v < 0)
 
 
-def _words(
-    rows: Any,
-    columns: Any,
-    first: Any,
-    second: Any,
-    word: Any,
-    low: Callable[[Any], Any] = lambda h: h,
-) -> Any:
-    row_keys = _mixed(low(rows + first), word, low) ^ second
-    return _mixed(low(columns * word(GOLDEN)) ^ row_keys, word, low)
+def _signed(words: Any) -> Any:
+    return words.view(np.int32).astype(np.float64)
 
 
-def _mixed(h: Any, word: Any = int, low: Callable[[Any], Any] = lambda h: h) -> Any:
+def _mixed(h: Any) -> Any:
     """Hash words of 32 bits: "lowbias32" of C. Wellons, Prospecting for hash functions (2018)."""
-    h = h ^ (h >> word(16))
-    h = low(h * word(0x7FEB352D))
-    h ^= h >> word(15)
-    h = low(h * word(0x846CA68B))
-    h ^= h >> word(16)
-    return h
+    h = (h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D)
+    h = (h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B)
+    return h ^ (h >> np.uint32(16))

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -43,15 +43,12 @@ class Lines:
         The largest entry of each claim and its ‖g‖₂, nan or inf where an entry is not finite.
     count : int
         Calls of the cost so far.
-    at_point : float
-        The cost at the point.
     """
 
     def __init__(self, cost: Callable[[Any], Any], params: Any, gradient: Any, seed: int) -> None:
         self.cost, self.params, self.seed, self.count = cost, params, int(seed), 0
         self.round = 0
         self._slopes: Any = getattr(cost, "slopes", None)
-        self.outside = ""
         self._contents = Contents(params)
         given = leaves(params)
         self._hosted = all(
@@ -62,12 +59,11 @@ class Lines:
         self._empty = {path: a for path, a in arrays.items() if not a.size}
         self._own = all(self.leaves[path].real is given[path] for path in self.leaves)
         self._real_params = self._nested({path: leaf.real for path, leaf in self.leaves.items()})
-        if not self.own_slopes:  # such a cost moves nothing
+        if callable(gradient) or not self.own_slopes:  # such a cost changes nothing
             for leaf in self.leaves.values():
                 leaf.keep()
-        with self.unchanged("cost"):
-            # one at the point, refused if it is no cost
-            self.at_point = Evaluations(partial(self._real, {}), np.zeros(1)).at_point
+        if not self.own_slopes:
+            _ = self.at_point  # refused at once if it is no cost
         claim, source = gradient, "gradient"
         if callable(gradient):
             source = "gradient(params)"
@@ -93,23 +89,25 @@ class Lines:
             for path, scale in scales.items()
         }
 
-    def entry(self, path: str, round: int, region: Region) -> float:
-        """Return the one entry of the direction of a round in a region of one entry."""
-        number = list(self.leaves).index(path)
-        direction = Direction(self.seed, number, round, region, self.leaves[path].scale)
-        return float(direction.block(region)[0, 0])
-
     def claimed(self, moves: Moves) -> float:
         """Return g·v."""
         return sum(self.leaves[p].project(self.claims[p], v) for p, v in moves.items())
 
+    @cached_property
+    def at_point(self) -> Any:
+        """The cost at the point."""
+        with self.unchanged("cost"):
+            return Evaluations(lambda _: self._value({}, 0.0), np.zeros(1)).at_point
+
     def along(self, moves: Moves) -> Evaluations:
         """Return the cost as a function of one number t, at θ + t·v."""
         dtype = min((self.leaves[path].dtype for path in moves), key=lambda d: d.itemsize)
-        return Evaluations(partial(self._real, moves), np.zeros(1, dtype))
+        known = [self.at_point]  # which is what is asked for first
 
-    def _real(self, moves: Moves, t: FloatArray) -> Any:
-        return self._value(moves, float(t[0]))
+        def cost(t: FloatArray) -> Any:
+            return known.pop() if known else self._value(moves, float(t[0]))
+
+        return Evaluations(cost, np.zeros(1, dtype))
 
     def slopes(self, several: Sequence[Moves], nudge: float = 0.0) -> FloatArray:
         """Return Im C(θ + (nudge + ih)·v)/h along several directions."""
@@ -126,35 +124,30 @@ class Lines:
 
     def _own_slopes(self, several: Sequence[Moves], nudge: float) -> FloatArray:
         self.count += len(several)
+        self._place({}, 0.0)
         if not nudge:
             return self._slopes_here(several)
         slopes = []
         for moves in several:
-            try:
-                for path, direction in moves.items():
-                    self.leaves[path].moved(direction, nudge)
-                slopes += list(self._slopes(self._real_params)([moves]))
-            finally:
-                self._restore(moves)
+            self._place(moves, nudge)
+            slopes += list(self._slopes(self._real_params)([moves]))
         return np.array(slopes)
-
-    def _restore(self, moves: Moves) -> None:
-        for path, direction in moves.items():
-            self.leaves[path].restore(direction.region)
 
     def _value(self, moves: Moves, step: float | complex) -> Any:
         """Return the cost at θ + step·v."""
         self.count += 1
+        result = self.cost(self._place(moves, step))
+        return result.detach() if hasattr(result, "detach") else result
+
+    def _place(self, moves: Moves, step: float | complex) -> Any:
+        """Return the parameters θ + step·v; the caller's own stay there until they move again."""
         is_complex = isinstance(step, complex)
-        try:
-            arrays = {
+        return self._nested(
+            {
                 path: leaf.moved(moves[path], step) if path in moves else leaf.at_point(is_complex)
                 for path, leaf in self.leaves.items()
             }
-            result = self.cost(self._nested(arrays))
-        finally:
-            self._restore(moves)
-        return result.detach() if hasattr(result, "detach") else result
+        )
 
     def _nested(self, arrays: Mapping[str, Any]) -> Any:
         if self._own and all(arrays[p] is leaf.real for p, leaf in self.leaves.items()):
@@ -171,19 +164,16 @@ class Lines:
     @contextmanager
     def unchanged(self, who: str) -> Iterator[None]:
         """Restore the parameters at the end, and refuse a function that has left them changed."""
-        changed = ""
+        changed = []
         try:
             yield
         finally:
-            changed = self._contents.restore()
-            for path, leaf in self.leaves.items():
-                if leaf.changed():
-                    leaf.restore(leaf.whole)
-                    changed = changed or path
-        if changed:
+            replaced = self._contents.restore()
+            changed = [path for path, leaf in self.leaves.items() if leaf.settle()]
+        if replaced or changed:
             raise ValueError(
-                f"{who} changes its argument ({changed}); the parameters were restored: let it "
-                "work on copies of what it assigns to"
+                f"{who} changes its argument ({replaced or changed[0]}); the parameters were "
+                "restored: let it work on copies of what it assigns to"
             )
 
     def _claims(self, claim: Any, source: str) -> tuple[dict[str, Any], list[str]]:

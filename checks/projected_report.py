@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from checks.directions import Region
+from checks.directions import SURE, Region
 from checks.localisation import Block
 from checks.parameters import entry_name
 from checks.report import COLUMNS, Report, WorstEntry
@@ -86,8 +86,8 @@ class ProjectedArray:
 
     def detectable(self, rtol: float) -> float:
         """Return the smallest relative error of any one entry that would have been a MISMATCH."""
-        # an entry off by Δ shows as Δ/2 at least, and that is seen above rtol·s/2 + 2e
-        return rtol + 4 * self.error / self.largest if self.largest else math.inf
+        # an entry off by Δ shows as Δ/4 at least, and that is seen above rtol·s/4 + 2e
+        return rtol + 2 * self.error / (SURE * self.largest) if self.largest else math.inf
 
     def found(self) -> Iterator[str]:
         """Say what is wrong, block by block."""
@@ -167,7 +167,7 @@ class ProjectedReport(Report):
             notes.append(
                 "A single wrong entry off by so much of its array's largest was sure to be seen. "
                 "Several, the largest F times that, pass by cancelling along a random direction "
-                f"with a probability of at most 1/F (seed {self.seed})."
+                f"with a probability of at most (1 + ln F)/F (seed {self.seed})."
             )
         return notes
 

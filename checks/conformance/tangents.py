@@ -27,8 +27,8 @@ def slopes(
     """Return a function of directions v that returns Im C(θ + ihv)/h, in real matrix products.
 
     With z + ih ż and a + ih ȧ, ż^l = w^l ȧ^{l−1} + v^l a^{l−1}: what is left out is below h². Only
-    σ and the cost itself are called with complex numbers, σ once, here. v is made in pieces and
-    never stored, and only the nodes that it reaches have a ż.
+    σ and the cost itself are called with complex numbers, σ once, here. v^l = r cᵀ is never made,
+    and only the nodes that it reaches have a ż.
 
     Parameters
     ----------
@@ -64,12 +64,12 @@ def slopes(
             z_dot = np.zeros((len(x), reached.stop - reached.start), theta.dtype)
             if a_dot is not None:
                 np.matmul(a_dot, theta.w[l][:, nodes].T, out=z_dot)
-            for piece in v.region.blocks() if v else ():
-                some = slice(piece.top - reached.start, piece.bottom - reached.start)
-                block = v.block(piece).astype(theta.dtype, copy=False)  # type: ignore[union-attr]
-                z_dot[:, some] += a[l - 1][:, piece.columns] @ block.T
-            for piece in u.region.blocks() if u else ():
-                z_dot[:, piece.columns] += u.block(piece)[0]  # type: ignore[union-attr]
+            if v:  # v^l a^{l−1} = r (cᵀ a^{l−1})
+                (r, c), some = v.factors, v.region.rows
+                some = slice(some.start - reached.start, some.stop - reached.start)
+                z_dot[:, some] += np.outer(a[l - 1][:, v.region.columns] @ c, r)
+            if u:
+                z_dot[:, u.region.columns] += u.block(u.region)[0]
             # ȧ^l = σ'(z^l) ⊙ ż^l
             a_dot, nodes = a_prime[l][:, reached] * z_dot, reached
         if a_dot is None:

@@ -1,5 +1,6 @@
 """Projected checks: directions, planted mistakes and where they are found, and what is not told."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -59,20 +60,19 @@ def test_a_direction_is_the_same_in_pieces_of_any_size():
 
 
 def test_entries_are_uneven_and_directions_independent():
-    draw = lambda *numbers: Direction(*numbers, Region(0, 500, 0, 400)).block(  # noqa: E731
-        Region(0, 500, 0, 400)
-    )
-    directions = [draw(0, 0, 1), draw(1, 0, 1), draw(0, 1, 1), draw(0, 0, 2), draw(2**32, 0, 1)]
-    for v in directions:
+    numbers = [(0, 0, 1), (1, 0, 1), (0, 1, 1), (0, 0, 2), (2**32, 0, 1)]
+    n = 200_000
+    drawn = [Direction(*three, Region(0, n, 0, n)).factors for three in numbers]
+    vectors = [vector for factors in drawn for vector in factors]  # of rows and of columns
+    for v in vectors:
         assert 0.5 <= np.abs(v).min() < 0.501
         assert 0.999 < np.abs(v).max() <= 1
         share = np.histogram(v, np.r_[np.linspace(-1, -0.5, 6), np.linspace(0.5, 1, 6)])[0]
         assert np.abs(share[[0, 1, 2, 3, 4, 6, 7, 8, 9, 10]] / v.size - 0.1).max() < 0.004
-        # neighbours, in rows and in columns: 5 standard deviations of chance
-        for one, other in ((v[1:], v[:-1]), (v[:, 1:], v[:, :-1])):
-            assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 5 / v.size**0.5
-    correlations = np.corrcoef([v.ravel() for v in directions]) - np.eye(5)
-    assert np.abs(correlations).max() < 5 / v.size**0.5
+        # neighbours: 5 standard deviations of chance
+        assert abs(np.corrcoef(v[1:], v[:-1])[0, 1]) < 5 / n**0.5
+    correlations = np.corrcoef(vectors) - np.eye(len(vectors))
+    assert np.abs(correlations).max() < 5 / n**0.5
 
 
 # Right gradients.
@@ -204,20 +204,115 @@ def test_no_single_mistake_above_the_resolution_is_missed(restarted):
         assert block.region.index(array.shape) == index, str(report)
 
 
-def test_a_penalty_that_complex_steps_do_not_see_is_found():
+def test_errors_that_cancel_pass_no_more_often_than_stated():
+    rng = np.random.default_rng(0)
+    slopes, w = rng.standard_normal((2, 12, 9))
+    cost = lambda p: np.sum(slopes * p)  # noqa: E731
+    options = {"coverage": "projected", "rtol": 1e-4}
+    times, seeds = 10, 250
+    claim = slopes.copy()
+    resolution = check_gradient(cost, claim, w, **options).detectable
+    # wrong on purpose: (r_2 + r_4)(c_3 + c_5) of them is seen, and either factor may be near 0
+    claim[np.ix_([2, 4], [3, 5])] += times * resolution * np.abs(slopes).max()
+    passed = [check_gradient(cost, claim, w, seed=seed, **options) for seed in range(seeds)]
+    share = np.mean([report.verdict is Verdict.MATCH for report in passed])
+    # a fifth of them; were directions not of rank one, it would be less than 1/F
+    assert 1 / times < share <= (1 + np.log(times)) / times
+
+
+@pytest.mark.parametrize("penalty", [1e-3, 1e-6])
+def test_a_penalty_that_complex_steps_do_not_see_is_found(penalty):
     rng = np.random.default_rng(0)
     w, x = rng.standard_normal((20, 10)), rng.standard_normal((10, 20))
 
     def cost(p):
-        return np.mean(np.tanh(x @ p) ** 2) + 1e-3 * np.sum(np.abs(p))
+        return np.mean(np.tanh(x @ p) ** 2) + penalty * np.sum(np.abs(p))
 
     a = np.tanh(x @ w)
     gradient = x.T @ (2 * a * (1 - a**2)) / a.size  # wrong on purpose: without the penalty
     report = check_gradient(cost, gradient, w, coverage="projected")
     assert report.verdict is Verdict.MISMATCH, str(report)
     assert report.method == "central"
-    right = gradient + 1e-3 * np.sign(w)
+    right = gradient + penalty * np.sign(w)
     assert check_gradient(cost, right, w, coverage="projected").verdict is Verdict.MATCH
+
+
+def test_an_array_whose_imaginary_part_is_dropped_is_left_to_differences():
+    for drop in (np.abs, np.real):
+        net, theta, x, y = problem()
+
+        def cost(p, drop=drop, net=net, x=x, y=y):
+            big = Parameters(p.weights, [drop(p.biases[0]), p.biases[1]])
+            return net.cost(big, x, y)
+
+        theta.biases[0][...] = np.abs(theta.biases[0])  # where |b| = b
+        gradient = net.gradient(theta, x, y)
+        report = check_gradient(cost, gradient, theta, coverage="projected")
+        assert report.verdict is Verdict.MATCH, str(report)
+        assert report.arrays["biases[0]"].method == "central"
+        without = Parameters(gradient.weights, [np.zeros(40), gradient.biases[1]])
+        report = check_gradient(cost, without, theta, coverage="projected")  # wrong on purpose
+        assert report.arrays["biases[0]"].verdict is Verdict.MISMATCH
+
+
+# The caller's arrays.
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+@pytest.mark.parametrize("call", range(1, 8))
+def test_arrays_come_back_whatever_a_cost_does(call, method):
+    rng = np.random.default_rng(0)
+    for harm in ("raises", "is interrupted", "assigns", "replaces"):
+        params = {"w": rng.standard_normal((5, 4)), "b": rng.standard_normal(3)}
+        params["w"][1, 1] = -0.0
+        before = {name: (array, array.tobytes()) for name, array in params.items()}
+        calls = 0
+
+        def cost(p, harm=harm):
+            nonlocal calls
+            calls += 1
+            if calls == call and harm == "raises":
+                raise RuntimeError("half-way")
+            if calls == call and harm == "is interrupted":
+                raise KeyboardInterrupt
+            if calls == call and harm == "assigns":
+                p["w"][0, 2] = 7
+                p["w"][1, 1] = 0.0
+            if calls == call and harm == "replaces":
+                p["b"] = np.zeros(3)
+            return np.sum(np.sin(p["w"])) + np.sum(p["b"] ** 2)
+
+        gradient = {"w": np.cos(params["w"]) * 1.5, "b": 2 * params["b"]}  # wrong on purpose
+        with contextlib.suppress(RuntimeError, KeyboardInterrupt, ValueError):
+            check_gradient(cost, gradient, params, coverage="projected", method=method)
+        assert calls >= call
+        for name, (array, content) in before.items():
+            assert params[name] is array, (harm, name)
+            assert array.tobytes() == content, (harm, name)
+
+
+@pytest.mark.parametrize("order", ["F", "strided", "reversed", "F of three axes"])
+def test_arrays_need_not_be_contiguous(order):
+    rng = np.random.default_rng(0)
+    w = {
+        "F": np.asfortranarray(rng.standard_normal((6, 5))),
+        "strided": rng.standard_normal((12, 10))[::2, ::2],
+        "reversed": rng.standard_normal((6, 5))[::-1, ::-1],
+        "F of three axes": np.asfortranarray(rng.standard_normal((6, 5, 4))),
+    }[order]
+    before, seen = w.copy(), 0 if w.ndim > 2 else 1
+    for method in ("auto", "central"):
+        slopes, place = np.asfortranarray(np.cos(w)), (4, 3, 2)[: w.ndim]
+
+        def cost(p, method=method):
+            # by differences it closes over w, which moves too, where its rows can be had in place
+            return np.sum(np.sin(seen * w + (1 - seen) * p if method == "central" else p))
+
+        assert check_gradient(cost, slopes, w, coverage="projected", method=method)
+        slopes[place] += 0.1  # wrong on purpose
+        report = check_gradient(cost, slopes, w, coverage="projected", method=method)
+        assert report.worst.index == place, str(report)
+    assert np.array_equal(w, before)
 
 
 # What cannot be told.
