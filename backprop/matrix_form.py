@@ -51,7 +51,7 @@ def gradient(
     for l in range(L, 0, -1):
         if l < L:
             # ② ③ δ^l = (w^{l+1}ᵀ δ^{l+1}) ⊙ σ'(z^l)
-            delta = (delta @ w[l + 1]) * slope[l]
+            delta = np.dot(delta, w[l + 1]) * slope[l]
         # ④ ∂C/∂w^l = δ^l a^{l−1}ᵀ, summed over the batch
         np.matmul(delta.T, a[l - 1], out=dw[l])
         # ④ ∂C/∂b^l = δ^l, summed over the batch

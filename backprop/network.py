@@ -3,7 +3,7 @@
 # ruff: noqa: E741, N802, N806 — the notes' letters l and L
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from numbers import Real
 from typing import Any
 
@@ -171,7 +171,7 @@ class Network:
         a, slope = [x], [x]
         for l in range(1, self.L + 1):
             # z_i^l = Σ_j w_ij^l a_j^{l−1} + b_i^l
-            z = a[l - 1] @ w[l].T
+            z = np.dot(a[l - 1], w[l].T)  # @ takes twice as long where little is multiplied
             z += b[l]
             # a_i^l = σ(z_i^l), σ'(z_i^l)
             a_l, slope_l = sigma[l].value_and_slope(z)
@@ -223,9 +223,10 @@ class Network:
         self._check_theta(out, "out")
         if out.dtype != theta.dtype:
             raise ValueError(f"out has dtype {out.dtype} and theta {theta.dtype}: wanted the same")
-        inputs = (*theta.weights, *theta.biases, x)
-        for array in (*out.weights, *out.biases):
-            if any(np.may_share_memory(array, read) for read in inputs):
+        for array, read in product((*out.weights, *out.biases), (*theta.weights, *theta.biases, x)):
+            # two arrays that own their memory share none: a fifth of the time of asking numpy
+            apart = array.base is read.base is None and array is not read
+            if not apart and np.may_share_memory(array, read):
                 raise ValueError(
                     "out shares memory with theta or x, which are still being read while it is "
                     "written: wanted arrays of its own, e.g. the result of an earlier gradient()"

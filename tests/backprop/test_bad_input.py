@@ -91,6 +91,16 @@ CASES = {
     "out of other sizes": (gradient(out=of((2, 4, 1))), ValueError, "out has sizes (2, 4, 1)"),
     "out of other dtype": (gradient(out=of((2, 3, 1), "f4")), ValueError, "out has dtype float32"),
     "out is theta": (gradient(out=THETA), ValueError, "out shares memory with theta or x"),
+    "out views theta": (
+        gradient(out=Parameters([v[:] for v in THETA.weights], of((2, 3, 1)).biases)),
+        ValueError,
+        "out shares memory with theta or x",
+    ),
+    "out is x": (
+        gradient(x=X[:3], y=Y[:3], out=Parameters([X[:3], Y[:3].T], of((2, 3, 1)).biases)),
+        ValueError,
+        "out shares memory with theta or x",
+    ),
 }
 
 
