@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ __all__ = ["Contents", "entry_name", "flatten", "flatten_claim", "leaves", "rebu
 
 def _children(node: Any) -> list[tuple[str, Any]] | None:
     """Return the parts of a container as (path step, part), or None for a leaf."""
+    if isinstance(node, np.ndarray):
+        return None
     if dataclasses.is_dataclass(node) and not isinstance(node, type):
         return [(f".{f.name}", getattr(node, f.name)) for f in dataclasses.fields(node)]
     if isinstance(node, tuple) and hasattr(node, "_fields"):
@@ -145,10 +148,14 @@ class Contents:
         """Put back what was replaced, added or removed; return the path of the first such part."""
         changed = ""
         for node, path, children, keys in self._held:
-            now, then = dict(_children(node) or ()), dict(children)
-            steps = [step for step in {**then, **now} if now.get(step, self) is not then.get(step)]
-            if not steps:
+            kept = _children(node) or []
+            if len(kept) == len(children) and all(
+                step == other and part is same
+                for (step, part), (other, same) in zip(kept, children, strict=True)
+            ):
                 continue
+            now, then = dict(kept), dict(children)
+            steps = [step for step in {**then, **now} if now.get(step, self) is not then.get(step)]
             changed = changed or _name(path + steps[0])
             parts = [part for _, part in children]
             if dataclasses.is_dataclass(node):
@@ -174,6 +181,9 @@ def _built(node: Any, path: str, arrays: Mapping[str, Any]) -> Any:
     parts = [_built(part, path + step, arrays) for step, part in children]
     if dataclasses.is_dataclass(node) and not isinstance(node, type):
         twin = copy.copy(node)  # not by its constructor, which may cast or refuse
+        for name in [*getattr(twin, "__dict__", ())]:
+            if isinstance(getattr(type(twin), name, None), cached_property):
+                del twin.__dict__[name]  # what it kept was of other arrays
         for (step, _), part in zip(children, parts, strict=True):
             object.__setattr__(twin, step[1:], part)
         return twin

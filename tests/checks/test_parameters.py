@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections import namedtuple
+from functools import cached_property
 
 import numpy as np
 import pytest
@@ -168,3 +169,19 @@ def test_contents_puts_back_what_was_replaced_added_or_removed():
         assert list(kept) == list(first)
         assert all(flatten(kept)[p] is a or p == "layer.b" for p, a in leaves.items())
     assert type(kept) is Bag
+
+
+def test_what_a_container_has_kept_of_its_arrays_is_not_kept_of_others():
+    @dataclasses.dataclass(frozen=True)
+    class Kept:
+        a: np.ndarray
+
+        @cached_property
+        def twice(self):
+            return 2 * self.a
+
+    params = Kept(np.array([0.5, -1.0]))
+    assert params.twice[0] == 1.0
+    twin = rebuild(params, {"a": np.array([3.0, 4.0])})
+    assert twin.twice[0] == 6.0
+    assert params.twice[0] == 1.0
