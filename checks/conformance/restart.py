@@ -1,11 +1,9 @@
 """The reference's cost, with its forward pass restarted at the layer of a moved entry."""
 
 # ruff: noqa: E741, N806 — the notes' letters l, L and C
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,13 +16,11 @@ from checks._types import FloatArray, IntArray
 from checks.conformance.tangents import slopes
 from checks.directions import Direction
 from checks.evaluations import as_number, imaginary_step
-from checks.executors import in_order
 from checks.parameters import flatten, rebuild
 
 __all__ = ["RestartedCost", "restarted"]
 
 CHUNK = 2**15  # numbers of one array: a few of them stay in a core's own cache
-CHUNKS = 8  # that a thread takes at a time: what it costs to hand them over is then small
 # How closely a cost must follow the reference to be it, in last places: sums in another order, a
 # mean of sums for a sum of means. Another cost, or another precision inside, is further off.
 LAST_PLACES = 64
@@ -35,8 +31,8 @@ class RestartedCost:
 
     Moving w_ij^l by h moves z_i^l by h a_j^{l−1}, and nothing below it: the pass begins there, for
     all moves together, and is real or complex as they are. Beside a complex step the square of its
-    h vanishes, and complex arithmetic is linear: there σ and the cost are called with complex
-    numbers once for each node, and real products carry their imaginary parts on.
+    h vanishes: what a move does to C is its ż_i^l times what a unit of z_i^l does, and one pass for
+    every node gives all entries. There only σ and the cost are called with complex numbers.
 
     Parameters
     ----------
@@ -49,17 +45,23 @@ class RestartedCost:
         self.net = net
         self.x = np.asarray(x).reshape(-1, net.sizes[0])
         self.y = np.asarray(y).reshape(-1, net.sizes[-1])
+        self._last: _Point | None = None
+
+    def __reduce__(self) -> Any:
+        return RestartedCost, (self.net, self.x, self.y)
 
     def __call__(self, theta: Any) -> float | complex:
         """Return C, by a whole forward pass.
 
         θ is a `Parameters`, or its weights and biases in a mapping of these two names.
         """
-        theta = _as_parameters(theta)
-        _, a = self._layers(theta)
-        # twice, so that sums are taken in the order of many moves: their noise is that of C here
-        twice = np.stack([a[-1]] * 2, axis=-1)[..., None, :]
-        return self._mean_cost(twice)[0, 0].item()  # type: ignore[no-any-return]
+        _, a = self.layers(_as_parameters(theta))
+        return self._costs(a[-1][None])[0].item()  # type: ignore[no-any-return]
+
+    def at_points(self, theta: Any) -> Array:
+        """Return C (S,) of S points, along a leading axis of every array of θ."""
+        _, a = self.layers(_as_parameters(theta))
+        return self._costs(a[-1])
 
     def at_entries(
         self, theta: Any, path: str, entries: IntArray, steps: Any
@@ -84,18 +86,20 @@ class RestartedCost:
         theta = _as_parameters(theta)
         name, l = _parsed(path)
         array = getattr(theta, name)[l - 1].reshape(-1)
-        dtype = (
-            np.result_type(theta.dtype, np.complex64) if steps.dtype.kind == "c" else theta.dtype
-        )
-        z, a = self._layers(theta)
-        widest = len(self.x) * max(self.net.sizes[l:]) * steps.shape[1]
-        rows = max(1, CHUNK // widest)
+        is_complex = steps.dtype.kind == "c"
+        dtype = np.result_type(theta.dtype, np.complex64) if is_complex else theta.dtype
+        point = self._point(theta)
+        z, a = point.z, point.a
+        if is_complex and _vanishes_squared(steps, dtype):
+            by_node = point.slopes_by_node(l)
+            # ∂C/∂w_ij^l = Σ_samples ∂C/∂z_i^l a_j^{l−1}, ∂C/∂b_i^l = Σ_samples ∂C/∂z_i^l
+            slopes = by_node @ a[l - 1].T if name == "weights" else by_node.sum(axis=1)
+            costs = slopes.reshape(-1)[entries, None] * steps + point.C
+            yield slice(0, len(entries)), costs.astype(dtype, copy=False)
+            return
 
-        linear = steps.dtype.kind == "c" and not steps.real.any()
-        linear = linear and bool(abs(steps.imag).max(initial=0) <= np.finfo(dtype).eps ** 1.5)
-        onward = self._linear(theta, z, a) if linear else self._onward
-
-        def chunk(some: slice) -> Array:
+        rows = max(1, CHUNK // (len(self.x) * max(self.net.sizes[l:]) * steps.shape[1]))
+        for some in _parts(len(entries), rows):
             i, below = entries[some], np.ones((1, 1), theta.dtype)
             start = array[i, None].astype(dtype)
             h = (start + steps[some]).astype(dtype) - start  # the steps that the dtype of θ takes
@@ -103,15 +107,7 @@ class RestartedCost:
                 i, j = np.divmod(i, theta.w[l].shape[1])
                 below = a[l - 1][j].T
             # h a_j^{l−1}: (B, k, m)
-            return onward(theta, l, i, h.T * below[:, None], z, a)
-
-        def several(some: slice) -> Array:
-            return np.concatenate([chunk(part) for part in _parts(some, rows)])
-
-        parts = list(_parts(slice(0, len(entries)), rows * CHUNKS))
-        # real arithmetic is done so soon that threads would wait for one another
-        threads = min(os.cpu_count() or 1, len(parts)) if dtype.kind == "c" and not linear else 1
-        return _side_by_side(several, parts, threads)
+            yield some, self._onward(theta, l, i, h.T * below[:, None], z, a)
 
     def slopes(
         self, theta: Parameters
@@ -119,53 +115,33 @@ class RestartedCost:
         """Return the derivatives of C at θ along directions; see `checks.conformance.tangents`."""
         return slopes(self.net, theta, self.x, self.y)
 
-    def _layers(self, theta: Parameters) -> tuple[list[Array], list[Array]]:
-        """Return z and a (n_l, B) of the point, counted as in the notes; there is no z^0."""
-        x = self.x.astype(theta.dtype).T
+    def _point(self, theta: Parameters) -> "_Point":
+        """Return the pass at θ: the last one, while θ is where it was."""
+        if self._last is None or not self._last.is_at(theta):
+            self._last = _Point(self, theta)
+        return self._last
+
+    def layers(self, theta: Parameters) -> tuple[list[Array], list[Array]]:
+        """Return z and a (..., n_l, B) of the point, counted as in the notes; there is no z^0."""
+        x = self.x.astype(theta.dtype, copy=False).T
         z, a = [x], [x]
         for l in range(1, self.net.L + 1):
-            z.append(theta.w[l] @ a[l - 1] + theta.b[l][:, None])
-            a.append(self._sigma(l, z[l]))
+            z.append(theta.w[l] @ a[l - 1])
+            z[l] += theta.b[l][..., None]
+            a.append(self.sigma(l, z[l]))
         return z, a
 
-    def _sigma(self, l: int, z: Array) -> Array:
+    def sigma(self, l: int, z: Array) -> Array:
+        """Return σ(z^l)."""
         linear = l == self.net.L and COSTS[self.net.cost_name].linear_output
         return ACTIVATIONS["identity" if linear else self.net.activation].value(z)
-
-    def _linear(self, theta: Parameters, z: list[Array], a: list[Array]) -> Any:
-        """Return `_onward` for complex steps: z + ih ż, with what is below h² left out."""
-        w, L, h = theta.w, self.net.L, imaginary_step(theta.dtype)
-        # the derivative of a^l by z^l, and of C by a^L: complex steps too
-        a_prime = [z[0], *(self._sigma(l, z[l] + 1j * h).imag / h for l in range(1, L + 1))]
-        C, C_prime = self._mean_cost(a[L][..., None, None])[0, 0], np.empty_like(a[L])
-        for node in range(self.net.sizes[L]):
-            stepped = a[L].T + 0j
-            stepped[:, node] += 1j * h
-            C_prime[node] = self._each(stepped, self.y).imag / h / len(self.x)
-
-        def onward(_: Parameters, l: int, i: IntArray, move: Array, *__: list[Array]) -> Any:
-            # ȧ_i^l = σ'(z_i^l) ż_i^l: (B, k, m)
-            a_dot = a_prime[l][i].T[:, None] * move.imag
-            if l == L:
-                C_dot = (C_prime[i].T[:, None] * a_dot).sum(axis=0)
-                return C + 1j * C_dot.T
-            # ȧ^{l+1} = σ'(z^{l+1}) ⊙ w_·i^{l+1} ȧ_i^l: (n_{l+1}, B, k, m)
-            moved = a_dot * w[l + 1][:, None, None, i]
-            moved *= a_prime[l + 1][..., None, None]
-            for above in range(l + 2, L + 1):
-                moved = (w[above] @ moved.reshape(len(moved), -1)).reshape(-1, *a_dot.shape)
-                moved *= a_prime[above][..., None, None]
-            C_dot = np.tensordot(C_prime, moved, axes=2)
-            return C + 1j * C_dot.T
-
-        return onward
 
     def _onward(
         self, theta: Parameters, l: int, i: IntArray, move: Array, z: list[Array], a: list[Array]
     ) -> Array:
         """Return C (m, k), where z_i^l of each row's own i moves by (B, k, m)."""
         w, b, L = theta.w, theta.b, self.net.L
-        a_i = self._sigma(l, z[l][i].T[:, None] + move)
+        a_i = self.sigma(l, z[l][i].T[:, None] + move)
         if l == L:
             moved = np.empty((self.net.sizes[L], *a_i.shape), a_i.dtype)
             moved[...] = a[L][..., None, None]
@@ -174,26 +150,91 @@ class RestartedCost:
             # z^{l+1} + w_·i^{l+1} Δa_i^l: (n_{l+1}, B, k, m)
             moved = (a_i - a[l][i].T[:, None]) * w[l + 1][:, None, None, i]
             moved += z[l + 1][..., None, None]
-            moved = self._sigma(l + 1, moved)
+            moved = self.sigma(l + 1, moved)
             for above in range(l + 2, L + 1):
                 # a complex matrix counts as a real one of twice the columns: half the work
                 columns = moved.reshape(len(moved), -1).view(theta.dtype)
                 moved = (w[above] @ columns).view(a_i.dtype).reshape(-1, *a_i.shape)
                 moved += b[above][:, None, None, None]
-                moved = self._sigma(above, moved)
-        return self._mean_cost(moved)
+                moved = self.sigma(above, moved)
+        return self.mean_cost(moved)
 
-    def _mean_cost(self, a: Array) -> Array:
+    def _costs(self, a: Array) -> Array:
+        """Return C (S,) of outputs a^L (S, n_L, B)."""
+        count, a = len(a), np.moveaxis(a, 0, -1)[:, :, None]
+        if count == 1:
+            # twice, so that sums are taken in the order of many moves: their noise is that of C
+            a = np.repeat(a, 2, axis=-1)
+        return self.mean_cost(a)[:count, 0]
+
+    def mean_cost(self, a: Array) -> Array:
         """Return C (m, k) of outputs a^L (n_L, B, k, m)."""
         y = np.asfortranarray(self.y)[:, None, None]  # in memory as a is
-        each = self._each(np.moveaxis(a, 0, -1), y)
+        each = self.each(np.moveaxis(a, 0, -1), y)
         # C = (1/B) Σ_samples C(x, y)
         C: Array = np.ascontiguousarray(each.T).mean(axis=-1)
         return C
 
-    def _each(self, a: Array, y: Array) -> Array:
+    def each(self, a: Array, y: Array) -> Array:
         """Return C of each sample."""
-        return COSTS[self.net.cost_name].value(a, y.astype(a.real.dtype))
+        return COSTS[self.net.cost_name].value(a, y.astype(a.real.dtype, copy=False))
+
+
+class _Point:
+    """The forward pass at a point, and what its nodes do to C."""
+
+    def __init__(self, cost: RestartedCost, theta: Parameters) -> None:
+        self.cost, self.net = cost, cost.net
+        self.theta = Parameters._unchecked(map(np.copy, theta.weights), map(np.copy, theta.biases))
+        self.z, self.a = cost.layers(theta)
+        self.C = cost.mean_cost(self.a[-1][..., None, None])[0, 0]
+        self._slopes: dict[int, Array] = {}
+
+    def is_at(self, theta: Parameters) -> bool:
+        """Whether θ is where it was."""
+        ours, theirs = self.theta, theta
+        return all(map(np.array_equal, ours.weights, theirs.weights)) and all(
+            map(np.array_equal, ours.biases, theirs.biases)
+        )
+
+    @cached_property
+    def a_prime(self) -> list[Array]:
+        """The derivatives of a^l by z^l, by complex steps; there is none of layer 0."""
+        h = imaginary_step(self.theta.dtype)
+        layers = range(1, self.net.L + 1)
+        return [self.a[0], *(self.cost.sigma(l, self.z[l] + 1j * h).imag / h for l in layers)]
+
+    @cached_property
+    def C_prime(self) -> Array:  # noqa: N802
+        """The derivatives (n_L, B) of C by a^L, by complex steps."""
+        a, h, n_L = self.a[-1], imaginary_step(self.theta.dtype), self.net.sizes[-1]
+        C_prime, units = np.empty_like(a), np.eye(n_L, dtype=a.dtype)
+        for nodes in _parts(n_L, max(1, CHUNK // a.size)):
+            stepped = a.T + 1j * h * units[nodes, None]
+            C_prime[nodes] = self.cost.each(stepped, self.cost.y).imag / h / a.shape[1]
+        return C_prime
+
+    def slopes_by_node(self, l: int) -> Array:
+        """Return, of each node and sample (n_l, B), what a unit of z_i^l adds to C."""
+        if l not in self._slopes:
+            self._slopes[l] = self._pushed_up(l)
+        return self._slopes[l]
+
+    def _pushed_up(self, l: int) -> Array:
+        w, L, n, B = self.theta.w, self.net.L, self.net.sizes, self.a[0].shape[1]
+        if l == L:
+            return self.C_prime * self.a_prime[L]
+        slopes = np.empty_like(self.a[l])
+        for nodes in _parts(n[l], max(1, CHUNK // (B * max(n[l + 1 :])))):
+            # ȧ^{l+1} = σ'(z^{l+1}) ⊙ w_·i^{l+1} ȧ_i^l, ȧ_i^l = σ'(z_i^l): (n_{l+1}, B, nodes)
+            a_dot = w[l + 1][:, None, nodes] * self.a_prime[l][nodes].T
+            a_dot *= self.a_prime[l + 1][..., None]
+            for above in range(l + 2, L + 1):
+                # ȧ^k = σ'(z^k) ⊙ w^k ȧ^{k−1}
+                a_dot = (w[above] @ a_dot.reshape(len(a_dot), -1)).reshape(n[above], B, -1)
+                a_dot *= self.a_prime[above][..., None]
+            slopes[nodes] = (self.C_prime[..., None] * a_dot).sum(axis=0).T
+        return slopes
 
 
 def restarted(
@@ -235,26 +276,18 @@ def restarted(
 def _as_parameters(theta: Any) -> Parameters:
     if isinstance(theta, Parameters):
         return theta
-    return Parameters(theta["weights"], theta["biases"])
+    return Parameters._unchecked(theta["weights"], theta["biases"])
 
 
-def _parts(rows: slice, size: int) -> Iterator[slice]:
-    for first in range(rows.start, rows.stop, size):
-        yield slice(first, min(first + size, rows.stop))
+def _parts(count: int, size: int) -> Iterator[slice]:
+    for first in range(0, count, size):
+        yield slice(first, min(first + size, count))
 
 
-def _side_by_side(
-    function: Callable[[slice], Array], parts: list[slice], threads: int
-) -> Iterator[tuple[slice, Array]]:
-    """Yield each part with its result, computed in threads: numpy lets others run meanwhile."""
-    if threads == 1:
-        yield from ((part, function(part)) for part in parts)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        # numpy's error state belongs to a context, and a context to one thread at a time
-        calls = ((part, (copy_context().run, function, part)) for part in parts)
-        for part, future in in_order(pool, calls, 2 * threads):
-            yield part, future.result()
+def _vanishes_squared(steps: Any, dtype: Any) -> bool:
+    """Whether complex steps are imaginary, and so small that their squares vanish beside 1."""
+    largest = np.abs(steps.imag).max(initial=0)
+    return not steps.real.any() and bool(largest <= np.finfo(dtype).eps ** 1.5)
 
 
 def _parsed(path: str) -> tuple[str, int]:

@@ -1,5 +1,6 @@
 """The reference's cost restarted at a moved entry: the plain cost of the same moves, in chunks."""
 
+import pickle
 import tracemalloc
 from functools import partial
 
@@ -115,12 +116,29 @@ def test_memory_is_bounded(step):
     assert peak < at_once / 4
 
 
+@pytest.mark.parametrize("step", [1.0, 2.0**-100 * 1j])
+def test_it_follows_parameters_that_move(step):
+    problem = Problem.generate((3, 4, 2), seed=1)
+    net, theta = Network(problem.sizes), Parameters(problem.weights, problem.biases)
+    cost, entries, steps = (
+        RestartedCost(net, problem.x, problem.y),
+        np.arange(2),
+        np.full((2, 1), step),
+    )
+    list(cost.at_entries(theta, "biases[1]", entries, steps))
+    theta.weights[0][0, 0] += 1
+    ((_, kept),) = cost.at_entries(theta, "biases[1]", entries, steps)
+    fresh = pickle.loads(pickle.dumps(cost))  # which takes nothing of the point along
+    ((_, costs),) = fresh.at_entries(theta, "biases[1]", entries, steps)
+    assert np.array_equal(kept, costs)
+
+
 def test_another_array_is_refused():
     problem = Problem.generate((2, 3), seed=0)
     theta = Parameters(problem.weights, problem.biases)
     cost = RestartedCost(Network((2, 3)), problem.x, problem.y)
     with pytest.raises(ValueError, match=r"path is 'scale', wanted an array of Parameters"):
-        cost.at_entries(theta, "scale", np.arange(1), np.ones((1, 1)))
+        list(cost.at_entries(theta, "scale", np.arange(1), np.ones((1, 1))))
 
 
 class TestRestarted:
