@@ -1,5 +1,7 @@
 """Complex step with an error: Im C(θ + ih)/h (Squire and Trapp 1998), tested before trusted."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -7,133 +9,205 @@ import numpy as np
 from checks._types import FloatArray, IntArray
 from checks.differences import Estimate, directional_difference, draw_direction
 from checks.evaluations import Evaluations
-from checks.noise import Noise
+from checks.noise import CostNoise, Noise, typical_size
 
 __all__ = ["complex_step"]
 
 # Differences this accurate, and agreeing, prove that the cost carries imaginary parts through.
 PROOF = 1e-3
+FINEST = 1e-10  # that they are asked for, of several arrays at once; a smaller part is proven alone
 SHRINK = (1, 2.0**-2, 2.0**-4)
-SAMPLES = 9  # of the derivative's rounding; the largest of nine is hardly ever far too small
+SAMPLES = 16  # of the derivative's rounding; the largest of them is hardly ever far too small
 # Rounding of an entry against the rounding sampled: at least so much, as entries far smaller than
 # the array's largest may be what is left of large terms, and so much more for the largest. Found
 # by calibration (benchmarks/calibration.py): halved, both leave intervals that miss.
-AT_LEAST, WITH_SIZE = 3.0, 4.0
+AT_LEAST, WITH_SIZE = 2.5, 3.4
 
 
 def complex_step(
-    evaluations: Evaluations,
-    path: str,
-    entries: IntArray,
-    noise: Noise,
-    rng: np.random.Generator,
-) -> Estimate | None:
-    """Estimate the derivatives of the cost by some entries of an array, if it is capable of that.
+    evaluations: Evaluations, noise: CostNoise, rng: np.random.Generator
+) -> dict[str, Estimate]:
+    """Estimate the derivatives of the cost by the arrays in which it is capable of that.
 
     abs, comparisons, maxima, casts and ``.real`` drop the imaginary part without a word, and a C
     extension may refuse it, so nothing short of agreement with central differences will do. They
-    are taken along one direction, aligned with the estimates so that nothing cancels, and random
-    in length so that no two errors cancel either.
+    are taken along one direction of all arrays, aligned with the estimates so that nothing cancels,
+    and random in length so that no two errors cancel either.
 
     Nothing is subtracted, so an entry is right to the rounding of the derivative's own arithmetic.
-    That is sampled: along the same direction, at points a few units in the last place away.
+    That is sampled: along directions of one array, at points a last place away.
 
     Parameters
     ----------
     evaluations
-        The cost; one evaluation is spent on an entry, and about twenty on the array.
-    path, entries
-        The array, and (m,) flat indices into it.
+        The cost; one evaluation is spent on an entry, 16 on an array, and about ten on the proof.
     noise
-        Of the cost.
+        Of the cost; it can only hide that differences agree, and is measured where they do not.
     rng
         Draws directions and samples.
 
     Returns
     -------
-    Estimate or None
-        (m,) values and errors; None where the cost is not capable, or cannot be shown to be.
+    dict of str to Estimate
+        By path, (m,) values and errors; without the arrays in which the cost is not capable, or
+        cannot be shown to be.
     """
-    values = evaluations.values[path]
-    h = evaluations.complex_step(path)
+    slopes = _slopes(evaluations, rng)
     try:
-        # of all lengths: few-bit directions would cancel to nothing where slopes are alike
-        lengths = draw_direction(values, rng) * rng.uniform(1, 2, values.shape)
-        if not evaluations.along({path: np.asarray(1j * h * lengths)}).imag:
-            return None
-        slopes = evaluations.at_entries(path, entries, np.full((entries.size, 1), 1j * h)).imag / h
+        return _proven(evaluations, slopes, noise, rng)
+    except KeyboardInterrupt:
+        if not slopes or not evaluations.accept_interrupt():
+            raise
+        # once more, for it is short, and without it nothing is known
+        return _proven(evaluations, slopes, noise, rng)
+
+
+def _proven(
+    evaluations: Evaluations,
+    slopes: Mapping[str, FloatArray],
+    noise: CostNoise,
+    rng: np.random.Generator,
+) -> dict[str, Estimate]:
+    """Return the slopes that differences agree with, with their errors."""
+    proofs = _proofs(evaluations, slopes, noise, rng)
+    rounding = _rounding(evaluations, {path: slopes[path] for path in proofs}, rng)
+    estimates = {}
+    for path, proof in proofs.items():
+        slope = slopes[path].reshape(-1)
+        size = np.abs(slope)
+        largest = np.nanmax(size)
+        error = (AT_LEAST + WITH_SIZE * size / largest) * rounding[path]
+        if np.nanmax(error) <= PROOF * largest:  # else of no use, as at a kink: differences name it
+            error[np.isnan(slope)] = np.inf
+            nothing = np.full((slope.size, 2), np.nan)
+            estimates[path] = Estimate(slope, error, nothing, "complex-step", proof)
+    return estimates
+
+
+def _slopes(evaluations: Evaluations, rng: np.random.Generator) -> dict[str, FloatArray]:
+    """Return complex steps by the arrays in which there are any, nan where not yet known."""
+    slopes: dict[str, FloatArray] = {}
+    # of all lengths: few-bit directions would cancel to nothing where slopes are alike
+    lengths = draw_direction(evaluations.size, rng) * rng.uniform(1, 2, evaluations.size)
+    step = min(map(evaluations.complex_step, evaluations.values))
+    try:
+        moves = evaluations.split(1j * step * lengths[None])
+        if not evaluations.along_each(np.zeros(1), lambda _: moves).imag.any():
+            return slopes
+        for path, value in evaluations.values.items():
+            h, entries = evaluations.complex_step(path), np.arange(value.size)
+            costs = evaluations.at_entries(path, entries, np.full((value.size, 1), 1j * h))
+            slope = costs.imag.reshape(value.shape) / h
+            known = np.isfinite(slope)
+            if (known.all() or evaluations.interrupted) and slope[known].any():
+                slopes[path] = np.where(known, slope, np.nan)
     except Exception:  # whatever a cost says of complex numbers, it is not capable of them
-        return None
-    known = np.isfinite(slopes[:, 0]) | (not evaluations.interrupted)
-    entries, value = entries[known], slopes[known, 0]
-    if not value.size:
-        return None
-    aligned = np.copysign(draw_direction(value, rng), value)
-    slope = np.sum(aligned * value)
-    direction = np.zeros(values.shape)
-    direction.reshape(-1)[entries] = aligned
+        return {}
+    return slopes
 
-    proof = _proof(evaluations, path, h, direction, slope, noise, rng)
-    if not np.isfinite(proof):
-        return None
 
-    samples = []
-    for _ in range(SAMPLES):
-        weights = draw_direction(value, rng)
-        direction.reshape(-1)[entries] = weights
-        nearby = _slope_nearby(evaluations, path, h * direction, rng) / h
-        samples.append(abs(nearby - np.sum(weights * value)))
-    if not np.isfinite(samples).all():
-        return None
-    # what one entry's rounding adds to a sum over m entries, and the last place of the largest
-    largest = np.abs(value).max()
-    rounding = max(samples) / np.sqrt(value.size)
-    rounding += np.finfo(evaluations.complex_dtype(path)).eps * largest
-    error = (AT_LEAST + WITH_SIZE * np.abs(value) / largest) * rounding
-    if not error.max() <= PROOF * largest:
-        return None  # too blurred to be of use, as at a kink, which differences can name
-    values, errors = np.full((2, known.size), np.nan, value.dtype)
-    values[known], errors[known], errors[~known] = value, error, np.inf
-    return Estimate(values, errors, np.full((known.size, 2), np.nan), "complex-step", proof)
+def _proofs(
+    evaluations: Evaluations,
+    slopes: Mapping[str, FloatArray],
+    noise: CostNoise,
+    rng: np.random.Generator,
+) -> dict[str, float]:
+    """Return how closely differences agree with each array in which they do.
+
+    At the point or, where the cost is blurred or too flat there, as where it is saturated, with
+    smaller parameters: the code is the same. All arrays move at once while that shows enough.
+    """
+    drawn, directions = evaluations.split(draw_direction(evaluations.size, rng)), {}
+    for path, slope in slopes.items():
+        few_bits = 2.0 ** round(math.log2(typical_size(evaluations.values[path])))
+        aligned = np.copysign(drawn[path], slope) * few_bits
+        directions[path] = np.where(np.isnan(slope), 0, aligned)
+    if not slopes:
+        return {}
+    proofs = _proof(evaluations, directions, slopes, 1, noise.known) or {}
+    left = [path for path in slopes if path not in proofs]
+    for shrink in SHRINK:
+        groups = [left] if left else []
+        while groups:
+            some = {path: directions[path] for path in groups.pop()}
+            found = _proof(evaluations, some, slopes, shrink, noise.measured)
+            if found is not None:
+                proofs |= found
+                rest = [path for path in some if path not in found]
+                groups += [rest] if found and rest else []
+            elif len(some) > 1:
+                groups += [[path] for path in some]
+            else:
+                left = [path for path in left if path not in some]
+        left = [path for path in left if path not in proofs]
+    return proofs
 
 
 def _proof(
     evaluations: Evaluations,
-    path: str,
-    h: float,
-    direction: FloatArray,
-    slope: float,
+    directions: Mapping[str, FloatArray],
+    slopes: Mapping[str, FloatArray],
+    shrink: float,
     noise: Noise,
-    rng: np.random.Generator,
-) -> float:
-    """Return how closely differences agree: at the point or, if blurred there, where θ is smaller.
+) -> dict[str, float] | None:
+    """Return how closely differences agree with each array for which that shows.
 
-    A saturated cost is too flat for differences; with small parameters the same code is not.
+    None where they do not, or do not settle: what complex moves give is no derivative.
     """
-    for shrink in SHRINK:
-        base = {other: (shrink - 1) * value for other, value in evaluations.values.items()}
-        if shrink != 1:
-            moves: dict[str, Any] = {**base, path: base[path] + 1j * h * direction}
-            slope = evaluations.along(moves).imag / h
-        value, error = directional_difference(
-            evaluations, path, direction, noise, rng, PROOF / 10, base if shrink != 1 else {}
-        )
-        # where nothing settles, or not there, it is no derivative that complex moves give
-        if not (abs(slope - value) <= error < np.inf):
-            return np.inf
-        if error <= PROOF * abs(slope):
-            return error / abs(slope)
-    return np.inf
-
-
-def _slope_nearby(
-    evaluations: Evaluations, path: str, step: FloatArray, rng: np.random.Generator
-) -> Any:
-    """Return Im C per i·step, for a stretched step, a last place away in every parameter."""
-    stretch = rng.uniform(1, 2)  # imaginary parts round differently, also where real ones stay
-    moves: dict[str, Any] = {
-        other: rng.choice([-1, 1], value.shape) * np.spacing(value)
-        for other, value in evaluations.values.items()
+    base: dict[str, FloatArray] = {}
+    parts = {
+        path: float(np.nan_to_num(slopes[path]).reshape(-1) @ direction.reshape(-1))
+        for path, direction in directions.items()
     }
-    moves[path] = moves[path] + 1j * stretch * step
-    return evaluations.along(moves).imag / stretch
+    if shrink != 1:
+        base = {path: (shrink - 1) * value for path, value in evaluations.values.items()}
+        for path, direction in directions.items():
+            h = evaluations.complex_step(path)
+            moves: dict[str, Any] = {**base, path: base[path] + 1j * h * direction}
+            parts[path] = float(evaluations.along(moves).imag / h)
+    total, least = sum(parts.values()), min(map(abs, parts.values()))
+    goal = max(PROOF / 10 * least / abs(total), FINEST) if total else PROOF
+    value, error = directional_difference(evaluations, directions, noise, goal, base)
+    if not abs(total - value) <= error < np.inf:
+        return None
+    return {path: error / abs(p) for path, p in parts.items() if error <= PROOF * abs(p) > 0}
+
+
+def _rounding(
+    evaluations: Evaluations, slopes: Mapping[str, FloatArray], rng: np.random.Generator
+) -> dict[str, float]:
+    """Return the rounding of one derivative by each array, inf where it cannot be had."""
+    weights = evaluations.split(draw_direction((SAMPLES, evaluations.size), rng))
+    last_places = np.concatenate([_last_place(v).reshape(-1) for v in evaluations.values.values()])
+    # imaginary parts round differently when stretched, also where real ones stay
+    stretch = rng.uniform(1, 2, len(slopes) * SAMPLES)
+    known = {path: np.isfinite(slope) for path, slope in slopes.items()}
+
+    def moves(rows: IntArray) -> dict[str, Any]:
+        """Return moves of a last place in every parameter, with an imaginary part in one array."""
+        sign = 2 * rng.integers(2, size=(rows.size, last_places.size)) - 1
+        several = evaluations.split(sign * last_places + 0j)
+        for n, path in enumerate(slopes):
+            mine = np.flatnonzero(rows // SAMPLES == n)
+            h = evaluations.complex_step(path) * stretch[rows[mine]]
+            weight = weights[path][rows[mine] % SAMPLES] * known[path]
+            several[path].imag[mine] = (weight.T * h).T
+        return several
+
+    costs = evaluations.along_each(np.arange(stretch.size), moves) if slopes else np.zeros(0)
+    nearby = (costs.imag / stretch).reshape(-1, SAMPLES)
+    rounding = {}
+    for sample, (path, slope) in zip(nearby, slopes.items(), strict=True):
+        here = weights[path].reshape(SAMPLES, -1) @ np.where(known[path], slope, 0).reshape(-1)
+        off = np.abs(sample / evaluations.complex_step(path) - here).max()
+        # what one entry's rounding adds to a sum over m entries, and the last place of the largest
+        last_place = np.finfo(evaluations.complex_dtype(path)).eps * np.nanmax(np.abs(slope))
+        one = off / math.sqrt(np.count_nonzero(known[path])) + last_place
+        rounding[path] = one if np.isfinite(one) else np.inf
+    return rounding
+
+
+def _last_place(values: FloatArray) -> FloatArray:
+    """Return the last place of every entry; of zeros, that of the typical entry."""
+    sizes = np.where(values == 0, values.dtype.type(typical_size(values)), values)
+    return np.spacing(sizes)

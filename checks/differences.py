@@ -10,10 +10,13 @@ import numpy as np
 from checks._types import FloatArray, IntArray
 from checks.evaluations import Evaluations
 from checks.noise import Noise, typical_size
-from checks.search import Coordinates, search
+from checks.search import LONGEST, Coordinates, first_step, search
 from checks.stencils import Stencil, central, one_sided
 
 __all__ = ["Estimate", "differences", "directional_difference", "draw_direction"]
+
+LENGTHS = np.array([-1.5, -1.25, -1, -0.75, 0.75, 1, 1.25, 1.5])
+STEPS = 5  # of a directional difference: by eighths, away from most kinks
 
 
 @dataclass(frozen=True)
@@ -95,39 +98,57 @@ def differences(
     return Estimate(value, error, slopes)
 
 
-def draw_direction(values: FloatArray, rng: np.random.Generator) -> Any:
+def draw_direction(shape: int | tuple[int, ...], rng: np.random.Generator) -> FloatArray:
     """Draw a direction of unequal entries ±{¾, 1, 1¼, 1½}: few bits, so that steps are exact."""
-    return np.asarray(rng.choice([-1.5, -1.25, -1, -0.75, 0.75, 1, 1.25, 1.5], values.shape))
+    return np.asarray(LENGTHS[rng.integers(len(LENGTHS), size=shape)])
 
 
 def directional_difference(
     evaluations: Evaluations,
-    path: str,
-    direction: FloatArray,
+    directions: Mapping[str, FloatArray],
     noise: Noise,
-    rng: np.random.Generator,
     goal: float,
     base: Mapping[str, FloatArray],
 ) -> tuple[float, float]:
-    """Estimate the derivative along a direction of one array, as value and error.
+    """Estimate the derivative along a direction of some arrays, as value and error.
 
-    Parameters are as in `differences`; `base` are moves of arrays, by path, away from the point to
-    where the derivative is wanted.
+    A few steps, for what is to be compared with another estimate: none is doubted.
+
+    Parameters
+    ----------
+    evaluations, noise
+        As in `differences`.
+    directions
+        By path, of the typical size of their arrays.
+    goal
+        A relative error for which no further step is tried.
+    base
+        Moves of arrays, by path, away from the point to where the derivative is wanted.
     """
-    values = evaluations.values[path]
+    values = [evaluations.values[path] for path in directions]
 
-    def cost(step: float) -> Any:
-        return evaluations.along({**base, path: base.get(path, 0) + step * direction})
+    def moves(steps: FloatArray) -> dict[str, Any]:
+        stacked = {p: np.broadcast_to(move, (steps.size, *move.shape)) for p, move in base.items()}
+        for path, direction in directions.items():
+            stacked[path] = base.get(path, 0) + np.multiply.outer(steps, direction)
+        return stacked
 
-    def costs(_: IntArray, steps: Any) -> Any:
-        return np.array([cost(step) for step in steps[0]])[None, :]
+    def costs(steps: Any) -> Any:
+        return evaluations.along_each(steps[0], moves)[None]
 
     # all entries move at once: together as far as one alone would
-    scale = typical_size(values) / np.sqrt(values.size)
-    finest = _finest(np.abs(values).max(keepdims=True).reshape(1))
-    at = Coordinates(costs, np.zeros(1), scale, finest, cost(0.0), noise)
-    value, error = search(at, central, rng, goal)
-    return value.item(), error.item()
+    scale = np.array([1 / np.sqrt(sum(value.size for value in values))])
+    finest = max(_finest(np.abs(value).max()) / typical_size(value) for value in values)
+    center = evaluations.along_each(np.zeros(1), moves)[0] if base else evaluations.at_point
+    h, best = scale * first_step(noise), (np.nan, np.inf)
+    for _ in range(STEPS):
+        trial = central(costs, np.zeros(1), np.maximum(h, finest), scale, center, noise)
+        if trial.error < best[1]:
+            best = trial.value.item(), trial.error.item()
+        if best[1] <= goal * abs(best[0]) or 0.7 < trial.ratio < 2:
+            break
+        h = np.minimum(h * trial.ratio, LONGEST * scale)
+    return best
 
 
 def _from_both_sides(

@@ -2,9 +2,11 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from checks._types import IntArray
 from checks.parameters import Contents, entry_name, flatten, rebuild
@@ -16,6 +18,8 @@ __all__ = ["Evaluations", "as_number", "imaginary_step", "not_a_number"]
 # underflow will do (Squire and Trapp 1998). Powers of two, so that dividing by them is exact.
 COMPLEX_STEP = {np.dtype(np.complex64): 2.0**-40}
 DEFAULT_COMPLEX_STEP = 2.0**-100
+
+NUMBERS = 2**20  # that moves of whole arrays, several at once, may hold
 
 
 class Evaluations:
@@ -30,7 +34,8 @@ class Evaluations:
         Takes parameters nested as `params`, returns one number. It may have its own way with many
         single moves, a method ``at_entries(params, path, entries, steps)``: its arguments are those
         of `at_entries` below, with params at the point, not to be changed; it yields pairs of some
-        rows, as a slice, and their costs, nan outside the cost's domain.
+        rows, as a slice, and their costs, nan outside the cost's domain. And with many points, a
+        method ``at_points(params)``: every leaf (S, ...), returns (S,).
     params
         See `checks.parameters.flatten`.
     progress : Progress, optional
@@ -40,6 +45,8 @@ class Evaluations:
     ----------
     values : dict of str to ndarray
         The parameters at the point, by path: copies, never moved.
+    size : int
+        Their entries.
     count : int
         Calls of the cost so far.
     at_point : float
@@ -63,6 +70,9 @@ class Evaluations:
         self._contents = Contents(params)
         arrays = flatten(params)
         self.values = {path: array.copy() for path, array in arrays.items()}
+        ends = np.cumsum([array.size for array in arrays.values()]).tolist()
+        self.size = ends[-1]
+        self._parts = dict(zip(arrays, map(slice, [0, *ends[:-1]], ends), strict=True))
         self.count = 0
         self.outside = ""
         self.interrupted = False
@@ -145,6 +155,11 @@ class Evaluations:
         self.interrupted = self.interrupted or accepted
         return accepted
 
+    @cached_property
+    def repeats(self) -> bool:
+        """Whether a second call of the cost at the point returns the same."""
+        return bool(self.again() == self.at_point)
+
     def again(self) -> Any:
         """Call the cost at the point once more."""
         return self._moved_cost(self._real_params, self._result_dtype(False), "at the point")
@@ -224,6 +239,52 @@ class Evaluations:
         finally:
             for path in moves:
                 arrays[path][...] = self.values[path]
+
+    def along_each(self, numbers: NDArray[Any], moves: Callable[[Any], Mapping[str, Any]]) -> Any:
+        """Return the cost with whole arrays moved, once for each of some numbers.
+
+        Parameters
+        ----------
+        numbers : (m,) array
+        moves : callable
+            Of some of the numbers (k,), returns moves by path, (k, ...): as few as memory allows.
+
+        Returns
+        -------
+        (m,) ndarray
+        """
+        many = max(1, NUMBERS // self.size)
+        parts = (numbers[first : first + many] for first in range(0, len(numbers), many))
+        return np.concatenate([self._several(moves(part), len(part)) for part in parts])
+
+    def split(self, vectors: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Return parts of vectors (..., P) of all entries, by path, (..., shape of the array)."""
+        some = vectors.shape[:-1]
+        return {
+            path: vectors[..., part].reshape((*some, *self.values[path].shape))
+            for path, part in self._parts.items()
+        }
+
+    def _several(self, moves: Mapping[str, Any], count: int) -> Any:
+        own = getattr(self.cost, "at_points", None)
+        is_complex = any(move.dtype.kind == "c" for move in moves.values())
+        if own is not None:
+            points = {}
+            for path, value in self.values.items():
+                dtype = self.complex_dtype(path) if is_complex else value.dtype
+                moved = moves[path] if path in moves else np.zeros((count, *value.shape))
+                points[path] = (value + moved).astype(dtype, copy=False)
+            try:
+                costs = own(rebuild(self.params, points))
+            except (ArithmeticError, ValueError):
+                pass  # one of them has left the domain: which, is seen one by one
+            else:
+                self.count += count
+                if is_complex or costs.dtype.kind != "c":
+                    return costs.astype(self._result_dtype(is_complex))
+        return np.array(
+            [self.along({path: move[k] for path, move in moves.items()}) for k in range(count)]
+        )
 
     def complex_dtype(self, path: str) -> Any:
         """Return the dtype in which an array is moved by complex steps."""

@@ -51,6 +51,7 @@ class ExecutedCost:
             )
         self.cost, self.executor, self.lost = cost, executor, ""
         self.seconds = TASK  # the shortest that a call took here
+        self.at_points = getattr(cost, "at_points", None)  # of all arrays, moved here
 
     def __call__(self, params: Any) -> Any:
         """Return the cost, evaluated here."""

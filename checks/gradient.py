@@ -257,10 +257,11 @@ def _evaluations(
     if executor is not None and callable(cost):
         own = workers = ExecutedCost(own, executor)
     evaluations = Evaluations(own, params, Progress(progress))
-    with at_peace(evaluations):
-        if executor is not None:
+    if executor is not None:
+        with at_peace(evaluations):
             workers.check(evaluations, seed)
-        if stacked:
+    if stacked:
+        with at_peace(evaluations):
             stack.check(evaluations)
     return evaluations
 

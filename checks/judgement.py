@@ -59,7 +59,7 @@ def conclude(
         rtol=measurement.rtol,
         resolution=resolution,
         method=measurement.method,
-        noise=measurement.noise.relative,
+        noise=measurement.cost_noise.known.relative,
         evaluations=measurement.evaluations.count,
         seconds=time.perf_counter() - started,
         seed=measurement.seed,
@@ -96,8 +96,9 @@ def _findings(measurement: Measurement, arrays: Mapping[str, ArrayReport]) -> It
                 f"{entry_name(path, index)} lies on a kink: slope {left:.6g} on the left, "
                 f"{right:.6g} on the right; a claim between them is accepted{more}."
             )
-    if measurement.noise.stochastic and not any(array.reason for array in arrays.values()):
-        yield f"two calls of the cost at one point differ (noise {measurement.noise.level:.0e})."
+    noise = measurement.cost_noise.known
+    if noise.stochastic and not any(array.reason for array in arrays.values()):
+        yield f"two calls of the cost at one point differ (noise {noise.level:.0e})."
 
 
 def _judge_array(
@@ -111,9 +112,11 @@ def _judge_array(
     numeric = measurement.shaped(path, estimate.value)
     error = measurement.shaped(path, estimate.error) + claim_error
     left, right = estimate.slopes.T
-    gap = measurement.shaped(path, np.nan_to_num(np.abs(right - left) / 2))
+    gap = measurement.shaped(path, np.abs(right - left) / 2)
+    gap[np.isnan(gap)] = 0
     # what no move changes says nothing of any claim; complex moves may show where real ones do not
-    unseen = measurement.noise.unseen and not (estimate.method == "complex-step" and numeric.any())
+    seen = estimate.method == "complex-step" and numeric.any()
+    unseen = not seen and measurement.noise.unseen
     if unseen:
         error = np.full(error.shape, np.inf)
     verdicts = judge(claimed, numeric, error, rtol, resolution, gap)
@@ -146,7 +149,7 @@ def _is_independent(measurement: Measurement, path: str) -> bool:
     evaluations = measurement.evaluations
     values, rng = evaluations.values[path], np.random.default_rng(measurement.seed)
     moves = (
-        size * typical_size(values) * draw_direction(values, rng)
+        size * typical_size(values) * draw_direction(values.shape, rng)
         for size in (2.0**-8, 2.0**-2, 2.0**4)
     )
     return all(evaluations.along({path: move}) == evaluations.at_point for move in moves)
@@ -164,6 +167,8 @@ def _doubtful(measurement: Measurement, array: ArrayReport, rtol: float) -> bool
     error = array.error.reshape(-1)
     smooth = array.gap.reshape(-1) == 0
     accused = np.flatnonzero((verdicts == Verdict.MISMATCH) & np.isfinite(claimed) & smooth)
+    if not accused.size:
+        return False
     # the worst first: if they all stand, the rest stands on the same estimate, proven on them
     accused = accused[np.argsort(-np.abs(claimed - estimate.value)[accused])]
     rng = np.random.default_rng([measurement.seed, len(measurement.estimates)])
@@ -219,14 +224,14 @@ def _unsure_kinks(measurement: Measurement, array: ArrayReport, rtol: float) -> 
 def _control(array: ArrayReport, rtol: float, resolution: float) -> bool:
     """Alter the claim of one entry by what is said to be detectable: it must be a MISMATCH."""
     smooth = np.where(array.gap == 0, array.error, -1.0)  # at a kink there is no one right claim
-    index = np.unravel_index(int(np.argmax(smooth)), array.claimed.shape)
     claimed = array.claimed.astype(np.result_type(array.claimed, np.float64))
-    away = 1 if claimed[index] >= array.numeric[index] else -1
+    worst = int(smooth.argmax())
+    away = 1 if claimed.flat[worst] >= array.numeric.flat[worst] else -1
     # if it becomes the largest entry itself, what it owes grows with it: by rtol of the change
     change = array.detectable(rtol) * array.largest * (1 + 2 * rtol) / (1 - rtol)
-    claimed[index] += away * change
+    claimed.flat[worst] += away * change
     altered = judge(claimed, array.numeric, array.error, rtol, resolution, array.gap)
-    seen = bool(altered[index] == Verdict.MISMATCH)
+    seen = bool(altered.flat[worst] == Verdict.MISMATCH)
     return seen or smooth.max() < 0 or not np.isfinite(change)
 
 

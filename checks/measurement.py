@@ -12,7 +12,7 @@ from checks._types import FloatArray
 from checks.complex_step import complex_step
 from checks.differences import Estimate, differences
 from checks.evaluations import Evaluations
-from checks.noise import Noise, measure_noise
+from checks.noise import CostNoise, Noise
 
 __all__ = ["METHODS", "Measurement", "at_peace", "measure"]
 
@@ -26,7 +26,8 @@ class Measurement:
     Attributes
     ----------
     evaluations : Evaluations
-    noise : Noise
+    cost_noise : CostNoise
+        Of the cost.
     rtol : float
         The accuracy that a gradient owes unless told otherwise: √eps of the cost's precision.
     estimates : dict of str to Estimate
@@ -35,10 +36,15 @@ class Measurement:
     """
 
     evaluations: Evaluations
-    noise: Noise
+    cost_noise: CostNoise
     rtol: float
     estimates: dict[str, Estimate]
     seed: int
+
+    @property
+    def noise(self) -> Noise:
+        """The noise of the cost, measured at the latest now."""
+        return self.cost_noise.measured
 
     @property
     def method(self) -> str:
@@ -66,7 +72,7 @@ def measure(
     rtol: float | None = None,
     claims: dict[str, FloatArray] | None = None,
 ) -> Measurement:
-    """Measure the noise of a cost, then every derivative.
+    """Estimate every derivative of a cost, and measure its noise where that is needed.
 
     Parameters
     ----------
@@ -86,52 +92,52 @@ def measure(
     ValueError
         The method is "complex-step", and the cost is not capable of it.
     """
-    noise = measure_noise(evaluations, np.random.default_rng(seed))
-    if rtol is None:
-        arrays = (*evaluations.values.values(), *(claims or {}).values())
-        eps = max(float(np.finfo(array.dtype).eps) for array in arrays)
-        # not finer than float64, in which most costs are returned; 1 % of noise still leaves 10 %
-        rtol = math.sqrt(min(max(eps, noise.relative, float(np.finfo(np.float64).eps)), 0.01))
-    estimates = {}
-    for n, path in enumerate(evaluations.values):
-        rng = np.random.default_rng([seed, n])
-        try:
-            estimates[path] = _estimate(evaluations, path, method, noise, rng, rtol)
-        except KeyboardInterrupt:
-            if not evaluations.accept_interrupt():
-                raise
-            estimates[path] = _unknown(evaluations, path)
+    noise, estimates = CostNoise(evaluations, seed), dict[str, Estimate]()
+    try:
+        if method != "central":
+            estimates = complex_step(evaluations, noise, np.random.default_rng(seed))
+        if rtol is None:
+            rtol = _owed(evaluations, noise, {*estimates}, claims or {})
+        for n, (path, value) in enumerate(evaluations.values.items()):
+            if value.size and path not in estimates and not evaluations.interrupted:
+                _require_central(path, method)
+                entries, rng = np.arange(value.size), np.random.default_rng([seed, n])
+                # a hundredth of what is owed, so that errors hardly widen what passes
+                estimates[path] = differences(
+                    evaluations, path, entries, noise.measured, rng, rtol / 100
+                )
+    except KeyboardInterrupt:
+        if rtol is None or not evaluations.accept_interrupt():
+            raise
+    if method == "complex-step":  # it was asked for, and need not be proven
+        estimates = {path: replace(estimate, proof=0.0) for path, estimate in estimates.items()}
+    estimates = {p: estimates.get(p) or _unknown(v.size) for p, v in evaluations.values.items()}
     return Measurement(evaluations, noise, rtol, estimates, seed)
 
 
-def _estimate(
+def _owed(
     evaluations: Evaluations,
-    path: str,
-    method: str,
-    noise: Noise,
-    rng: np.random.Generator,
-    rtol: float,
-) -> Estimate:
-    entries = np.arange(evaluations.values[path].size)
-    if not entries.size or evaluations.interrupted:
-        return _unknown(evaluations, path)
-    estimate = None
-    if method != "central":
-        estimate = complex_step(evaluations, path, entries, noise, rng)
-    if estimate is None and method != "central" and evaluations.interrupted:
-        return _unknown(evaluations, path)
-    if estimate is None and method == "complex-step":
+    noise: CostNoise,
+    known: set[str],
+    claims: dict[str, FloatArray],
+) -> float:
+    """Return the accuracy that a claim owes: √eps of the coarsest of noise and dtypes."""
+    if not known >= {path for path, value in evaluations.values.items() if value.size}:
+        noise.measured  # noqa: B018 — for there will be differences
+    arrays = (*evaluations.values.values(), *claims.values())
+    eps = max(float(np.finfo(array.dtype).eps) for array in arrays)
+    # not finer than float64, in which most costs are returned; 1 % of noise still leaves 10 %
+    return math.sqrt(min(max(eps, noise.known.relative, float(np.finfo(np.float64).eps)), 0.01))
+
+
+def _require_central(path: str, method: str) -> None:
+    if method == "complex-step":
         raise ValueError(
             f"method is 'complex-step', but complex moves of {path} do not show the derivative "
             "that differences do: abs, max, comparisons, casts or .real in the cost drop the "
             "imaginary part, or there is none here to be seen; use method='auto' or 'central'"
         )
-    if estimate and method == "complex-step":
-        return replace(estimate, proof=0.0)  # it was asked for
-    # a hundredth of what is owed, so that errors hardly widen what passes
-    return estimate or differences(evaluations, path, entries, noise, rng, rtol / 100)
 
 
-def _unknown(evaluations: Evaluations, path: str) -> Estimate:
-    size = evaluations.values[path].size
+def _unknown(size: int) -> Estimate:
     return Estimate(np.full(size, np.nan), np.full(size, np.inf), np.full((size, 2), np.nan))

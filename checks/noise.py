@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ import numpy as np
 from checks._types import FloatArray
 from checks.evaluations import Evaluations
 
-__all__ = ["Noise", "difference_table_noise", "measure_noise", "typical_size"]
+__all__ = ["CostNoise", "Noise", "difference_table_noise", "measure_noise", "typical_size"]
 
 POINTS = 8  # evaluations of a table besides the point itself: "seven to nine suffice" (section 5)
 AWAY = 2.0**-5  # relative: as far as a step may go, and noise be met
+FEW_PLACES = 64.0  # of last places: no more noise than that is expected of a cost in its own dtype
 ALIKE = 4.0  # what estimates of one noise may differ by: the factor η of section 4
 
 
@@ -38,11 +40,43 @@ class Noise:
     unseen: bool
 
 
+class CostNoise:
+    """The noise of a cost around its point, measured only if it matters how large it is.
+
+    Parameters
+    ----------
+    evaluations
+    seed : int
+        Of the directions.
+    """
+
+    def __init__(self, evaluations: Evaluations, seed: int) -> None:
+        self._evaluations, self._seed = evaluations, seed
+
+    @cached_property
+    def measured(self) -> Noise:
+        """As `measure_noise` finds it, at the first use."""
+        return measure_noise(self._evaluations, np.random.default_rng(self._seed))
+
+    @property
+    def known(self) -> Noise:
+        """What was measured; until then, of a cost that repeats itself, a few last places.
+
+        But relative to the cost one of them: below that there is none.
+        """
+        if "measured" in vars(self) or not self._evaluations.repeats:
+            return self.measured
+        eps = max(float(np.finfo(v.dtype).eps) for v in self._evaluations.values.values())
+        level = FEW_PLACES * eps * abs(float(self._evaluations.at_point))
+        return Noise(level, eps, stochastic=False, unseen=False)
+
+
 def typical_size(values: FloatArray) -> float:
     """Return the scale of an array's entries, their root mean square; 1 for zeros."""
     size = float(np.abs(values).max(initial=0))
     # scaled by the largest, so that squares neither overflow nor vanish
-    return size * float(np.sqrt(np.mean((values.astype(float) / size) ** 2))) if size > 0 else 1.0
+    scaled = values.astype(float).reshape(-1) / (size or 1.0)
+    return size * math.sqrt(float(scaled @ scaled) / scaled.size) if size > 0 else 1.0
 
 
 def difference_table_noise(values: FloatArray) -> tuple[float | None, str]:
@@ -89,7 +123,7 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
         Draws the directions.
     """
     center = evaluations.at_point
-    stochastic = bool(evaluations.again() != center)
+    stochastic = not evaluations.repeats
     met = [center]
     coarsest = max(float(np.finfo(value.dtype).eps) for value in evaluations.values.values())
     few = (20, 60) if coarsest < 1e-5 else (1, 3)  # half precision has but 2^10 last places
@@ -110,7 +144,9 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     if any(levels) and len(met) > 1 + 3 * POINTS:
         levels += tables()  # a staircase: 1 in 4 of its tables happens on regular stairs
     far = _draw_units(evaluations, few, rng)
-    beyond = [evaluations.along({p: t * away * move for p, move in far.items()}) for t in (8, 512)]
+    beyond = evaluations.along_each(
+        np.array([8, 512]) * away, partial(_multiples, evaluations, far)
+    )
     finite = np.array([value for value in met if np.isfinite(value)])
     size = float(np.abs(finite).max())
     # a correctly rounded result is off by up to half its last place: uniform, so ulp/√12
@@ -142,21 +178,28 @@ def _grain(values: FloatArray, evaluations: Evaluations) -> Any:
 
 def _draw_units(
     evaluations: Evaluations, few: tuple[int, int], rng: np.random.Generator
-) -> dict[str, Any]:
+) -> FloatArray:
     """Draw a move of every entry: a few of its last places, to show rounding, not the cost."""
-    units = {}
-    for path, value in evaluations.values.items():
-        last_place = np.spacing(np.maximum(np.abs(value), value.dtype.type(typical_size(value))))
-        sign = rng.choice([-1, 1], value.shape)
-        # odd: multiples of a power of two would leave many a product exact
-        count = 2 * (rng.integers(*few, value.shape, endpoint=True) // 2) + 1
-        units[path] = sign * count * last_place
-    return units
+    last_places = [
+        np.spacing(np.maximum(np.abs(value), value.dtype.type(typical_size(value)))).reshape(-1)
+        for value in evaluations.values.values()
+        if value.size
+    ]
+    # odd: multiples of a power of two would leave many a product exact
+    count = 2 * (rng.integers(*few, evaluations.size, endpoint=True) // 2) + 1
+    sign = 2 * rng.integers(2, size=evaluations.size) - 1
+    return sign * count * np.concatenate(last_places)  # type: ignore[no-any-return]
+
+
+def _multiples(
+    evaluations: Evaluations, units: FloatArray, numbers: FloatArray
+) -> dict[str, FloatArray]:
+    return evaluations.split(np.multiply.outer(numbers, units))
 
 
 def _noise_at(
     evaluations: Evaluations,
-    units: dict[str, Any],
+    units: FloatArray,
     origin: int,
     spacing: float,
     largest: float,
@@ -166,9 +209,7 @@ def _noise_at(
     coarse, found = False, 0.0
     while True:
         places = origin + spacing * (np.arange(POINTS) - POINTS // 2)
-        values = np.array(
-            [evaluations.along({path: t * unit for path, unit in units.items()}) for t in places]
-        )
+        values = evaluations.along_each(places, partial(_multiples, evaluations, units))
         met.extend(values)
         noise, fault = difference_table_noise(values)
         if found and not (noise and noise <= found / ALIKE):

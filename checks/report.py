@@ -5,6 +5,7 @@ import math
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,7 +85,7 @@ class ArrayReport:
         """The worst verdict of its entries; MATCH of an array without any."""
         return Verdict(int(self.verdicts.max(initial=0)))
 
-    @property
+    @cached_property
     def largest(self) -> float:
         """The largest finite entry, claimed or numeric: what errors are relative to."""
         return largest_entry(self.claimed, np.abs(self.numeric) + self.gap)
@@ -142,7 +143,8 @@ class Report:
     method : str
         "central" or "complex-step"; "mixed" where arrays differ.
     noise : float
-        Of the cost, relative to its value (`checks.noise`).
+        Of the cost, relative to its value (`checks.noise`): where complex steps leave no need to
+        measure it, one last place.
     evaluations : int
         Calls of the cost.
     seconds : float

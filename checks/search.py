@@ -11,7 +11,7 @@ from checks._types import FloatArray, IntArray
 from checks.noise import Noise
 from checks.stencils import Stencil, Trial
 
-__all__ = ["Coordinates", "search"]
+__all__ = ["LONGEST", "Coordinates", "first_step", "search"]
 
 # Of the scale of its array: an entry between these has its own scale; below, it is as good as 0.
 NIL, SMALL = 1e-20, 1e-6
@@ -74,6 +74,15 @@ def search(
     return state.value, state.error
 
 
+def first_step(noise: Noise) -> float:
+    """Return the step to begin with, relative to the scale.
+
+    D6 is off by ~ h⁶, which meets noise/h where h⁷ ~ the relative noise; a step so long also shows
+    truncation, which shorter ones leave hidden in the noise.
+    """
+    return float(np.clip(noise.relative, 1e-16, 1e-3) ** (1 / 7))
+
+
 class _Search:
     """The best trial of each coordinate so far, and what to try next."""
 
@@ -88,9 +97,7 @@ class _Search:
         self.at, self.stencil, self.rng, self.goal = at, stencil, rng, goal
         m = at.x.shape
         self.value, self.error = np.full(m, np.nan), np.full(m, np.inf)
-        # D6 itself is off by ~ h⁶, which meets noise/h where h⁷ ~ the relative noise; a first step
-        # so long also shows truncation, which shorter ones leave hidden in the noise
-        self.start = np.clip(at.noise.relative, 1e-16, 1e-3) ** (1 / 7)
+        self.start = first_step(at.noise)
         size = np.abs(at.x).astype(self.value.dtype)
         self.own = np.where((size > NIL * at.scale) & (size < SMALL * at.scale), size, at.scale)
         self.h = self.own * self.start * nearer

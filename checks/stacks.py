@@ -36,6 +36,13 @@ class StackedCost:
         one = {path: np.asarray(leaf)[None] for path, leaf in leaves(params).items()}
         return self._costs(rebuild(params, one), 1)[0]
 
+    def at_points(self, params: Any) -> Any:
+        """Return the costs of a stack; see `checks.evaluations.Evaluations`."""
+        stack = leaves(params)
+        for leaf in stack.values():
+            leaf.flags.writeable = False
+        return self._costs(params, len(next(iter(stack.values()))))
+
     def at_entries(
         self, params: Any, path: str, entries: IntArray, steps: Any
     ) -> Iterator[tuple[slice, Any]]:

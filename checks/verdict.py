@@ -1,5 +1,6 @@
 """The verdict: what the interval [n − e, n + e] around a derivative says of a claim."""
 
+import math
 from enum import IntEnum
 from typing import Any
 
@@ -24,8 +25,13 @@ class Verdict(IntEnum):
 
 def largest_entry(claimed: FloatArray, numeric: FloatArray) -> float:
     """Return s: the largest finite entry of an array, claimed or numeric."""
-    both = np.abs(np.concatenate([claimed.ravel(), numeric.ravel()]).astype(np.longdouble))
-    return float(both[np.isfinite(both)].max(initial=0))
+    largest = 0.0
+    for size in (np.abs(claimed), np.abs(numeric)):
+        most = float(size.max(initial=0))
+        if not math.isfinite(most):
+            most = float(size.max(where=np.isfinite(size), initial=0))
+        largest = max(largest, most)
+    return largest
 
 
 def judge(
@@ -59,8 +65,10 @@ def judge(
         d = np.abs(claimed - numeric)
         wrong = d - error > rtol * s  # whatever the truth in the interval
         seen = error - gap <= resolution * s
-    verdicts = np.where(seen & ~wrong & np.isfinite(d), Verdict.MATCH, Verdict.UNRESOLVED)
-    return np.where(wrong | ~np.isfinite(claimed), Verdict.MISMATCH, verdicts).astype(np.int8)
+    verdicts = np.full(claimed.shape, int(Verdict.MATCH), np.int8)
+    verdicts[~(seen & np.isfinite(d))] = Verdict.UNRESOLVED
+    verdicts[wrong | ~np.isfinite(claimed)] = Verdict.MISMATCH
+    return verdicts
 
 
 def detectable_error(largest: float, error: FloatArray, rtol: float) -> float:

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+from checks import Verdict, check_gradient
 from checks.evaluations import Evaluations
 from checks.noise import difference_table_noise, measure_noise, typical_size
 
 X = np.array([0.7, -1.3, 0.2, 1.9])
 SEEDS = range(20)
+EPS = np.finfo(float).eps
 
 
 def smooth(x):
@@ -121,3 +123,35 @@ def test_a_difference_table_tells_noise_from_a_function():
 )
 def test_typical_size_is_the_root_mean_square(values, size):
     assert typical_size(np.array(values)) == pytest.approx(size)
+
+
+class TestMeasuredWhereItMatters:
+    def check(self, cost, gradient, **options):
+        return check_gradient(cost, gradient, X.copy(), **options)
+
+    def test_not_beside_complex_steps_that_are_right(self):
+        report = self.check(smooth, np.exp)
+        assert report.method == "complex-step"
+        assert report.noise == EPS
+        assert report.evaluations < 40  # a measurement takes 28
+
+    def test_for_differences(self):
+        report = self.check(lambda x: smooth(x.real), np.exp)
+        assert report.method == "central"
+        assert report.evaluations > 4 * 6 + 28
+
+    def test_where_the_cost_does_not_repeat_itself(self):
+        rng = np.random.default_rng(0)
+        report = self.check(lambda x: smooth(x) * (1 + 1e-9 * rng.standard_normal()), np.exp)
+        assert report.noise > 1e-10
+
+    @pytest.mark.parametrize("seed", range(20))
+    def test_where_float32_hides_from_complex_steps_too(self, seed):
+        def single(x):
+            kind = np.complex64 if np.iscomplexobj(x) else np.float32
+            return smooth(np.asarray(x * (1 + seed / 8), kind)).item()
+
+        claim = np.exp((X * (1 + seed / 8)).astype(np.float32)) * np.float32(1 + seed / 8)
+        report = self.check(single, claim.astype(float))
+        assert report.verdict is not Verdict.MISMATCH
+        assert report.rtol > 1e-4

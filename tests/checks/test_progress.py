@@ -126,9 +126,11 @@ class TestInterruption:
     def test_outside_the_moves_of_entries_an_array_is_lost_and_no_more(self, method):
         plain = Interrupting()
         check_gradient(plain, gradient, point(), method=method)
-        calls = range(45, plain.count, 23)
+        calls = range(45, plain.count, 23 if method == "central" else 3)
         stops = [self.interrupted(method, Interrupting(at)).report for at in calls]
-        assert {r.verdict for r in stops} == {Verdict.UNRESOLVED}
+        # all entries by complex steps are there by then
+        lost = {"central": Verdict.UNRESOLVED, "auto": Verdict.MATCH}[method]
+        assert {r.verdict for r in stops} == {lost}
 
     def test_a_second_one_leaves(self, method):
         params = point()
@@ -139,7 +141,7 @@ class TestInterruption:
 
     def test_before_the_first_entry_there_is_nothing_to_report(self, method):
         with pytest.raises(KeyboardInterrupt) as stop:
-            check_gradient(Interrupting(5), gradient, point(), method=method)
+            check_gradient(Interrupting(2), gradient, point(), method=method)
         assert not isinstance(stop.value, CheckInterrupted)
 
     def test_a_step_is_reported_too(self, method):

@@ -64,7 +64,7 @@ def test_it_is_called_with_many_at_once():
     report = check_gradient(counting, gradient, point(), stacked=True, method="central")
     assert report
     assert max(sizes) >= 10 * 6  # all but the first entries of w, six steps each
-    assert len(sizes) < report.evaluations / 2
+    assert len(sizes) < report.evaluations / 5  # the noise, too, is that of stacks
 
 
 def test_chunks_are_of_bounded_memory(monkeypatch):
