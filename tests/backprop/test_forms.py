@@ -37,15 +37,18 @@ def moved(problem, rng):
 
 def blur(problem, exact):
     """Say what the last place of the given numbers decides, per array: terms may cancel."""
-    neighbours = [exact_arrays(moved(problem, np.random.default_rng(seed))) for seed in range(3)]
+    # of so few moves up or down, two numbers may always make the same
+    neighbours = [exact_arrays(moved(problem, np.random.default_rng(seed))) for seed in range(8)]
     return [max(map(largest, g - np.array(n))) for g, *n in zip(exact, *neighbours, strict=True)]
 
 
 def assert_close(claimed, exact, rtol, problem):
     """Every array of `claimed` within rtol of the largest entry of `exact`, and four blurs."""
-    blurs = blur(problem, exact_arrays(problem))
-    for i, (g, n, spread) in enumerate(zip(claimed, exact, blurs, strict=True)):
-        assert largest(g - n) <= rtol * largest(n) + 4 * spread, f"array {i} of {len(claimed)}"
+    off = [largest(g - n) - rtol * largest(n) for g, n in zip(claimed, exact, strict=True)]
+    if all(more <= 0 for more in off):
+        return
+    for i, (more, spread) in enumerate(zip(off, blur(problem, exact_arrays(problem)), strict=True)):
+        assert more <= 4 * spread, f"array {i} of {len(claimed)}"
 
 
 @pytest.mark.parametrize("form", FORMS)
