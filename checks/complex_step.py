@@ -185,8 +185,10 @@ def _rounding(
 
     def moves(rows: IntArray) -> dict[str, Any]:
         """Return moves of a last place in every parameter, with an imaginary part in one array."""
-        sign = 2 * rng.integers(2, size=(rows.size, last_places.size)) - 1
-        several = evaluations.split(sign * last_places + 0j)
+        moved = np.zeros((rows.size, last_places.size), complex)
+        up = rng.integers(2, size=moved.shape, dtype=bool)
+        moved.real = np.where(up, last_places, -last_places)
+        several = evaluations.split(moved)
         for n, path in enumerate(slopes):
             mine = np.flatnonzero(rows // SAMPLES == n)
             h = evaluations.complex_step(path) * stretch[rows[mine]]
