@@ -177,34 +177,37 @@ def _rounding(
     evaluations: Evaluations, slopes: Mapping[str, FloatArray], rng: np.random.Generator
 ) -> dict[str, float]:
     """Return the rounding of one derivative by each array, inf where it cannot be had."""
-    weights = evaluations.split(draw_direction((SAMPLES, evaluations.size), rng))
     last_places = np.concatenate([_last_place(v).reshape(-1) for v in evaluations.values.values()])
     # imaginary parts round differently when stretched, also where real ones stay
     stretch = rng.uniform(1, 2, len(slopes) * SAMPLES)
-    known = {path: np.isfinite(slope) for path, slope in slopes.items()}
+    here = np.empty(stretch.size)  # along the same directions
 
     def moves(rows: IntArray) -> dict[str, Any]:
         """Return moves of a last place in every parameter, with an imaginary part in one array."""
-        moved = np.zeros((rows.size, last_places.size), complex)
+        moved = np.empty((rows.size, last_places.size), complex)
         up = rng.integers(2, size=moved.shape, dtype=bool)
-        moved.real = np.where(up, last_places, -last_places)
+        np.copysign(last_places, up - 0.5, out=moved.real)
+        moved.imag = 0
         several = evaluations.split(moved)
-        for n, path in enumerate(slopes):
+        for n, (path, slope) in enumerate(slopes.items()):
             mine = np.flatnonzero(rows // SAMPLES == n)
+            if not mine.size:
+                continue
+            weights = draw_direction((mine.size, *slope.shape), rng) * np.isfinite(slope)
+            here[rows[mine]] = weights.reshape(-1, slope.size) @ np.nan_to_num(slope).reshape(-1)
             h = evaluations.complex_step(path) * stretch[rows[mine]]
-            weight = weights[path][rows[mine] % SAMPLES] * known[path]
-            several[path].imag[mine] = (weight.T * h).T
+            several[path].imag[mine] = (weights.T * h).T
         return several
 
     costs = evaluations.along_each(np.arange(stretch.size), moves) if slopes else np.zeros(0)
-    nearby = (costs.imag / stretch).reshape(-1, SAMPLES)
     rounding = {}
-    for sample, (path, slope) in zip(nearby, slopes.items(), strict=True):
-        here = weights[path].reshape(SAMPLES, -1) @ np.where(known[path], slope, 0).reshape(-1)
-        off = np.abs(sample / evaluations.complex_step(path) - here).max()
+    for n, (path, slope) in enumerate(slopes.items()):
+        mine = slice(n * SAMPLES, (n + 1) * SAMPLES)
+        nearby = costs[mine].imag / stretch[mine] / evaluations.complex_step(path)
+        off = np.abs(nearby - here[mine]).max()
         # what one entry's rounding adds to a sum over m entries, and the last place of the largest
         last_place = np.finfo(evaluations.complex_dtype(path)).eps * np.nanmax(np.abs(slope))
-        one = off / math.sqrt(np.count_nonzero(known[path])) + last_place
+        one = off / math.sqrt(np.count_nonzero(np.isfinite(slope))) + last_place
         rounding[path] = one if np.isfinite(one) else np.inf
     return rounding
 

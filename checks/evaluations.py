@@ -19,7 +19,7 @@ __all__ = ["Evaluations", "as_number", "imaginary_step", "not_a_number"]
 COMPLEX_STEP = {np.dtype(np.complex64): 2.0**-40}
 DEFAULT_COMPLEX_STEP = 2.0**-100
 
-NUMBERS = 2**20  # that moves of whole arrays, several at once, may hold
+NUMBERS = 2**17  # that moves of whole arrays, several at once, may hold
 
 
 class Evaluations:
