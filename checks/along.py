@@ -10,7 +10,7 @@ import numpy as np
 from checks.differences import differences
 from checks.directions import SURE
 from checks.lines import Lines, Moves
-from checks.noise import Noise, measure_noise
+from checks.noise import FEW_PLACES, Noise, measure_noise
 from checks.stencils import central as central_trial
 
 __all__ = ["PROOF", "ROUNDING", "WIDE", "Along", "Estimator"]
@@ -21,7 +21,6 @@ PROOF = 1e-3
 # differ that agree: what either may be off by, as a factor on the largest of a few.
 WIDE = 8.0
 ROUNDING = 16.0  # of eps ‖g‖₂: below that no sum over a whole array is known
-FEW_PLACES = 64.0  # of last places: no more noise than that is expected of a cost in its own dtype
 # Of differences of order 6, whose truncation then is about their rounding; and of two moves beside
 # the point, as a power of eps: between the best of one-sided slopes, ½, and of their mean, ⅓.
 STEP, NEAR = 1e-16 ** (1 / 7), 0.4

@@ -10,7 +10,14 @@ import numpy as np
 from checks._types import FloatArray
 from checks.evaluations import Evaluations
 
-__all__ = ["CostNoise", "Noise", "difference_table_noise", "measure_noise", "typical_size"]
+__all__ = [
+    "FEW_PLACES",
+    "CostNoise",
+    "Noise",
+    "difference_table_noise",
+    "measure_noise",
+    "typical_size",
+]
 
 POINTS = 8  # evaluations of a table besides the point itself: "seven to nine suffice" (section 5)
 AWAY = 2.0**-5  # relative: as far as a step may go, and noise be met
