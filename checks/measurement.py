@@ -93,50 +93,38 @@ def measure(
         The method is "complex-step", and the cost is not capable of it.
     """
     noise, estimates = CostNoise(evaluations, seed), dict[str, Estimate]()
+    if method != "central":
+        estimates = complex_step(evaluations, noise, np.random.default_rng(seed))
+    left = {p: v.size for p, v in evaluations.values.items() if v.size and p not in estimates}
+    if left and method == "complex-step" and not evaluations.interrupted:
+        raise ValueError(
+            f"method is 'complex-step', but complex moves of {', '.join(left)} do not show the "
+            "derivative that differences do: abs, max, comparisons, casts or .real in the cost "
+            "drop the imaginary part, or there is none here to be seen; use method='auto' or "
+            "'central'"
+        )
+    if left:
+        noise.measured  # noqa: B018 — for differences
+    if rtol is None:
+        arrays = (*evaluations.values.values(), *(claims or {}).values())
+        eps = max(float(np.finfo(array.dtype).eps) for array in arrays)
+        # not finer than float64, in which most costs are returned; 1 % of noise still leaves 10 %
+        rtol = math.sqrt(min(max(eps, noise.known.relative, float(np.finfo(np.float64).eps)), 0.01))
     try:
-        if method != "central":
-            estimates = complex_step(evaluations, noise, np.random.default_rng(seed))
-        if rtol is None:
-            rtol = _owed(evaluations, noise, {*estimates}, claims or {})
-        for n, (path, value) in enumerate(evaluations.values.items()):
-            if value.size and path not in estimates and not evaluations.interrupted:
-                _require_central(path, method)
-                entries, rng = np.arange(value.size), np.random.default_rng([seed, n])
+        for n, (path, size) in enumerate(left.items()):
+            if not evaluations.interrupted:
+                entries, rng = np.arange(size), np.random.default_rng([seed, n])
                 # a hundredth of what is owed, so that errors hardly widen what passes
                 estimates[path] = differences(
                     evaluations, path, entries, noise.measured, rng, rtol / 100
                 )
     except KeyboardInterrupt:
-        if rtol is None or not evaluations.accept_interrupt():
+        if not evaluations.accept_interrupt():
             raise
     if method == "complex-step":  # it was asked for, and need not be proven
         estimates = {path: replace(estimate, proof=0.0) for path, estimate in estimates.items()}
     estimates = {p: estimates.get(p) or _unknown(v.size) for p, v in evaluations.values.items()}
     return Measurement(evaluations, noise, rtol, estimates, seed)
-
-
-def _owed(
-    evaluations: Evaluations,
-    noise: CostNoise,
-    known: set[str],
-    claims: dict[str, FloatArray],
-) -> float:
-    """Return the accuracy that a claim owes: √eps of the coarsest of noise and dtypes."""
-    if not known >= {path for path, value in evaluations.values.items() if value.size}:
-        noise.measured  # noqa: B018 — for there will be differences
-    arrays = (*evaluations.values.values(), *claims.values())
-    eps = max(float(np.finfo(array.dtype).eps) for array in arrays)
-    # not finer than float64, in which most costs are returned; 1 % of noise still leaves 10 %
-    return math.sqrt(min(max(eps, noise.known.relative, float(np.finfo(np.float64).eps)), 0.01))
-
-
-def _require_central(path: str, method: str) -> None:
-    if method == "complex-step":
-        raise ValueError(
-            f"method is 'complex-step', but complex moves of {path} do not show the derivative "
-            "that differences do: abs, max, comparisons, casts or .real in the cost drop the "
-            "imaginary part, or there is none here to be seen; use method='auto' or 'central'"
-        )
 
 
 def _unknown(size: int) -> Estimate:
