@@ -10,7 +10,7 @@ SOAK = settings().max_examples > 1000
 
 
 def test_no_exact_derivative_lies_outside_its_interval(tally):
-    rows, accused = calibrate(networks=400 if SOAK else 20, seed=1)
+    rows, accused = calibrate(networks=450 if SOAK else 20, seed=1)
     tally.add("calibration", networks=len(rows), entries=sum(r.shape[1] for r in rows.values()))
     outside = {kind: summarize(some)[0] for kind, some in rows.items()}
     assert not any(outside.values()), outside
