@@ -116,7 +116,7 @@ class RestartedCost:
         return slopes(self.net, theta, self.x, self.y)
 
     def _point(self, theta: Parameters) -> "_Point":
-        """Return the pass at θ: the last one, while θ is where it was."""
+        """Return the pass at θ: the last one, while θ and the batch are what they were."""
         if self._last is None or not self._last.is_at(theta):
             self._last = _Point(self, theta)
         return self._last
@@ -186,16 +186,15 @@ class _Point:
     def __init__(self, cost: RestartedCost, theta: Parameters) -> None:
         self.cost, self.net = cost, cost.net
         self.theta = Parameters._unchecked(map(np.copy, theta.weights), map(np.copy, theta.biases))
+        self.given = (*self.theta.weights, *self.theta.biases, cost.x.copy(), cost.y.copy())
         self.z, self.a = cost.layers(theta)
         self.C = cost.mean_cost(self.a[-1][..., None, None])[0, 0]
         self._slopes: dict[int, Array] = {}
 
     def is_at(self, theta: Parameters) -> bool:
-        """Whether θ is where it was."""
-        ours, theirs = self.theta, theta
-        return all(map(np.array_equal, ours.weights, theirs.weights)) and all(
-            map(np.array_equal, ours.biases, theirs.biases)
-        )
+        """Whether θ, and the batch, are what they were."""
+        given = (*theta.weights, *theta.biases, self.cost.x, self.cost.y)
+        return theta.dtype == self.theta.dtype and all(map(np.array_equal, self.given, given))
 
     @cached_property
     def a_prime(self) -> list[Array]:

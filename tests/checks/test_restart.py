@@ -117,20 +117,27 @@ def test_memory_is_bounded(step):
 
 
 @pytest.mark.parametrize("step", [1.0, 2.0**-100 * 1j])
-def test_it_follows_parameters_that_move(step):
-    problem = Problem.generate((3, 4, 2), seed=1)
+@pytest.mark.parametrize("moved", ["theta", "x", "y", "dtype"])
+def test_it_follows_what_moves(step, moved):
+    problem = Problem.generate((3, 4, 2), seed=1, dtype="float32")
     net, theta = Network(problem.sizes), Parameters(problem.weights, problem.biases)
-    cost, entries, steps = (
-        RestartedCost(net, problem.x, problem.y),
-        np.arange(2),
-        np.full((2, 1), step),
-    )
-    list(cost.at_entries(theta, "biases[1]", entries, steps))
-    theta.weights[0][0, 0] += 1
-    ((_, kept),) = cost.at_entries(theta, "biases[1]", entries, steps)
-    fresh = pickle.loads(pickle.dumps(cost))  # which takes nothing of the point along
-    ((_, costs),) = fresh.at_entries(theta, "biases[1]", entries, steps)
-    assert np.array_equal(kept, costs)
+    cost = RestartedCost(net, problem.x, problem.y)
+
+    def at(cost, theta):
+        ((_, costs),) = cost.at_entries(theta, "biases[1]", np.arange(2), np.full((2, 1), step))
+        return costs
+
+    at(cost, theta)
+    if moved == "dtype":
+        theta = Parameters(
+            [w.astype(float) for w in theta.weights], [b.astype(float) for b in theta.biases]
+        )
+    else:
+        {"theta": theta.weights[0], "x": problem.x, "y": problem.y}[moved][0, 0] += 1
+    kept = at(cost, theta)
+    fresh = at(pickle.loads(pickle.dumps(cost)), theta)  # which takes nothing of the point along
+    assert np.array_equal(kept, fresh)
+    assert kept.dtype == fresh.dtype
 
 
 def test_another_array_is_refused():
