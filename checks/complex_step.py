@@ -15,7 +15,6 @@ __all__ = ["complex_step"]
 
 # Differences this accurate, and agreeing, prove that the cost carries imaginary parts through.
 PROOF = 1e-3
-FINEST = 1e-10  # that they are asked for, of several arrays at once; a smaller part is proven alone
 SHRINK = (1, 2.0**-2, 2.0**-4)
 SAMPLES = 16  # of the derivative's rounding; the largest of them is hardly ever far too small
 # Rounding of an entry against the rounding sampled: at least so much, as entries far smaller than
@@ -31,8 +30,8 @@ def complex_step(
 
     abs, comparisons, maxima, casts and ``.real`` drop the imaginary part without a word, and a C
     extension may refuse it, so nothing short of agreement with central differences will do. They
-    are taken along one direction of all arrays, aligned with the estimates so that nothing cancels,
-    and random in length so that no two errors cancel either.
+    are taken along one direction of all arrays, aligned with the estimates so that these add up,
+    and random in length so that what complex moves miss of several entries does not cancel.
 
     Nothing is subtracted, so an entry is right to the rounding of the derivative's own arithmetic.
     That is sampled: along directions of one array, at points a last place away.
@@ -87,8 +86,7 @@ def _proven(
 def _slopes(evaluations: Evaluations, rng: np.random.Generator) -> dict[str, FloatArray]:
     """Return complex steps by the arrays in which there are any, nan where not yet known."""
     slopes: dict[str, FloatArray] = {}
-    # of all lengths: few-bit directions would cancel to nothing where slopes are alike
-    lengths = draw_direction(evaluations.size, rng) * rng.uniform(1, 2, evaluations.size)
+    lengths = draw_direction(evaluations.size, rng)
     step = min(map(evaluations.complex_step, evaluations.values))
     try:
         moves = evaluations.split(1j * step * lengths[None])
@@ -101,7 +99,8 @@ def _slopes(evaluations: Evaluations, rng: np.random.Generator) -> dict[str, Flo
             known = np.isfinite(slope)
             if (known.all() or evaluations.interrupted) and slope[known].any():
                 slopes[path] = np.where(known, slope, np.nan)
-    except Exception:  # whatever a cost says of complex numbers, it is not capable of them
+    except Exception as error:  # whatever a cost says of complex numbers, it is not capable of them
+        evaluations.outside = f"{type(error).__name__}: {error}"
         return {}
     return slopes
 
@@ -119,26 +118,26 @@ def _proofs(
     """
     drawn, directions = evaluations.split(draw_direction(evaluations.size, rng)), {}
     for path, slope in slopes.items():
-        few_bits = 2.0 ** round(math.log2(typical_size(evaluations.values[path])))
-        aligned = np.copysign(drawn[path], slope) * few_bits
+        aligned = np.copysign(drawn[path], slope) * typical_size(evaluations.values[path])
         directions[path] = np.where(np.isnan(slope), 0, aligned)
     if not slopes:
         return {}
-    proofs = _proof(evaluations, directions, slopes, 1, noise.known) or {}
-    left = [path for path in slopes if path not in proofs]
+    proofs: dict[str, float] = {}
+    left = list(slopes)
     for shrink in SHRINK:
         groups = [left] if left else []
         while groups:
             some = {path: directions[path] for path in groups.pop()}
-            found = _proof(evaluations, some, slopes, shrink, noise.measured)
-            if found is not None:
-                proofs |= found
-                rest = [path for path in some if path not in found]
-                groups += [rest] if found and rest else []
-            elif len(some) > 1:
-                groups += [[path] for path in some]
-            else:
+            assumed = noise.known
+            found = _proof(evaluations, some, slopes, shrink, assumed)
+            if found is None and noise.measured.level > assumed.level:
+                groups.append([*some])  # what seemed to disagree was noise
+            elif found is None and len(some) == 1:
                 left = [path for path in left if path not in some]
+            else:
+                proofs |= found or {}
+                # one of them is to blame, or moves further alone
+                groups += [[path] for path in some if path not in proofs and len(some) > 1]
         left = [path for path in left if path not in proofs]
     return proofs
 
@@ -165,10 +164,8 @@ def _proof(
             h = evaluations.complex_step(path)
             moves: dict[str, Any] = {**base, path: base[path] + 1j * h * direction}
             parts[path] = float(evaluations.along(moves).imag / h)
-    total, least = sum(parts.values()), min(map(abs, parts.values()))
-    goal = max(PROOF / 10 * least / abs(total), FINEST) if total else PROOF
-    value, error = directional_difference(evaluations, directions, noise, goal, base)
-    if not abs(total - value) <= error < np.inf:
+    value, error = directional_difference(evaluations, directions, noise, base)
+    if not abs(sum(parts.values()) - value) <= error < np.inf:
         return None
     return {path: error / abs(p) for path, p in parts.items() if error <= PROOF * abs(p) > 0}
 

@@ -15,7 +15,6 @@ from checks.stencils import Stencil, central, one_sided
 
 __all__ = ["Estimate", "differences", "directional_difference", "draw_direction"]
 
-LENGTHS = np.array([-1.5, -1.25, -1, -0.75, 0.75, 1, 1.25, 1.5])
 STEPS = 5  # of a directional difference: by eighths, away from most kinks
 
 
@@ -99,20 +98,20 @@ def differences(
 
 
 def draw_direction(shape: int | tuple[int, ...], rng: np.random.Generator) -> FloatArray:
-    """Draw a direction of unequal entries ±{¾, 1, 1¼, 1½}: few bits, so that steps are exact."""
-    return np.asarray(LENGTHS[rng.integers(len(LENGTHS), size=shape)])
+    """Draw a direction of entries ±[¾, 1½]: of lengths so unequal that no few of them cancel."""
+    drawn = rng.uniform(-1, 1, shape)
+    return np.asarray(np.copysign(0.75 + 0.75 * np.abs(drawn), drawn))
 
 
 def directional_difference(
     evaluations: Evaluations,
     directions: Mapping[str, FloatArray],
     noise: Noise,
-    goal: float,
     base: Mapping[str, FloatArray],
 ) -> tuple[float, float]:
     """Estimate the derivative along a direction of some arrays, as value and error.
 
-    A few steps, for what is to be compared with another estimate: none is doubted.
+    Of a few steps the best, for what is to be compared with another estimate: none is doubted.
 
     Parameters
     ----------
@@ -120,8 +119,6 @@ def directional_difference(
         As in `differences`.
     directions
         By path, of the typical size of their arrays.
-    goal
-        A relative error for which no further step is tried.
     base
         Moves of arrays, by path, away from the point to where the derivative is wanted.
     """
@@ -145,7 +142,7 @@ def directional_difference(
         trial = central(costs, np.zeros(1), np.maximum(h, finest), scale, center, noise)
         if trial.error < best[1]:
             best = trial.value.item(), trial.error.item()
-        if best[1] <= goal * abs(best[0]) or 0.7 < trial.ratio < 2:
+        if 0.7 < trial.ratio < 2:
             break
         h = np.minimum(h * trial.ratio, LONGEST * scale)
     return best

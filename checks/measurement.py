@@ -100,7 +100,8 @@ def measure(
         raise ValueError(
             f"method is 'complex-step', but complex moves of {', '.join(left)} do not show the "
             "derivative that differences do: abs, max, comparisons, casts or .real in the cost "
-            "drop the imaginary part, or there is none here to be seen; use method='auto' or "
+            "drop the imaginary part, or there is none here to be seen"
+            f"{f' ({evaluations.outside})' if evaluations.outside else ''}; use method='auto' or "
             "'central'"
         )
     if left:

@@ -117,9 +117,10 @@ class RestartedCost:
 
     def _point(self, theta: Parameters) -> "_Point":
         """Return the pass at θ: the last one, while θ and the batch are what they were."""
-        if self._last is None or not self._last.is_at(theta):
-            self._last = _Point(self, theta)
-        return self._last
+        point = self._last  # which another thread may replace
+        if point is None or not point.is_at(theta):
+            point = self._last = _Point(self, theta)
+        return point
 
     def layers(self, theta: Parameters) -> tuple[list[Array], list[Array]]:
         """Return z and a (..., n_l, B) of the point, counted as in the notes; there is no z^0."""

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from checks import check_gradient, numerical_gradient
+from checks import Verdict, check_gradient, numerical_gradient
 from tests.checks.functions import SMOOTH, X
 
 EPS = np.finfo(float).eps
@@ -102,14 +102,20 @@ def test_maximum_and_where_are_right_by_either_method(cost):
     assert np.all(np.abs(estimate.value - 2 * np.maximum(X, 0)) <= estimate.error + 4 * EPS)
 
 
-def test_arrays_are_judged_apart():
+@pytest.mark.parametrize(
+    ("rough", "slope"),
+    [
+        (lambda x: np.sum(np.abs(x) ** 3), lambda x: 3 * x * np.abs(x)),
+        (lambda x: np.sum(x * x.real), lambda x: 2 * x),
+    ],
+    ids=["dropped", "halved"],
+)
+def test_arrays_are_judged_apart(rough, slope):
     params = {"smooth": X.copy(), "rough": X.copy()}
-    estimate = numerical_gradient(
-        lambda p: np.sum(p["smooth"] ** 2) + np.sum(np.abs(p["rough"]) ** 3), params
-    )
+    estimate = numerical_gradient(lambda p: np.sum(p["smooth"] ** 2) + rough(p["rough"]), params)
     assert estimate.method == "mixed"
     assert estimate.error["smooth"].max() < 1e-13 < estimate.error["rough"].max()
-    np.testing.assert_allclose(estimate.value["rough"], 3 * X * np.abs(X), rtol=1e-8)
+    np.testing.assert_allclose(estimate.value["rough"], slope(X), rtol=1e-8)
 
 
 def test_closures_over_real_arrays_fall_back():
@@ -127,3 +133,69 @@ def test_leaving_the_domain_by_a_complex_step_is_not_a_slope_of_zero():
 
     estimate = numerical_gradient(cost, X.copy())
     assert np.all(np.abs(estimate.value - 2 * X) <= estimate.error)
+
+
+def exponential(p):
+    return np.sum(np.exp(p))
+
+
+# Terms whose imaginary parts are dropped in two entries, with slopes of opposite sign.
+OPPOSITE = {
+    "|w0 - w1|": (
+        {"w": np.array([0.7, 1.1])},
+        lambda p: np.abs(p["w"][0] - p["w"][1]),
+        lambda p: {"w": np.array([-1.0, 1.0])},
+    ),
+    "|a - b|": (
+        {"a": np.array([0.7]), "b": np.array([0.9])},
+        lambda p: np.sum(np.abs(p["a"] - p["b"])),
+        lambda p: {"a": np.array([-1.0]), "b": np.array([1.0])},
+    ),
+    "|w|_1": (
+        {"w": np.array([0.5, -1.2, 0.3, -0.1, 0.9, -0.7])},
+        lambda p: 0.1 * np.sum(np.abs(p["w"])),
+        lambda p: {"w": 0.1 * np.sign(p["w"])},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPPOSITE)
+def test_what_is_dropped_in_several_entries_does_not_cancel(name):
+    params, term, slope = OPPOSITE[name]
+
+    def cost(p):
+        return sum(map(exponential, p.values())) + term(p)
+
+    without = {path: np.exp(value) for path, value in params.items()}
+    right = {path: without[path] + part for path, part in slope(params).items()}
+    for seed in range(40):
+        assert check_gradient(cost, right, params, seed=seed)
+        assert check_gradient(cost, without, params, seed=seed).verdict is Verdict.MISMATCH
+
+
+def test_what_is_dropped_in_one_of_many_entries_is_seen():
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        a, w = rng.standard_normal((8, 1000)) * 0.6, rng.standard_normal(1000)
+        t = np.tanh(a @ w)
+        slope = a.T @ (2 * t * (1 - t**2))
+        dropped = np.abs(slope).max() / 100
+
+        def cost(p, a=a, dropped=dropped):
+            return np.sum(np.tanh(a @ p) ** 2) + dropped * np.abs(p[0])
+
+        report = check_gradient(cost, slope, w, seed=seed)
+        assert report.worst.index == (0,)
+        assert report.verdict is Verdict.MISMATCH
+
+
+def test_where_the_cost_is_too_flat_it_is_proven_at_smaller_parameters():
+    x = np.array([25.0, 28.0])
+    estimate = numerical_gradient(lambda x: np.sum(np.tanh(x)), x)
+    assert estimate.method == "complex-step"
+    np.testing.assert_allclose(estimate.value, 4 * np.exp(-2 * x), rtol=1e-13)
+
+
+def test_what_the_cost_said_of_complex_numbers_is_told():
+    with pytest.raises(ValueError, match=r"\(TypeError: only real numbers\); use method='auto'"):
+        numerical_gradient(raises, X.copy(), method="complex-step")
