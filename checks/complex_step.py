@@ -130,9 +130,13 @@ def _proofs(
             some = {path: directions[path] for path in groups.pop()}
             assumed = noise.known
             found = _proof(evaluations, some, slopes, shrink, assumed)
-            if found is None and noise.measured.level > assumed.level:
-                groups.append([*some])  # what seemed to disagree was noise
-            elif found is None and len(some) == 1:
+            if found is None or len(found) < len(some):
+                # with more noise, disagreement says nothing; with less, more shows
+                more = noise.measured.level - assumed.level
+                if more > 0 if found is None else more < 0:
+                    groups.append([*some])
+                    continue
+            if found is None and len(some) == 1:
                 left = [path for path in left if path not in some]
             else:
                 proofs |= found or {}
