@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from checks._types import FloatArray
-from checks.hypotheses import Case, Fit, fits, listed
-from checks.report import ArrayReport
+from checks.hypotheses import Case, Fit, fits
+from checks.report import ArrayReport, listed
 from checks.verdict import Verdict
 
 __all__ = ["Diagnosis", "diagnose"]

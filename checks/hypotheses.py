@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from checks._types import FloatArray
-from checks.report import ArrayReport
+from checks.report import ArrayReport, listed
 from checks.verdict import Verdict
 
-__all__ = ["Case", "Fit", "fits", "listed"]
+__all__ = ["Case", "Fit", "fits"]
 
 # How much of the discrepancy, and of the claim, an explanation may leave over. What is left has to
 # lie within the intervals as well.
@@ -186,7 +186,10 @@ def _reordered(case: Case) -> Iterator[Fit]:
         yield Fit("transpose", "the transpose of the numerical gradient")
         known = True
     elif n.ndim > 1 and case.explained_by(n.reshape(-1, order="F").reshape(shape)):
-        yield Fit("column-major", "the numerical gradient, but read in column-major order")
+        # a transposed claim was reshaped: which of the two it is can no longer be told
+        clause = "the transpose of the numerical gradient, its entries read row by row"
+        clause += " (as in column-major order)"
+        yield Fit("transpose", clause)
         known = True
     elif n.ndim > 1 and case.explained_by(n.reshape(-1).reshape(shape, order="F")):
         yield Fit("column-major", "the numerical gradient, but filled in in column-major order")
@@ -290,7 +293,7 @@ def _part(case: Case) -> Iterator[Fit]:
     if len(places) == 1:
         index = tuple(int(i) for i in places[0])
         value, truth = case.claimed[index], case.array.numeric[index]
-        at = f"in one entry alone, {list(index)}: {value:.4g} where {truth:.4g} is right"
+        at = f"in one entry alone, {list(index)}: {_apart(value, truth)} is right"
         yield Fit("one entry", f"wrong {at}", 2)
         return
     for axis in range(len(shape) if len(shape) > 1 else 0):
@@ -316,6 +319,12 @@ def _small(case: Case) -> Iterator[Fit]:
         yield Fit("small", clause, 3, weak=wrong.size < 3)
 
 
+def _apart(value: float, truth: float) -> str:
+    """Print two numbers to as many digits as show that they differ, four at least."""
+    texts = [f"{value:.{n}g} where {truth:.{n}g}" for n in range(4, 18)]
+    return next((text for text in texts if len(set(text.split(" where "))) > 1), texts[-1])
+
+
 HYPOTHESES: tuple[Callable[[Case], Iterator[Fit]], ...] = (
     _not_finite,
     _zero,
@@ -330,10 +339,3 @@ HYPOTHESES: tuple[Callable[[Case], Iterator[Fit]], ...] = (
     _part,
     _small,
 )
-
-
-def listed(paths: list[str]) -> str:
-    """Return names as part of a sentence, the first few of many."""
-    if len(paths) > 6:
-        return f"{', '.join(paths[:4])} and {len(paths) - 4:,} more"
-    return " and ".join([", ".join(paths[:-1]), paths[-1]] if len(paths) > 1 else paths)

@@ -201,7 +201,8 @@ def _unsure_kinks(measurement: Measurement, array: ArrayReport, rtol: float) -> 
     as a whole: it is no ground for an accusation.
     """
     estimate, gap = measurement.estimates[array.path], array.gap.reshape(-1)
-    verdicts, kinks = array.verdicts.reshape(-1), np.flatnonzero(gap)
+    finite = np.isfinite(array.claimed).reshape(-1)  # what is not is wrong at a kink too
+    verdicts, kinks = array.verdicts.reshape(-1), np.flatnonzero((gap != 0) & finite)
     if not kinks.size:
         return False
     rng = np.random.default_rng([measurement.seed, len(measurement.estimates), 1])

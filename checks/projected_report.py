@@ -103,7 +103,7 @@ class ProjectedArray:
             )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ProjectedReport(Report):
     """The outcome of a check with ``coverage="projected"``; `arrays` are `ProjectedArray`."""
 
@@ -130,13 +130,18 @@ class ProjectedReport(Report):
         """Not known: entries were not estimated one by one."""
         return 0
 
+    @property
+    def kinks(self) -> int:
+        """None known: along a direction with a kink nothing is told."""
+        return 0
+
     def __str__(self) -> str:
         head = (
             f"gradient check: {self.verdict}      {self.entries:,} entries projected, "
             f"{self.method.replace('-', ' ')}, {self.evaluations:,} evaluations, "
             f"{self.seconds:.1f} s"
         )
-        rows = [("array", "entries", "one entry off by", "verdict")]
+        rows = [("array", "entries", "would see one entry off by", "verdict")]
         rows += [
             (
                 array.path,
@@ -228,7 +233,7 @@ def _said(block: Block, largest: float) -> str:
     if not block.throughout:
         return "wrong in places; there are too many to list."
     worst = block.entries[0]
-    text = f"claimed {worst.claimed + 0:.6g}, numeric {worst.numeric:.9g} ± {worst.error:.0e}"
+    text = f"claimed {worst.claimed + 0:.9g}, numeric {worst.numeric:.9g} ± {worst.error:.0e}"
     if math.isfinite(worst.off) and largest:
         text += f", off by {worst.off / largest:.1e} of the largest"
     if block.region.size == 1:

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
     from checks.diagnosis import Diagnosis
 
-__all__ = ["ArrayReport", "GradientMismatch", "GradientUnresolved", "Report", "WorstEntry"]
+__all__ = [
+    "ArrayReport",
+    "GradientMismatch",
+    "GradientUnresolved",
+    "Report",
+    "WorstEntry",
+    "listed",
+]
 
 COLUMNS = 100  # of the printed report
 
@@ -38,13 +45,15 @@ class WorstEntry:
 
     def __str__(self) -> str:
         name = entry_name(self.path, self.index)
-        numeric = _with_error(self.numeric, self.error)
-        text = f"{name}: claimed {self.claimed:.6g}, numeric {numeric}"
+        claimed, numeric = _both(self)
+        text = f"{name}: claimed {claimed}, numeric {numeric}"
         off = abs(self.claimed - self.numeric)
         if math.isfinite(off) and min(off, abs(self.numeric)) > self.error:
             factor = self.claimed / self.numeric
             near = abs(factor - 1) < 0.01
-            text += f", off by {factor - 1:.1e} of it" if near else f", {factor:.4g} × it"
+            text += ": claimed is " + (
+                f"off by {factor - 1:.1e} of numeric" if near else f"{factor:.4g} × numeric"
+            )
         return text
 
 
@@ -75,6 +84,9 @@ class ArrayReport:
     reason: str = ""
     method: str = "central"
 
+    def __repr__(self) -> str:
+        return _short(self, self.path)
+
     @property
     def entries(self) -> int:
         """Entries compared."""
@@ -95,12 +107,22 @@ class ArrayReport:
         """Whether there was nothing but zeros to compare."""
         return self.largest == 0
 
+    @cached_property
+    def off(self) -> FloatArray:
+        """How far each claim is from the estimate; at a kink, from what lies between the slopes."""
+        with np.errstate(invalid="ignore"):
+            d = np.maximum(np.abs(self.claimed - self.numeric) - self.gap, 0)
+        return np.where(np.isnan(d), np.inf, d)
+
+    @property
+    def smooth(self) -> NDArray[np.bool_]:
+        """Where the entries do not lie on a kink."""
+        return self.gap == 0  # type: ignore[no-any-return]
+
     @property
     def worst(self) -> WorstEntry:
         """The entry with the worst verdict, and among these the largest discrepancy."""
-        d = np.abs(self.claimed - self.numeric)
-        d = np.where(np.isnan(d), np.inf, d)
-        rank = np.where(self.verdicts == self.verdict, d, -1)
+        rank = np.where(self.verdicts == self.verdict, self.off, -1)
         flat = int(np.argmax(rank))
         index = tuple(int(i) for i in np.unravel_index(flat, self.claimed.shape))
         return WorstEntry(
@@ -113,21 +135,30 @@ class ArrayReport:
 
     @property
     def discrepancy(self) -> float:
-        """The largest |claimed − numeric|, relative to the largest entry; inf where not finite."""
-        d = float(np.max(np.abs(self.claimed - self.numeric), initial=0))
+        """The largest of `off`, relative to the largest entry; inf where not finite."""
+        d = float(np.max(self.off, initial=0))
         return 0.0 if d == 0 else d / self.largest if math.isfinite(d) else math.inf
 
     @property
     def digits(self) -> float:
-        """Verified decimal digits, relative to the largest entry: −log10 of max(|g − n| + e)/s."""
-        off = float(np.max(np.abs(self.claimed - self.numeric) + self.error, initial=0))
-        if not math.isfinite(off) or self.all_zero:
+        """Verified decimal digits, relative to the largest entry: −log10 of max(|g − n| + e)/s.
+
+        Of entries that do not lie on a kink; 0 if all do.
+        """
+        off = float(np.max(self.off + self.error, initial=0, where=self.smooth))
+        if not math.isfinite(off) or self.all_zero or not self.smooth.any():
             return 0.0
         return max(0.0, -math.log10(off / self.largest)) if off else math.inf
 
     def detectable(self, rtol: float) -> float:
-        """Return the smallest relative error of any entry that would have been a MISMATCH."""
-        return detectable_error(self.largest, self.error - self.gap, rtol)
+        """Return the smallest relative error of any entry that would have been a MISMATCH.
+
+        At a kink any claim between the slopes is accepted, so this is of the other entries; inf if
+        there is none.
+        """
+        if not self.smooth.any():
+            return math.inf
+        return detectable_error(self.largest, self.error[self.smooth], rtol)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +205,9 @@ class Report:
     def __bool__(self) -> bool:
         return self.verdict is Verdict.MATCH
 
+    def __repr__(self) -> str:
+        return _short(self)
+
     @property
     def verdict(self) -> Verdict:
         """MISMATCH if any entry is, else UNRESOLVED if any is, else MATCH."""
@@ -189,27 +223,37 @@ class Report:
         """The worst entry of the array whose discrepancy is largest relative to its size."""
 
         def rank(array: ArrayReport) -> tuple[int, float]:
-            entry = array.worst
-            d = abs(entry.claimed - entry.numeric)
-            return array.verdict, math.inf if math.isnan(d) else d / (array.largest or 1)
+            return array.verdict, float(array.off[array.worst.index]) / (array.largest or 1)
 
         return max((a for a in self.arrays.values() if a.claimed.size), key=rank).worst
 
     @property
     def discrepancy(self) -> float:
-        """The largest |claimed − numeric|, relative to the largest entry of its array."""
+        """The largest |claimed − numeric|, relative to the largest entry of its array.
+
+        At a kink, the distance of the claim from what lies between the slopes.
+        """
         return max(array.discrepancy for array in self._compared())
 
     @property
     def detectable(self) -> float:
-        """The smallest error relative to its array's largest that is sure to be a MISMATCH."""
-        return max(array.detectable(self.rtol) for array in self._compared())
+        """The smallest error relative to its array's largest that is sure to be a MISMATCH.
+
+        Of entries that do not lie on a kink (see `kinks`); inf if all do.
+        """
+        smooth = [array for array in self._compared() if array.smooth.any()]
+        return max((array.detectable(self.rtol) for array in smooth), default=math.inf)
+
+    @property
+    def kinks(self) -> int:
+        """How many entries lie on a kink: there any claim between the two slopes is accepted."""
+        return sum(int(np.sum(~array.smooth)) for array in self._compared())
 
     @property
     def blind(self) -> int:
-        """How many entries are so small that a claimed zero would have passed."""
+        """How many entries, of those on no kink, are so small that a zero would have passed."""
         return sum(
-            int(np.sum(~(np.abs(a.numeric) - a.error > self.rtol * a.largest)))
+            int(np.sum(~(np.abs(a.numeric) - a.error > self.rtol * a.largest) & a.smooth))
             for a in self._compared()
         )
 
@@ -247,19 +291,37 @@ class Report:
     def _notes(self) -> list[str]:
         notes = []
         if self.verdict is Verdict.MISMATCH:
-            notes += [mistake.text for mistake in self.diagnosis] or [f"{self.worst}."]
+            notes += [mistake.text for mistake in self.diagnosis] or self._unnamed()
         reasons: dict[str, list[str]] = {}
         for a in self.arrays.values():
             if a.reason:
                 reasons.setdefault(a.reason, []).append(a.path)
         notes += [f"{', '.join(paths)}: {reason}" for reason, paths in reasons.items()]
         notes += self.findings
-        if math.isfinite(self.detectable):
-            notes.append(
-                f"An error of {self.detectable:.1e} of an array's largest entry would have been "
-                f"seen; {self.blind:,} of {self.entries:,} entries are smaller than that."
-            )
+        if self.kinks == self.entries:
+            notes.append("Every entry lies on a kink: no claim between its slopes was an error.")
+        elif math.isfinite(self.detectable):
+            notes.append(self._seen())
         return notes
+
+    def _unnamed(self) -> list[str]:
+        """Say what is known of a mistake without a name."""
+        right = [a.path for a in self._compared() if a.verdict is Verdict.MATCH]
+        text = f"{self.worst}."
+        if right:
+            text += f" {listed(right)} {'is' if len(right) == 1 else 'are'} right."
+        return [text, "The mistakes of a whole network are named by: python -m checks"]
+
+    def _seen(self) -> str:
+        """Say how small an error would have been seen, and where not."""
+        text = f"An error of {self.detectable:.1e} of an array's largest entry would have been seen"
+        if self.kinks:
+            text += f", except at {_plural(self.kinks, 'entry')} on kinks"
+        if self.blind:
+            few = _plural(self.blind, "entry")
+            few += " is" if self.blind == 1 else " are"
+            text += f"; {few} so small that a zero would have passed"
+        return f"{text}."
 
     def plot(self) -> "Figure":
         """Draw a heat map of each array and the curve of the worst entry; see `checks.plot`."""
@@ -298,6 +360,7 @@ class Report:
                 "noise": finite(self.noise),
                 "detectable": finite(self.detectable),
                 "blind": self.blind,
+                "kinks": self.kinks,
                 "arrays": {path: array(a) for path, a in self.arrays.items()},
                 "findings": list(self.findings),
                 "diagnosis": [{"name": m.name, "text": m.text} for m in self.diagnosis],
@@ -312,19 +375,21 @@ def _row(array: ArrayReport) -> tuple[str, ...]:
     worst = array.worst
     count = int(np.sum(array.verdicts == array.verdict))
     matched = array.verdict is Verdict.MATCH
+    verified = matched and math.isfinite(array.digits) and array.smooth.any()
     verdict = str(array.verdict)
+    kinks = int(np.sum(~array.smooth))
     if matched and array.all_zero:
         verdict += ", all zero"
+    elif matched and kinks:
+        verdict += f", {kinks:,} on kinks"
     elif not matched and array.claimed.size > 1:
-        some = f"{count:,} of {array.claimed.size:,}"
-        verdict += f", {'all entries' if count == array.claimed.size else some}"
+        verdict += " in all" if count == array.claimed.size else f" in {count:,}"
     return (
         array.path,
         f"{array.claimed.size:,}",
         str(list(worst.index)) if worst.index else "",
-        f"{worst.claimed:.4e}",
-        _with_error(worst.numeric, worst.error),
-        f"{array.digits:.1f}" if matched and math.isfinite(array.digits) else "–",
+        *_both(worst),
+        f"{array.digits:.1f}" if verified else "–",
         verdict,
     )
 
@@ -340,12 +405,26 @@ def _plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}"
 
 
-def _with_error(value: float, error: float) -> str:
-    """Print a value to the digits that its error leaves, between 5 and 9 of them."""
-    if not math.isfinite(value) or not math.isfinite(error):
-        return f"{value:.4e} ± {error:.0e}"
-    known = math.log10(abs(value) / error) if value and error else 9
-    return f"{value:.{min(8, max(4, math.ceil(known)))}e} ± {error:.0e}"
+def listed(paths: list[str]) -> str:
+    """Return names as part of a sentence, the first few of many."""
+    if len(paths) > 6:
+        return f"{', '.join(paths[:4])} and {len(paths) - 4:,} more"
+    return " and ".join([", ".join(paths[:-1]), paths[-1]] if len(paths) > 1 else paths)
+
+
+def _both(entry: WorstEntry) -> tuple[str, str]:
+    """Print the claim and the estimate to the digits that the error leaves, between 5 and 9."""
+    value, error, decimals = entry.numeric, entry.error, 4
+    if math.isfinite(value) and math.isfinite(error):
+        known = math.log10(abs(value) / error) if value and error else 9
+        decimals = min(8, max(4, math.ceil(known)))
+    return f"{entry.claimed:.{decimals}e}", f"{value:.{decimals}e} ± {error:.0e}"
+
+
+def _short(report: "ArrayReport | Report", path: str = "") -> str:
+    """Return a report in a line: `print` shows all of it."""
+    what = f"{type(report).__name__} {path}".strip()
+    return f"<{what}: {report.verdict}, {_plural(report.entries, 'entry')}, {report.method}>"
 
 
 class _GradientError(AssertionError):

@@ -111,10 +111,17 @@ MISTAKES = [
     ("zero", "is zero in every entry", EXAMPLES, first(lambda g, p: 0 * g)),
     ("transpose", "the transpose", ["square factors"], each(lambda g, p: g.T)),
     (
-        "column-major",
-        "column-major",
+        "transpose",
+        "row by row (as in column-major order)",
         ["narrow factors"],
         each(lambda g, p: g.reshape(-1, order="F").reshape(g.shape)),
+    ),
+    ("transpose", "row by row", ["narrow factors"], each(lambda g, p: g.T)),
+    (
+        "column-major",
+        "filled in in column-major order",
+        ["narrow factors"],
+        each(lambda g, p: g.reshape(-1).reshape(g.shape, order="F")),
     ),
     ("reversed", "in reverse order", EXAMPLES, first(lambda g, p: g[::-1])),
     (

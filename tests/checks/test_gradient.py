@@ -199,6 +199,12 @@ def test_a_claim_beyond_the_slopes_of_a_kink_is_not_a_match(claim):
     assert report.verdict is not Verdict.MATCH
 
 
+def test_a_claim_at_a_kink_that_is_not_finite_is_a_mismatch():
+    report = check_gradient(lambda x: np.sum(np.abs(x)), np.array([0.5, np.nan, 0.5]), 0 * X)
+    assert report.arrays["params"].verdicts.tolist() == [0, 2, 0]
+    assert report.diagnosis[0].name == "not finite"
+
+
 @pytest.mark.parametrize("tie", [[1.0, 0, 0], [0, 1.0, 0], [0.5, 0.5, 0]])
 def test_ties_of_a_maximum_are_no_mismatch(tie):
     report = check_gradient(np.max, np.array(tie), np.array([2.0, 2.0, 1.0]))

@@ -246,8 +246,8 @@ def test_reports_every_check(run, pytester):
     assert (nan["sizes"], nan["worst"]["claimed"], nan["discrepancy"]) == (None, "nan", "inf")
     assert unseen["verdict"] != "MATCH"
     counts = re.fullmatch(
-        r"gradient-gate: 7 checks, 21 entries compared, worst discrepancy of a match \d.*, "
-        r"least resolution 1e-08, \d mismatched(, \d unresolved)?",
+        r"gradient-gate: 7 checks, 21 entries compared, \d match \(off by at most \d[^ ]*, "
+        r"seen from 1e-08\), \d mismatch(, \d unresolved)?",
         summary(result),
     )
     assert counts, summary(result)

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from checks import Verdict, check_gradient
+from checks.report import ArrayReport, Report
+from checks.verdict import judge
 
 POINT = {
     "weights": [np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]]), np.array([[1.0, -2.0]])],
@@ -70,9 +72,9 @@ def test_a_mismatch_names_its_worst_entry_and_both_values():
     report = check(one_wrong)
     table = {row[0]: row for row in rows(report)}
     name, entries, at, claimed, numeric, digits, verdict = table["weights[0]"]
-    assert (name, entries, at, claimed) == ("weights[0]", "6", "[1, 0]", "-1.0000e+00")
+    assert (name, entries, at, claimed) == ("weights[0]", "6", "[1, 0]", "-1.00000000e+00")
     assert numeric.startswith("1.01250000e+01 ± ")
-    assert (digits, verdict) == ("–", "MISMATCH, 1 of 6")
+    assert (digits, verdict) == ("–", "MISMATCH in 1")
     assert table["bias"][-1] == "MATCH"
     text = "  weights[0] is wrong in one entry alone, [1, 0]: -1 where 10.12 is right."
     assert text in str(report)
@@ -84,7 +86,7 @@ def test_the_worst_is_the_largest_relative_to_its_array():
     assert report.worst.index == (1, 0)
     assert report.worst.claimed == -1
     assert report.worst.numeric == pytest.approx(10.125)
-    assert [row[-1] for row in rows(report)][2] == "MISMATCH, all entries"
+    assert [row[-1] for row in rows(report)][2] == "MISMATCH in all"
 
 
 def test_an_all_zero_array_is_never_a_silent_match():
@@ -137,11 +139,26 @@ def test_at_most_100_columns(wrong, method):
     assert all(len(line.rstrip()) == len(line) for line in str(report).splitlines())
 
 
+@pytest.mark.parametrize("wrong", [1, 100_351, 100_352])
+def test_at_most_100_columns_for_a_large_layer(wrong):
+    numeric = np.full((784, 128), -0.1)
+    claimed, error, gap = numeric.copy(), np.full_like(numeric, 1e-17), np.zeros_like(numeric)
+    claimed.reshape(-1)[-wrong:] = np.linspace(-0.2, -0.3, wrong)
+    verdicts = judge(claimed, numeric, error, 1e-8, 1e-3)
+    array = ArrayReport("w", claimed, numeric, error, verdicts, gap)
+    report = Report({"w": array}, 1e-8, 1e-3, "complex-step", 1e-16, 200_000, 1.0, 0)
+    assert max(map(len, str(report).splitlines())) <= 100
+    assert rows(report)[0][-1] == f"MISMATCH in {'all' if wrong == 100_352 else f'{wrong:,}'}"
+
+
 def test_detectable_and_blind():
     point = np.array([1.0, 1e-12, 2.0])
     report = check_gradient(lambda x: np.sum(x**2), lambda x: 2 * x, point)
     assert report.rtol <= report.detectable <= 1.1 * report.rtol
     assert report.blind == 1
+    assert "seen; 1 entry is so small that a zero would have passed." in " ".join(
+        str(report).split()
+    )
     blind = np.array([2.0, 0.0, 4.0])
     assert check_gradient(lambda x: np.sum(x**2), blind, point).verdict is Verdict.MATCH
 
@@ -184,7 +201,86 @@ def test_json_is_strict_and_says_what_the_report_says(report):
             )
 
 
-def test_repr_and_str_do_not_need_a_mismatch():
-    for report in (check(), check(one_wrong)):
-        assert "gradient check" in str(report)
-        assert repr(report)
+def test_repr_is_a_line():
+    assert repr(check()) == "<Report: MATCH, 11 entries, complex-step>"
+    report = check(one_wrong, method="central")
+    assert repr(report) == "<Report: MISMATCH, 11 entries, central>"
+    assert repr(report.arrays["bias"]) == "<ArrayReport bias: MATCH, 2 entries, central>"
+    report = check(one_wrong, coverage="projected")
+    assert repr(report) == "<ProjectedReport: MISMATCH, 11 entries, complex-step>"
+
+
+@pytest.mark.parametrize("off", [1e-1, 1e-4, 1e-6, 1e-7])
+def test_a_claim_is_printed_to_where_it_differs(off):
+    def change(claim):
+        claim["weights"][0][1, 0] *= 1 + off
+
+    report = check(change)
+    claimed, numeric = rows(report)[0][3:5]
+    assert claimed != numeric.split()[0]
+    wrong, right = re.search(r"(\S+) where (\S+) is right", report.diagnosis[0].text).groups()
+    assert float(wrong) > float(right)
+
+
+def test_a_mistake_without_a_name_says_what_is_right():
+    report = check(lambda claim: claim["bias"].__setitem__(slice(None), [0.3, 0.7]))
+    assert report.diagnosis == ()
+    name, text = re.search(
+        r"\n  (bias\[\d\]): claimed (.*? right)\.\n", str(report), re.DOTALL
+    ).groups()
+    claimed, numeric = (float(number) for number in re.findall(r"\S+e[+-]\d+", text)[:2])
+    assert f"claimed is {claimed / numeric:.4g} × numeric." in " ".join(text.split())
+    assert text.endswith("weights[0], weights[1] and scale are right")
+    assert name == f"bias[{report.worst.index[0]}]"
+
+
+# Kinks: what a MATCH says there, and what not.
+
+
+def relus(point, claim):
+    """Check one array that is at its kinks where it is 0, and one that is smooth."""
+    return check_gradient(
+        lambda p: np.sum(np.maximum(p[0], 0)) + np.sum(p[1] ** 2),
+        [np.array(claim), np.array([2.0, 4.0])],
+        [np.array(point), np.array([1.0, 2.0])],
+    )
+
+
+@pytest.mark.parametrize("claim", [0.0, 0.3, 1.0])
+def test_entries_at_kinks_are_not_said_to_be_seen(claim):
+    report = relus([0.0, 1.0, 0.0], [claim, 1.0, claim])
+    assert report.verdict is Verdict.MATCH
+    assert (report.kinks, report.blind) == (2, 0)
+    assert report.discrepancy < 1e-9
+    assert report.arrays["params[0]"].detectable(report.rtol) < 1e-6
+    assert report.arrays["params[0]"].digits > 6
+    assert rows(report)[0][-1] == "MATCH, 2 on kinks"
+    said = f"{report.detectable:.1e} of an array's largest entry would have been seen, except at 2"
+    assert f"An error of {said} entries on kinks." in " ".join(str(report).split())
+    assert json.loads(report.to_json())["kinks"] == 2
+
+
+def test_an_array_all_at_kinks_could_show_no_error():
+    report = relus([0.0, 0.0], [0.5, 0.0])
+    assert report.verdict is Verdict.MATCH
+    assert report.arrays["params[0]"].detectable(report.rtol) == np.inf
+    assert report.arrays["params[0]"].digits == 0
+    assert report.arrays["params[1]"].detectable(report.rtol) == report.detectable < 1e-6
+    assert rows(report)[0][-2:] == ["–", "MATCH, 2 on kinks"]
+    assert "except at 2 entries on kinks." in " ".join(str(report).split())
+
+
+def test_a_report_all_at_kinks_could_show_no_error():
+    report = check_gradient(lambda x: np.sum(np.abs(x)), np.full(3, 0.3), np.zeros(3))
+    assert report.verdict is Verdict.MATCH
+    assert (report.detectable, report.kinks, report.blind) == (np.inf, 3, 0)
+    assert report.discrepancy == 0
+    assert "would have been seen" not in str(report)
+    assert "Every entry lies on a kink" in str(report)
+
+
+def test_beyond_the_slopes_of_a_kink_the_distance_counts():
+    report = check_gradient(lambda x: np.sum(np.abs(x)), np.array([1.5, -3.0]), np.zeros(2))
+    assert report.verdict is Verdict.UNRESOLVED
+    assert report.worst.index == (1,)
+    assert report.discrepancy * 3 == pytest.approx(2)
