@@ -74,7 +74,7 @@ class Estimator:
     @property
     def rtol(self) -> float:
         """The accuracy that the claim owes: √eps of dtypes or noise, a few last places aside."""
-        coarsest = max(self.eps, float(np.finfo(np.float64).eps))
+        coarsest = max(self.eps, *map(_eps, self.lines.claims.values()), _eps(np.zeros(1)))
         if self.level > FEW_PLACES * coarsest:
             coarsest = min(self.level, 0.01)
         return self.given_rtol or float(coarsest) ** 0.5
@@ -127,7 +127,7 @@ class Estimator:
 
     def complex_step(self, path: str, moves: Moves) -> Along | None:
         """Return an estimate by the complex step, proven by differences and with an error."""
-        lines, proven = self.lines, self.method == "complex-step" or self.lines.own_slopes
+        lines, proven = self.lines, self.lines.own_slopes
         scales = {path: lines.leaves[path].scale}
         slope = self.slopes([moves])
         for attempt in range(TRIES):
@@ -187,3 +187,9 @@ class Estimator:
         line = self.lines.along(self.lines.directions({path: self.lines.leaves[path].scale}))
         steps = np.array([[2.0**-8, 2.0**-2, 2.0**4]])
         return bool((line.at_entries("params", np.zeros(1, int), steps) == line.at_point).all())
+
+
+def _eps(array: Any) -> float:
+    """Return the eps of an array of any library."""
+    name = str(array.dtype).removeprefix("torch.")
+    return 2.0**-7 if name == "bfloat16" else float(np.finfo(name).eps)

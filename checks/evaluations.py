@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from checks._types import IntArray
-from checks.parameters import Contents, entry_name, flatten, rebuild
+from checks.parameters import Contents, describe, entry_name, flatten, rebuild
 from checks.progress import Progress
 
 __all__ = ["Evaluations", "as_number", "imaginary_step", "not_a_number"]
@@ -351,10 +351,23 @@ def as_number(result: Any) -> Any:
         with contextlib.suppress(Exception):  # another library's scalar
             value = np.asarray(result.item())
     if value.size != 1 or value.dtype.kind not in "fciu":
-        what = f"of shape {value.shape}" if value.size != 1 else repr(result)
         raise TypeError(
-            f"cost(params) returned a {type(result).__name__} {what}, wanted one number: "
-            "reduce it inside the cost, with .sum() or .mean()"
+            f"cost(params) returned {describe(result)}, wanted one number: {_remedy(result)}"
         )
     number = value.reshape(())
     return number.astype(np.float64) if number.dtype.kind in "iu" else number
+
+
+def _remedy(result: Any) -> str:
+    """Say what to do about a result that is not one number."""
+    if result is None:
+        return "is a return forgotten in the cost?"
+    if isinstance(result, tuple) and result:
+        first = result[0]
+        if isinstance(first, (int, float)) or getattr(first, "shape", None) == ():
+            return "let the cost return its value alone, without what else it tells"
+    if np.isscalar(result):
+        return "let the cost return a float"
+    if hasattr(result, "shape"):
+        return "reduce it inside the cost, with .sum() or .mean()"
+    return "is it the gradient? The cost comes first: check_gradient(cost, gradient, params)"

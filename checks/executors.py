@@ -44,6 +44,11 @@ class ExecutedCost:
     """
 
     def __init__(self, cost: Callable[[Any], Any], executor: Executor) -> None:
+        if isinstance(executor, type):
+            raise TypeError(
+                f"executor is the class {executor.__name__}, wanted one of its instances: call it, "
+                f"as in {executor.__name__}()"
+            )
         if not callable(getattr(executor, "submit", None)):
             raise TypeError(
                 f"executor is a {type(executor).__name__}, wanted a concurrent.futures.Executor, "
@@ -84,7 +89,8 @@ class ExecutedCost:
         TypeError
             It returns none: the cost cannot be sent, or raises there.
         ValueError
-            It returns another, as of a cost that closes over arrays and ignores its argument.
+            It returns another, as of a cost that closes over arrays and ignores its argument; or
+            the executor takes no tasks, being shut down.
         """
         rng = np.random.default_rng(seed)
         units = {
@@ -98,18 +104,26 @@ class ExecutedCost:
                 break
         moved = {p: (a + moves[p]).astype(a.dtype) for p, a in evaluations.values.items()}
         name = getattr(self.cost, "__qualname__", None) or repr(self.cost)
+        who = "cost" if name == "cost" else f"cost {name}"
+        params = rebuild(evaluations.params, moved)
         try:
-            params = rebuild(evaluations.params, moved)
-            there = self.executor.submit(_at_point, self.cost, params).result()
+            future = self.executor.submit(_at_point, self.cost, params)
+        except RuntimeError as error:
+            raise ValueError(
+                f"executor, a {type(self.executor).__name__}, takes no tasks ({error}), wanted one "
+                "that is open: check inside its with block"
+            ) from error
+        try:
+            there = future.result()
         except Exception as error:
             raise TypeError(
-                f"cost {name} cannot be evaluated by the executor ({type(error).__name__}: "
+                f"{who} cannot be evaluated by the executor ({type(error).__name__}: "
                 f"{error}), wanted a function that it can send to its workers: for processes one "
                 "at the top level of a module, with its data in functools.partial"
             ) from error
         if there != here and here == evaluations.along(moves):
             raise ValueError(
-                f"cost {name} is {here!s} at moved parameters here and {there!s} in the executor, "
+                f"{who} is {here!s} at moved parameters here and {there!s} in the executor, "
                 "wanted the same: it must be a function of its argument alone, for arrays that it "
                 "closes over or keeps in an object do not move in another process; and the workers "
                 "must compute as this process does"

@@ -14,12 +14,12 @@ __all__ = ["CheckInterrupted", "finish"]
 
 
 class CheckInterrupted(KeyboardInterrupt):
-    """Ctrl-C during a check: its text is the report of the entries that had been compared.
+    """Ctrl-C during a check: its text is the report of what had been compared.
 
     Attributes
     ----------
     report : Report
-        Entries not compared are UNRESOLVED.
+        Entries, or whole arrays, that were not compared are UNRESOLVED.
     """
 
     def __init__(self, report: Report) -> None:
@@ -44,7 +44,13 @@ def finish(report: Report, evaluations: Evaluations) -> Report:
     arrays = {path: _explained(array) for path, array in report.arrays.items()}
     known = sum(int(np.isfinite(array.error).sum()) for array in arrays.values())
     said = f"Interrupted: {known:,} of {report.entries:,} entries were compared."
-    told = replace(report, arrays=arrays, findings=(*report.findings, said))
+    methods = {array.method for array in arrays.values() if np.isfinite(array.error).any()}
+    told = replace(
+        report,
+        arrays=arrays,
+        method=methods.pop() if len(methods) == 1 else report.method,
+        findings=(*report.findings, said),
+    )
     raise CheckInterrupted(record(told))
 
 
@@ -52,6 +58,6 @@ def _explained(array: ArrayReport) -> ArrayReport:
     known = np.isfinite(array.error)
     if known.all() or not (array.verdicts[~known] == Verdict.UNRESOLVED).any():
         return array
-    return replace(
-        array, reason=f"interrupted: {known.sum():,} of {known.size:,} entries were compared."
-    )
+    some = f"{known.sum():,} of {known.size:,} entries were compared"
+    # the same for all that were not begun, which are told in one line
+    return replace(array, reason=f"interrupted: {some if known.any() else 'not compared'}.")

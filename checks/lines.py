@@ -1,5 +1,6 @@
 """The cost along random directions of whole arrays or parts of them, and the claim along them."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -55,8 +56,8 @@ class Lines:
             isinstance(part, (np.ndarray, np.floating, float)) for part in given.values()
         )
         arrays: Mapping[str, Any] = flatten(params) if self._hosted else given
-        self.leaves = {path: leaf_of(a, path) for path, a in arrays.items() if a.size}
-        self._empty = {path: a for path, a in arrays.items() if not a.size}
+        self.leaves = {path: leaf_of(a, path) for path, a in arrays.items() if math.prod(a.shape)}
+        self._empty = {path: a for path, a in arrays.items() if not math.prod(a.shape)}
         self._own = all(self.leaves[path].real is given[path] for path in self.leaves)
         self._real_params = self._nested({path: leaf.real for path, leaf in self.leaves.items()})
         if callable(gradient) or not self.own_slopes:  # such a cost changes nothing
@@ -164,17 +165,24 @@ class Lines:
     @contextmanager
     def unchanged(self, who: str) -> Iterator[None]:
         """Restore the parameters at the end, and refuse a function that has left them changed."""
-        changed = []
         try:
             yield
         finally:
-            replaced = self._contents.restore()
-            changed = [path for path, leaf in self.leaves.items() if leaf.settle()]
+            try:
+                replaced, changed = self._restore()
+            except KeyboardInterrupt:  # it waits until the point is back
+                self._restore()
+                raise
         if replaced or changed:
             raise ValueError(
                 f"{who} changes its argument ({replaced or changed[0]}); the parameters were "
                 "restored: let it work on copies of what it assigns to"
             )
+
+    def _restore(self) -> tuple[str, list[str]]:
+        """Put the point back; return the paths of a part replaced and of arrays changed."""
+        replaced = self._contents.restore()
+        return replaced, [path for path, leaf in self.leaves.items() if leaf.settle()]
 
     def _claims(self, claim: Any, source: str) -> tuple[dict[str, Any], list[str]]:
         """Return the claimed arrays by path, and findings about their shapes."""

@@ -2,7 +2,8 @@
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import numbers
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from checks._types import FloatArray
 
-__all__ = ["Contents", "entry_name", "flatten", "flatten_claim", "leaves", "rebuild"]
+__all__ = ["Contents", "describe", "entry_name", "flatten", "flatten_claim", "leaves", "rebuild"]
 
 
 def _children(node: Any) -> list[tuple[str, Any]] | None:
@@ -83,10 +84,9 @@ def flatten(params: Any) -> dict[str, FloatArray]:
         if isinstance(part, (float, np.floating)):
             leaf = np.asarray(part)
             leaf.flags.writeable = False  # the caller's number cannot be moved in place: copy it
-        if not isinstance(leaf, np.ndarray):
+        if not isinstance(leaf, np.ndarray) or isinstance(leaf, np.matrix):
             raise TypeError(
-                f"{name} is {_describe(leaf)}, wanted an array of floats: "
-                "leaves of params are numpy arrays or Python floats"
+                f"{name} is {describe(leaf)}, wanted an array of floats: {_leaf_remedy(leaf)}"
             )
         if leaf.dtype.kind != "f":
             remedy = {
@@ -103,11 +103,25 @@ def flatten(params: Any) -> dict[str, FloatArray]:
         arrays[name] = leaf
     if not sum(leaf.size for leaf in arrays.values()):
         raise ValueError(
-            f"params has no entries ({_describe(params)}), wanted at least one float array: "
+            f"params has no entries ({describe(params)}), wanted at least one float array: "
             "there is nothing to check"
         )
     _refuse_shared(arrays)
     return arrays
+
+
+def _leaf_remedy(leaf: Any) -> str:
+    """Say what to do about a leaf that is no array."""
+    if isinstance(leaf, numbers.Integral):
+        return f"an integer cannot be moved by a small step, write {int(leaf)}.0"
+    if isinstance(leaf, np.matrix):
+        return "make it one with np.asarray"
+    if hasattr(leaf, "__array__"):
+        return 'make it one with np.asarray; coverage="projected" takes PyTorch and JAX too'
+    return (
+        "params are numpy arrays or Python floats, nested in lists, tuples, dicts or dataclasses; "
+        "of any other object give the arrays that it holds"
+    )
 
 
 def _refuse_shared(arrays: Mapping[str, FloatArray]) -> None:
@@ -220,11 +234,13 @@ def flatten_claim(params: Any, claim: Any, source: str) -> tuple[dict[str, Float
                 leaf = np.asarray(part)
             except ValueError:  # lists of different lengths
                 leaf = np.asarray(None)
-            if leaf.dtype.kind != "f":
-                hint = ": in integers it has lost its fractions" if leaf.dtype.kind in "iu" else ""
+            if leaf.dtype.kind != "f" or isinstance(part, np.matrix):
+                remedy = _claim_remedy(part, None, path)
+                if leaf.dtype.kind in "iu":
+                    remedy = "in integers it has lost its fractions"
                 raise TypeError(
-                    f"{where} is {_describe(part)}, wanted an array of real floats of shape {shape}"
-                    f"{hint}"
+                    f"{where} is {describe(part)}, wanted an array of real floats of shape {shape}"
+                    + (f": {remedy}" if remedy else "")
                 )
             if leaf.size != np.size(node):
                 raise ValueError(
@@ -240,23 +256,33 @@ def flatten_claim(params: Any, claim: Any, source: str) -> tuple[dict[str, Float
             return
         if isinstance(node, Mapping):
             if not isinstance(part, Mapping):
-                raise TypeError(f"{where} is {_describe(part)}, wanted a dict of {list(node)}")
+                remedy = _claim_remedy(part, node, path) or "name its arrays as in params"
+                raise TypeError(
+                    f"{where} is {describe(part)}, wanted a dict of {_listed(node)}: {remedy}"
+                )
             if set(part) != set(node):
+                missing = [key for key in node if key not in part]
+                extra = [key for key in part if key not in node]
+                lacks = f"lacks {_listed(missing)}" if missing else ""
+                has = f"has {_listed(extra)}" if extra else ""
                 raise ValueError(
-                    f"{where} has the keys {list(part)}, wanted those of params: {list(node)}"
+                    f"{where} {' and '.join(filter(None, (lacks, has)))}, wanted the keys of "
+                    f"params: {_listed(node)}"
                 )
             parts: Sequence[Any] = [part[key] for key in node]
         else:
             if dataclasses.is_dataclass(part) and not isinstance(part, type):
                 part = [getattr(part, f.name) for f in dataclasses.fields(part)]
             if not isinstance(part, (list, tuple)):
+                remedy = _claim_remedy(part, node, path)
                 raise TypeError(
-                    f"{where} is {_describe(part)}, wanted {len(children)} parts, nested as in "
-                    "params"
+                    f"{where} is {describe(part)}, wanted {_parts(len(children))}, nested as in "
+                    "params" + (f": {remedy}" if remedy else "")
                 )
             if len(part) != len(children):
                 raise ValueError(
-                    f"{where} has {len(part)} parts, wanted {len(children)}, nested as in params"
+                    f"{where} has {_parts(len(part))}, wanted {len(children)}, nested as in params:"
+                    f" {_cut(', '.join(_name(path + step) for step, _ in children))}"
                 )
             parts = part
         for (step, child), value in zip(children, parts, strict=True):
@@ -266,8 +292,46 @@ def flatten_claim(params: Any, claim: Any, source: str) -> tuple[dict[str, Float
     return claimed, findings
 
 
-def _describe(thing: Any) -> str:
+def _claim_remedy(part: Any, node: Any, path: str) -> str:
+    """Say what to do about a part of a claim that is not nested as `node`, or not an array."""
+    if part is None:
+        return "where it vanishes, give zeros" if path else "is a return forgotten?"
+    if isinstance(part, np.matrix):
+        return "make it one with np.asarray"
+    sized = isinstance(part, (Mapping, Sequence)) or hasattr(part, "shape")
+    if isinstance(part, Iterable) and not sized:
+        return "make it a list, with list()"
+    if node is None or not isinstance(part, np.ndarray):
+        return ""
+    arrays = {_name(path + step): leaf for step, leaf in _walk(node, "")}
+    if part.size == sum(np.size(leaf) for leaf in arrays.values()):
+        name, leaf = next(iter(arrays.items()))
+        first = f"{name} is g.ravel()[:{np.size(leaf)}].reshape{np.shape(leaf)}"
+        return f"it has as many entries, so nest it as params, where {first}, and so on"
+    return ""
+
+
+def describe(thing: Any) -> str:
+    """Say briefly what an argument was, for the text of an error."""
+    if thing is None:
+        return "None"
+    kind = type(thing).__name__
+    if isinstance(thing, np.matrix):
+        return f"a np.matrix of shape {thing.shape}"
     if isinstance(thing, np.ndarray):
         return f"an array of dtype {thing.dtype} and shape {thing.shape}"
-    text = repr(thing)
-    return f"a {type(thing).__name__}, {text if len(text) <= 40 else text[:37] + '...'}"
+    return f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}, {_cut(repr(thing))}"
+
+
+def _parts(count: int) -> str:
+    return f"{count} part{'s' if count != 1 else ''}"
+
+
+def _listed(keys: Iterable[Any]) -> str:
+    return _cut(", ".join(map(repr, keys)))
+
+
+def _cut(text: str) -> str:
+    """Return a text on one line, shortened."""
+    text = " ".join(text.split())
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,6 +1,7 @@
 """A bar on a terminal: how far a long check is."""
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,9 @@ BAR = 20  # characters
 
 
 class Progress:
-    """How many entries of one array after another are done, on stderr where that is a terminal.
+    """How many entries of one pass after another are done, on stderr where that is a terminal.
+
+    A pass is over entries of one array; how many more there will be is not known before.
 
     Parameters
     ----------
@@ -34,18 +37,21 @@ class Progress:
         def advance(entries: int) -> None:
             nonlocal done
             done += entries
-            if self._stream is None or (now := time.monotonic()) < self._next:
+            if self._stream is None or done >= total or (now := time.monotonic()) < self._next:
                 return
             self._next = now + EVERY
             rate = done / max(now - started, 1e-9)
             filled = BAR * done // total
             self._write(
                 f"{name} [{'#' * filled}{'.' * (BAR - filled)}] {done:,} of {total:,} entries, "
-                f"{rate:,.0f}/s, {_duration((total - done) / rate)} left"
+                f"{rate:,.0f}/s, {_duration((total - done) / rate)} left of this pass"
             )
 
         try:
             yield advance
+        except KeyboardInterrupt:
+            self._next = math.inf  # a report is what comes next, of a few more evaluations
+            raise
         finally:
             if self._width:
                 self._write("")

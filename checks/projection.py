@@ -7,15 +7,22 @@ from typing import Any
 
 import numpy as np
 
+from checks._session import record
 from checks.accusation import not_finite, wrong
 from checks.along import PROOF, ROUNDING, WIDE, Along, Estimator
 from checks.directions import SURE
+from checks.interruption import CheckInterrupted
 from checks.lines import Lines
 from checks.localisation import Block
 from checks.projected_report import ProjectedArray, ProjectedReport
 from checks.verdict import Verdict
 
 __all__ = ["check_projected"]
+
+# Standard deviations that a sum along a random direction exceeds once in 10⁴ at most: its fourth
+# moment is at most 3⁴ σ⁴ (hypercontractivity), and σ ≤ rtol s √P if every entry is within rtol s.
+CHANCE = 32.0
+NOTHING = Along(np.nan, np.nan, np.inf, "central")
 
 
 class Projection:
@@ -40,16 +47,22 @@ class Projection:
         """Judge every array: all at once where that is enough, else one by one."""
         for path in self.lines.leaves:
             if not np.isfinite(self.lines.largest[path]):
-                nothing, blocks = (
-                    Along(np.nan, np.nan, np.inf, "central"),
-                    not_finite(self.at, path),
-                )
-                self.arrays[path] = self._array(path, nothing, Verdict.MISMATCH, blocks=blocks)
+                blocks = not_finite(self.at, path)
+                self.arrays[path] = self._array(path, NOTHING, Verdict.MISMATCH, blocks=blocks)
         if self.method != "central":
             self._all_at_once()
         for path in self.lines.leaves:
             if path not in self.arrays:
                 self.arrays[path] = self._one(path)
+
+    def give_up(self) -> str:
+        """Leave UNRESOLVED what an interruption left unjudged, and say how much was compared."""
+        said = f"{len(self.arrays):,} of {len(self.lines.leaves):,} arrays were compared"
+        reason = "interrupted: not compared."
+        for path in self.lines.leaves:
+            if path not in self.arrays:
+                self.arrays[path] = self._array(path, NOTHING, Verdict.UNRESOLVED, reason)
+        return f"Interrupted: {said}."
 
     # All arrays at once.
 
@@ -79,8 +92,8 @@ class Projection:
             return
         # an array whose imaginary part is dropped would show by about its norm
         sizes = {path: PROOF * scales[path] * lines.norms[path] for path in passed}
-        proven = self.method == "complex-step" or lines.own_slopes
-        shown = 0.0 if proven else self.at.proof(moves, along.numeric, min(sizes.values()))
+        enough = min(sizes.values())
+        shown = 0.0 if lines.own_slopes else self.at.proof(moves, along.numeric, enough)
         self.arrays |= {path: array for path, array in passed.items() if shown <= sizes[path]}
 
     # One by one.
@@ -115,12 +128,17 @@ class Projection:
             if along.kink:
                 reason = "the direction meets a kink: check at a point beside it."
                 return self._array(path, along, Verdict.UNRESOLVED, reason)
+            self._accuse(path, along, "one estimate; a second was not heard")
             # of a cost's own slopes, few differences will do if they agree
             enough = PROOF * abs(along.numeric)
             agreed = own and self.at.proof(moves, along.numeric, enough) <= enough
             if not agreed and not self.at.is_witnessed(path, moves, along, owed):
                 reason = "two estimates by different steps disagree: too little for an accusation."
                 return self._array(path, along, Verdict.UNRESOLVED, reason)
+            # entries that are all off by what they may be come to less than this
+            spread = CHANCE * self.at.rtol * size * leaf.whole.size**0.5
+            proven = along.off - along.error > spread
+            self._accuse(path, along, "two estimates; where was not found", proven)
             blocks = wrong(self.at, path, along, owed)
             if blocks:
                 return self._array(path, along, Verdict.MISMATCH, blocks=blocks)
@@ -131,6 +149,15 @@ class Projection:
         if largest and along.error <= SURE * self.resolution * size:
             return self._array(path, along, Verdict.MATCH)
         return self._array(path, along, Verdict.UNRESOLVED, self._why(along, size))
+
+    def _accuse(self, path: str, along: Along, witnesses: str, proven: bool = False) -> None:
+        """Note what is known of an array, should an interruption come before its verdict."""
+        reason = (
+            f"interrupted: off along a random direction (claimed {along.claimed:.9g}, numeric "
+            f"{along.numeric:.9g} ± {along.error:.0e}), by {witnesses}."
+        )
+        verdict = Verdict.MISMATCH if proven else Verdict.UNRESOLVED
+        self.arrays[path] = self._array(path, along, verdict, reason)
 
     def _numeric_size(self, path: str, along: Along) -> float:
         """Return what the largest derivative is at least."""
@@ -193,14 +220,27 @@ def check_projected(
     method: str,
     seed: int,
 ) -> ProjectedReport:
-    """Check a gradient along random directions; arguments are those of `check_gradient`."""
+    """Check a gradient along random directions; arguments are those of `check_gradient`.
+
+    Raises
+    ------
+    CheckInterrupted
+        After the first verdict. A second interruption leaves at once, with the parameters restored.
+    """
     started = time.perf_counter()
     lines = Lines(cost, params, gradient, seed)
     projection = Projection(lines, method, rtol, resolution)
+    interrupted = False
     with lines.at_peace():
-        projection.run()
+        try:
+            projection.run()
+        except KeyboardInterrupt:
+            if not projection.arrays:
+                raise
+            interrupted = True
     methods = {array.method for array in projection.arrays.values()}
-    return ProjectedReport(
+    findings = [*lines.findings, projection.give_up()] if interrupted else lines.findings
+    report = ProjectedReport(
         arrays={path: projection.arrays[path] for path in lines.leaves},
         rtol=projection.at.rtol,
         resolution=resolution,
@@ -209,5 +249,8 @@ def check_projected(
         evaluations=lines.count,
         seconds=time.perf_counter() - started,
         seed=seed,
-        findings=tuple(lines.findings),
+        findings=tuple(findings),
     )
+    if interrupted:
+        raise CheckInterrupted(record(report))
+    return report

@@ -44,6 +44,11 @@ class TorchLeaf(Leaf):
 
     def claim(self, array: Array) -> Array:
         """Return a claimed gradient of it, copied if it would move along."""
+        if not isinstance(array, torch.Tensor) or not array.is_floating_point():
+            raise TypeError(
+                f"gradient has a {type(array).__name__} of {array.dtype}, wanted a tensor of "
+                "floats, as params have: torch.from_numpy makes one of an array"
+            )
         array = array.detach()
         same = array.untyped_storage().data_ptr() == self.real.untyped_storage().data_ptr()
         return array.clone() if same else array

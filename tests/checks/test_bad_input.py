@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import warnings
 from collections import namedtuple
 
 import numpy as np
@@ -61,6 +62,29 @@ def complex_incapable(params):
     return sum(np.sum(np.abs(array) ** 2) for array in params)
 
 
+class Scalar:
+    """Another library's scalar: numpy sees an object, ``.item()`` gives the number."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def item(self):
+        return self.value
+
+
+class Foreign:
+    """Another library's array."""
+
+    def __array__(self, dtype=None, copy=None):
+        return np.ones(2)
+
+
+def matrix(array):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy advises against them
+        return np.asmatrix(array)
+
+
 A = np.arange(1.0, 13.0)
 W, B = np.zeros((2, 3)), np.zeros(2)
 
@@ -69,13 +93,31 @@ CASES = {
     # cost
     "cost a number": ({"cost": 3.0}, TypeError, "cost is a float", "pass the function"),
     "cost None": ({"cost": None}, TypeError, "cost is a NoneType"),
-    "cost of two": ({"cost": returning(B)}, TypeError, "ndarray of shape (2,)", "one number"),
-    "cost of none": ({"cost": returning([])}, TypeError, "list of shape (0,)", ".sum()"),
+    "cost of two": ({"cost": returning(B)}, TypeError, "and shape (2,)", "one number", ".mean()"),
+    "cost of none": ({"cost": returning([])}, TypeError, "a list, [], wanted one number"),
     "cost ragged": ({"cost": returning([[1.0], [2.0, 3.0]])}, TypeError, "a list", "one number"),
-    "cost returns None": ({"cost": returning(None)}, TypeError, "returned a NoneType None"),
-    "cost str": ({"cost": returning("1.0")}, TypeError, "returned a str '1.0'"),
-    "cost bool": ({"cost": returning(True)}, TypeError, "returned a bool True", "one number"),
-    "cost object": ({"cost": returning(object)}, TypeError, "returned a type <class 'object'>"),
+    "cost returns None": (
+        {"cost": returning(None)},
+        TypeError,
+        "returned None",
+        "a return forgotten",
+    ),
+    "cost str": ({"cost": returning("1.0")}, TypeError, "returned a str, '1.0'", "a float"),
+    "cost bool": ({"cost": returning(True)}, TypeError, "returned a bool, True", "one number"),
+    "cost object": ({"cost": returning(object)}, TypeError, "returned a type, <class 'object'>"),
+    "cost and more": (
+        {"cost": returning((0.5, 0.9))},
+        TypeError,
+        "cost(params) returned a tuple, (0.5, 0.9), wanted one number",
+        "its value alone",
+    ),
+    "cost and gradient": ({"cost": returning((np.array(0.5), [B]))}, TypeError, "its value alone"),
+    "swapped": (
+        {"cost": returning({"w": W}), "gradient": square},
+        TypeError,
+        "cost(params) returned a dict, {'w': array([[0., 0., 0.], [0., 0., 0..., wanted",
+        "is it the gradient? The cost comes first: check_gradient(cost, gradient, params)",
+    ),
     "cost nan": ({"cost": returning(NAN)}, ValueError, "cost(params) is nan", "finite"),
     "cost inf": ({"cost": returning(-INF)}, ValueError, "cost(params) is -inf", "finite"),
     "cost complex": ({"cost": returning(1j)}, TypeError, "cost(params) is 1j", "a real number"),
@@ -84,7 +126,7 @@ CASES = {
     "moved, no number": (
         {"cost": lambda p: square(p) if p[0][0, 0] == 1 else None},
         TypeError,
-        "NoneType None, wanted one number",
+        "returned None, wanted one number",
         "params[0], params[1] moved",
     ),
     "cost assigns": (
@@ -116,13 +158,48 @@ CASES = {
         "cost changes its argument (w is replaced)",
     ),
     # gradient
-    "gradient None": ({"gradient": None}, TypeError, "gradient is a NoneType", "2 parts"),
-    "gradient returns None": ({"gradient": returning(None)}, TypeError, "gradient(params) is a No"),
+    "gradient None": ({"gradient": None}, TypeError, "gradient is None, wanted 2 parts"),
+    "gradient returns None": (
+        {"gradient": returning(None)},
+        TypeError,
+        "(params) is None",
+        "return forg",
+    ),
     "gradient raises": ({"gradient": raising(LookupError("no"))}, LookupError, "no"),
     "gradient too short": ({"gradient": [W]}, ValueError, "gradient has 1 part", "wanted 2"),
     "gradient too long": ({"gradient": (W, B, B)}, ValueError, "gradient has 3 parts, wanted 2"),
     "gradient a dict": ({"gradient": {"w": W, "b": B}}, TypeError, "gradient is a dict", "2 parts"),
     "gradient an array": ({"gradient": np.zeros(8)}, TypeError, "dtype float64 and shape (8,)"),
+    "gradient too short by keys": (
+        {"params": {"w": W, "b": B}, "gradient": {"w": W}},
+        ValueError,
+        "gradient lacks 'b', wanted",
+    ),
+    "gradient flat": (
+        {"gradient": np.zeros(8)},
+        TypeError,
+        "it has as many entries, so nest it as params",
+        "params[0] is g.ravel()[:6].reshape(2, 3)",
+    ),
+    "gradient flat for a dict": (
+        {"params": {"b": B, "w": W}, "gradient": np.zeros(8)},
+        TypeError,
+        "wanted a dict of 'b', 'w'",
+        "b is g.ravel()[:2].reshape(2,)",
+    ),
+    "gradient a generator": (
+        {"gradient": lambda p: (2 * a for a in p)},
+        TypeError,
+        "gradient(params) is a generator, <generator",
+        "with list()",
+    ),
+    "gradient's leaf a generator": ({"gradient": [W, (b for b in B)]}, TypeError, "with list()"),
+    "gradient a matrix": (
+        {"gradient": [matrix(W), B]},
+        TypeError,
+        "gradient[0] is a np.matrix of shape (2, 3), wanted",
+        "np.asarray",
+    ),
     "gradient a list": (
         {"params": W, "gradient": [W, B]},
         TypeError,
@@ -133,7 +210,7 @@ CASES = {
     "gradient's keys": (
         {"params": {"w": W, "b": B}, "gradient": {"w": W, "bias": B}},
         ValueError,
-        "gradient has the keys ['w', 'bias'], wanted those of params: ['w', 'b']",
+        "gradient lacks 'b' and has 'bias', wanted the keys of params: 'w', 'b'",
     ),
     "gradient's size": (
         {"gradient": [W, np.zeros(3)]},
@@ -145,7 +222,12 @@ CASES = {
     "gradient int": ({"gradient": [W.astype(int), B]}, TypeError, "dtype int64", "fractions"),
     "gradient complex": ({"gradient": [W, B * 1j]}, TypeError, "gradient[1]", "complex128"),
     "gradient object": ({"gradient": [W.astype(object), B]}, TypeError, "gradient[0]", "object"),
-    "gradient's leaf None": ({"gradient": [W, None]}, TypeError, "gradient[1] is a NoneType"),
+    "gradient's leaf None": (
+        {"gradient": [W, None]},
+        TypeError,
+        "gradient[1] is None, wanted",
+        "zeros",
+    ),
     "gradient assigns": (
         {"gradient": changing(assigning(1, 1, 3.0), slope)},
         ValueError,
@@ -164,7 +246,21 @@ CASES = {
     "empty arrays": ({"params": [np.empty((0, 3)), []]}, ValueError, "params has no entries"),
     "int leaf": ({"params": [B, np.arange(3)]}, TypeError, "params[1] has dtype int64", ".astype("),
     "bool leaf": ({"params": np.array([True])}, TypeError, "params has dtype bool", ".astype("),
-    "python int": ({"params": {"w": 3}}, TypeError, "w is ", "int, 3", "Python floats"),
+    "python int": ({"params": {"w": 3}}, TypeError, "w is an int, 3, wanted", "write 3.0"),
+    "matrix leaf": (
+        {"params": [matrix(W)]},
+        TypeError,
+        "params[0] is a np.matrix of shape (2, 3), wanted an array of floats",
+        "np.asarray",
+    ),
+    "an object": (
+        {"params": Scalar(B)},
+        TypeError,
+        "params is a Scalar, <",
+        "nested in lists, tuples, dicts or dataclasses",
+        "the arrays that it holds",
+    ),
+    "another library's": ({"params": [Foreign()]}, TypeError, "a Foreign", 'coverage="projected"'),
     "object leaf": ({"params": B.astype(object)}, TypeError, "params has dtype object", ".astype"),
     "complex leaf": (
         {"params": [B * 1j]},
@@ -174,7 +270,7 @@ CASES = {
     ),
     "string leaf": ({"params": ["abc"]}, TypeError, "params[0] is a str, 'abc'", "array of floats"),
     "string array": ({"params": np.array(["a"])}, TypeError, "params has dtype <U1"),
-    "None leaf": ({"params": {"w": {"x": None}}}, TypeError, "w.x is a NoneType, None"),
+    "None leaf": ({"params": {"w": {"x": None}}}, TypeError, "w.x is None, wanted", "dataclasses"),
     "nan": ({"params": {"w": nan_at(W.copy(), (1, 2), NAN)}}, ValueError, "w[1, 2] is nan, wanted"),
     "inf": ({"params": [nan_at(B.copy(), 1, -INF)]}, ValueError, "params[0][1] is -inf", "finite"),
     "one array twice": ({"params": {"w": A, "v": A}}, ValueError, "w and v share memory", "copy()"),
@@ -399,16 +495,6 @@ def test_any_one_number_is_a_cost(number):
 def test_a_whole_number_is_a_cost():
     report = check_gradient(lambda p: int(1e6 * square(p)), lambda p: [2e6 * a for a in p], point())
     assert report.verdict is Verdict.MATCH
-
-
-class Scalar:
-    """Another library's scalar: numpy sees an object, ``.item()`` gives the number."""
-
-    def __init__(self, value):
-        self.value = value
-
-    def item(self):
-        return self.value
 
 
 def test_another_librarys_scalar_is_a_cost():

@@ -209,6 +209,29 @@ def test_no_executor(executor):
         check_gradient(COST, GRADIENT, theta(), executor=executor)
 
 
+def test_a_class_of_executors_is_none():
+    with pytest.raises(TypeError, match=r"is the class ThreadPoolExecutor, .* call it, as in Thr"):
+        check_gradient(COST, GRADIENT, theta(), executor=ThreadPoolExecutor)
+
+
+def test_nor_is_one_that_was_shut_down():
+    with ThreadPoolExecutor(1) as pool:
+        pass
+    with pytest.raises(
+        ValueError, match=r"executor, a ThreadPoolExecutor, takes no tasks \(.*shut"
+    ):
+        check_gradient(COST, GRADIENT, theta(), executor=pool)
+
+
+def test_a_cost_named_cost_is_named_once(processes):
+    def cost(p):
+        return COST(p)
+
+    cost.__qualname__ = "cost"
+    with pytest.raises(TypeError, match=r"^cost cannot be evaluated by the executor"):
+        check_gradient(cost, GRADIENT, theta(), executor=processes)
+
+
 def test_projection_takes_none(threads):
     with pytest.raises(ValueError, match="wanted neither executor nor stacked"):
         check_gradient(COST, GRADIENT, theta(), coverage="projected", executor=threads)

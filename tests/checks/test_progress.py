@@ -1,5 +1,6 @@
 """A bar for long checks on a terminal, and what is told of a check that was interrupted."""
 
+import contextlib
 import io
 import pickle
 import sys
@@ -44,9 +45,26 @@ class TestBar:
     def test_it_tells_entries_rate_and_time_left_and_is_wiped_away(self, monkeypatch):
         text = self.shown(monkeypatch, Terminal())
         assert "w [##########..........] 20 of 40 entries, " in text
-        assert "/s, 0:00 left" in text
+        assert "/s, 0:00 left of this pass" in text
         assert text.endswith("\r")
         assert not text.split("\r")[-2].strip()
+
+    @pytest.mark.usefixtures("at_once")
+    def test_what_is_done_is_not_shown(self, monkeypatch):
+        assert "40 of 40" not in self.shown(monkeypatch, Terminal())
+
+    @pytest.mark.usefixtures("at_once")
+    def test_nor_is_what_follows_an_interruption(self, monkeypatch):
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        bars = progress.Progress()
+        with contextlib.suppress(KeyboardInterrupt), bars.of("w", 40) as advance:
+            advance(1)
+            raise KeyboardInterrupt
+        before = sys.stderr.getvalue()
+        assert "1 of 40" in before
+        with bars.of("w", 16) as advance:
+            advance(1)
+        assert sys.stderr.getvalue() == before
 
     def test_a_short_check_shows_nothing(self, monkeypatch):
         assert not self.shown(monkeypatch, Terminal())
@@ -110,8 +128,22 @@ class TestInterruption:
         assert (report.arrays["w"].verdicts[~known] == Verdict.UNRESOLVED).all()
         assert report.verdict is Verdict.UNRESOLVED
         assert f"w: interrupted: {known.sum()} of 40 entries were compared." in str(stop)
-        assert "b: interrupted: 0 of 2 entries were compared." in str(stop)
+        assert "b: interrupted: not compared." in str(stop)
+        assert report.method == {"central": "central", "auto": "complex-step"}[method]
         assert f"Interrupted: {known.sum()} of 42 entries were compared." in str(stop)
+
+    def test_all_that_was_not_begun_is_told_in_one_line(self, method):
+        def wide(p):
+            return stopping(p) + np.sum(p["c"] ** 2)
+
+        stopping = self.half_way(method)
+        with pytest.raises(CheckInterrupted, match=r"b, c: interrupted: not compared\."):
+            check_gradient(
+                wide,
+                lambda p: gradient(p) | {"c": 2 * p["c"]},
+                point() | {"c": np.ones(2)},
+                method=method,
+            )
 
     def test_a_mistake_that_was_met_is_a_mismatch(self, method):
         def wrong(p):

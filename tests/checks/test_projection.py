@@ -10,6 +10,8 @@ from backprop import Network, Parameters
 from checks import GradientMismatch, Verdict, assert_gradient, check_gradient
 from checks.conformance.restart import RestartedCost
 from checks.directions import Direction, Region
+from checks.interruption import CheckInterrupted
+from checks.leaves import Leaf
 
 SIZES = (30, 40, 8)
 WHOLE = Region(0, 40, 0, 30)
@@ -364,3 +366,128 @@ def test_arrays_may_be_read_only_of_any_rank_and_bare():
         slopes[(-1,) * len(shape)] += 0.1  # wrong on purpose
         report = check_gradient(lambda p: np.sin(p).sum(), slopes, values, coverage="projected")
         assert report.worst.index == tuple(n - 1 for n in shape), str(report)
+
+
+# Interruptions.
+
+
+def interrupted(at, claim, **options):
+    """Interrupt a check at some call of its cost; return what it raises, None if it ends before."""
+    net, theta, x, y = problem()
+    before, calls = theta.ravel().tobytes(), 0
+
+    def cost(p):
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            raise KeyboardInterrupt
+        return net.cost(p, x, y)
+
+    try:
+        check_gradient(cost, claim, theta, coverage="projected", **options)
+    except KeyboardInterrupt as stop:
+        return stop
+    finally:
+        assert theta.ravel().tobytes() == before
+    return None
+
+
+def one_off():
+    claim = right()
+    claim.weights[1][3, 20] += np.abs(claim.weights[1]).max()
+    return claim
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+def test_an_interruption_tells_what_was_judged_by_then(method):
+    stops, at = [], 1
+    while (stop := interrupted(at, one_off(), method=method)) is not None:
+        stops.append(stop)
+        at += 2 if method == "auto" else 23
+    told = [isinstance(stop, CheckInterrupted) for stop in stops]
+    assert not told[0]  # nothing was compared
+    assert told == sorted(told)
+    reports = [stop.report for stop in stops if isinstance(stop, CheckInterrupted)]
+    seen = [report.arrays["weights[1]"] for report in reports]
+    verdicts = [array.verdict for array in seen]
+    assert verdicts == sorted(verdicts)  # no accusation is taken back
+    assert set(verdicts) == {Verdict.UNRESOLVED, Verdict.MISMATCH}
+    for array, report in zip(seen, reports, strict=True):
+        witnessed = "by two estimates; where was not found" in array.reason
+        assert witnessed == (array.verdict is Verdict.MISMATCH and not array.blocks)
+        assert report.verdict is array.verdict
+        others = [a for path, a in report.arrays.items() if path != "weights[1]"]
+        for other in others:
+            assert other.verdict is Verdict.MATCH or other.reason == "interrupted: not compared."
+        assert report.findings[-1].startswith("Interrupted: ")
+    reasons = " ".join(array.reason for array in seen)
+    assert "one estimate; a second was not heard" in reasons
+    assert "interrupted: off along a random direction (claimed " in reasons
+
+
+def test_an_interruption_is_a_mismatch_only_where_entries_must_be_off_by_more_than_they_owe():
+    claim = right()
+    for array in (*claim.weights, *claim.biases):
+        array[...] += 0.9e-6 * np.abs(array).max() * np.sign(array)
+    stops = (interrupted(at, claim, rtol=1e-6, method="central") for at in range(60, 800, 120))
+    reports = [stop.report for stop in stops if isinstance(stop, CheckInterrupted)]
+    assert {report.verdict for report in reports} == {Verdict.UNRESOLVED}
+    assert "by two estimates; where was not found." in str(reports[-1].arrays)
+
+
+def test_the_method_told_is_of_what_was_compared():
+    stops = (interrupted(at, one_off()) for at in range(1, 60))
+    told = [stop.report for stop in stops if isinstance(stop, CheckInterrupted)]
+    assert told
+    assert {report.method for report in told} == {"complex-step"}
+
+
+def test_a_second_interruption_leaves_once_the_point_is_back(monkeypatch):
+    settle, second = Leaf.settle, []
+
+    def interrupting(leaf):
+        if moved:
+            second.append(leaf)
+            if len(second) == 2:
+                raise KeyboardInterrupt
+        return settle(leaf)
+
+    monkeypatch.setattr(Leaf, "settle", interrupting)
+    net, theta, x, y = problem()
+    before, moved = theta.ravel().tobytes(), []
+
+    def cost(p):
+        if np.count_nonzero(p.weights[1] != theta_before.weights[1]) == 1:  # in the search
+            moved.append(True)
+            raise KeyboardInterrupt
+        return net.cost(p, x, y)
+
+    theta_before = Parameters([w.copy() for w in theta.weights], theta.biases)
+    with pytest.raises(KeyboardInterrupt) as stop:
+        check_gradient(cost, one_off(), theta, coverage="projected")
+    assert not isinstance(stop.value, CheckInterrupted)
+    assert len(second) > 2
+    assert theta.ravel().tobytes() == before
+
+
+def test_complex_steps_by_name_are_proven_too():
+    w = np.random.default_rng(0).standard_normal((3, 4))
+    with pytest.raises(ValueError, match="method is 'complex-step', but complex moves of params"):
+        check_gradient(
+            lambda p: np.sum(np.sin(p)) + np.sum(np.abs(p)),
+            np.cos(w),
+            w,
+            coverage="projected",
+            method="complex-step",
+        )
+
+
+def test_a_claim_of_a_narrower_dtype_owes_what_it_holds():
+    for seed in range(20):
+        w = np.random.default_rng(seed).standard_normal((30, 20))
+        claim = np.cos(w).astype(np.float32)
+        report = check_gradient(
+            lambda p: np.sum(np.sin(p)), claim, w, coverage="projected", seed=seed
+        )
+        assert report
+        assert report.rtol > 1e-4
