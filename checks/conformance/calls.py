@@ -10,6 +10,7 @@ import numpy as np
 
 from checks._types import FloatArray
 from checks.conformance.failure import ConformanceError
+from checks.conformance.shapes import layout_hint
 from checks.conformance.target import Target
 from checks.parameters import entry_name
 from checks.strategies import Problem
@@ -77,7 +78,8 @@ def explained(target: Target) -> Iterator[None]:
             yield
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
+        hint = layout_hint(target)
         raise ConformanceError(
             f"{target.name} raises {type(error).__name__}: {error} "
-            f"({frame.filename}, line {frame.lineno})"
+            f"({frame.filename}, line {frame.lineno})" + f"\nTo try: {hint}" * bool(hint)
         ) from error

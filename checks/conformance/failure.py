@@ -4,12 +4,15 @@ import textwrap
 import traceback
 
 from checks.conformance.digits import load_digits
-from checks.conformance.naming import name_fault
-from checks.conformance.search import Found
+from checks.conformance.naming import UNKNOWN, name_fault
+from checks.conformance.rows import known_row
+from checks.conformance.search import Found, unheard, with_shares
+from checks.conformance.shapes import layout_hint
 from checks.conformance.target import Target
-from checks.conformance.trial import Trial
+from checks.conformance.trial import Trial, try_out
 from checks.report import COLUMNS
 from checks.strategies import Problem
+from checks.verdict import Verdict
 
 __all__ = [
     "ConformanceError",
@@ -75,13 +78,7 @@ def unresolved_text(target: Target, claim: str, trial: Trial, place: str) -> str
 def rounding_text(target: Target, trial: Trial) -> str:
     """Return what is said of a mismatch where σ' is computed from the rounded a."""
     assert trial.report is not None
-    slope = {"logistic": "a (1 − a)", "tanh": "1 − a²"}[target.activation]
-    exact = {"logistic": "t/(1 + t)², t = e^{−|z|}", "tanh": "4 t/(1 + t)², t = e^{−2|z|}"}
-    return (
-        f"digits are lost to rounding alone, the formula is right: {slope} keeps none of them "
-        f"where a rounds to 1, as here: {trial.report.worst} ({_network(target, trial.problem)}). "
-        f"σ' = {exact[target.activation]} keeps them all."
-    )
+    return f"{trial.rounding} {trial.report.worst} ({_network(target, trial.problem)})."
 
 
 def reproduction(target: Target, trial: Trial) -> str:
@@ -159,9 +156,11 @@ def _what_happened(trial: Trial) -> str:
 
 
 def _error(trial: Trial) -> str:
+    if not trial.raised_in:
+        return f"Refused: {trial.error}"
     frames = traceback.extract_tb(trial.error.__traceback__) if trial.error else []
     where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(trial.error).__name__} from {trial.through}: {trial.error}{where}"
+    return f"{type(trial.error).__name__} from {trial.raised_in}: {trial.error}{where}"
 
 
 def _advice(target: Target, trial: Trial) -> str:
@@ -169,6 +168,9 @@ def _advice(target: Target, trial: Trial) -> str:
 
     δ^l is right if ∂C/∂b^l is, and δ^L comes first.
     """
+    hint = layout_hint(target)  # where all sizes are equal other shapes raise no error
+    if hint:
+        return hint
     if trial.report is None:
         return "the lines below, which show the whole traceback."
     kinds = trial.kinds()
@@ -177,7 +179,15 @@ def _advice(target: Target, trial: Trial) -> str:
         return "what is not finite: an exponential that overflows, a division by 0, a log of 0."
     named = name_fault(target)
     if named:
-        return "; or ".join(f"it looks like {m.name!r}. {m.text}" for m in named)
+        return "; or ".join(
+            m.text if m.name == UNKNOWN else f"it looks like {m.name!r}. {m.text}" for m in named
+        )
+    if _is_right_with_shares(target, trial):
+        return (
+            "y: here its rows need not sum to 1, and where they do the gradient is right. δ = s − "
+            "y takes that for granted; δ = s Σy − y does not. Or if the cost is the reference's, "
+            'say so, cost_name = "softmax_cross_entropy": then the rows sum to 1.'
+        )
     if trial.report.discrepancy < SMALL:
         return (
             f"what is small: the worst entry is off by {trial.report.discrepancy:.0e} of "
@@ -205,11 +215,24 @@ def _advice(target: Target, trial: Trial) -> str:
     )
 
 
+def _is_right_with_shares(target: Target, trial: Trial) -> bool:
+    """Whether a trial is right once the rows of y sum to 1."""
+    if trial.problem.sizes[-1] == 1:
+        return False
+    with unheard():
+        again = try_out(target, with_shares(trial.problem), trial.through)
+    return again.report is not None and again.report.verdict is Verdict.MATCH
+
+
 def _network(target: Target, problem: Problem) -> str:
-    return (
-        f"sizes {problem.sizes}, {_samples(problem)}, {problem.regime}, {problem.x.dtype.name}, "
-        f"{target.activation}, {target.cost_name}"
-    )
+    row = known_row(target)
+    named = f"{target.activation}, {target.cost_name}"
+    if row and (row.activation, row.cost_name, row.output) != (*named.split(", "), ""):
+        named = f"{row}"  # of a factor nothing is said where the names are right
+    elif not row and named == "logistic, mean_squared":  # which stand for nothing said, too
+        named = "a cost of its own"
+    kind = f"{problem.regime}, {problem.x.dtype.name}, {named}"
+    return f"sizes {problem.sizes}, {_samples(problem)}, {kind}"
 
 
 def _samples(problem: Problem) -> str:

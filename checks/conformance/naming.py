@@ -16,7 +16,9 @@ from checks.diagnosis import Diagnosis, diagnose
 from checks.report import ArrayReport
 from checks.verdict import judge
 
-__all__ = ["name_fault"]
+__all__ = ["UNKNOWN", "name_fault"]
+
+UNKNOWN = "unknown"  # the name where there is only a condition to tell
 
 
 def name_fault(target: Target) -> tuple[Diagnosis, ...]:
@@ -137,7 +139,7 @@ def _structure(evidence: Evidence) -> tuple[Diagnosis, ...]:
         return tuple(Diagnosis(m.name, f"On {where}; of the first: {m.text}") for m in first)
     if only:
         text = f"Right on {len(evidence.seen) - len(evidence.wrong)} networks and wrong on others"
-        return (Diagnosis("unknown", f"{text}{only}: look at what is special there."),)
+        return (Diagnosis(UNKNOWN, f"{text}{only}: look at what is special there."),)
     return ()
 
 

@@ -1,38 +1,71 @@
 """What σ' loses where it is computed from a rounded a, as a (1 − a) or 1 − a²: digits only."""
 
 # ruff: noqa: E741 — the notes' letters l and L
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from backprop import Network, Parameters
 from backprop.costs import COSTS
+from checks.conformance.rows import Row, known_row
+from checks.conformance.search import unheard
 from checks.conformance.target import Target
-from checks.conformance.trial import Trial
+from checks.conformance.trial import Trial, try_out
 from checks.evaluations import as_number
+from checks.strategies import Problem
+from checks.verdict import Verdict
 
-__all__ = ["loses_digits_only"]
+__all__ = ["lost_digits"]
 
 # How many units in the last place of 1 an activation and 1 − a may be off by together.
 ULPS = 4
+# σ' of a rounded a, and of z.
+SLOPES = {
+    "logistic": ("a (1 − a)", "σ' = t/(1 + t)², t = e^{−|z|}"),
+    "tanh": ("1 − a²", "σ' = 4 t/(1 + t)², t = e^{−2|z|}"),
+}
+# What large weights may make of a few units, where the layers are not known.
+AMPLIFIED = 2.0**17
 
 
-def loses_digits_only(target: Target, trial: Trial) -> bool:
-    """Whether a mismatch is no larger than the rounding of 1 − a in σ' makes it.
+def lost_digits(target: Target, trial: Trial) -> str:
+    """Return how rounding explains a mismatch, up to the words "as here:"; or nothing.
 
-    That takes a cost which is, up to a factor, the reference's of the names that the target gives:
-    then the losses of each σ' are known, and carried down to every entry of the gradient.
+    It does where what is off is no larger than the rounding of 1 − a in σ' makes it. That takes a
+    cost which is, up to a factor, the reference's of some activations, found by its values or else
+    named by the target: then the losses of each σ' are known, and carried down to every entry of
+    the gradient. Of any other cost no more is asked than that the same network is right with
+    parameters which do not saturate it, and wrong by next to nothing with these.
     """
-    if trial.report is None or target.activation not in ("logistic", "tanh"):
-        return False
+    if trial.report is None:
+        return ""
+    known = known_row(target)
+    row = known or Row(target.activation, target.cost_name)
+    names = sorted(SLOPES.keys() & {*row.activations(len(trial.problem.weights))})
+    if names and _is_explained(target, row, trial):
+        return (
+            "what is off is no more than digits lost to rounding: where a rounds to 1, none are "
+            f"left in {' and in '.join(SLOPES[name][0] for name in names)}. To keep them all: "
+            f"{'; '.join(SLOPES[name][1] for name in names)}. As here:"
+        )
+    if not known and trial.problem.regime == "saturated" and _is_next_to_nothing(target, trial):
+        return (
+            "what is off cannot be told from digits lost to rounding, where a rounds to 1, as the "
+            "cost is none of the reference's tables; the same network with smaller parameters is "
+            "right. As here:"
+        )
+    return ""
+
+
+def _is_explained(target: Target, row: Row, trial: Trial) -> bool:
+    """Whether no entry is further off than the losses of the layers of a row."""
+    assert trial.report is not None
     problem = trial.problem
-    net = Network(problem.sizes, target.activation, target.cost_name)
-    theta = Parameters(problem.weights, problem.biases)
     with np.errstate(all="ignore"):  # what is not finite explains nothing
-        known = as_number(net.cost(theta, problem.x, problem.y))
+        known = row.cost(problem)
         cost = as_number(target.cost(problem.weights, problem.biases, problem.x, problem.y))
         # rtol is √eps of the precision that the cost has
-        bounds = _losses(net, theta, problem.x, problem.y, trial.report.rtol**2)
+        bounds = _losses(row, problem, trial.report.rtol**2)
         return all(
             np.all(
                 np.abs(array.claimed - array.numeric)
@@ -42,23 +75,42 @@ def loses_digits_only(target: Target, trial: Trial) -> bool:
         )
 
 
-def _losses(net: Network, theta: Parameters, x: Any, y: Any, eps: float) -> list[Any]:
+def _is_next_to_nothing(target: Target, trial: Trial) -> bool:
+    """Whether what is off is nothing beside the gradient, right, of an unsaturated network."""
+    assert trial.report is not None
+    problem = trial.problem
+    weights, biases = [w / 10 for w in problem.weights], [b / 20 for b in problem.biases]
+    with unheard():
+        calm = try_out(target, replace(problem, weights=weights, biases=biases), trial.through)
+    if calm.report is None or calm.report.verdict is not Verdict.MATCH:
+        return False
+    largest = max(np.abs(array.numeric).max() for array in calm.report.arrays.values())
+    off = AMPLIFIED * trial.report.rtol**2 * largest
+    return all(
+        bool(np.all(np.abs(array.claimed - array.numeric) <= off + array.error))
+        for array in trial.report.arrays.values()
+    )
+
+
+def _losses(row: Row, problem: Problem, eps: float) -> list[Any]:
     """Return by how much each ∂C/∂w^l, then each ∂C/∂b^l, may be off."""
-    a, slope = net.layers(theta, x)
-    w, L = theta.w, net.L  # noqa: N806 — the notes' letter
+    a, slope = row.layers(problem)
+    w, L = problem.weights, len(problem.weights)  # noqa: N806 — the notes' letter
+    names = ["", *row.activations(L)]
     relative = [
         # logistic: 1 − a = σ'/a; tanh: 1 − a² = σ'
-        ULPS * eps * (a[l] if net.activation == "logistic" else 1) / slope[l]
+        ULPS * eps * (a[l] if names[l] == "logistic" else 1) / slope[l]
+        if names[l] in SLOPES
+        else np.zeros_like(slope[l])
         for l in range(L + 1)
     ]
-    if COSTS[net.cost_name].linear_output:
-        relative[L] = 0 * relative[L]
     # the sizes of the terms of δ, and how far these may be off: Δ(uv) ≤ |u| Δv + Δu (|v| + Δv)
-    size = np.abs(COSTS[net.cost_name].slope(a[L], y) / len(x) * slope[L])
+    size = np.abs(COSTS[row.cost_name].slope(a[L], problem.y) / len(problem.x) * slope[L])
     off = size * relative[L]
     dw, db = [np.abs(off.T) @ np.abs(a[L - 1])], [off.sum(axis=0)]
     for l in range(L - 1, 0, -1):
-        up_size, up_off = size @ np.abs(w[l + 1]), off @ np.abs(w[l + 1])
+        # w^{l+1} is w[l]
+        up_size, up_off = size @ np.abs(w[l]), off @ np.abs(w[l])
         size = up_size * slope[l]
         off = size * relative[l] + up_off * slope[l] * (1 + relative[l])
         dw.insert(0, off.T @ np.abs(a[l - 1]))

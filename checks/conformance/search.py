@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity, given, reject, seed, settings
@@ -13,7 +13,7 @@ from checks._types import FloatArray
 from checks.conformance.trial import Trial
 from checks.strategies import Problem, layer_sizes
 
-__all__ = ["Found", "Networks", "search", "short_problem"]
+__all__ = ["Found", "Networks", "search", "short_problem", "unheard", "with_shares"]
 
 # Checks spent on making a network smaller, a second or two; the smallest of them is shown.
 PATIENCE = 150
@@ -43,6 +43,8 @@ class Networks:
         Some of `checks.strategies.REGIMES`.
     one_width : bool
         Whether all layers of a network are of one width: then every matrix is square.
+    shares : bool
+        Whether the rows of y sum to 1.
     examples : int
         How many networks.
     """
@@ -52,6 +54,7 @@ class Networks:
     samples: tuple[int, int] = (2, 5)
     regimes: tuple[str, ...] = ("ordinary",)
     one_width: bool = False
+    shares: bool = False
     examples: int = 10
 
 
@@ -114,7 +117,7 @@ def search(
         elif key not in known:
             known[key] = False
             if len(known) <= PATIENCE and shrink(found.original):
-                with _unheard():
+                with unheard():
                     trial = try_out(problem)
                 if trial.shows_the_mistake_of(found.original):
                     known[key] = True
@@ -147,7 +150,8 @@ def _problems(draw: st.DrawFn, networks: Networks) -> tuple[bool, Problem]:
     number = draw(st.integers(0, 999))
     if regime == "vanishing" and len(sizes) == 2:
         reject()
-    return within, short_problem(sizes, rows, regime, number)
+    problem = short_problem(sizes, rows, regime, number)
+    return within, with_shares(problem) if networks.shares else problem
 
 
 def short_problem(
@@ -157,6 +161,17 @@ def short_problem(
     problem = Problem.generate(sizes, samples, regime, number)
     weights, biases = ([_short(a) for a in some] for some in (problem.weights, problem.biases))
     return Problem(sizes, weights, biases, _short(problem.x), _short(problem.y), regime, number)
+
+
+def with_shares(problem: Problem) -> Problem:
+    """Return a problem with rows of y that sum to 1: hundredths, each above 0.
+
+    None is 1, unless it is alone: where p rounds to 1, p − 1 loses all of its digits.
+    """
+    sizes = np.abs(problem.y)
+    y = np.maximum(1, np.floor(99 * sizes / sizes.sum(axis=1, keepdims=True)))
+    y[np.arange(len(y)), y.argmax(axis=1)] += 100 - y.sum(axis=1)
+    return replace(problem, y=(y / 100).astype(problem.y.dtype))
 
 
 def _short(array: FloatArray) -> FloatArray:
@@ -169,8 +184,8 @@ def _size(trial: Trial) -> tuple[int, int, int]:
 
 
 @contextmanager
-def _unheard() -> Iterator[None]:
-    """Keep checks of ever smaller networks out of the session's record."""
+def unheard() -> Iterator[None]:
+    """Keep checks that only inform others out of the session's record."""
     listeners, _session.listeners[:] = _session.listeners[:], []
     try:
         yield

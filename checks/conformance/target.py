@@ -32,7 +32,7 @@ from checks.conformance.wanted import (
 __all__ = ["EXAMPLE", "Target", "TargetError", "as_target", "load_target", "reference_target"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Target:
     """A cost with its gradient, its step, or both.
 

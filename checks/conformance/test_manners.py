@@ -8,11 +8,12 @@ import pytest
 
 from checks.conformance.calls import AGREE, answer, arguments, explained, first_difference, result
 from checks.conformance.failure import ConformanceError, script
-from checks.conformance.search import short_problem
+from checks.conformance.search import short_problem, with_shares
 from checks.conformance.target import Target
 from checks.strategies import Problem
 
-ONE, OTHER = (short_problem((2, 3, 3, 2), samples=2, number=n) for n in (1, 2))
+# Rows of y sum to 1, for a target that insists on it.
+ONE, OTHER = (with_shares(short_problem((2, 3, 3, 2), samples=2, number=n)) for n in (1, 2))
 CALL = "target.gradient(weights, biases, x, y)"
 INPUT = ("weights", "biases", "x", "y")
 
@@ -32,7 +33,7 @@ def test_the_gradient_has_the_shapes_of_the_parameters(
 ) -> None:
     """A pair of lists, with an array of the same shape for each of weights and biases."""
     for sizes in ((5, 3, 4, 2), (2, 1, 3), (3, 1)):
-        weights, biases, x, y = arguments(short_problem(sizes, samples))
+        weights, biases, x, y = arguments(with_shares(short_problem(sizes, samples)))
         with explained(gradient_target):
             got = result(gradient_target, weights, biases, x, y)
             shapes = [[np.shape(array) for array in part] for part in got]
@@ -65,8 +66,8 @@ def test_calls_leave_no_trace(gradient_target: Target) -> None:
     first = answer(gradient_target, *arguments(ONE))
     for between in (
         OTHER,
-        short_problem((2, 3, 3, 2), samples=4),
-        short_problem((3, 2), samples=3),
+        with_shares(short_problem((2, 3, 3, 2), samples=4)),
+        with_shares(short_problem((3, 2), samples=3)),
     ):
         answer(gradient_target, *arguments(between))
         difference = first_difference(first, answer(gradient_target, *arguments(ONE)))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from checks.conformance.target import Target
+from checks.conformance.wanted import SIGNATURES
 from checks.gradient import check_gradient
 from checks.report import ArrayReport, Report
 from checks.step import check_step
@@ -38,15 +39,22 @@ class Trial:
         None where there is an error.
     error : Exception or None
         What the target raised, or what the check refused.
-    rounding : bool
-        Whether a mismatch is explained by rounding alone.
+    rounding : str
+        How rounding alone explains a mismatch; empty where it does not.
     """
 
     problem: Problem
     through: str
     report: Report | None = None
     error: Exception | None = None
-    rounding: bool = False
+    rounding: str = ""
+
+    @property
+    def raised_in(self) -> str:
+        """Which of the target's functions raised the error; nothing where the check refused."""
+        frames = traceback.extract_tb(self.error.__traceback__) if self.error else []
+        ours = [f.name for f in frames if f.filename == __file__ and f.name in SIGNATURES]
+        return ours[-1] if ours else ""
 
     @property
     def is_wrong(self) -> bool:

@@ -15,8 +15,9 @@ from checks.conformance.failure import (
     said_before,
     unresolved_text,
 )
-from checks.conformance.rounding import loses_digits_only
+from checks.conformance.rounding import lost_digits
 from checks.conformance.search import Found, Networks, search
+from checks.conformance.sightings import has_softmax
 from checks.conformance.target import Target
 from checks.conformance.trial import Trial, try_out
 from checks.strategies import Problem
@@ -55,6 +56,7 @@ def verify(target: Target, claim: str, networks: Networks, through: str | None =
     """
     __tracebackhide__ = True
     way = through or _way(target)
+    networks = replace(networks, shares=has_softmax(target))
     found = search(
         networks,
         lambda problem: _attempt(target, problem, way),
@@ -89,7 +91,7 @@ def _attempt(target: Target, problem: Problem, way: str) -> Trial:
         reproduction=lambda: reproduction(target, Trial(problem, way)),
     )
     trial = try_out(target, problem, way)
-    return replace(trial, rounding=trial.is_wrong and loses_digits_only(target, trial))
+    return replace(trial, rounding=lost_digits(target, trial)) if trial.is_wrong else trial
 
 
 def _earlier(target: Target, trial: Trial) -> str | None:

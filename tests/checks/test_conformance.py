@@ -1,6 +1,7 @@
 """The shipped suite: right targets pass, wrong ones fail with the smallest network that shows."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,7 +18,7 @@ from backprop.activations import ACTIVATIONS
 from backprop.costs import COSTS
 from checks.conformance.failure import ConformanceError, failure_text
 from checks.conformance.faults import FAULTS, right_target, together
-from checks.conformance.search import Networks, search, short_problem
+from checks.conformance.search import Networks, search, short_problem, with_shares
 from checks.conformance.target import EXAMPLE, Target, load_target, reference_target
 from checks.conformance.trial import try_out
 from checks.conformance.verify import verify
@@ -170,7 +171,7 @@ def test_digits_lost_to_rounding_are_no_wrong_formula(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", sys.path[:])
     (tmp_path / "a_textbook.py").write_text(EXAMPLE, encoding="utf-8")
     target = load_target("a_textbook.py", tmp_path)
-    with pytest.raises(pytest.xfail.Exception, match="lost to rounding alone"):
+    with pytest.raises(pytest.xfail.Exception, match="digits lost to rounding: where a rounds"):
         suite.test_every_entry_is_the_derivative_of_the_cost(target, "saturated")
 
 
@@ -178,6 +179,130 @@ def test_a_wrong_formula_is_no_matter_of_rounding():
     twice = FAULTS["σ' twice at hidden layers"].target()
     with pytest.raises(ConformanceError, match="fails"):
         suite.test_every_entry_is_the_derivative_of_the_cost(twice, "saturated")
+
+
+# Targets as people write them, with σ' of a and δ = s − y.
+OUTPUTS = {
+    # of a, with y: the cost of each sample and ∂C/∂a; and whether a is a softmax
+    "squared": (lambda a, y: ((a - y) ** 2).mean(axis=1), lambda a, y: 2 * (a - y) / y.shape[1]),
+    "softmax": (lambda z, y: -(y * np.log(softmax(z))).sum(axis=1), lambda z, y: softmax(z) - y),
+}
+LAYERS = {
+    "tanh": (np.tanh, lambda z, a: 1 - a**2),
+    "logistic": (lambda z: 1 / (1 + np.exp(-z)), lambda z, a: a * (1 - a)),
+    "arctan": (np.arctan, lambda z, a: 1 / (1 + z**2)),
+    "linear": (lambda z: z, lambda z, a: 1.0),
+    # right where nothing is saturated
+    "clipped": (np.tanh, lambda z, a: (1 - a**2) * (np.abs(z) < 10)),
+    "uneven": (np.arctan, lambda z, a: 1 / (1 + z**2) + 1e-3 * (np.abs(z) > 10)),
+}
+
+
+def softmax(z):
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    return p / p.sum(axis=1, keepdims=True)
+
+
+def textbook(hidden, last, output, plus=0.0, **names):
+    """Return a target of two activations and a cost, and what is added to that."""
+    value, error = OUTPUTS[output]
+
+    def forward(weights, biases, x):
+        a, z = [x], [x]
+        for w, b in zip(weights, biases, strict=True):
+            z.append(a[-1] @ w.T + b)
+            a.append(LAYERS[hidden if len(a) < len(weights) else last][0](z[-1]))
+        return a, z
+
+    def cost(weights, biases, x, y):
+        return value(forward(weights, biases, x)[0][-1], y).mean() + plus
+
+    def gradient(weights, biases, x, y):
+        a, z = forward(weights, biases, x)
+        dw, db = [], []
+        delta = error(a[-1], y) / len(x) * LAYERS[last][1](z[-1], a[-1])
+        for k in reversed(range(len(weights))):
+            dw.insert(0, delta.T @ a[k])
+            db.insert(0, delta.sum(axis=0))
+            if k:
+                delta = (delta @ weights[k]) * LAYERS[hidden][1](z[k], a[k])
+        return dw, db
+
+    return Target("mynet", cost, gradient, None, **names)
+
+
+SOFTMAX = {"activation": "tanh", "cost_name": "softmax_cross_entropy"}
+
+
+@pytest.mark.parametrize(("hidden", "names"), [("tanh", SOFTMAX), ("tanh", {}), ("arctan", {})])
+def test_a_softmax_gets_rows_of_y_that_sum_to_1(hidden, names):
+    target = textbook(hidden, "linear", "softmax", **names)
+    for kind in ("random-shapes", "narrow-layers"):
+        suite.test_every_entry_is_the_derivative_of_the_cost(target, kind)
+    if hidden == "tanh":
+        with pytest.raises(pytest.xfail.Exception, match="none are left in 1 − a²"):
+            suite.test_every_entry_is_the_derivative_of_the_cost(target, "saturated")
+    wrong = textbook(hidden, "linear", "softmax", **names)
+    wrong = replace(wrong, gradient=lambda *given: target.gradient(*given[:3], given[3] ** 2))
+    with pytest.raises(ConformanceError) as caught:
+        suite.test_every_entry_is_the_derivative_of_the_cost(wrong, "random-shapes")
+    y = re.search(r"^y = (np.array.*)$", str(caught.value), re.MULTILINE)[1]
+    np.testing.assert_allclose(eval(y, {"np": np}).sum(axis=1), 1, rtol=1e-15)
+
+
+def test_a_cost_that_takes_a_sum_of_1_for_granted_is_recognized():
+    def cost(weights, biases, x, y):
+        z = right.forward(weights, biases, x)
+        return (np.log(np.exp(z).sum(axis=1)) - (y * z).sum(axis=1)).mean()
+
+    class right:  # noqa: N801
+        @staticmethod
+        def forward(weights, biases, x):
+            for w, b in zip(weights[:-1], biases[:-1], strict=True):
+                x = np.tanh(x @ w.T + b)
+            return x @ weights[-1].T + biases[-1]
+
+    target = Target("mynet", cost, None, None, **SOFTMAX)
+    suite.test_the_cost_is_the_one_that_the_target_names(target)
+
+
+def test_where_a_sum_of_1_is_missing_it_is_said():
+    target = textbook("tanh", "linear", "softmax", plus=1.0)  # no row of the tables
+    with pytest.raises(ConformanceError, match="To try: y: here its rows need not sum to 1"):
+        suite.test_every_entry_is_the_derivative_of_the_cost(target, "random-shapes")
+
+
+@pytest.mark.parametrize("samples", [1, 4])
+@pytest.mark.parametrize("regime", ["ordinary", "targets"])
+@pytest.mark.parametrize("outputs", [1, 2, 6])
+def test_shares_are_hundredths_that_sum_to_1(outputs, regime, samples):
+    for number in range(20):
+        y = with_shares(short_problem((2, outputs), samples, regime, number)).y
+        hundredths = np.rint(100 * y)
+        np.testing.assert_array_equal(hundredths.sum(axis=1), 100)
+        np.testing.assert_allclose(100 * y, hundredths, rtol=1e-15)
+        assert (y > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("hidden", "last", "said"),
+    [
+        ("tanh", "logistic", r"none are left in a \(1 − a\) and in 1 − a²\. "),
+        ("arctan", "logistic", "cannot be told from digits lost to rounding"),
+    ],
+)
+def test_digits_lost_in_layers_that_differ_are_excused_too(hidden, last, said):
+    target = textbook(hidden, last, "squared")
+    with pytest.raises(pytest.xfail.Exception, match=said):
+        suite.test_every_entry_is_the_derivative_of_the_cost(target, "saturated")
+
+
+@pytest.mark.parametrize("hidden", ["clipped", "uneven"])
+def test_what_is_wrong_where_it_is_saturated_alone_is_no_rounding(hidden):
+    target = textbook(hidden, "linear", "squared")
+    suite.test_every_entry_is_the_derivative_of_the_cost(target, QUICK)
+    with pytest.raises(ConformanceError, match="fails"):
+        suite.test_every_entry_is_the_derivative_of_the_cost(target, "saturated")
 
 
 # What a failure says.
@@ -193,7 +318,7 @@ def test_the_same_mistake_is_told_in_full_once():
     assert "paste this" in texts[0]
     for text in texts[1:]:
         assert "shown in full for: every entry is the derivative" in text
-        assert "2 × it" in text
+        assert "2 × numeric" in text
         assert len(text.splitlines()) <= 8
 
 
@@ -224,7 +349,7 @@ def test_the_script_pasted_at_a_prompt_shows_the_same(spec, through, tmp_path, m
         encoding="utf-8",
         check=True,
     )
-    rows = [line for line in report.splitlines() if line.startswith(("  weights", "  biases"))]
+    rows = report.partition("  array ")[2].partition("\n\n")[0].splitlines()
     assert len(rows) >= 5
     for row in rows:
         assert row in pasted.stdout, pasted.stderr
@@ -239,6 +364,52 @@ def test_an_error_of_the_target_is_told_with_its_place():
         suite.test_every_entry_is_the_derivative_of_the_cost(target, "random-shapes")
     with pytest.raises(ConformanceError, match="mynet raises IndexError"):
         manners.test_the_same_answer_twice(target)
+
+
+def test_an_error_of_the_cost_is_told_as_such():
+    def cost(weights, biases, x, y):
+        raise IndexError("list index out of range")
+
+    target = replace(right_target(), name="mynet", cost=cost)
+    with pytest.raises(ConformanceError, match="IndexError from cost: list index"):
+        suite.test_every_entry_is_the_derivative_of_the_cost(target, "random-shapes")
+    target = replace(right_target(), cost=lambda *given: np.nan)
+    with pytest.raises(ConformanceError, match=r"Refused: cost\(params\) is nan"):
+        suite.test_every_entry_is_the_derivative_of_the_cost(target, "random-shapes")
+
+
+@pytest.mark.parametrize(
+    ("forward", "said"),
+    [(lambda a, w, b: a @ w + b, "(n_{l−1}, n_l)"), (lambda a, w, b: w @ a + b, "per column")],
+)
+def test_another_layout_is_told(forward, said):
+    def cost(weights, biases, x, y):
+        for w, b in zip(weights, biases, strict=True):
+            x = np.tanh(forward(x, w, b))
+        return ((x - y) ** 2).mean()
+
+    target = Target("mynet", cost, lambda w, b, x, y: (cost(w, b, x, y) * 0, w, b)[1:], None)
+    for test, argument in (
+        (suite.test_every_entry_is_the_derivative_of_the_cost, "one-layer"),
+        (manners.test_the_input_is_unchanged, "cost"),
+    ):
+        with pytest.raises(ConformanceError) as caught:
+            test(target, argument)
+        assert said in " ".join(str(caught.value).split())
+        assert "To try: other shapes." in str(caught.value)
+
+
+def test_what_has_no_name_is_given_none():
+    right = right_target()
+
+    def gradient(weights, biases, x, y):
+        dw, db = right.gradient(weights, biases, x, y)
+        return (dw if len(x) > 1 else [g**2 for g in dw]), db
+
+    target = replace(right, gradient=gradient)
+    with pytest.raises(ConformanceError, match="To try: Right on ") as caught:
+        suite.test_every_entry_is_the_derivative_of_the_cost(target, "single-sample")
+    assert "looks like 'unknown'" not in str(caught.value)
 
 
 def test_what_cannot_be_compared_is_no_pass():
