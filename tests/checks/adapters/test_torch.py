@@ -182,7 +182,7 @@ def test_tensors_that_are_no_arrays_of_floats_are_named(make, message):
 
 def test_a_loss_of_many_elements_is_refused():
     module = seeded(network)
-    with pytest.raises(TypeError, match=r"of shape \(6, 2\), wanted one number"):
+    with pytest.raises(TypeError, match=r"shape \(6, 2\), wanted one number"):
         check_gradient(*from_loss(lambda: module(random(6, 5)), module))
 
 
