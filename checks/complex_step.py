@@ -116,12 +116,12 @@ def _proofs(
     At the point or, where the cost is blurred or too flat there, as where it is saturated, with
     smaller parameters: the code is the same. All arrays move at once while that shows enough.
     """
+    if not slopes:
+        return {}
     drawn, directions = evaluations.split(draw_direction(evaluations.size, rng)), {}
     for path, slope in slopes.items():
         aligned = np.copysign(drawn[path], slope) * typical_size(evaluations.values[path])
         directions[path] = np.where(np.isnan(slope), 0, aligned)
-    if not slopes:
-        return {}
     proofs: dict[str, float] = {}
     left = list(slopes)
     for shrink in SHRINK:
@@ -131,9 +131,9 @@ def _proofs(
             assumed = noise.known
             found = _proof(evaluations, some, slopes, shrink, assumed)
             if found is None or len(found) < len(some):
-                # with more noise, disagreement says nothing; with less, more shows
-                more = noise.measured.level - assumed.level
-                if more > 0 if found is None else more < 0:
+                level = noise.measured.level
+                # of more noise, disagreement says nothing; of less, more shows
+                if level > assumed.level if found is None else level < assumed.level:
                     groups.append([*some])
                     continue
             if found is None and len(some) == 1:
