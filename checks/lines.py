@@ -55,7 +55,7 @@ class Lines:
         self._hosted = all(
             isinstance(part, (np.ndarray, np.floating, float)) for part in given.values()
         )
-        arrays: Mapping[str, Any] = flatten(params) if self._hosted else given
+        arrays: Mapping[str, Any] = flatten(params) if self._hosted else _apart(given)
         self.leaves = {path: leaf_of(a, path) for path, a in arrays.items() if math.prod(a.shape)}
         self._empty = {path: a for path, a in arrays.items() if not math.prod(a.shape)}
         self._own = all(self.leaves[path].real is given[path] for path in self.leaves)
@@ -199,3 +199,16 @@ class Lines:
                     "same shapes"
                 )
         return {path: leaf.claim(found[path]) for path, leaf in self.leaves.items()}, findings
+
+
+def _apart(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return leaves, and refuse one that stands in two places: it would move twice."""
+    first: dict[int, str] = {}
+    for path, leaf in given.items():
+        other = first.setdefault(id(leaf), path)
+        if other != path:
+            raise ValueError(
+                f"{other} and {path} are the same array, wanted separate ones: pass a tied array "
+                "once"
+            )
+    return given

@@ -152,3 +152,21 @@ def test_parameters_sharded_over_eight_devices_stay_there():
     )
     assert ran.returncode == 0, ran.stderr
     assert "w[41, 7]: claimed" in ran.stdout
+
+
+def test_a_tensor_in_two_places_is_refused(torch):
+    w = torch.ones(3, 2, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"params\[0\] and params\[1\] are the same array"):
+        check_gradient(lambda p: (p[0] * p[1]).sum(), [w, w], [w, w], coverage="projected")
+
+
+def test_an_empty_tensor_is_left_out(torch):
+    params = {"w": torch.ones(3, 2, dtype=torch.float64), "none": torch.zeros(0, 2).double()}
+    claim = {"w": 2 * params["w"], "none": params["none"].clone()}
+    assert check_gradient(lambda p: (p["w"] ** 2).sum(), claim, params, coverage="projected")
+
+
+def test_an_array_of_numpy_is_no_claim_of_a_tensor(torch):
+    w = torch.ones(3, 2, dtype=torch.float64)
+    with pytest.raises(TypeError, match="gradient has a ndarray of float64, wanted a tensor"):
+        check_gradient(lambda p: (p**2).sum(), 2 * w.numpy(), w, coverage="projected")
