@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from checks.complex_step import PROOF
 from checks.differences import differences
 from checks.directions import SURE
 from checks.lines import Lines, Moves
 from checks.noise import FEW_PLACES, Noise, measure_noise
 from checks.stencils import central as central_trial
 
-__all__ = ["PROOF", "ROUNDING", "WIDE", "Along", "Estimator"]
+__all__ = ["ROUNDING", "WIDE", "Along", "Estimator"]
 
-# Differences this accurate, and agreeing, prove that the cost carries imaginary parts through.
-PROOF = 1e-3
 # Of how much several estimates of one derivative differ, or of how much a claim and an estimate
 # differ that agree: what either may be off by, as a factor on the largest of a few.
 WIDE = 8.0

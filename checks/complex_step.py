@@ -1,7 +1,7 @@
 """Complex step with an error: Im C(θ + ih)/h (Squire and Trapp 1998), tested before trusted."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from checks.differences import Estimate, directional_difference, draw_direction
 from checks.evaluations import Evaluations
 from checks.noise import CostNoise, Noise, typical_size
 
-__all__ = ["complex_step"]
+__all__ = ["PROOF", "complex_step", "incapable"]
 
 # Differences this accurate, and agreeing, prove that the cost carries imaginary parts through.
 PROOF = 1e-3
@@ -158,16 +158,16 @@ def _proof(
     None where they do not, or do not settle: what complex moves give is no derivative.
     """
     base: dict[str, FloatArray] = {}
-    parts = {
-        path: float(np.nan_to_num(slopes[path]).reshape(-1) @ direction.reshape(-1))
-        for path, direction in directions.items()
-    }
     if shrink != 1:
         base = {path: (shrink - 1) * value for path, value in evaluations.values.items()}
-        for path, direction in directions.items():
+    parts = {}
+    for path, direction in directions.items():
+        if base:
             h = evaluations.complex_step(path)
             moves: dict[str, Any] = {**base, path: base[path] + 1j * h * direction}
             parts[path] = float(evaluations.along(moves).imag / h)
+        else:
+            parts[path] = float(np.nan_to_num(slopes[path]).reshape(-1) @ direction.reshape(-1))
     value, error = directional_difference(evaluations, directions, noise, base)
     if not abs(sum(parts.values()) - value) <= error < np.inf:
         return None
@@ -217,3 +217,16 @@ def _last_place(values: FloatArray) -> FloatArray:
     """Return the last place of every entry; of zeros, that of the typical entry."""
     sizes = np.where(values == 0, values.dtype.type(typical_size(values)), values)
     return np.spacing(sizes)
+
+
+def incapable(paths: Iterable[str], said: str = "") -> ValueError:
+    """Return the error where complex steps were asked for by name, and arrays cannot be had so.
+
+    `said` is what the cost said of complex numbers, if anything.
+    """
+    return ValueError(
+        f"method is 'complex-step', but complex moves of {', '.join(paths)} do not show the "
+        "derivative that differences do: abs, max, comparisons, casts or .real in the cost drop "
+        f"the imaginary part, or there is none here to be seen{f' ({said})' if said else ''}; use "
+        "method='auto' or 'central'"
+    )

@@ -165,7 +165,7 @@ def _doubtful(measurement: Measurement, array: ArrayReport, rtol: float) -> bool
     estimate, path = measurement.estimates[array.path], array.path
     claimed, verdicts = array.claimed.reshape(-1), array.verdicts.reshape(-1)
     error = array.error.reshape(-1)
-    smooth = array.gap.reshape(-1) == 0
+    smooth = array.smooth.reshape(-1)
     accused = np.flatnonzero((verdicts == Verdict.MISMATCH) & np.isfinite(claimed) & smooth)
     if not accused.size:
         return False
@@ -224,7 +224,7 @@ def _unsure_kinks(measurement: Measurement, array: ArrayReport, rtol: float) -> 
 
 def _control(array: ArrayReport, rtol: float, resolution: float) -> bool:
     """Alter the claim of one entry by what is said to be detectable: it must be a MISMATCH."""
-    smooth = np.where(array.gap == 0, array.error, -1.0)  # at a kink there is no one right claim
+    smooth = np.where(array.smooth, array.error, -1.0)  # at a kink there is no one right claim
     claimed = array.claimed.astype(np.result_type(array.claimed, np.float64))
     worst = int(smooth.argmax())
     away = 1 if claimed.flat[worst] >= array.numeric.flat[worst] else -1

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from checks._types import FloatArray
-from checks.complex_step import complex_step
+from checks.complex_step import complex_step, incapable
 from checks.differences import Estimate, differences
 from checks.evaluations import Evaluations
 from checks.noise import CostNoise, Noise
@@ -97,28 +97,19 @@ def measure(
         estimates = complex_step(evaluations, noise, np.random.default_rng(seed))
     left = {p: v.size for p, v in evaluations.values.items() if v.size and p not in estimates}
     if left and method == "complex-step" and not evaluations.interrupted:
-        raise ValueError(
-            f"method is 'complex-step', but complex moves of {', '.join(left)} do not show the "
-            "derivative that differences do: abs, max, comparisons, casts or .real in the cost "
-            "drop the imaginary part, or there is none here to be seen"
-            f"{f' ({evaluations.outside})' if evaluations.outside else ''}; use method='auto' or "
-            "'central'"
-        )
-    if left:
-        noise.measured  # noqa: B018 — for differences
+        raise incapable(left, evaluations.outside)
+    met = noise.measured if left else noise.known  # measured for differences
     if rtol is None:
         arrays = (*evaluations.values.values(), *(claims or {}).values())
         eps = max(float(np.finfo(array.dtype).eps) for array in arrays)
         # not finer than float64, in which most costs are returned; 1 % of noise still leaves 10 %
-        rtol = math.sqrt(min(max(eps, noise.known.relative, float(np.finfo(np.float64).eps)), 0.01))
+        rtol = math.sqrt(min(max(eps, met.relative, float(np.finfo(np.float64).eps)), 0.01))
     try:
         for n, (path, size) in enumerate(left.items()):
             if not evaluations.interrupted:
                 entries, rng = np.arange(size), np.random.default_rng([seed, n])
                 # a hundredth of what is owed, so that errors hardly widen what passes
-                estimates[path] = differences(
-                    evaluations, path, entries, noise.measured, rng, rtol / 100
-                )
+                estimates[path] = differences(evaluations, path, entries, met, rng, rtol / 100)
     except KeyboardInterrupt:
         if not evaluations.accept_interrupt():
             raise

@@ -9,7 +9,8 @@ import numpy as np
 
 from checks._session import record
 from checks.accusation import not_finite, wrong
-from checks.along import PROOF, ROUNDING, WIDE, Along, Estimator
+from checks.along import ROUNDING, WIDE, Along, Estimator
+from checks.complex_step import PROOF, incapable
 from checks.directions import SURE
 from checks.interruption import CheckInterrupted
 from checks.lines import Lines
@@ -114,11 +115,7 @@ class Projection:
         moves = {path: self.moves[path]}
         along = self.at.complex_step(path, moves) if self.method != "central" else None
         if along is None and self.method == "complex-step":
-            raise ValueError(
-                f"method is 'complex-step', but complex moves of {path} do not show the derivative "
-                "that differences do: abs, max, comparisons, casts or .real in the cost drop the "
-                "imaginary part, or there is none here to be seen; use method='auto' or 'central'"
-            )
+            raise incapable([path])
         along = along or self.at.central(path, moves)
         if largest == 0 and self.at.is_independent(path):
             return self._array(path, Along(0.0, 0.0, 0.0, along.method), Verdict.MATCH)
