@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from checks._types import FloatArray, IntArray
 from checks.differences import Estimate, directional_difference, draw_direction
 from checks.evaluations import Evaluations
-from checks.noise import CostNoise, Noise, typical_size
+from checks.noise import CostNoise, Noise
 
 __all__ = ["PROOF", "complex_step", "incapable"]
 
@@ -51,63 +53,89 @@ def complex_step(
         By path, (m,) values and errors; without the arrays in which the cost is not capable, or
         cannot be shown to be.
     """
-    slopes = _slopes(evaluations, rng)
+    steps = _steps(evaluations, rng)
     try:
-        return _proven(evaluations, slopes, noise, rng)
+        return _proven(evaluations, steps, noise, rng)
     except KeyboardInterrupt:
-        if not slopes or not evaluations.accept_interrupt():
+        if not steps or not evaluations.accept_interrupt():
             raise
         # once more, for it is short, and without it nothing is known
-        return _proven(evaluations, slopes, noise, rng)
+        return _proven(evaluations, steps, noise, rng)
+
+
+@dataclass(frozen=True, eq=False)
+class _Steps:
+    """Complex steps of an array.
+
+    Attributes
+    ----------
+    h : float
+    slopes : ndarray
+        Im C/h, in the array's shape; 0 where not known.
+    known : ndarray of bool
+        Where no interruption came first.
+    largest : float
+        Of the slopes' sizes.
+    """
+
+    h: float
+    slopes: FloatArray
+    known: NDArray[np.bool_]
+    largest: float
+
+
+def _steps(evaluations: Evaluations, rng: np.random.Generator) -> dict[str, _Steps]:
+    """Return complex steps by the arrays in which there are any."""
+    steps: dict[str, _Steps] = {}
+    lengths = draw_direction(evaluations.size, rng)
+    least = min(map(evaluations.complex_step, evaluations.values))
+    try:
+        moves = evaluations.split(1j * least * lengths[None])
+        if not evaluations.along_each(np.zeros(1), lambda _: moves).imag.any():
+            return steps
+        for path, value in evaluations.values.items():
+            h, entries = evaluations.complex_step(path), np.arange(value.size)
+            costs = evaluations.at_entries(path, entries, np.full((value.size, 1), 1j * h))
+            slopes = costs.imag.reshape(value.shape) / h
+            known = np.isfinite(slopes)
+            if not known.all():
+                if not evaluations.interrupted:
+                    continue
+                slopes = np.where(known, slopes, 0)
+            if largest := float(np.abs(slopes).max(initial=0)):
+                steps[path] = _Steps(h, slopes, known, largest)
+    except Exception as error:  # whatever a cost says of complex numbers, it is not capable of them
+        evaluations.outside = f"{type(error).__name__}: {error}"
+        return {}
+    return steps
 
 
 def _proven(
     evaluations: Evaluations,
-    slopes: Mapping[str, FloatArray],
+    steps: Mapping[str, _Steps],
     noise: CostNoise,
     rng: np.random.Generator,
 ) -> dict[str, Estimate]:
     """Return the slopes that differences agree with, with their errors."""
-    proofs = _proofs(evaluations, slopes, noise, rng)
-    rounding = _rounding(evaluations, {path: slopes[path] for path in proofs}, rng)
+    proofs = _proofs(evaluations, steps, noise, rng)
     estimates = {}
-    for path, proof in proofs.items():
-        slope = slopes[path].reshape(-1)
-        size = np.abs(slope)
-        largest = np.nanmax(size)
-        error = (AT_LEAST + WITH_SIZE * size / largest) * rounding[path]
-        if np.nanmax(error) <= PROOF * largest:  # else of no use, as at a kink: differences name it
-            error[np.isnan(slope)] = np.inf
-            nothing = np.full((slope.size, 2), np.nan)
-            estimates[path] = Estimate(slope, error, nothing, "complex-step", proof)
+    for path, rounding in _rounding(evaluations, {p: steps[p] for p in proofs}, rng).items():
+        array = steps[path]
+        error = (AT_LEAST + WITH_SIZE * np.abs(array.slopes) / array.largest) * rounding
+        if error.max() <= PROOF * array.largest:  # else of no use: differences name a kink, say
+            estimates[path] = Estimate(
+                np.where(array.known, array.slopes, np.nan).reshape(-1),
+                np.where(array.known, error, np.inf).reshape(-1),
+                np.full((error.size, 2), np.nan),
+                "complex-step",
+                proofs[path],
+            )
     return estimates
-
-
-def _slopes(evaluations: Evaluations, rng: np.random.Generator) -> dict[str, FloatArray]:
-    """Return complex steps by the arrays in which there are any, nan where not yet known."""
-    slopes: dict[str, FloatArray] = {}
-    lengths = draw_direction(evaluations.size, rng)
-    step = min(map(evaluations.complex_step, evaluations.values))
-    try:
-        moves = evaluations.split(1j * step * lengths[None])
-        if not evaluations.along_each(np.zeros(1), lambda _: moves).imag.any():
-            return slopes
-        for path, value in evaluations.values.items():
-            h, entries = evaluations.complex_step(path), np.arange(value.size)
-            costs = evaluations.at_entries(path, entries, np.full((value.size, 1), 1j * h))
-            slope = costs.imag.reshape(value.shape) / h
-            known = np.isfinite(slope)
-            if (known.all() or evaluations.interrupted) and slope[known].any():
-                slopes[path] = np.where(known, slope, np.nan)
-    except Exception as error:  # whatever a cost says of complex numbers, it is not capable of them
-        evaluations.outside = f"{type(error).__name__}: {error}"
-        return {}
-    return slopes
 
 
 def _proofs(
     evaluations: Evaluations,
-    slopes: Mapping[str, FloatArray],
+    steps: Mapping[str, _Steps],
     noise: CostNoise,
     rng: np.random.Generator,
 ) -> dict[str, float]:
@@ -116,20 +144,20 @@ def _proofs(
     At the point or, where the cost is blurred or too flat there, as where it is saturated, with
     smaller parameters: the code is the same. All arrays move at once while that shows enough.
     """
-    if not slopes:
+    if not steps:
         return {}
     drawn, directions = evaluations.split(draw_direction(evaluations.size, rng)), {}
-    for path, slope in slopes.items():
-        aligned = np.copysign(drawn[path], slope) * typical_size(evaluations.values[path])
-        directions[path] = np.where(np.isnan(slope), 0, aligned)
+    for path, array in steps.items():
+        aligned = np.copysign(drawn[path], array.slopes) * evaluations.scales[path]
+        directions[path] = aligned * array.known
     proofs: dict[str, float] = {}
-    left = list(slopes)
+    left = list(steps)
     for shrink in SHRINK:
         groups = [left] if left else []
         while groups:
             some = {path: directions[path] for path in groups.pop()}
             assumed = noise.known
-            found = _proof(evaluations, some, slopes, shrink, assumed)
+            found = _proof(evaluations, some, steps, shrink, assumed)
             if found is None or len(found) < len(some):
                 level = noise.measured.level
                 # of more noise, disagreement says nothing; of less, more shows
@@ -149,7 +177,7 @@ def _proofs(
 def _proof(
     evaluations: Evaluations,
     directions: Mapping[str, FloatArray],
-    slopes: Mapping[str, FloatArray],
+    steps: Mapping[str, _Steps],
     shrink: float,
     noise: Noise,
 ) -> dict[str, float] | None:
@@ -162,12 +190,12 @@ def _proof(
         base = {path: (shrink - 1) * value for path, value in evaluations.values.items()}
     parts = {}
     for path, direction in directions.items():
+        array = steps[path]
         if base:
-            h = evaluations.complex_step(path)
-            moves: dict[str, Any] = {**base, path: base[path] + 1j * h * direction}
-            parts[path] = float(evaluations.along(moves).imag / h)
+            moves: dict[str, Any] = {**base, path: base[path] + 1j * array.h * direction}
+            parts[path] = float(evaluations.along(moves).imag / array.h)
         else:
-            parts[path] = float(np.nan_to_num(slopes[path]).reshape(-1) @ direction.reshape(-1))
+            parts[path] = float(np.vdot(array.slopes, direction))
     value, error = directional_difference(evaluations, directions, noise, base)
     if not abs(sum(parts.values()) - value) <= error < np.inf:
         return None
@@ -175,13 +203,16 @@ def _proof(
 
 
 def _rounding(
-    evaluations: Evaluations, slopes: Mapping[str, FloatArray], rng: np.random.Generator
+    evaluations: Evaluations, steps: Mapping[str, _Steps], rng: np.random.Generator
 ) -> dict[str, float]:
     """Return the rounding of one derivative by each array, inf where it cannot be had."""
-    last_places = np.concatenate([_last_place(v).reshape(-1) for v in evaluations.values.values()])
+    if not steps:
+        return {}
+    last_places = np.concatenate([_last_places(evaluations, path) for path in evaluations.values])
     # imaginary parts round differently when stretched, also where real ones stay
-    stretch = rng.uniform(1, 2, len(slopes) * SAMPLES)
-    here = np.empty(stretch.size)  # along the same directions
+    h = rng.uniform(1, 2, len(steps) * SAMPLES)
+    h *= np.repeat([array.h for array in steps.values()], SAMPLES)
+    here = np.empty(h.size)  # along the same directions
 
     def moves(rows: IntArray) -> dict[str, Any]:
         """Return moves of a last place in every parameter, with an imaginary part in one array."""
@@ -190,33 +221,30 @@ def _rounding(
         np.copysign(last_places, up - 0.5, out=moved.real)
         moved.imag = 0
         several = evaluations.split(moved)
-        for n, (path, slope) in enumerate(slopes.items()):
+        for n, (path, array) in enumerate(steps.items()):
             mine = np.flatnonzero(rows // SAMPLES == n)
             if not mine.size:
                 continue
-            weights = draw_direction((mine.size, *slope.shape), rng) * np.isfinite(slope)
-            here[rows[mine]] = weights.reshape(-1, slope.size) @ np.nan_to_num(slope).reshape(-1)
-            h = evaluations.complex_step(path) * stretch[rows[mine]]
-            several[path].imag[mine] = (weights.T * h).T
+            weights = draw_direction((mine.size, *array.slopes.shape), rng) * array.known
+            here[rows[mine]] = weights.reshape(mine.size, -1) @ array.slopes.reshape(-1)
+            several[path].imag[mine] = (weights.T * h[rows[mine]]).T
         return several
 
-    costs = evaluations.along_each(np.arange(stretch.size), moves) if slopes else np.zeros(0)
+    costs = evaluations.along_each(np.arange(h.size), moves)
+    off = np.abs(costs.imag / h - here).reshape(-1, SAMPLES).max(axis=1)
     rounding = {}
-    for n, (path, slope) in enumerate(slopes.items()):
-        mine = slice(n * SAMPLES, (n + 1) * SAMPLES)
-        nearby = costs[mine].imag / stretch[mine] / evaluations.complex_step(path)
-        off = np.abs(nearby - here[mine]).max()
+    for (path, array), most in zip(steps.items(), off.tolist(), strict=True):
         # what one entry's rounding adds to a sum over m entries, and the last place of the largest
-        last_place = np.finfo(evaluations.complex_dtype(path)).eps * np.nanmax(np.abs(slope))
-        one = off / math.sqrt(np.count_nonzero(np.isfinite(slope))) + last_place
-        rounding[path] = one if np.isfinite(one) else np.inf
+        last_place = np.finfo(evaluations.complex_dtype(path)).eps * array.largest
+        one = most / math.sqrt(np.count_nonzero(array.known)) + last_place
+        rounding[path] = one if math.isfinite(one) else math.inf
     return rounding
 
 
-def _last_place(values: FloatArray) -> FloatArray:
-    """Return the last place of every entry; of zeros, that of the typical entry."""
-    sizes = np.where(values == 0, values.dtype.type(typical_size(values)), values)
-    return np.spacing(sizes)
+def _last_places(evaluations: Evaluations, path: str) -> FloatArray:
+    """Return the last place of every entry of an array; of zeros, that of its typical entry."""
+    values = evaluations.values[path].reshape(-1)
+    return np.spacing(np.where(values == 0, values.dtype.type(evaluations.scales[path]), values))
 
 
 def incapable(paths: Iterable[str], said: str = "") -> ValueError:

@@ -6,7 +6,6 @@ import numpy as np
 
 from checks._types import FloatArray
 from checks.evaluations import Evaluations
-from checks.noise import typical_size
 from checks.parameters import entry_name
 
 __all__ = ["Curve", "measure_curve"]
@@ -61,7 +60,7 @@ def measure_curve(
     values = evaluations.values[path]
     x = values[index]
     wide = np.result_type(x.dtype, np.float64)
-    scale = max(abs(float(x)), typical_size(values))
+    scale = max(abs(float(x)), evaluations.scales[path])
     finest = float(np.spacing(x.dtype.type(scale)))
     h = np.geomspace(scale, finest, STEPS).astype(wide)
     # what the dtype of x leaves of each step

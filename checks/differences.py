@@ -9,7 +9,7 @@ import numpy as np
 
 from checks._types import FloatArray, IntArray
 from checks.evaluations import Evaluations
-from checks.noise import Noise, typical_size
+from checks.noise import Noise
 from checks.search import LONGEST, Coordinates, first_step, search
 from checks.stencils import Stencil, central, one_sided
 
@@ -77,7 +77,7 @@ def differences(
     values = evaluations.values[path]
     x = values.reshape(-1)[entries]
 
-    scale = typical_size(values)
+    scale = evaluations.scales[path]
     finest = _finest(np.where(x == 0, x.dtype.type(scale), x))
 
     def estimate(some: IntArray, stencil: Stencil) -> tuple[FloatArray, FloatArray]:
@@ -122,7 +122,7 @@ def directional_difference(
     base
         Moves of arrays, by path, away from the point to where the derivative is wanted.
     """
-    values = [evaluations.values[path] for path in directions]
+    values = evaluations.values
 
     def moves(steps: FloatArray) -> dict[str, Any]:
         stacked = {p: np.broadcast_to(move, (steps.size, *move.shape)) for p, move in base.items()}
@@ -134,8 +134,10 @@ def directional_difference(
         return evaluations.along_each(steps[0], moves)[None]
 
     # all entries move at once: together as far as one alone would
-    scale = np.array([1 / np.sqrt(sum(value.size for value in values))])
-    finest = max(_finest(np.abs(value).max()) / typical_size(value) for value in values)
+    scale = np.array([1 / np.sqrt(sum(values[path].size for path in directions))])
+    finest = max(
+        _finest(np.abs(values[path]).max()) / evaluations.scales[path] for path in directions
+    )
     center = evaluations.along_each(np.zeros(1), moves)[0] if base else evaluations.at_point
     h, best = scale * first_step(noise), (np.nan, np.inf)
     for _ in range(STEPS):

@@ -1,6 +1,7 @@
 """The one seam to the cost: its value at the parameters, and with some entries moved."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -8,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from checks._types import IntArray
+from checks._types import FloatArray, IntArray
 from checks.parameters import Contents, describe, entry_name, flatten, rebuild
 from checks.progress import Progress
 
-__all__ = ["Evaluations", "as_number", "imaginary_step", "not_a_number"]
+__all__ = ["Evaluations", "as_number", "imaginary_step", "not_a_number", "typical_size"]
 
 # Im C(θ + ih)/h: any h whose square vanishes beside 1 and whose product with a small slope does not
 # underflow will do (Squire and Trapp 1998). Powers of two, so that dividing by them is exact.
@@ -131,6 +132,8 @@ class Evaluations:
         changed = f"{replaced} is replaced" if replaced else ""
         for path, array in self._real.items():
             saved = self.values[path]
+            if array.tobytes() == saved.tobytes():
+                continue
             differs = (array != saved) | (np.signbit(array) != np.signbit(saved))  # -0.0 is not 0.0
             if differs.any():
                 index = tuple(int(i) for i in np.argwhere(differs)[0])
@@ -154,6 +157,16 @@ class Evaluations:
         accepted = self._patient and not self.interrupted
         self.interrupted = self.interrupted or accepted
         return accepted
+
+    @cached_property
+    def scales(self) -> dict[str, float]:
+        """The typical size of every array's entries, by path."""
+        return {path: typical_size(value) for path, value in self.values.items()}
+
+    @cached_property
+    def eps(self) -> float:
+        """The spacing of numbers at 1 in the coarsest of the arrays' dtypes."""
+        return max(float(np.finfo(dtype).eps) for dtype in {v.dtype for v in self.values.values()})
 
     @cached_property
     def repeats(self) -> bool:
@@ -333,6 +346,14 @@ def not_a_number(dtype: Any) -> Any:
 def imaginary_step(dtype: Any) -> float:
     """Return the h of a complex step from numbers of a dtype."""
     return COMPLEX_STEP.get(np.result_type(dtype, np.complex64), DEFAULT_COMPLEX_STEP)
+
+
+def typical_size(values: FloatArray) -> float:
+    """Return the scale of an array's entries, their root mean square; 1 for zeros."""
+    size = float(np.abs(values).max(initial=0))
+    # scaled by the largest, so that squares neither overflow nor vanish
+    scaled = values.astype(float).reshape(-1) / (size or 1.0)
+    return size * math.sqrt(float(scaled @ scaled) / scaled.size) if size > 0 else 1.0
 
 
 def as_number(result: Any) -> Any:

@@ -11,7 +11,6 @@ from checks.curve import measure_curve
 from checks.diagnosis import diagnose
 from checks.differences import differences, draw_direction
 from checks.measurement import Measurement
-from checks.noise import typical_size
 from checks.parameters import entry_name
 from checks.report import ArrayReport, Report
 from checks.verdict import Verdict, judge
@@ -119,8 +118,9 @@ def _judge_array(
     unseen = not seen and measurement.noise.unseen
     if unseen:
         error = np.full(error.shape, np.inf)
-    verdicts = judge(claimed, numeric, error, rtol, resolution, gap)
+    verdicts = np.empty(claimed.shape, np.int8)
     array = ArrayReport(path, claimed, numeric, error, verdicts, gap, method=estimate.method)
+    verdicts[...] = judge(claimed, numeric, error, rtol, resolution, gap, array.largest)
     if not claimed.size:
         return array
     if array.all_zero:
@@ -149,7 +149,7 @@ def _is_independent(measurement: Measurement, path: str) -> bool:
     evaluations = measurement.evaluations
     values, rng = evaluations.values[path], np.random.default_rng(measurement.seed)
     moves = (
-        size * typical_size(values) * draw_direction(values.shape, rng)
+        size * evaluations.scales[path] * draw_direction(values.shape, rng)
         for size in (2.0**-8, 2.0**-2, 2.0**4)
     )
     return all(evaluations.along({path: move}) == evaluations.at_point for move in moves)
@@ -162,6 +162,8 @@ def _doubtful(measurement: Measurement, array: ArrayReport, rtol: float) -> bool
     errors, and accuse as well. Beside a complex step it need not be as sharp: there it is enough
     that differences, from steps of their own, do not contradict.
     """
+    if array.verdict is not Verdict.MISMATCH:
+        return False
     estimate, path = measurement.estimates[array.path], array.path
     claimed, verdicts = array.claimed.reshape(-1), array.verdicts.reshape(-1)
     error = array.error.reshape(-1)
@@ -200,6 +202,8 @@ def _unsure_kinks(measurement: Measurement, array: ArrayReport, rtol: float) -> 
     The gradient that a program returns at a kink is a convention, often neither slope of the cost
     as a whole: it is no ground for an accusation.
     """
+    if not array.gap.any():
+        return False
     estimate, gap = measurement.estimates[array.path], array.gap.reshape(-1)
     finite = np.isfinite(array.claimed).reshape(-1)  # what is not is wrong at a kink too
     verdicts, kinks = array.verdicts.reshape(-1), np.flatnonzero((gap != 0) & finite)
@@ -231,8 +235,9 @@ def _control(array: ArrayReport, rtol: float, resolution: float) -> bool:
     # if it becomes the largest entry itself, what it owes grows with it: by rtol of the change
     change = array.detectable(rtol) * array.largest * (1 + 2 * rtol) / (1 - rtol)
     claimed.flat[worst] += away * change
-    altered = judge(claimed, array.numeric, array.error, rtol, resolution, array.gap)
-    seen = bool(altered.flat[worst] == Verdict.MISMATCH)
+    largest = max(array.largest, abs(float(claimed.flat[worst])))
+    altered = judge(claimed, array.numeric, array.error, rtol, resolution, array.gap, largest)
+    seen = int(altered.flat[worst]) == Verdict.MISMATCH
     return seen or smooth.max() < 0 or not np.isfinite(change)
 
 

@@ -100,8 +100,8 @@ def measure(
         raise incapable(left, evaluations.outside)
     met = noise.measured if left else noise.known  # measured for differences
     if rtol is None:
-        arrays = (*evaluations.values.values(), *(claims or {}).values())
-        eps = max(float(np.finfo(array.dtype).eps) for array in arrays)
+        dtypes = {claim.dtype for claim in (claims or {}).values()}
+        eps = max([evaluations.eps, *(float(np.finfo(dtype).eps) for dtype in dtypes)])
         # not finer than float64, in which most costs are returned; 1 % of noise still leaves 10 %
         rtol = math.sqrt(min(max(eps, met.relative, float(np.finfo(np.float64).eps)), 0.01))
     try:

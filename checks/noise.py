@@ -16,7 +16,6 @@ __all__ = [
     "Noise",
     "difference_table_noise",
     "measure_noise",
-    "typical_size",
 ]
 
 POINTS = 8  # evaluations of a table besides the point itself: "seven to nine suffice" (section 5)
@@ -73,17 +72,9 @@ class CostNoise:
         """
         if "measured" in vars(self) or not self._evaluations.repeats:
             return self.measured
-        eps = max(float(np.finfo(v.dtype).eps) for v in self._evaluations.values.values())
+        eps = self._evaluations.eps
         level = FEW_PLACES * eps * abs(float(self._evaluations.at_point))
         return Noise(level, eps, stochastic=False, unseen=False)
-
-
-def typical_size(values: FloatArray) -> float:
-    """Return the scale of an array's entries, their root mean square; 1 for zeros."""
-    size = float(np.abs(values).max(initial=0))
-    # scaled by the largest, so that squares neither overflow nor vanish
-    scaled = values.astype(float).reshape(-1) / (size or 1.0)
-    return size * math.sqrt(float(scaled @ scaled) / scaled.size) if size > 0 else 1.0
 
 
 def difference_table_noise(values: FloatArray) -> tuple[float | None, str]:
@@ -132,7 +123,7 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     center = evaluations.at_point
     stochastic = not evaluations.repeats
     met = [center]
-    coarsest = max(float(np.finfo(value.dtype).eps) for value in evaluations.values.values())
+    coarsest = evaluations.eps
     few = (20, 60) if coarsest < 1e-5 else (1, 3)  # half precision has but 2^10 last places
     # away from the point, with steps whose third differences vanish in rounding: noise may be
     # frozen over the few last places that the table at the point spans
@@ -188,8 +179,10 @@ def _draw_units(
 ) -> FloatArray:
     """Draw a move of every entry: a few of its last places, to show rounding, not the cost."""
     last_places = [
-        np.spacing(np.maximum(np.abs(value), value.dtype.type(typical_size(value)))).reshape(-1)
-        for value in evaluations.values.values()
+        np.spacing(np.maximum(np.abs(value), value.dtype.type(evaluations.scales[path]))).reshape(
+            -1
+        )
+        for path, value in evaluations.values.items()
         if value.size
     ]
     # odd: multiples of a power of two would leave many a product exact

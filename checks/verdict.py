@@ -41,6 +41,7 @@ def judge(
     rtol: float,
     resolution: float,
     gap: FloatArray | float = 0.0,
+    largest: float | None = None,
 ) -> NDArray[Any]:
     """Judge every entry of an array.
 
@@ -54,21 +55,23 @@ def judge(
         An estimate owes e ≤ resolution × s, or it has not shown enough for a MATCH.
     gap
         The part of e that is no blur, at a kink: half of what the slopes on both sides differ by.
+    largest
+        s, where it is known already.
 
     Returns
     -------
     ndarray of int8
         `Verdict` values, in the same shape.
     """
-    s = largest_entry(claimed, np.abs(numeric) + gap)
+    s = largest_entry(claimed, np.abs(numeric) + gap) if largest is None else largest
     with np.errstate(invalid="ignore"):
         d = np.abs(claimed - numeric)
         wrong = d - error > rtol * s  # whatever the truth in the interval
         seen = error - gap <= resolution * s
-    verdicts = np.full(claimed.shape, int(Verdict.MATCH), np.int8)
-    verdicts[~(seen & np.isfinite(d))] = Verdict.UNRESOLVED
-    verdicts[wrong | ~np.isfinite(claimed)] = Verdict.MISMATCH
-    return verdicts
+    wrong |= ~np.isfinite(claimed)
+    unresolved = ~(seen & np.isfinite(d))
+    # MATCH is 0, UNRESOLVED 1, MISMATCH 2
+    return np.asarray(np.add(wrong, wrong | unresolved, dtype=np.int8))
 
 
 def detectable_error(largest: float, error: FloatArray, rtol: float) -> float:

@@ -3,7 +3,7 @@
 # ruff: noqa: E741, N806 — the notes' letters l, L and C
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -162,7 +162,7 @@ class RestartedCost:
 
     def _costs(self, a: Array) -> Array:
         """Return C (S,) of outputs a^L (S, n_L, B)."""
-        count, a = len(a), np.moveaxis(a, 0, -1)[:, :, None]
+        count, a = len(a), a.transpose(1, 2, 0)[:, :, None]
         if count == 1:
             # twice, so that sums are taken in the order of many moves: their noise is that of C
             a = np.repeat(a, 2, axis=-1)
@@ -171,9 +171,9 @@ class RestartedCost:
     def mean_cost(self, a: Array) -> Array:
         """Return C (m, k) of outputs a^L (n_L, B, k, m)."""
         y = np.asfortranarray(self.y)[:, None, None]  # in memory as a is
-        each = self.each(np.moveaxis(a, 0, -1), y)
+        each = self.each(a.transpose(1, 2, 3, 0), y)
         # C = (1/B) Σ_samples C(x, y)
-        C: Array = np.ascontiguousarray(each.T).mean(axis=-1)
+        C: Array = np.ascontiguousarray(each.T).sum(axis=-1) / len(each)
         return C
 
     def each(self, a: Array, y: Array) -> Array:
@@ -195,7 +195,9 @@ class _Point:
     def is_at(self, theta: Parameters) -> bool:
         """Whether θ, and the batch, are what they were."""
         given = (*theta.weights, *theta.biases, self.cost.x, self.cost.y)
-        return theta.dtype == self.theta.dtype and all(map(np.array_equal, self.given, given))
+        return theta.dtype == self.theta.dtype and all(
+            own.tobytes() == other.tobytes() for own, other in zip(self.given, given, strict=True)
+        )
 
     @cached_property
     def a_prime(self) -> list[Array]:
@@ -290,6 +292,7 @@ def _vanishes_squared(steps: Any, dtype: Any) -> bool:
     return not steps.real.any() and bool(largest <= np.finfo(dtype).eps ** 1.5)
 
 
+@cache
 def _parsed(path: str) -> tuple[str, int]:
     """Return "weights" or "biases" and the layer, as the notes count it."""
     match = re.fullmatch(r"(weights|biases)\[(\d+)\]", path)

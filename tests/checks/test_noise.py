@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from checks import Verdict, check_gradient
-from checks.evaluations import Evaluations
-from checks.noise import difference_table_noise, measure_noise, typical_size
+from checks.evaluations import Evaluations, typical_size
+from checks.noise import difference_table_noise, measure_noise
 
 X = np.array([0.7, -1.3, 0.2, 1.9])
 SEEDS = range(20)
