@@ -222,12 +222,11 @@ def _rounding(
         moved.imag = 0
         several = evaluations.split(moved)
         for n, (path, array) in enumerate(steps.items()):
-            mine = np.flatnonzero(rows // SAMPLES == n)
-            if not mine.size:
-                continue
-            weights = draw_direction((mine.size, *array.slopes.shape), rng) * array.known
-            here[rows[mine]] = weights.reshape(mine.size, -1) @ array.slopes.reshape(-1)
-            several[path].imag[mine] = (weights.T * h[rows[mine]]).T
+            mine = rows[(n * SAMPLES <= rows) & (rows < (n + 1) * SAMPLES)]
+            if mine.size:
+                weights = draw_direction((mine.size, *array.slopes.shape), rng) * array.known
+                here[mine] = weights.reshape(mine.size, -1) @ array.slopes.reshape(-1)
+                several[path].imag[mine - rows[0]] = (weights.T * h[mine]).T
         return several
 
     costs = evaluations.along_each(np.arange(h.size), moves)

@@ -4,13 +4,15 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from checks._types import FloatArray, IntArray
-from checks.parameters import Contents, describe, entry_name, flatten, rebuild
+from checks.nesting import Nesting
+from checks.parameters import describe, entry_name, float_arrays
 from checks.progress import Progress
 
 __all__ = ["Evaluations", "as_number", "imaginary_step", "not_a_number", "typical_size"]
@@ -68,10 +70,10 @@ class Evaluations:
             )
         self.cost = cost
         self.params = params
-        self._contents = Contents(params)
-        arrays = flatten(params)
+        self.nesting = Nesting(params)
+        arrays = float_arrays(self.nesting)
         self.values = {path: array.copy() for path, array in arrays.items()}
-        ends = np.cumsum([array.size for array in arrays.values()]).tolist()
+        ends = [*accumulate(array.size for array in arrays.values())]
         self.size = ends[-1]
         self._parts = dict(zip(arrays, map(slice, [0, *ends[:-1]], ends), strict=True))
         self.count = 0
@@ -80,9 +82,12 @@ class Evaluations:
         self._patient = False
         self._progress = progress or Progress(False)
         self._changed = ""
+        self._complex_dtypes = {
+            path: np.result_type(array.dtype, np.complex64) for path, array in arrays.items()
+        }
         self._real = {p: a if a.flags.writeable else a.copy() for p, a in arrays.items()}
         same = all(self._real[p] is a for p, a in arrays.items())
-        self._real_params = params if same else rebuild(params, self._real)
+        self._real_params = params if same else self.nesting.rebuild(self._real)
         self._complex: dict[str, Any] = {}
         self._complex_params: Any = None
         self.at_point = self._at_point()
@@ -128,7 +133,7 @@ class Evaluations:
 
     def restore(self) -> str:
         """Put the point back, containers and values; return the first that had changed."""
-        replaced = self._contents.restore()
+        replaced = self.nesting.restore()
         changed = f"{replaced} is replaced" if replaced else ""
         for path, array in self._real.items():
             saved = self.values[path]
@@ -167,11 +172,6 @@ class Evaluations:
     def eps(self) -> float:
         """The spacing of numbers at 1 in the coarsest of the arrays' dtypes."""
         return max(float(np.finfo(dtype).eps) for dtype in {v.dtype for v in self.values.values()})
-
-    @cached_property
-    def repeats(self) -> bool:
-        """Whether a second call of the cost at the point returns the same."""
-        return bool(self.again() == self.at_point)
 
     def again(self) -> Any:
         """Call the cost at the point once more."""
@@ -288,7 +288,7 @@ class Evaluations:
                 moved = moves[path] if path in moves else np.zeros((count, *value.shape))
                 points[path] = (value + moved).astype(dtype, copy=False)
             try:
-                costs = own(rebuild(self.params, points))
+                costs = own(self.nesting.rebuild(points))
             except (ArithmeticError, ValueError):
                 pass  # one of them has left the domain: which, is seen one by one
             else:
@@ -301,11 +301,11 @@ class Evaluations:
 
     def complex_dtype(self, path: str) -> Any:
         """Return the dtype in which an array is moved by complex steps."""
-        return np.result_type(self.values[path].dtype, np.complex64)
+        return self._complex_dtypes[path]
 
     def complex_step(self, path: str) -> float:
         """Return the h of an array's complex step: exact to divide by, its square vanishing."""
-        return imaginary_step(self.values[path].dtype)
+        return imaginary_step(self.complex_dtype(path))
 
     def _arrays(self, is_complex: bool) -> tuple[dict[str, Any], Any]:
         if not is_complex:
@@ -314,7 +314,7 @@ class Evaluations:
             self._complex = {
                 path: value.astype(self.complex_dtype(path)) for path, value in self.values.items()
             }
-            self._complex_params = rebuild(self.params, self._complex)
+            self._complex_params = self.nesting.rebuild(self._complex)
         return self._complex, self._complex_params
 
     def _result_dtype(self, is_complex: bool) -> Any:

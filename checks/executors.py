@@ -10,7 +10,8 @@ import numpy as np
 
 from checks._types import IntArray
 from checks.evaluations import Evaluations
-from checks.parameters import flatten, rebuild
+from checks.nesting import Nesting
+from checks.parameters import float_arrays
 
 __all__ = ["ExecutedCost", "in_order"]
 
@@ -105,7 +106,7 @@ class ExecutedCost:
         moved = {p: (a + moves[p]).astype(a.dtype) for p, a in evaluations.values.items()}
         name = getattr(self.cost, "__qualname__", None) or repr(self.cost)
         who = "cost" if name == "cost" else f"cost {name}"
-        params = rebuild(evaluations.params, moved)
+        params = evaluations.nesting.rebuild(moved)
         try:
             future = self.executor.submit(_at_point, self.cost, params)
         except RuntimeError as error:
@@ -139,9 +140,10 @@ def _at_entries(
     cost: Callable[[Any], Any], params: Any, path: str, entries: IntArray, steps: Any
 ) -> Any:
     """Do a task: on a copy, as another thread may be moving the parameters."""
-    copies = {p: array.copy() for p, array in flatten(params).items()}
+    nesting = Nesting(params)
+    copies = {p: array.copy() for p, array in float_arrays(nesting).items()}
     with np.errstate(all="ignore"):
-        return Evaluations(cost, rebuild(params, copies)).at_entries(path, entries, steps)
+        return Evaluations(cost, nesting.rebuild(copies)).at_entries(path, entries, steps)
 
 
 def in_order(

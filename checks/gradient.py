@@ -14,7 +14,7 @@ from checks.executors import ExecutedCost
 from checks.interruption import finish
 from checks.judgement import conclude
 from checks.measurement import METHODS, at_peace, measure
-from checks.parameters import flatten_claim, rebuild
+from checks.parameters import flatten_claim
 from checks.progress import Progress
 from checks.projection import check_projected
 from checks.report import GradientMismatch, GradientUnresolved, Report
@@ -93,7 +93,8 @@ def numerical_gradient(
 
     def nested(name: str) -> Any:
         parts = {path: getattr(estimate, name) for path, estimate in found.estimates.items()}
-        return rebuild(params, {path: found.shaped(path, part) for path, part in parts.items()})
+        shaped = {path: found.shaped(path, part) for path, part in parts.items()}
+        return evaluations.nesting.rebuild(shaped)
 
     return NumericalGradient(nested("value"), nested("error"), evaluations.count, found.method)
 

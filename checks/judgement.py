@@ -86,8 +86,8 @@ def _findings(measurement: Measurement, arrays: Mapping[str, ArrayReport]) -> It
             "however far they move: nothing was compared."
         )
     for path, array in arrays.items():
-        kinks = np.flatnonzero(array.gap)
-        if kinks.size:
+        if array.gap.any():
+            kinks = np.flatnonzero(array.gap)
             left, right = measurement.estimates[path].slopes[kinks[0]]
             index = tuple(int(i) for i in np.unravel_index(kinks[0], array.gap.shape))
             more = f" (and {kinks.size - 1:,} more of {path})" if kinks.size > 1 else ""
@@ -136,10 +136,11 @@ def _judge_array(
             reason="at a kink the claim lies outside the slopes on both sides, or these are not "
             "certain: there is no derivative to accuse it by. Check at a point beside it.",
         )
-    if array.verdict is Verdict.MATCH and not _control(array, rtol, resolution):
+    verdict = array.verdict
+    if verdict is Verdict.MATCH and not _control(array, rtol, resolution):
         verdicts[...] = Verdict.UNRESOLVED
         return replace(array, reason="an error of the size said to be detectable went unseen.")
-    if array.verdict is Verdict.UNRESOLVED:
+    if verdict is Verdict.UNRESOLVED:
         return replace(array, reason=_why_unresolved(array, measurement))
     return array
 

@@ -13,7 +13,8 @@ from checks._types import FloatArray
 from checks.directions import Direction, Region
 from checks.evaluations import Evaluations, as_number, imaginary_step
 from checks.leaves import leaf_of
-from checks.parameters import Contents, flatten, flatten_claim, leaves, rebuild
+from checks.nesting import Nesting, leaves
+from checks.parameters import flatten_claim, float_arrays
 
 __all__ = ["Lines", "Moves"]
 
@@ -50,12 +51,12 @@ class Lines:
         self.cost, self.params, self.seed, self.count = cost, params, int(seed), 0
         self.round = 0
         self._slopes: Any = getattr(cost, "slopes", None)
-        self._contents = Contents(params)
-        given = leaves(params)
+        self._nesting = Nesting(params)
+        given = self._nesting.leaves
         self._hosted = all(
             isinstance(part, (np.ndarray, np.floating, float)) for part in given.values()
         )
-        arrays: Mapping[str, Any] = flatten(params) if self._hosted else _apart(given)
+        arrays: Mapping[str, Any] = float_arrays(self._nesting) if self._hosted else _apart(given)
         self.leaves = {path: leaf_of(a, path) for path, a in arrays.items() if math.prod(a.shape)}
         self._empty = {path: a for path, a in arrays.items() if not math.prod(a.shape)}
         self._own = all(self.leaves[path].real is given[path] for path in self.leaves)
@@ -153,7 +154,7 @@ class Lines:
     def _nested(self, arrays: Mapping[str, Any]) -> Any:
         if self._own and all(arrays[p] is leaf.real for p, leaf in self.leaves.items()):
             return self.params
-        return rebuild(self.params, {**self._empty, **arrays})
+        return self._nesting.rebuild({**self._empty, **arrays})
 
     @contextmanager
     def at_peace(self) -> Iterator[None]:
@@ -181,7 +182,7 @@ class Lines:
 
     def _restore(self) -> tuple[str, list[str]]:
         """Put the point back; return the paths of a part replaced and of arrays changed."""
-        replaced = self._contents.restore()
+        replaced = self._nesting.restore()
         return replaced, [path for path, leaf in self.leaves.items() if leaf.settle()]
 
     def _claims(self, claim: Any, source: str) -> tuple[dict[str, Any], list[str]]:
@@ -192,7 +193,7 @@ class Lines:
         else:
             found = leaves(claim)
             shapes = {path: tuple(getattr(part, "shape", ())) for path, part in found.items()}
-            wanted = {path: tuple(part.shape) for path, part in leaves(self.params).items()}
+            wanted = {path: tuple(part.shape) for path, part in self._nesting.leaves.items()}
             if shapes != wanted:
                 raise ValueError(
                     f"{source} has arrays {shapes}, wanted {wanted}: nested as params, with the "

@@ -66,11 +66,11 @@ class CostNoise:
 
     @property
     def known(self) -> Noise:
-        """What was measured; until then, of a cost that repeats itself, a few last places.
+        """What was measured; until then, a few last places, more than which shows in differences.
 
         But relative to the cost one of them: below that there is none.
         """
-        if "measured" in vars(self) or not self._evaluations.repeats:
+        if "measured" in vars(self):
             return self.measured
         eps = self._evaluations.eps
         level = FEW_PLACES * eps * abs(float(self._evaluations.at_point))
@@ -121,7 +121,7 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
         Draws the directions.
     """
     center = evaluations.at_point
-    stochastic = not evaluations.repeats
+    stochastic = bool(evaluations.again() != center)
     met = [center]
     coarsest = evaluations.eps
     few = (20, 60) if coarsest < 1e-5 else (1, 3)  # half precision has but 2^10 last places

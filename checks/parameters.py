@@ -1,59 +1,21 @@
-"""Nested parameters: readable paths to their arrays, and the same nesting around other arrays."""
+"""The arrays of nested parameters, and of a claimed gradient: by path, or refused."""
 
-import copy
 import dataclasses
 import numbers
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from checks._types import FloatArray
+from checks.nesting import Nesting, children, path_name
 
-__all__ = ["Contents", "describe", "entry_name", "flatten", "flatten_claim", "leaves", "rebuild"]
-
-
-def _children(node: Any) -> list[tuple[str, Any]] | None:
-    """Return the parts of a container as (path step, part), or None for a leaf."""
-    if isinstance(node, np.ndarray):
-        return None
-    if dataclasses.is_dataclass(node) and not isinstance(node, type):
-        return [(f".{f.name}", getattr(node, f.name)) for f in dataclasses.fields(node)]
-    if isinstance(node, tuple) and hasattr(node, "_fields"):
-        return [(f".{name}", part) for name, part in zip(node._fields, node, strict=True)]
-    if isinstance(node, Mapping):
-        return [(_key_step(key), part) for key, part in node.items()]
-    if isinstance(node, (list, tuple)):
-        return [(f"[{i}]", part) for i, part in enumerate(node)]
-    return None
-
-
-def _key_step(key: object) -> str:
-    return f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]"
-
-
-def _name(path: str) -> str:
-    return path[1:] if path.startswith(".") else "params" + path
-
-
-def _walk(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-    children = _children(node)
-    if children is None:
-        yield path, node
-    else:
-        for step, part in children:
-            yield from _walk(part, path + step)
+__all__ = ["describe", "entry_name", "flatten", "flatten_claim", "float_arrays"]
 
 
 def entry_name(path: str, index: tuple[int, ...]) -> str:
     """Return the name of one entry, as in ``weights[1][0, 3]``; a 0-d array is its own entry."""
     return f"{path}[{', '.join(map(str, index))}]" if index else path
-
-
-def leaves(params: Any) -> dict[str, Any]:
-    """Return the leaves of a nesting, whatever they are, by their paths."""
-    return {_name(path): leaf for path, leaf in _walk(params, "")}
 
 
 def flatten(params: Any) -> dict[str, FloatArray]:
@@ -78,8 +40,13 @@ def flatten(params: Any) -> dict[str, FloatArray]:
     ValueError
         There is no entry at all, an entry is not finite, or two leaves share memory.
     """
+    return float_arrays(Nesting(params))
+
+
+def float_arrays(nesting: Nesting) -> dict[str, FloatArray]:
+    """Return the leaves of a nesting as `flatten` does."""
     arrays: dict[str, FloatArray] = {}
-    for name, part in leaves(params).items():
+    for name, part in nesting.leaves.items():
         leaf = part
         if isinstance(part, (float, np.floating)):
             leaf = np.asarray(part)
@@ -103,7 +70,7 @@ def flatten(params: Any) -> dict[str, FloatArray]:
         arrays[name] = leaf
     if not sum(leaf.size for leaf in arrays.values()):
         raise ValueError(
-            f"params has no entries ({describe(params)}), wanted at least one float array: "
+            f"params has no entries ({describe(nesting.params)}), wanted at least one float array: "
             "there is nothing to check"
         )
     _refuse_shared(arrays)
@@ -142,72 +109,6 @@ def _refuse_shared(arrays: Mapping[str, FloatArray]) -> None:
         reach.append((end, name))
 
 
-class Contents:
-    """What the containers of nested parameters hold, to put the same objects back."""
-
-    def __init__(self, params: Any) -> None:
-        self._held: list[tuple[Any, str, list[tuple[str, Any]], list[Any]]] = []
-
-        def visit(node: Any, path: str) -> None:
-            children = _children(node)
-            if children is not None:
-                keys = list(node) if isinstance(node, Mapping) else []
-                self._held.append((node, path, children, keys))
-                for step, part in children:
-                    visit(part, path + step)
-
-        visit(params, "")
-
-    def restore(self) -> str:
-        """Put back what was replaced, added or removed; return the path of the first such part."""
-        changed = ""
-        for node, path, children, keys in self._held:
-            kept = _children(node) or []
-            if len(kept) == len(children) and all(
-                step == other and part is same
-                for (step, part), (other, same) in zip(kept, children, strict=True)
-            ):
-                continue
-            now, then = dict(kept), dict(children)
-            steps = [step for step in {**then, **now} if now.get(step, self) is not then.get(step)]
-            changed = changed or _name(path + steps[0])
-            parts = [part for _, part in children]
-            if dataclasses.is_dataclass(node):
-                for step, part in children:
-                    object.__setattr__(node, step[1:], part)
-            elif isinstance(node, Mapping):
-                node.clear()  # type: ignore[attr-defined]  # it was changed, so it is mutable
-                node.update(zip(keys, parts, strict=True))  # type: ignore[attr-defined]
-            else:
-                node[:] = parts
-        return changed
-
-
-def rebuild(params: Any, arrays: Mapping[str, Any]) -> Any:
-    """Return the nesting of `params` around other arrays, by path, in containers of its types."""
-    return _built(params, "", arrays)
-
-
-def _built(node: Any, path: str, arrays: Mapping[str, Any]) -> Any:
-    children = _children(node)
-    if children is None:
-        return arrays[_name(path)]
-    parts = [_built(part, path + step, arrays) for step, part in children]
-    if dataclasses.is_dataclass(node) and not isinstance(node, type):
-        twin = copy.copy(node)  # not by its constructor, which may cast or refuse
-        for name in [*getattr(twin, "__dict__", ())]:
-            if isinstance(getattr(type(twin), name, None), cached_property):
-                del twin.__dict__[name]  # what it kept was of other arrays
-        for (step, _), part in zip(children, parts, strict=True):
-            object.__setattr__(twin, step[1:], part)
-        return twin
-    if isinstance(node, tuple) and hasattr(node, "_fields"):
-        return type(node)(*parts)
-    if isinstance(node, Mapping):
-        return dict(zip(node, parts, strict=True))
-    return type(node)(parts)
-
-
 def flatten_claim(params: Any, claim: Any, source: str) -> tuple[dict[str, FloatArray], list[str]]:
     """Return the arrays of a claimed gradient under the paths of `params`, and findings about them.
 
@@ -226,9 +127,9 @@ def flatten_claim(params: Any, claim: Any, source: str) -> tuple[dict[str, Float
     findings: list[str] = []
 
     def match(node: Any, part: Any, path: str) -> None:
-        children = _children(node)
+        inside = children(node)
         where = f"{source}{path}"
-        if children is None:
+        if inside is None:
             shape = np.shape(node)
             try:
                 leaf = np.asarray(part)
@@ -244,15 +145,16 @@ def flatten_claim(params: Any, claim: Any, source: str) -> tuple[dict[str, Float
                 )
             if leaf.size != np.size(node):
                 raise ValueError(
-                    f"{where} has shape {leaf.shape}, wanted {shape}, the shape of {_name(path)}: "
-                    "reduce or index it in the gradient, nothing is broadcast here"
+                    f"{where} has shape {leaf.shape}, wanted {shape}, the shape of "
+                    f"{path_name(path)}: reduce or index it in the gradient, nothing is broadcast "
+                    "here"
                 )
             if leaf.shape != shape:
                 findings.append(
-                    f"{_name(path)} has shape {shape} but its gradient {leaf.shape}: compared "
+                    f"{path_name(path)} has shape {shape} but its gradient {leaf.shape}: compared "
                     "entry by entry in row-major order; an update by it may broadcast."
                 )
-            claimed[_name(path)] = leaf.reshape(shape)
+            claimed[path_name(path)] = leaf.reshape(shape)
             return
         if isinstance(node, Mapping):
             if not isinstance(part, Mapping):
@@ -276,16 +178,16 @@ def flatten_claim(params: Any, claim: Any, source: str) -> tuple[dict[str, Float
             if not isinstance(part, (list, tuple)):
                 remedy = _claim_remedy(part, node, path)
                 raise TypeError(
-                    f"{where} is {describe(part)}, wanted {_parts(len(children))}, nested as in "
+                    f"{where} is {describe(part)}, wanted {_parts(len(inside))}, nested as in "
                     "params" + (f": {remedy}" if remedy else "")
                 )
-            if len(part) != len(children):
+            if len(part) != len(inside):
                 raise ValueError(
-                    f"{where} has {_parts(len(part))}, wanted {len(children)}, nested as in params:"
-                    f" {_cut(', '.join(_name(path + step) for step, _ in children))}"
+                    f"{where} has {_parts(len(part))}, wanted {len(inside)}, nested as in params:"
+                    f" {_cut(', '.join(path_name(path + step) for step, _ in inside))}"
                 )
             parts = part
-        for (step, child), value in zip(children, parts, strict=True):
+        for (step, child), value in zip(inside, parts, strict=True):
             match(child, value, path + step)
 
     match(params, claim, "")
@@ -303,7 +205,7 @@ def _claim_remedy(part: Any, node: Any, path: str) -> str:
         return "make it a list, with list()"
     if node is None or not isinstance(part, np.ndarray):
         return ""
-    arrays = {_name(path + step): leaf for step, leaf in _walk(node, "")}
+    arrays = Nesting(node, path).leaves
     if part.size == sum(np.size(leaf) for leaf in arrays.values()):
         name, leaf = next(iter(arrays.items()))
         first = f"{name} is g.ravel()[:{np.size(leaf)}].reshape{np.shape(leaf)}"

@@ -10,7 +10,8 @@ import numpy as np
 from checks._session import record
 from checks._types import FloatArray
 from checks.gradient import check_gradient
-from checks.parameters import flatten, flatten_claim, leaves, rebuild
+from checks.nesting import leaves, rebuild
+from checks.parameters import flatten, flatten_claim
 from checks.report import ArrayReport, Report
 from checks.verdict import judge
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from checks._types import IntArray
 from checks.evaluations import Evaluations, not_a_number
-from checks.parameters import entry_name, leaves, rebuild
+from checks.nesting import Nesting, leaves
+from checks.parameters import entry_name
 
 __all__ = ["StackedCost"]
 
@@ -33,8 +34,9 @@ class StackedCost:
 
     def __call__(self, params: Any) -> Any:
         """Return the cost of one set, as a stack of one."""
-        one = {path: np.asarray(leaf)[None] for path, leaf in leaves(params).items()}
-        return self._costs(rebuild(params, one), 1)[0]
+        nesting = Nesting(params)
+        one = {path: np.asarray(leaf)[None] for path, leaf in nesting.leaves.items()}
+        return self._costs(nesting.rebuild(one), 1)[0]
 
     def at_points(self, params: Any) -> Any:
         """Return the costs of a stack; see `checks.evaluations.Evaluations`."""
@@ -47,7 +49,8 @@ class StackedCost:
         self, params: Any, path: str, entries: IntArray, steps: Any
     ) -> Iterator[tuple[slice, Any]]:
         """Yield some rows of steps and the costs there; see `checks.evaluations.Evaluations`."""
-        arrays = {p: np.asarray(leaf) for p, leaf in leaves(params).items()}
+        nesting = Nesting(params)
+        arrays = {p: np.asarray(leaf) for p, leaf in nesting.leaves.items()}
         if steps.dtype.kind == "c":
             arrays = {p: a.astype(np.result_type(a, np.complex64)) for p, a in arrays.items()}
         leaf, count = arrays[path].reshape(-1), steps.shape[1]
@@ -61,7 +64,7 @@ class StackedCost:
             each = np.arange(len(places))
             try:
                 moved[each, places] = values
-                return self._costs(rebuild(params, stack), len(places))
+                return self._costs(nesting.rebuild(stack), len(places))
             finally:
                 moved[each, places] = leaf[places]
 
@@ -96,7 +99,7 @@ class StackedCost:
                 path: np.broadcast_to(value, (sets, *value.shape))
                 for path, value in evaluations.values.items()
             }
-            self._costs(rebuild(evaluations.params, stack), sets)
+            self._costs(evaluations.nesting.rebuild(stack), sets)
         for path, array in evaluations.values.items():
             if not array.size:
                 continue

@@ -16,7 +16,8 @@ from checks._types import FloatArray, IntArray
 from checks.conformance.tangents import slopes
 from checks.directions import Direction
 from checks.evaluations import as_number, imaginary_step
-from checks.parameters import flatten, rebuild
+from checks.nesting import rebuild
+from checks.parameters import flatten
 
 __all__ = ["RestartedCost", "restarted"]
 

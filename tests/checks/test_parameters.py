@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from checks.parameters import Contents, entry_name, flatten, flatten_claim, rebuild
+from checks.nesting import Nesting, rebuild
+from checks.parameters import entry_name, flatten, flatten_claim
 
 Pair = namedtuple("Pair", "w b")
 
@@ -150,10 +151,10 @@ def test_other_parts_of_one_memory_are_taken(first, second):
     assert len(flatten([first, second])) == 2
 
 
-def test_contents_puts_back_what_was_replaced_added_or_removed():
+def test_a_nesting_puts_back_what_was_replaced_added_or_removed():
     kept = Bag(w=ones(2), b=[ones(1), ones(3)], layer=Layer(ones(2), 0.5))
-    first, contents = dict(kept), Contents(kept)
-    assert contents.restore() == ""
+    first, nesting = dict(kept), Nesting(kept)
+    assert nesting.restore() == ""
     changes = {
         "w": lambda: kept.update(w=ones(2)),
         "b[1]": kept["b"].pop,
@@ -165,7 +166,7 @@ def test_contents_puts_back_what_was_replaced_added_or_removed():
     for path, change in changes.items():
         leaves = flatten(kept)
         change()
-        assert contents.restore() == path
+        assert nesting.restore() == path
         assert list(kept) == list(first)
         assert all(flatten(kept)[p] is a or p == "layer.b" for p, a in leaves.items())
     assert type(kept) is Bag
