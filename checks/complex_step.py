@@ -53,14 +53,15 @@ def complex_step(
         By path, (m,) values and errors; without the arrays in which the cost is not capable, or
         cannot be shown to be.
     """
-    steps = _steps(evaluations, rng)
+    direction = evaluations.split(draw_direction(evaluations.size, rng))
+    steps = _steps(evaluations, direction)
     try:
-        return _proven(evaluations, steps, noise, rng)
+        return _proven(evaluations, steps, direction, noise, rng)
     except KeyboardInterrupt:
         if not steps or not evaluations.accept_interrupt():
             raise
         # once more, for it is short, and without it nothing is known
-        return _proven(evaluations, steps, noise, rng)
+        return _proven(evaluations, steps, direction, noise, rng)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +85,12 @@ class _Steps:
     largest: float
 
 
-def _steps(evaluations: Evaluations, rng: np.random.Generator) -> dict[str, _Steps]:
+def _steps(evaluations: Evaluations, direction: Mapping[str, FloatArray]) -> dict[str, _Steps]:
     """Return complex steps by the arrays in which there are any."""
     steps: dict[str, _Steps] = {}
-    lengths = draw_direction(evaluations.size, rng)
-    least = min(map(evaluations.complex_step, evaluations.values))
+    least = 1j * min(map(evaluations.complex_step, evaluations.values))
+    moves = {path: least * move[None] for path, move in direction.items()}
     try:
-        moves = evaluations.split(1j * least * lengths[None])
         if not evaluations.along_each(np.zeros(1), lambda _: moves).imag.any():
             return steps
         for path, value in evaluations.values.items():
@@ -113,11 +113,12 @@ def _steps(evaluations: Evaluations, rng: np.random.Generator) -> dict[str, _Ste
 def _proven(
     evaluations: Evaluations,
     steps: Mapping[str, _Steps],
+    direction: Mapping[str, FloatArray],
     noise: CostNoise,
     rng: np.random.Generator,
 ) -> dict[str, Estimate]:
     """Return the slopes that differences agree with, with their errors."""
-    proofs = _proofs(evaluations, steps, noise, rng)
+    proofs = _proofs(evaluations, steps, direction, noise)
     estimates = {}
     for path, rounding in _rounding(evaluations, {p: steps[p] for p in proofs}, rng).items():
         array = steps[path]
@@ -126,9 +127,8 @@ def _proven(
             estimates[path] = Estimate(
                 np.where(array.known, array.slopes, np.nan).reshape(-1),
                 np.where(array.known, error, np.inf).reshape(-1),
-                np.full((error.size, 2), np.nan),
-                "complex-step",
-                proofs[path],
+                method="complex-step",
+                proof=proofs[path],
             )
     return estimates
 
@@ -136,8 +136,8 @@ def _proven(
 def _proofs(
     evaluations: Evaluations,
     steps: Mapping[str, _Steps],
+    direction: Mapping[str, FloatArray],
     noise: CostNoise,
-    rng: np.random.Generator,
 ) -> dict[str, float]:
     """Return how closely differences agree with each array in which they do.
 
@@ -146,9 +146,9 @@ def _proofs(
     """
     if not steps:
         return {}
-    drawn, directions = evaluations.split(draw_direction(evaluations.size, rng)), {}
+    directions = {}
     for path, array in steps.items():
-        aligned = np.copysign(drawn[path], array.slopes) * evaluations.scales[path]
+        aligned = np.copysign(direction[path], array.slopes) * evaluations.scales[path]
         directions[path] = aligned * array.known
     proofs: dict[str, float] = {}
     left = list(steps)

@@ -1,7 +1,7 @@
 """Derivatives by differences, with an error: central, one-sided where these find no slope."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -29,8 +29,8 @@ class Estimate:
     error : (m,) float
         inf where nothing is known.
     slopes : (m, 2) float
-        On the left and on the right of a kink, where there is one; else nan. The interval holds
-        both and all between.
+        On the left and on the right of a kink, where there is one; else nan, or empty where there
+        is none at all. The interval holds both and all between.
     method : str
         "central" or "complex-step".
     proof : float
@@ -39,9 +39,18 @@ class Estimate:
 
     value: FloatArray
     error: FloatArray
-    slopes: FloatArray
+    slopes: FloatArray = field(default_factory=partial(np.empty, (0, 2)))
     method: str = "central"
     proof: float = 0.0
+
+    @property
+    def gap(self) -> FloatArray:
+        """Half of what the slopes on the two sides of a kink differ by, (m,); else 0."""
+        if not self.slopes.size:
+            return np.zeros(self.value.shape)
+        left, right = self.slopes.T
+        gap = np.abs(right - left) / 2
+        return np.where(np.isnan(gap), 0, gap)
 
 
 def differences(

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from operator import itemgetter
 
 import numpy as np
 
@@ -65,7 +66,12 @@ def conclude(
         findings=(*findings, *_findings(measurement, arrays)),
     )
     if report:
-        return report
+        escaped = _escaped(report)
+        if not escaped:
+            return report
+        escaped.verdicts[...] = Verdict.UNRESOLVED
+        reason = "an error of the size said to be detectable went unseen."
+        arrays[escaped.path] = replace(escaped, reason=reason)
     worst, evaluations = report.worst, measurement.evaluations
     curve = measure_curve(evaluations, worst.path, worst.index, measurement.noise.level)
     return replace(
@@ -110,9 +116,7 @@ def _judge_array(
     estimate, rtol = measurement.estimates[path], measurement.rtol
     numeric = measurement.shaped(path, estimate.value)
     error = measurement.shaped(path, estimate.error) + claim_error
-    left, right = estimate.slopes.T
-    gap = measurement.shaped(path, np.abs(right - left) / 2)
-    gap[np.isnan(gap)] = 0
+    gap = measurement.shaped(path, estimate.gap)
     # what no move changes says nothing of any claim; complex moves may show where real ones do not
     seen = estimate.method == "complex-step" and numeric.any()
     unseen = not seen and measurement.noise.unseen
@@ -136,11 +140,7 @@ def _judge_array(
             reason="at a kink the claim lies outside the slopes on both sides, or these are not "
             "certain: there is no derivative to accuse it by. Check at a point beside it.",
         )
-    verdict = array.verdict
-    if verdict is Verdict.MATCH and not _control(array, rtol, resolution):
-        verdicts[...] = Verdict.UNRESOLVED
-        return replace(array, reason="an error of the size said to be detectable went unseen.")
-    if verdict is Verdict.UNRESOLVED:
+    if array.verdict is Verdict.UNRESOLVED:
         return replace(array, reason=_why_unresolved(array, measurement))
     return array
 
@@ -227,19 +227,30 @@ def _unsure_kinks(measurement: Measurement, array: ArrayReport, rtol: float) -> 
     return bool(unsure.any())
 
 
-def _control(array: ArrayReport, rtol: float, resolution: float) -> bool:
-    """Alter the claim of one entry by what is said to be detectable: it must be a MISMATCH."""
-    smooth = np.where(array.smooth, array.error, -1.0)  # at a kink there is no one right claim
-    claimed = array.claimed.astype(np.result_type(array.claimed, np.float64))
-    worst = int(smooth.argmax())
-    away = 1 if claimed.flat[worst] >= array.numeric.flat[worst] else -1
+def _escaped(report: Report) -> ArrayReport | None:
+    """Alter one entry of the claim by what is said to be detectable; return where it goes unseen.
+
+    The array whose errors are the least detectable, of those of which anything is said.
+    """
+    rtol = report.rtol
+    known = [
+        (array.detectable(rtol), array, array.blurriest)
+        for array in report.arrays.values()
+        if array.blurriest is not None and array.largest
+    ]
+    if not known:
+        return None
+    detectable, array, entry = max(known, key=itemgetter(0))
+    claimed, numeric, error = (
+        part.reshape(-1)[[entry]].astype(array.numeric.dtype)
+        for part in (array.claimed, array.numeric, array.error)
+    )
     # if it becomes the largest entry itself, what it owes grows with it: by rtol of the change
-    change = array.detectable(rtol) * array.largest * (1 + 2 * rtol) / (1 - rtol)
-    claimed.flat[worst] += away * change
-    largest = max(array.largest, abs(float(claimed.flat[worst])))
-    altered = judge(claimed, array.numeric, array.error, rtol, resolution, array.gap, largest)
-    seen = int(altered.flat[worst]) == Verdict.MISMATCH
-    return seen or smooth.max() < 0 or not np.isfinite(change)
+    change = detectable * array.largest * (1 + 2 * rtol) / (1 - rtol)
+    claimed += np.copysign(change, claimed - numeric)
+    largest = max(array.largest, float(np.abs(claimed[0])))
+    altered = judge(claimed, numeric, error, rtol, report.resolution, largest=largest)
+    return None if int(altered[0]) == Verdict.MISMATCH else array
 
 
 def _why_unresolved(array: ArrayReport, measurement: Measurement) -> str:

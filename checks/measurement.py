@@ -120,4 +120,4 @@ def measure(
 
 
 def _unknown(size: int) -> Estimate:
-    return Estimate(np.full(size, np.nan), np.full(size, np.inf), np.full((size, 2), np.nan))
+    return Estimate(np.full(size, np.nan), np.full(size, np.inf))

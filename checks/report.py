@@ -119,6 +119,12 @@ class ArrayReport:
         """Where the entries do not lie on a kink."""
         return self.gap == 0  # type: ignore[no-any-return]
 
+    @cached_property
+    def blurriest(self) -> int | None:
+        """The entry of the largest error, on no kink, by its flat index; None if there is none."""
+        smooth = self.smooth
+        return int(np.where(smooth, self.error, -1).argmax()) if smooth.any() else None
+
     @property
     def worst(self) -> WorstEntry:
         """The entry with the worst verdict, and among these the largest discrepancy."""
@@ -156,9 +162,9 @@ class ArrayReport:
         At a kink any claim between the slopes is accepted, so this is of the other entries; inf if
         there is none.
         """
-        if not self.smooth.any():
+        if self.blurriest is None:
             return math.inf
-        return detectable_error(self.largest, self.error[self.smooth], rtol)
+        return detectable_error(self.largest, float(self.error.flat[self.blurriest]), rtol)
 
 
 @dataclass(frozen=True, eq=False)

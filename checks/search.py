@@ -80,7 +80,7 @@ def first_step(noise: Noise) -> float:
     D6 is off by ~ h⁶, which meets noise/h where h⁷ ~ the relative noise; a step so long also shows
     truncation, which shorter ones leave hidden in the noise.
     """
-    return float(np.clip(noise.relative, 1e-16, 1e-3) ** (1 / 7))
+    return float(min(max(noise.relative, 1e-16), 1e-3) ** (1 / 7))
 
 
 class _Search:

@@ -74,9 +74,9 @@ def judge(
     return np.asarray(np.add(wrong, wrong | unresolved, dtype=np.int8))
 
 
-def detectable_error(largest: float, error: FloatArray, rtol: float) -> float:
-    """Return the smallest error of any entry, relative to s, that is a MISMATCH for certain.
+def detectable_error(largest: float, error: float, rtol: float) -> float:
+    """Return the smallest error, relative to s, that is a MISMATCH for certain: of errors up to e.
 
     A claim off the truth by Δ has d ≥ Δ − e, so d − e > t wherever Δ > t + 2e.
     """
-    return rtol + 2 * float(error.max(initial=0)) / largest if largest > 0 else np.inf
+    return rtol + 2 * error / largest if largest > 0 else math.inf

@@ -19,6 +19,7 @@ from checks import (
     numerical_gradient,
 )
 from checks.conformance.restart import RestartedCost
+from checks.report import ArrayReport
 
 X = np.array([0.5, -1.25, 2.0])
 
@@ -90,6 +91,14 @@ def test_the_report_is_as_bad_as_its_worst_array():
     cost = lambda p: square(p[0]) + square(p[1])  # noqa: E731
     assert check_gradient(cost, [2 * X, np.zeros(3)], point).verdict is Verdict.UNRESOLVED
     assert check_gradient(cost, [3 * X, np.zeros(3)], point).verdict is Verdict.MISMATCH
+
+
+def test_what_is_not_found_as_promised_is_unresolved(monkeypatch):
+    detectable = ArrayReport.detectable
+    monkeypatch.setattr(ArrayReport, "detectable", lambda self, rtol: detectable(self, rtol) / 2)
+    report = check_gradient(square, slope, X)
+    assert report.verdict is Verdict.UNRESOLVED
+    assert "an error of the size said to be detectable went unseen" in str(report)
 
 
 def test_rtol_and_resolution_are_the_callers():
