@@ -89,9 +89,8 @@ def _steps(evaluations: Evaluations, direction: Mapping[str, FloatArray]) -> dic
     """Return complex steps by the arrays in which there are any."""
     steps: dict[str, _Steps] = {}
     least = 1j * min(map(evaluations.complex_step, evaluations.values))
-    moves = {path: least * move[None] for path, move in direction.items()}
     try:
-        if not evaluations.along_each(np.zeros(1), lambda _: moves).imag.any():
+        if not evaluations.along({path: least * move for path, move in direction.items()}).imag:
             return steps
         for path, value in evaluations.values.items():
             h, entries = evaluations.complex_step(path), np.arange(value.size)

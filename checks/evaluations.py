@@ -3,7 +3,7 @@
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -175,7 +175,7 @@ class Evaluations:
 
     def again(self) -> Any:
         """Call the cost at the point once more."""
-        return self._moved_cost(self._real_params, self._result_dtype(False), "at the point")
+        return self._moved_cost(self._real_params, self._result_dtypes[False], "at the point")
 
     def at_entries(self, path: str, entries: IntArray, steps: Any) -> Any:
         """Return the cost with one entry moved at a time.
@@ -195,7 +195,7 @@ class Evaluations:
             float64 (longdouble where the cost returns it), or complex for complex steps; nan where
             the cost raised an arithmetic or value error, or an interruption came first.
         """
-        costs = np.empty(steps.shape, self._result_dtype(steps.dtype.kind == "c"))
+        costs = np.empty(steps.shape, self._result_dtypes[steps.dtype.kind == "c"])
         costs[...] = not_a_number(costs.dtype)
         if self.interrupted and self._patient:
             return costs
@@ -248,7 +248,7 @@ class Evaluations:
             for path, move in moves.items():
                 arrays[path][...] = self.values[path] + move
             where = f"with all of {', '.join(moves)} moved"
-            return self._moved_cost(params, self._result_dtype(is_complex), where)
+            return self._moved_cost(params, self._result_dtypes[is_complex], where)
         finally:
             for path in moves:
                 arrays[path][...] = self.values[path]
@@ -294,7 +294,7 @@ class Evaluations:
             else:
                 self.count += count
                 if is_complex or costs.dtype.kind != "c":
-                    return costs.astype(self._result_dtype(is_complex))
+                    return costs.astype(self._result_dtypes[is_complex])
         return np.array(
             [self.along({path: move[k] for path, move in moves.items()}) for k in range(count)]
         )
@@ -317,9 +317,11 @@ class Evaluations:
             self._complex_params = self.nesting.rebuild(self._complex)
         return self._complex, self._complex_params
 
-    def _result_dtype(self, is_complex: bool) -> Any:
+    @cached_property
+    def _result_dtypes(self) -> tuple[Any, Any]:
+        """The dtypes of real and of complex costs."""
         real = np.result_type(self.at_point.dtype, np.float64)
-        return np.result_type(real, np.complex64) if is_complex else real
+        return real, np.result_type(real, np.complex64)
 
     def _moved_cost(self, params: Any, dtype: Any, where: str) -> Any:
         """Call the cost away from the point: leaving its domain is an answer, nan, no error."""
@@ -343,6 +345,7 @@ def not_a_number(dtype: Any) -> Any:
     return dtype.type(complex(np.nan, np.nan) if dtype.kind == "c" else np.nan)
 
 
+@cache
 def imaginary_step(dtype: Any) -> float:
     """Return the h of a complex step from numbers of a dtype."""
     return COMPLEX_STEP.get(np.result_type(dtype, np.complex64), DEFAULT_COMPLEX_STEP)

@@ -41,8 +41,9 @@ class Nesting:
             name = path_name(path)
             self.leaves[name] = node
             return itemgetter(name)
-        keys = list(node) if isinstance(node, Mapping) else []
-        self._held.append((node, path, inside, keys))
+        if not isinstance(node, tuple):  # in which nothing can be replaced
+            keys = list(node) if isinstance(node, Mapping) else []
+            self._held.append((node, path, inside, keys))
         parts = [self._visit(part, path + step) for step, part in inside]
         return lambda arrays: _like(node, inside, [part(arrays) for part in parts])
 

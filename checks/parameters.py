@@ -93,6 +93,9 @@ def _leaf_remedy(leaf: Any) -> str:
 
 def _refuse_shared(arrays: Mapping[str, FloatArray]) -> None:
     """Two leaves over the same memory would move together, and neither gradient would be seen."""
+    own = {id(leaf) for leaf in arrays.values() if leaf.base is None}
+    if len(own) == len(arrays):
+        return  # each has its own
     by_start = sorted(
         (np.lib.array_utils.byte_bounds(leaf), name) for name, leaf in arrays.items() if leaf.size
     )

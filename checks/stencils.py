@@ -141,6 +141,6 @@ def _ratio(
 ) -> FloatArray:
     """Return by what factor the step should change."""
     # d/dh (c h⁴ + r/h) = 0 where r/h = 4 c h⁴
-    ratio = np.clip((round_off / (4 * truncation)) ** 0.2, 1 / 8, 4)
+    ratio = np.minimum(np.maximum((round_off / (4 * truncation)) ** 0.2, 1 / 8), 4)
     ratio = np.where(first <= round_off / 2, 4, ratio)  # nothing but noise shows
     return np.where(np.isfinite(error), ratio, 1 / 8)
