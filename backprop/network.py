@@ -167,33 +167,31 @@ class Network:
             Counted as in the notes: ``a[l]`` is a^l, ``a[0]`` is x, ``slope[l]`` is σ'(z^l);
             ``slope[0]`` has no meaning.
         """
-        w, b, sigma = theta.w, theta.b, self._sigma()
+        w, b = theta.w, theta.b
         a, slope = [x], [x]
         for l in range(1, self.L + 1):
             # z_i^l = Σ_j w_ij^l a_j^{l−1} + b_i^l
             z = np.dot(a[l - 1], w[l].T)  # @ takes twice as long where little is multiplied
             z += b[l]
             # a_i^l = σ(z_i^l), σ'(z_i^l)
-            a_l, slope_l = sigma[l].value_and_slope(z)
+            a_l, slope_l = self.sigma(l).value_and_slope(z)
             a.append(a_l)
             slope.append(slope_l)
         return a, slope
 
-    def _sigma(self) -> list[Activation]:
-        """Return the activation of each layer, ``[l]``; there is none of layer 0."""
-        sigma = [ACTIVATIONS[self.activation]] * len(self.sizes)
-        if COSTS[self.cost_name].linear_output:
-            sigma[-1] = ACTIVATIONS["identity"]
-        return sigma
+    def sigma(self, l: int) -> Activation:
+        """Return σ of layer l ≥ 1: the last is linear where the cost takes logits."""
+        linear = l == self.L and COSTS[self.cost_name].linear_output
+        return ACTIVATIONS["identity" if linear else self.activation]
 
     def _output(self, theta: Parameters, x: Array) -> Array:
-        w, b, sigma = theta.w, theta.b, self._sigma()
+        w, b = theta.w, theta.b
         a = x
         for l in range(1, self.L + 1):
             # a_i^l = σ(Σ_j w_ij^l a_j^{l−1} + b_i^l)
             z = a @ w[l].T
             z += b[l]
-            a = sigma[l].value(z)
+            a = self.sigma(l).value(z)
         return a
 
     def _check_theta(self, theta: Parameters, name: str = "theta") -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from backprop import Network, Parameters
-from backprop.activations import ACTIVATIONS, Array
+from backprop.activations import Array
 from backprop.costs import COSTS
 from checks._types import FloatArray, IntArray
 from checks.conformance.tangents import slopes
@@ -130,20 +130,15 @@ class RestartedCost:
         for l in range(1, self.net.L + 1):
             z.append(theta.w[l] @ a[l - 1])
             z[l] += theta.b[l][..., None]
-            a.append(self.sigma(l, z[l]))
+            a.append(self.net.sigma(l).value(z[l]))
         return z, a
-
-    def sigma(self, l: int, z: Array) -> Array:
-        """Return σ(z^l)."""
-        linear = l == self.net.L and COSTS[self.net.cost_name].linear_output
-        return ACTIVATIONS["identity" if linear else self.net.activation].value(z)
 
     def _onward(
         self, theta: Parameters, l: int, i: IntArray, move: Array, z: list[Array], a: list[Array]
     ) -> Array:
         """Return C (m, k), where z_i^l of each row's own i moves by (B, k, m)."""
         w, b, L = theta.w, theta.b, self.net.L
-        a_i = self.sigma(l, z[l][i].T[:, None] + move)
+        a_i = self.net.sigma(l).value(z[l][i].T[:, None] + move)
         if l == L:
             moved = np.empty((self.net.sizes[L], *a_i.shape), a_i.dtype)
             moved[...] = a[L][..., None, None]
@@ -152,13 +147,13 @@ class RestartedCost:
             # z^{l+1} + w_·i^{l+1} Δa_i^l: (n_{l+1}, B, k, m)
             moved = (a_i - a[l][i].T[:, None]) * w[l + 1][:, None, None, i]
             moved += z[l + 1][..., None, None]
-            moved = self.sigma(l + 1, moved)
+            moved = self.net.sigma(l + 1).value(moved)
             for above in range(l + 2, L + 1):
                 # a complex matrix counts as a real one of twice the columns: half the work
                 columns = moved.reshape(len(moved), -1).view(theta.dtype)
                 moved = (w[above] @ columns).view(a_i.dtype).reshape(-1, *a_i.shape)
                 moved += b[above][:, None, None, None]
-                moved = self.sigma(above, moved)
+                moved = self.net.sigma(above).value(moved)
         return self.mean_cost(moved)
 
     def _costs(self, a: Array) -> Array:
@@ -205,7 +200,7 @@ class _Point:
         """The derivatives of a^l by z^l, by complex steps; there is none of layer 0."""
         h = imaginary_step(self.theta.dtype)
         layers = range(1, self.net.L + 1)
-        return [self.a[0], *(self.cost.sigma(l, self.z[l] + 1j * h).imag / h for l in layers)]
+        return [self.a[0], *(self.net.sigma(l).value(self.z[l] + 1j * h).imag / h for l in layers)]
 
     @cached_property
     def C_prime(self) -> Array:  # noqa: N802

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backprop.activations import ACTIVATIONS, Array
+from backprop.activations import Array
 from backprop.costs import COSTS
 from checks._types import FloatArray
 from checks.evaluations import imaginary_step
@@ -47,8 +47,7 @@ def slopes(
     a, a_prime = [x], [x]  # the derivative of a^l by z^l; that of x is not used
     for l in range(1, net.L + 1):
         z = a[l - 1] @ theta.w[l].T + theta.b[l]
-        linear = l == net.L and COSTS[net.cost_name].linear_output
-        sigma = ACTIVATIONS["identity" if linear else net.activation].value(z + 1j * h)
+        sigma = net.sigma(l).value(z + 1j * h)
         a.append(sigma.real.copy())
         a_prime.append(sigma.imag / h)
 
