@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from checks._types import FloatArray
+from checks.array_report import ArrayReport
 from checks.hypotheses import Case, Fit, fits
-from checks.report import ArrayReport, listed
 from checks.verdict import Verdict
+from checks.wording import listed
 
 __all__ = ["Diagnosis", "diagnose"]
 

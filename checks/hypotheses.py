@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from checks._types import FloatArray
-from checks.report import ArrayReport, listed
+from checks.array_report import ArrayReport
 from checks.verdict import Verdict
+from checks.wording import listed
 
 __all__ = ["Case", "Fit", "fits"]
 

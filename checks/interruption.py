@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from checks._session import record
+from checks.array_report import ArrayReport
 from checks.evaluations import Evaluations
-from checks.report import ArrayReport, Report
+from checks.report import Report
 from checks.verdict import Verdict
 
 __all__ = ["CheckInterrupted", "finish"]

@@ -8,12 +8,13 @@ from operator import itemgetter
 import numpy as np
 
 from checks._types import FloatArray
+from checks.array_report import ArrayReport
 from checks.curve import measure_curve
 from checks.diagnosis import diagnose
 from checks.differences import differences, draw_direction
 from checks.measurement import Measurement
 from checks.parameters import entry_name
-from checks.report import ArrayReport, Report
+from checks.report import Report
 from checks.verdict import Verdict, judge
 
 __all__ = ["conclude"]

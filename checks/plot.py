@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from checks._types import FloatArray
+from checks.array_report import ArrayReport
 from checks.curve import Curve
-from checks.report import ArrayReport, Report
+from checks.report import Report
 from checks.verdict import Verdict
 
 try:

@@ -9,10 +9,11 @@ import numpy as np
 
 from checks._session import record
 from checks._types import FloatArray
+from checks.array_report import ArrayReport
 from checks.gradient import check_gradient
 from checks.nesting import leaves, rebuild
 from checks.parameters import flatten, flatten_claim
-from checks.report import ArrayReport, Report
+from checks.report import Report
 from checks.verdict import judge
 
 __all__ = ["check_jvp", "check_vjp"]

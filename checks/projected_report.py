@@ -2,16 +2,17 @@
 
 import json
 import math
-import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from checks.array_report import WorstEntry
 from checks.directions import SURE, Region
 from checks.localisation import Block
 from checks.parameters import entry_name
-from checks.report import COLUMNS, Report, WorstEntry
+from checks.report import Report
 from checks.verdict import Verdict
+from checks.wording import paragraph
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -158,11 +159,7 @@ class ProjectedReport(Report):
             + f"  {verdict}"
             for path, entries, seen, verdict in rows
         ]
-        notes = [
-            textwrap.fill(note, COLUMNS - 2, initial_indent="  ", subsequent_indent="  ")
-            for note in self._notes()
-        ]
-        return "\n".join([head, "", *table, "", *notes])
+        return "\n".join([head, "", *table, "", *map(paragraph, self._notes())])
 
     def _notes(self) -> list[str]:
         notes = [text for array in self.arrays.values() for text in array.found()]

@@ -2,169 +2,23 @@
 
 import json
 import math
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from checks._types import FloatArray
+from checks.array_report import ArrayReport, WorstEntry
 from checks.curve import Curve
-from checks.parameters import entry_name
-from checks.verdict import Verdict, detectable_error, largest_entry
+from checks.verdict import Verdict
+from checks.wording import COLUMNS, listed, paragraph, plural, shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from checks.diagnosis import Diagnosis
 
-__all__ = [
-    "ArrayReport",
-    "GradientMismatch",
-    "GradientUnresolved",
-    "Report",
-    "WorstEntry",
-    "listed",
-]
-
-COLUMNS = 100  # of the printed report
-
-
-@dataclass(frozen=True)
-class WorstEntry:
-    """The entry that decides: of the worst verdict, and there the largest discrepancy."""
-
-    path: str
-    index: tuple[int, ...]
-    claimed: float
-    numeric: float
-    error: float
-
-    def __str__(self) -> str:
-        name = entry_name(self.path, self.index)
-        claimed, numeric = _both(self)
-        text = f"{name}: claimed {claimed}, numeric {numeric}"
-        off = abs(self.claimed - self.numeric)
-        if math.isfinite(off) and min(off, abs(self.numeric)) > self.error:
-            factor = self.claimed / self.numeric
-            near = abs(factor - 1) < 0.01
-            text += ": claimed is " + (
-                f"off by {factor - 1:.1e} of numeric" if near else f"{factor:.4g} × numeric"
-            )
-        return text
-
-
-@dataclass(frozen=True, eq=False)
-class ArrayReport:
-    """One array of parameters.
-
-    Attributes
-    ----------
-    claimed, numeric, error : ndarray
-        The claim, the estimate, and its error (inf where nothing is known), in the array's shape.
-    verdicts : ndarray of int8
-        `Verdict` of every entry.
-    gap : ndarray
-        Half of what the slopes on the two sides of a kink differ by, part of `error`; else 0.
-    reason : str
-        Why entries are UNRESOLVED; empty where none is.
-    method : str
-        "central" or "complex-step".
-    """
-
-    path: str
-    claimed: FloatArray
-    numeric: FloatArray
-    error: FloatArray
-    verdicts: NDArray[np.int8]
-    gap: FloatArray
-    reason: str = ""
-    method: str = "central"
-
-    def __repr__(self) -> str:
-        return _short(self, self.path)
-
-    @property
-    def entries(self) -> int:
-        """Entries compared."""
-        return self.claimed.size
-
-    @property
-    def verdict(self) -> Verdict:
-        """The worst verdict of its entries; MATCH of an array without any."""
-        return Verdict(int(self.verdicts.max(initial=0)))
-
-    @cached_property
-    def largest(self) -> float:
-        """The largest finite entry, claimed or numeric: what errors are relative to."""
-        return largest_entry(self.claimed, np.abs(self.numeric) + self.gap)
-
-    @property
-    def all_zero(self) -> bool:
-        """Whether there was nothing but zeros to compare."""
-        return self.largest == 0
-
-    @cached_property
-    def off(self) -> FloatArray:
-        """How far each claim is from the estimate; at a kink, from what lies between the slopes."""
-        with np.errstate(invalid="ignore"):
-            d = np.maximum(np.abs(self.claimed - self.numeric) - self.gap, 0)
-        return np.where(np.isnan(d), np.inf, d)
-
-    @property
-    def smooth(self) -> NDArray[np.bool_]:
-        """Where the entries do not lie on a kink."""
-        return self.gap == 0  # type: ignore[no-any-return]
-
-    @cached_property
-    def blurriest(self) -> int | None:
-        """The entry of the largest error, on no kink, by its flat index; None if there is none."""
-        smooth = self.smooth
-        return int(np.where(smooth, self.error, -1).argmax()) if smooth.any() else None
-
-    @property
-    def worst(self) -> WorstEntry:
-        """The entry with the worst verdict, and among these the largest discrepancy."""
-        rank = np.where(self.verdicts == self.verdict, self.off, -1)
-        flat = int(np.argmax(rank))
-        index = tuple(int(i) for i in np.unravel_index(flat, self.claimed.shape))
-        return WorstEntry(
-            self.path,
-            index,
-            float(self.claimed[index]),
-            float(self.numeric[index]),
-            float(self.error[index]),
-        )
-
-    @property
-    def discrepancy(self) -> float:
-        """The largest of `off`, relative to the largest entry; inf where not finite."""
-        d = float(np.max(self.off, initial=0))
-        return 0.0 if d == 0 else d / self.largest if math.isfinite(d) else math.inf
-
-    @property
-    def digits(self) -> float:
-        """Verified decimal digits, relative to the largest entry: −log10 of max(|g − n| + e)/s.
-
-        Of entries that do not lie on a kink; 0 if all do.
-        """
-        off = float(np.max(self.off + self.error, initial=0, where=self.smooth))
-        if not math.isfinite(off) or self.all_zero or not self.smooth.any():
-            return 0.0
-        return max(0.0, -math.log10(off / self.largest)) if off else math.inf
-
-    def detectable(self, rtol: float) -> float:
-        """Return the smallest relative error of any entry that would have been a MISMATCH.
-
-        At a kink any claim between the slopes is accepted, so this is of the other entries; inf if
-        there is none.
-        """
-        if self.blurriest is None:
-            return math.inf
-        return detectable_error(self.largest, float(self.error.flat[self.blurriest]), rtol)
+__all__ = ["GradientMismatch", "GradientUnresolved", "Report"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +66,8 @@ class Report:
         return self.verdict is Verdict.MATCH
 
     def __repr__(self) -> str:
-        return _short(self)
+        kind, entries = type(self).__name__, plural(self.entries, "entry")
+        return f"<{kind}: {self.verdict}, {entries}, {self.method}>"
 
     @property
     def verdict(self) -> Verdict:
@@ -268,8 +123,8 @@ class Report:
 
     def __str__(self) -> str:
         head = (
-            f"gradient check: {self.verdict}      {_plural(self.entries, 'entry')}, "
-            f"{self.method.replace('-', ' ')}, {_plural(self.evaluations, 'evaluation')}, "
+            f"gradient check: {self.verdict}      {plural(self.entries, 'entry')}, "
+            f"{self.method.replace('-', ' ')}, {plural(self.evaluations, 'evaluation')}, "
             f"{self.seconds:.1f} s"
         )
         rows: list[tuple[str, ...]] = [
@@ -278,7 +133,7 @@ class Report:
         rows += [_row(array) for array in self.arrays.values()]
         widths = [max(len(row[i]) for row in rows) for i in range(7)]
         widths[0] = min(widths[0], max(6, COLUMNS - 2 * 7 - sum(widths[1:])))
-        rows = [(_shortened(row[0], widths[0]), *row[1:]) for row in rows]
+        rows = [(shortened(row[0], widths[0]), *row[1:]) for row in rows]
         right = (1, 3, 5)
         table = [
             "  "
@@ -288,11 +143,7 @@ class Report:
             ).rstrip()
             for row in rows
         ]
-        notes = [
-            textwrap.fill(note, COLUMNS - 2, initial_indent="  ", subsequent_indent="  ")
-            for note in self._notes()
-        ]
-        return "\n".join([head, "", *table, "", *notes])
+        return "\n".join([head, "", *table, "", *map(paragraph, self._notes())])
 
     def _notes(self) -> list[str]:
         notes = []
@@ -322,9 +173,9 @@ class Report:
         """Say how small an error would have been seen, and where not."""
         text = f"An error of {self.detectable:.1e} of an array's largest entry would have been seen"
         if self.kinks:
-            text += f", except at {_plural(self.kinks, 'entry')} on kinks"
+            text += f", except at {plural(self.kinks, 'entry')} on kinks"
         if self.blind:
-            few = _plural(self.blind, "entry")
+            few = plural(self.blind, "entry")
             few += " is" if self.blind == 1 else " are"
             text += f"; {few} so small that a zero would have passed"
         return f"{text}."
@@ -394,43 +245,10 @@ def _row(array: ArrayReport) -> tuple[str, ...]:
         array.path,
         f"{array.claimed.size:,}",
         str(list(worst.index)) if worst.index else "",
-        *_both(worst),
+        *worst.numbers(),
         f"{array.digits:.1f}" if verified else "–",
         verdict,
     )
-
-
-def _shortened(path: str, width: int) -> str:
-    """Cut a path at its beginning: the end tells arrays apart."""
-    return path if len(path) <= width else "…" + path[1 - width :]
-
-
-def _plural(count: int, noun: str) -> str:
-    if count != 1:
-        noun = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{count:,} {noun}"
-
-
-def listed(paths: list[str]) -> str:
-    """Return names as part of a sentence, the first few of many."""
-    if len(paths) > 6:
-        return f"{', '.join(paths[:4])} and {len(paths) - 4:,} more"
-    return " and ".join([", ".join(paths[:-1]), paths[-1]] if len(paths) > 1 else paths)
-
-
-def _both(entry: WorstEntry) -> tuple[str, str]:
-    """Print the claim and the estimate to the digits that the error leaves, between 5 and 9."""
-    value, error, decimals = entry.numeric, entry.error, 4
-    if math.isfinite(value) and math.isfinite(error):
-        known = math.log10(abs(value) / error) if value and error else 9
-        decimals = min(8, max(4, math.ceil(known)))
-    return f"{entry.claimed:.{decimals}e}", f"{value:.{decimals}e} ± {error:.0e}"
-
-
-def _short(report: "ArrayReport | Report", path: str = "") -> str:
-    """Return a report in a line: `print` shows all of it."""
-    what = f"{type(report).__name__} {path}".strip()
-    return f"<{what}: {report.verdict}, {_plural(report.entries, 'entry')}, {report.method}>"
 
 
 class _GradientError(AssertionError):

@@ -10,9 +10,9 @@ from checks.conformance.search import Found, unheard, with_shares
 from checks.conformance.shapes import layout_hint
 from checks.conformance.target import Target
 from checks.conformance.trial import Trial, try_out
-from checks.report import COLUMNS
 from checks.strategies import Problem
 from checks.verdict import Verdict
+from checks.wording import COLUMNS
 
 __all__ = [
     "ConformanceError",

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from checks.array_report import ArrayReport
 from checks.conformance.evidence import Evidence, Match
 from checks.conformance.faults import FAULTS, PLUS, Fault, together
 from checks.conformance.likeness import RIGHT, SAME, apart, predict
@@ -13,7 +14,6 @@ from checks.conformance.sightings import Sighting, rows_of
 from checks.conformance.target import Target
 from checks.conformance.trial import factor_names
 from checks.diagnosis import Diagnosis, diagnose
-from checks.report import ArrayReport
 from checks.verdict import judge
 
 __all__ = ["UNKNOWN", "name_fault"]

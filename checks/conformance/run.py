@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from checks import plugin
+from checks.wording import COLUMNS
 
 __all__ = ["judge"]
 
@@ -19,7 +20,6 @@ WORDS = {
     "skipped": "skipped",
     "excused": "excused",  # by the test itself, with pytest.xfail
 }
-COLUMNS = 100
 
 
 def judge(spec: str) -> int:

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from checks.array_report import ArrayReport
 from checks.conformance.target import Target
 from checks.conformance.wanted import SIGNATURES
 from checks.gradient import check_gradient
-from checks.report import ArrayReport, Report
+from checks.report import Report
 from checks.step import check_step
 from checks.strategies import Problem
 from checks.verdict import Verdict

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from checks import Verdict, check_gradient
-from checks.report import ArrayReport, Report
+from checks.array_report import ArrayReport
+from checks.report import Report
 from checks.verdict import judge
 
 pytest.importorskip("matplotlib", reason="pictures need the extra gradient-gate[plot]")

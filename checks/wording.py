@@ -1,0 +1,31 @@
+"""How reports are worded: numbers of things, names of arrays, paragraphs."""
+
+import textwrap
+
+__all__ = ["COLUMNS", "listed", "paragraph", "plural", "shortened"]
+
+COLUMNS = 100  # of printed text
+
+
+def paragraph(text: str) -> str:
+    """Return a text in indented lines."""
+    return textwrap.fill(text, COLUMNS - 2, initial_indent="  ", subsequent_indent="  ")
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a number of things, "1 entry" or "2 entries"."""
+    if count != 1:
+        noun = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count:,} {noun}"
+
+
+def listed(paths: list[str]) -> str:
+    """Return names as part of a sentence, the first few of many."""
+    if len(paths) > 6:
+        return f"{', '.join(paths[:4])} and {len(paths) - 4:,} more"
+    return " and ".join([", ".join(paths[:-1]), paths[-1]] if len(paths) > 1 else paths)
+
+
+def shortened(path: str, width: int) -> str:
+    """Cut a path at its beginning: the end tells arrays apart."""
+    return path if len(path) <= width else "…" + path[1 - width :]
