@@ -43,7 +43,8 @@ def complex_step(
     evaluations
         The cost; one evaluation is spent on an entry, 16 on an array, and about ten on the proof.
     noise
-        Of the cost; it can only hide that differences agree, and is measured where they do not.
+        Of the cost; it can only hide that differences agree, and is measured where they do not, or
+        where two values of the cost at the point differ.
     rng
         Draws directions and samples.
 
@@ -55,10 +56,13 @@ def complex_step(
     """
     direction = evaluations.split(draw_direction(evaluations.size, rng))
     steps = _steps(evaluations, direction)
+    if not steps:
+        return {}
     try:
+        noise.compare(np.concatenate([array.costs for array in steps.values()]))
         return _proven(evaluations, steps, direction, noise, rng)
     except KeyboardInterrupt:
-        if not steps or not evaluations.accept_interrupt():
+        if not evaluations.accept_interrupt():
             raise
         # once more, for it is short, and without it nothing is known
         return _proven(evaluations, steps, direction, noise, rng)
@@ -77,12 +81,15 @@ class _Steps:
         Where no interruption came first.
     largest : float
         Of the slopes' sizes.
+    costs : (k,) ndarray
+        Re C, where known: the same of a cost that repeats itself.
     """
 
     h: float
     slopes: FloatArray
     known: NDArray[np.bool_]
     largest: float
+    costs: FloatArray
 
 
 def _steps(evaluations: Evaluations, direction: Mapping[str, FloatArray]) -> dict[str, _Steps]:
@@ -102,7 +109,7 @@ def _steps(evaluations: Evaluations, direction: Mapping[str, FloatArray]) -> dic
                     continue
                 slopes = np.where(known, slopes, 0)
             if largest := float(np.abs(slopes).max(initial=0)):
-                steps[path] = _Steps(h, slopes, known, largest)
+                steps[path] = _Steps(h, slopes, known, largest, costs.real[known.reshape(-1)])
     except Exception as error:  # whatever a cost says of complex numbers, it is not capable of them
         evaluations.outside = f"{type(error).__name__}: {error}"
         return {}
@@ -143,8 +150,6 @@ def _proofs(
     At the point or, where the cost is blurred or too flat there, as where it is saturated, with
     smaller parameters: the code is the same. All arrays move at once while that shows enough.
     """
-    if not steps:
-        return {}
     directions = {}
     for path, array in steps.items():
         aligned = np.copysign(direction[path], array.slopes) * evaluations.scales[path]

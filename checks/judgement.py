@@ -243,9 +243,9 @@ def _escaped(report: Report) -> ArrayReport | None:
         return None
     detectable, array, entry = max(known, key=itemgetter(0))
     claimed, numeric, error = (
-        part.reshape(-1)[[entry]].astype(array.numeric.dtype)
-        for part in (array.claimed, array.numeric, array.error)
+        part.reshape(-1)[[entry]] for part in (array.claimed, array.numeric, array.error)
     )
+    claimed = claimed.astype(np.result_type(claimed, numeric, error))
     # if it becomes the largest entry itself, what it owes grows with it: by rtol of the change
     change = detectable * array.largest * (1 + 2 * rtol) / (1 - rtol)
     claimed += np.copysign(change, claimed - numeric)

@@ -41,7 +41,8 @@ class Nesting:
             name = path_name(path)
             self.leaves[name] = node
             return itemgetter(name)
-        if not isinstance(node, tuple):  # in which nothing can be replaced
+        # in a tuple that is no more than one nothing can be replaced
+        if dataclasses.is_dataclass(node) or not isinstance(node, tuple):
             keys = list(node) if isinstance(node, Mapping) else []
             self._held.append((node, path, inside, keys))
         parts = [self._visit(part, path + step) for step, part in inside]
@@ -63,7 +64,7 @@ class Nesting:
                 continue
             now, then = dict(kept), dict(inside)
             steps = [step for step in {**then, **now} if now.get(step, self) is not then.get(step)]
-            changed = changed or path_name(path + steps[0])
+            changed = changed or path_name(path + next(iter(steps), ""))  # none if only reordered
             parts = [part for _, part in inside]
             if dataclasses.is_dataclass(node):
                 for step, part in inside:
@@ -81,7 +82,7 @@ def _like(node: Any, inside: list[tuple[str, Any]], parts: list[Any]) -> Any:
     if dataclasses.is_dataclass(node):
         twin = copy.copy(node)  # not by its constructor, which may cast or refuse
         for name in _kept(node.__class__):
-            vars(twin).pop(name, None)  # what it kept was of other arrays
+            getattr(twin, "__dict__", {}).pop(name, None)  # what it kept was of other arrays
         for (step, _), part in zip(inside, parts, strict=True):
             object.__setattr__(twin, step[1:], part)
         return twin

@@ -64,9 +64,15 @@ class CostNoise:
         """As `measure_noise` finds it, at the first use."""
         return measure_noise(self._evaluations, np.random.default_rng(self._seed))
 
+    def compare(self, costs: FloatArray) -> None:
+        """Measure it at once if costs at the point differ, or two calls where but one is known."""
+        evaluations = self._evaluations
+        if np.ptp(costs) if costs.size > 1 else evaluations.again() != evaluations.at_point:
+            _ = self.measured
+
     @property
     def known(self) -> Noise:
-        """What was measured; until then, a few last places, more than which shows in differences.
+        """What was measured; until then, of a cost that repeats itself, a few last places.
 
         But relative to the cost one of them: below that there is none.
         """

@@ -93,7 +93,7 @@ def _leaf_remedy(leaf: Any) -> str:
 
 def _refuse_shared(arrays: Mapping[str, FloatArray]) -> None:
     """Two leaves over the same memory would move together, and neither gradient would be seen."""
-    own = {id(leaf) for leaf in arrays.values() if leaf.base is None}
+    own = {id(leaf) for leaf in arrays.values() if leaf.flags.owndata}
     if len(own) == len(arrays):
         return  # each has its own
     by_start = sorted(

@@ -93,12 +93,27 @@ def test_the_report_is_as_bad_as_its_worst_array():
     assert check_gradient(cost, [3 * X, np.zeros(3)], point).verdict is Verdict.MISMATCH
 
 
-def test_what_is_not_found_as_promised_is_unresolved(monkeypatch):
+@pytest.mark.parametrize("path", ["sharp", "blurred"])
+def test_what_is_not_found_as_promised_is_unresolved(monkeypatch, path):
+    def promised(array, rtol):
+        return detectable(array, rtol) / (10 if array.path == path else 1)
+
     detectable = ArrayReport.detectable
-    monkeypatch.setattr(ArrayReport, "detectable", lambda self, rtol: detectable(self, rtol) / 2)
-    report = check_gradient(square, slope, X)
-    assert report.verdict is Verdict.UNRESOLVED
-    assert "an error of the size said to be detectable went unseen" in str(report)
+    monkeypatch.setattr(ArrayReport, "detectable", promised)
+    point = {"sharp": X.copy(), "blurred": 1e-4 * X}
+    claim = {name: 2 * value for name, value in point.items()}
+    cost = lambda p: square(p["sharp"]) + square(p["blurred"])  # noqa: E731
+    report = check_gradient(cost, claim, point, method="central", rtol=1e-13)
+    # the control is of the array that a promise says least of
+    assert report.verdict is (Verdict.UNRESOLVED if path == "blurred" else Verdict.MATCH)
+    assert ("said to be detectable went unseen" in str(report)) == (path == "blurred")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_control_keeps_the_precision_of_a_claim(seed):
+    point = np.random.default_rng(seed).normal(size=3).astype(np.longdouble)
+    report = check_gradient(lambda x: np.sum(x.real**2), lambda x: 2 * x, point, rtol=1e-14)
+    assert "went unseen" not in str(report)
 
 
 def test_rtol_and_resolution_are_the_callers():
@@ -235,6 +250,16 @@ def test_a_stochastic_cost_is_named_and_nobody_is_accused(size):
     report = check_gradient(lambda x: square(x) + size * rng.standard_normal(), slope, X.copy())
     assert report.verdict is Verdict.UNRESOLVED
     assert "two calls at one point differ" in str(report)
+
+
+def test_what_a_stochastic_cost_owes_is_not_a_matter_of_luck():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        cost = lambda x: square(x) + 1e-12 * rng.standard_normal()  # noqa: E731, B023
+        report = check_gradient(cost, lambda x: 2 * x + 1e-7, X)
+        assert report.verdict is Verdict.MATCH
+        assert report.rtol > 1e-7
+        assert "two calls of the cost at one point differ" in str(report)
 
 
 def test_dropout_is_named():

@@ -186,3 +186,23 @@ def test_what_a_container_has_kept_of_its_arrays_is_not_kept_of_others():
     twin = rebuild(params, {"a": np.array([3.0, 4.0])})
     assert twin.twice[0] == 6.0
     assert params.twice[0] == 1.0
+
+
+def test_nor_is_it_looked_for_where_nothing_can_be_kept():
+    @dataclasses.dataclass(slots=True)
+    class Slotted:
+        a: np.ndarray
+
+        @cached_property
+        def twice(self):
+            return 2 * self.a
+
+    assert rebuild(Slotted(ones(2)), {"a": ones(3)}).a.size == 3
+
+
+def test_an_order_that_was_changed_is_put_back():
+    params = {"w": ones(2), "b": ones(1)}
+    nesting = Nesting(params)
+    params["w"] = params.pop("w")
+    assert nesting.restore() == "params"
+    assert list(params) == ["w", "b"]
