@@ -97,8 +97,10 @@ def _steps(evaluations: Evaluations, direction: Mapping[str, FloatArray]) -> dic
     steps: dict[str, _Steps] = {}
     least = 1j * min(map(evaluations.complex_step, evaluations.values))
     try:
-        if not evaluations.along({path: least * move for path, move in direction.items()}).imag:
-            return steps
+        if not getattr(evaluations.cost, "analytic", False):
+            moves = {path: least * move for path, move in direction.items()}
+            if not evaluations.along(moves).imag:
+                return steps
         for path, value in evaluations.values.items():
             h, entries = evaluations.complex_step(path), np.arange(value.size)
             costs = evaluations.at_entries(path, entries, np.full((value.size, 1), 1j * h))

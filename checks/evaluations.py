@@ -38,7 +38,9 @@ class Evaluations:
         single moves, a method ``at_entries(params, path, entries, steps)``: its arguments are those
         of `at_entries` below, with params at the point, not to be changed; it yields pairs of some
         rows, as a slice, and their costs, nan outside the cost's domain. And with many points, a
-        method ``at_points(params)``: every leaf (S, ...), returns (S,).
+        method ``at_points(params)``: every leaf (S, ...), returns (S,). If it is known to carry
+        imaginary parts through, ``analytic = True`` saves the move by which that is tried; it is
+        proven in any case.
     params
         See `checks.parameters.flatten`.
     progress : Progress, optional
