@@ -37,7 +37,8 @@ CHECKS = [
 ]
 MIDDLE = ((784, 30, 10), 10)
 FITTED = 3  # of the largest networks that a checker gets to: there P outweighs the rest
-ROUNDS = {"gradients": 9, "checks": 3}
+ROUNDS = {"gradients": 9, "checks": 3, "small": 15}  # small: checks of up to SMALL parameters
+SMALL = 1000
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def run_alone(seconds):
     return {name: alone(partial(prepared, name), steps, sizes, seconds) for name in CHECKERS}
 
 
-def time_checks(reached, rounds=ROUNDS["checks"]):
+def time_checks(reached):
     """Return {network: {name: seconds}} of the checkers that got there, and of one gradient."""
     for name in CHECKERS:
         prepared(name, WARM)()
@@ -197,7 +198,8 @@ def time_checks(reached, rounds=ROUNDS["checks"]):
         case = Case.draw(*network)
         out = case.net.gradient(case.theta, case.x, case.y)
         calls["one gradient"] = partial(case.net.gradient, case.theta, case.x, case.y, out)
-        times[network] = in_turns(calls, rounds)
+        kind = "small" if count(case.net.sizes) <= SMALL else "checks"
+        times[network] = in_turns(calls, ROUNDS[kind])
     return times
 
 

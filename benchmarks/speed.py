@@ -27,6 +27,7 @@ from benchmarks.contest import (
     FITTED,
     PROJECTED,
     ROUNDS,
+    SMALL,
     count,
     fit,
     named,
@@ -90,8 +91,9 @@ PAGE = """# How fast, beside peers
 `{command}`, with the extra `peers`: {machine};
 {libraries}. In {minutes:.1f} minutes.
 
-Times are medians of {gradients} rounds of gradients and {checks} of checks, in one process; what
-stands in one row of the first table, or one column of the next two, has its turn in every round.
+Times are medians of {gradients} rounds of gradients and {checks} of checks, or {small} up to
+{limit:,} parameters, in one process; what stands in one row of the first table, or one column of
+the next two, has its turn in every round. The reference's cost is a new one in each check.
 Torch has one thread below {few:,} parameters, where more slow it down; all else is as installed.
 
 ![time of a check against the number of parameters](speed.png)
@@ -134,6 +136,7 @@ def page_of(gradients, checks, reached, budget, seconds):
         libraries=", ".join(f"{name} {version(name)}" for name in libraries),
         minutes=seconds / 60,
         **ROUNDS,
+        limit=SMALL,
         few=FEW,
         budget=budget,
         fitted=FITTED,

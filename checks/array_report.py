@@ -113,6 +113,8 @@ class ArrayReport:
     @cached_property
     def blurriest(self) -> int | None:
         """The entry of the largest error, on no kink, by its flat index; None if there is none."""
+        if not self.gap.any():
+            return int(self.error.argmax()) if self.error.size else None
         smooth = self.smooth
         return int(np.where(smooth, self.error, -1).argmax()) if smooth.any() else None
 

@@ -76,8 +76,10 @@ class CostNoise:
 
         But relative to the cost one of them: below that there is none.
         """
-        if "measured" in vars(self):
-            return self.measured
+        return self.measured if "measured" in vars(self) else self._assumed
+
+    @cached_property
+    def _assumed(self) -> Noise:
         eps = self._evaluations.eps
         level = FEW_PLACES * eps * abs(float(self._evaluations.at_point))
         return Noise(level, eps, stochastic=False, unseen=False)
