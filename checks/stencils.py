@@ -113,7 +113,7 @@ def _move(
     steps = (at + k * h[:, None]).astype(x.dtype).astype(wide) - at
     moved = costs(steps)
     off = moved - f0
-    if (steps == k * h[:, None]).all():
+    if (steps == k * h[:, None]).all():  # none was rounded
         return moved, off
     powers = np.arange(1, k.size + 1)
     taken = (steps / h[:, None])[..., None] ** powers

@@ -33,7 +33,8 @@ class RestartedCost:
     Moving w_ij^l by h moves z_i^l by h a_j^{l−1}, and nothing below it: the pass begins there, for
     all moves together, and is real or complex as they are. Beside a complex step the square of its
     h vanishes: what a move does to C is its ż_i^l times what a unit of z_i^l does, and one pass for
-    every node gives all entries. There only σ and the cost are called with complex numbers.
+    every node gives all entries. There only σ and the cost are called with complex numbers. The
+    last pass from which it restarted is kept, while the point is the same.
 
     Parameters
     ----------
@@ -60,6 +61,7 @@ class RestartedCost:
         """
         theta = _as_parameters(theta)
         if theta.dtype.kind == "f" and sum(w.size for w in theta.weights) <= CHUNK:
+            # little to keep, for single moves from there, which may be what is asked for next
             return self._point(theta).C.item()  # type: ignore[no-any-return]
         _, a = self.layers(theta)
         return self._costs(a[-1][None])[0].item()  # type: ignore[no-any-return]
