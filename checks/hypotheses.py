@@ -264,8 +264,10 @@ def _narrow(case: Case) -> Iterator[Fit]:
     off = float(np.max(np.abs(claimed - n)))
     if not claimed.any() or not np.isfinite(off):
         return
-    if off < 1 + case.t and np.array_equal(claimed, np.round(claimed)):
-        how = "truncated" if case.explained_by(np.trunc(n)) else "rounded"
+    nearest = np.round(n)
+    at_one = (np.abs(n - nearest) <= case.t) & (claimed == nearest)
+    if np.all((claimed == np.trunc(n)) | at_one) or np.array_equal(claimed, nearest):
+        how = "rounded" if np.array_equal(claimed, nearest) else "truncated"
         yield Fit("dtype", f"{how} to integers")
         return
     for dtype in (np.float16, np.float32):

@@ -16,6 +16,7 @@ from checks.measurement import Measurement
 from checks.parameters import entry_name
 from checks.report import Report
 from checks.verdict import Verdict, judge
+from checks.wording import nothing_compared
 
 __all__ = ["conclude"]
 
@@ -88,10 +89,7 @@ def _findings(measurement: Measurement, arrays: Mapping[str, ArrayReport]) -> It
     """Say what a verdict alone would hide: zeros that were not compared, kinks, a noisy cost."""
     zeros = [path for path, a in arrays.items() if a.claimed.size and a.all_zero and not a.reason]
     if zeros:
-        yield (
-            f"{', '.join(zeros)}: zero in every entry, and the cost does not change by a bit "
-            "however far they move: nothing was compared."
-        )
+        yield nothing_compared(zeros)
     for path, array in arrays.items():
         if array.gap.any():
             kinks = np.flatnonzero(array.gap)

@@ -161,7 +161,8 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     stairs = np.diff(np.unique(finite))
     if level == 0 and 0 < stairs.size < finite.size / 2:  # flat, but for stairs: all of one counts
         level = float(np.median(stairs))
-    level = max(level, float(np.spacing(dtype(size))) / math.sqrt(12))
+    last_place = float(np.spacing(dtype(size)))
+    level = max(level, last_place / math.sqrt(12)) or last_place  # a part of the smallest is 0
     if stochastic:  # its noise may be too far for a table of neighbours
         level = max(level, float(np.std([evaluations.again() for _ in range(POINTS)])))
     unseen = not stochastic and all(value == center for value in (*met, *beyond))

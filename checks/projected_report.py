@@ -123,8 +123,12 @@ class ProjectedReport(Report):
 
     @property
     def detectable(self) -> float:
-        """The smallest error of one entry, relative to its array's largest, sure to be seen."""
-        return max(array.detectable(self.rtol) for array in self.arrays.values())
+        """The smallest error of one entry, relative to its array's largest, sure to be seen.
+
+        Not of arrays with nothing to compare, as both `findings` and the table say; inf if all are.
+        """
+        some = [a for a in self.arrays.values() if a.largest or a.verdict is not Verdict.MATCH]
+        return max((array.detectable(self.rtol) for array in some), default=math.inf)
 
     @property
     def blind(self) -> int:
@@ -199,7 +203,8 @@ class ProjectedReport(Report):
 
 def _verdict(array: ProjectedArray) -> str:
     if not array.blocks:
-        return str(array.verdict)
+        nothing = array.verdict is Verdict.MATCH and not array.largest
+        return f"{array.verdict}, all zero" if nothing else str(array.verdict)
     some = f"{array.wrong:,} of {array.entries:,}"
     return f"{array.verdict}, {'all entries' if array.wrong == array.entries else some}"
 

@@ -17,6 +17,7 @@ from checks.lines import Lines
 from checks.localisation import Block
 from checks.projected_report import ProjectedArray, ProjectedReport
 from checks.verdict import Verdict
+from checks.wording import nothing_compared
 
 __all__ = ["check_projected"]
 
@@ -24,6 +25,7 @@ __all__ = ["check_projected"]
 # moment is at most 3⁴ σ⁴ (hypercontractivity), and σ ≤ rtol s √P if every entry is within rtol s.
 CHANCE = 32.0
 NOTHING = Along(np.nan, np.nan, np.inf, "central")
+KINK = "the direction meets a kink: check at a point beside it, or compare every entry."
 
 
 class Projection:
@@ -123,8 +125,7 @@ class Projection:
         owed = SURE * self.at.rtol * size if largest else 0.0
         if along.off - along.error > owed:
             if along.kink:
-                reason = "the direction meets a kink: check at a point beside it."
-                return self._array(path, along, Verdict.UNRESOLVED, reason)
+                return self._array(path, along, Verdict.UNRESOLVED, KINK)
             self._accuse(path, along, "one estimate; a second was not heard")
             # of a cost's own slopes, few differences will do if they agree
             enough = PROOF * abs(along.numeric)
@@ -174,7 +175,9 @@ class Projection:
             )
         if not np.isfinite(along.error):
             return "differences do not converge along the direction: check at a point beside it."
-        if not size or abs(along.numeric) <= along.error:
+        if along.kink:
+            return KINK
+        if not along.claimed and abs(along.numeric) <= along.error:
             return (
                 "every entry is zero, as claimed, but only to within rounding: there is nothing "
                 "to compare. Check away from a stationary point, dead units or saturation."
@@ -236,7 +239,10 @@ def check_projected(
                 raise
             interrupted = True
     methods = {array.method for array in projection.arrays.values()}
-    findings = [*lines.findings, projection.give_up()] if interrupted else lines.findings
+    findings = [*lines.findings, projection.give_up()] if interrupted else [*lines.findings]
+    matches = [a for a in projection.arrays.values() if a.verdict is Verdict.MATCH]
+    if zeros := [array.path for array in matches if not array.largest]:
+        findings.append(nothing_compared(zeros))
     report = ProjectedReport(
         arrays={path: projection.arrays[path] for path in lines.leaves},
         rtol=projection.at.rtol,

@@ -100,10 +100,15 @@ class Report:
     def detectable(self) -> float:
         """The smallest error relative to its array's largest that is sure to be a MISMATCH.
 
-        Of entries that do not lie on a kink (see `kinks`); inf if all do.
+        Of entries that do not lie on a kink (see `kinks`), and of arrays that are not all zero, as
+        those are of which `findings` says that nothing was compared; inf if there are none.
         """
-        smooth = [array for array in self._compared() if array.smooth.any()]
-        return max((array.detectable(self.rtol) for array in smooth), default=math.inf)
+        some = [
+            array
+            for array in self._compared()
+            if array.smooth.any() and not (array.all_zero and array.verdict is Verdict.MATCH)
+        ]
+        return max((array.detectable(self.rtol) for array in some), default=math.inf)
 
     @property
     def kinks(self) -> int:
@@ -167,7 +172,7 @@ class Report:
         text = f"{self.worst}."
         if right:
             text += f" {listed(right)} {'is' if len(right) == 1 else 'are'} right."
-        return [text, "The mistakes of a whole network are named by: python -m checks"]
+        return [text, "The mistakes of a whole network are named by: python -m checks YOURMODULE"]
 
     def _seen(self) -> str:
         """Say how small an error would have been seen, and where not."""

@@ -71,6 +71,7 @@ def search(
     state.teach()
     state.refine()
     state.look_nearer()
+    state.look_for_stairs()
     return state.value, state.error
 
 
@@ -151,6 +152,23 @@ class _Search:
             self.error[known] += np.where(np.isfinite(again.error), apart, np.inf)
         # a kink seen more than once, and then lost in noise larger than itself, is still there
         self.error[(self.kinked > 1) & (self.error > self.kink / 2)] = np.inf
+
+    def look_for_stairs(self) -> None:
+        """Doubt slopes of 0 where the cost is level, to the bit, and on another level further off.
+
+        Rounding inside a cost, as in log(1 − σ(z)), makes stairs of it: each is level, none has the
+        slope. Beside a kink there is one level only.
+        """
+        rows = np.flatnonzero((self.value == 0) & self.uneven & np.isfinite(self.error))
+        if not rows.size:
+            return
+        x = self.at.x[rows].astype(self.value.dtype)
+        far = np.maximum(self.start * self.own[rows], 8 * self.best[rows])
+        near = np.maximum(self.best[rows] / 8, self.at.finest[rows])
+        places = np.stack([x + far, x - far, x + far + near, x - far - near], axis=1)
+        moved = self.at.costs(rows, places.astype(self.at.x.dtype).astype(x.dtype) - x[:, None])
+        level = (moved[:, :2] == moved[:, 2:]) & (moved[:, :2] != self.at.at_point)
+        self.error[rows[level.any(axis=1)]] = np.inf
 
     def blurred(self, enough: float) -> NDArray[np.bool_]:
         """Return which are worth another step: a better one is known, and the error too large."""

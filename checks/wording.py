@@ -2,7 +2,7 @@
 
 import textwrap
 
-__all__ = ["COLUMNS", "listed", "paragraph", "plural", "shortened"]
+__all__ = ["COLUMNS", "listed", "nothing_compared", "paragraph", "plural", "shortened"]
 
 COLUMNS = 100  # of printed text
 
@@ -10,6 +10,14 @@ COLUMNS = 100  # of printed text
 def paragraph(text: str) -> str:
     """Return a text in indented lines."""
     return textwrap.fill(text, COLUMNS - 2, initial_indent="  ", subsequent_indent="  ")
+
+
+def nothing_compared(paths: list[str]) -> str:
+    """Return what is to be said of arrays that the cost does not see, and that are claimed zero."""
+    return (
+        f"{', '.join(paths)}: zero in every entry, and the cost does not change by a bit however "
+        "far they move: nothing was compared."
+    )
 
 
 def plural(count: int, noun: str) -> str:

@@ -201,6 +201,11 @@ def test_unknown_is_an_answer_and_the_worst_entry_is_shown(mistake):
     assert f"  {report.worst}." in str(report)
 
 
+def test_integers_that_are_not_the_nearest_ones_are_not_rounded():
+    report = check_gradient(lambda p: np.sum(p**2), lambda p: 3 * p, np.ones(3))
+    assert [mistake.name for mistake in report.diagnosis] == ["scale"]
+
+
 def test_a_number_is_not_explained_by_a_free_one():
     """A single entry is some multiple of anything: only a plain factor is a name for that."""
     cost, params = (lambda p: p[0] ** 2), [np.array(0.7)]

@@ -254,7 +254,7 @@ GALLERY = {
     "a small jump 1e-9 away": Hostile(
         lambda x: np.sum(x + 1e-9 * (x > 0.7 - 1e-9)), 0.7, 1.0, "converge|noise"
     ),
-    "staircase": Hostile(lambda x: np.sum(np.floor(4 * x.real) / 4), 2.3, 0.0, "zero"),
+    "staircase": Hostile(lambda x: np.sum(np.floor(4 * x.real) / 4), 2.3, 0.0, "zero|jump"),
     "quantised to 1e-6": Hostile(
         lambda x: np.round(np.sum(np.exp(x.real)), 6), 0.7, lambda x: x.exp(), "noise"
     ),

@@ -252,6 +252,23 @@ def test_a_stochastic_cost_is_named_and_nobody_is_accused(size):
     assert "two calls at one point differ" in str(report)
 
 
+@pytest.mark.parametrize("method", ["auto", "central"])
+@pytest.mark.parametrize("z", [29.0, 31.0, 31.185, 33.0])
+def test_stairs_that_rounding_makes_are_no_slope(z, method):
+    def sigma(z):
+        return 1 / (1 + np.exp(-z))
+
+    def cost(z):
+        return -np.sum(np.log(1 - sigma(z)))  # by 31 in steps of 3e-3
+
+    for seed in range(5):
+        point = np.array([z, 1.0])
+        right = check_gradient(cost, sigma, point, method=method, seed=seed)
+        assert right.verdict is not Verdict.MISMATCH
+        wrong = check_gradient(cost, [0, 1] * sigma(point), point, method=method, seed=seed)
+        assert wrong.verdict is not Verdict.MATCH
+
+
 def test_what_a_stochastic_cost_owes_is_not_a_matter_of_luck():
     for seed in range(20):
         rng = np.random.default_rng(seed)

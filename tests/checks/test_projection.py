@@ -491,3 +491,23 @@ def test_a_claim_of_a_narrower_dtype_owes_what_it_holds():
         )
         assert report
         assert report.rtol > 1e-4
+
+
+@pytest.mark.parametrize("coverage", ["every", "projected"])
+def test_that_nothing_was_compared_is_said_and_the_rest_speaks_for_itself(coverage):
+    point = {"seen": np.ones(3), "unseen": np.ones(2)}
+    claim = {"seen": 2 * point["seen"], "unseen": np.zeros(2)}
+    report = check_gradient(lambda p: np.sum(p["seen"] ** 2), claim, point, coverage=coverage)
+    assert report
+    assert report.findings[0].startswith("unseen: zero in every entry")
+    assert report.detectable < 1e-6
+
+
+@pytest.mark.parametrize("claim", [0.5, 2.0, 5.0])
+def test_a_kink_on_the_way_is_the_reason(claim):
+    report = check_gradient(
+        lambda p: np.sum(np.maximum(p, 0)), np.full((3, 3), claim), np.zeros((3, 3)),
+        coverage="projected",
+    )  # fmt: skip
+    assert report.verdict is Verdict.UNRESOLVED
+    assert "meets a kink" in report.arrays["params"].reason
