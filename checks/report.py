@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from checks._session import context
 from checks.array_report import ArrayReport, WorstEntry
 from checks.curve import Curve
 from checks.verdict import Verdict
@@ -172,6 +173,8 @@ class Report:
         text = f"{self.worst}."
         if right:
             text += f" {listed(right)} {'is' if len(right) == 1 else 'are'} right."
+        if context:  # it is one of many, which together say more
+            return [text]
         return [text, "The mistakes of a whole network are named by: python -m checks YOURMODULE"]
 
     def _seen(self) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from checks.conformance.faults import Fault
 from checks.conformance.likeness import NEGLIGIBLE, RIGHT, SAME, is_free, likeness, predict
-from checks.conformance.sightings import NETWORKS, SATURATED, Sighting, watch
+from checks.conformance.sightings import NETWORKS, SATURATED, Rows, Sighting, watch
 from checks.conformance.target import Target
 
 __all__ = ["Evidence", "Match"]
@@ -55,7 +55,7 @@ class Evidence:
         What these have and no other has.
     """
 
-    def __init__(self, target: Target, rows: tuple[str, str], through: str) -> None:
+    def __init__(self, target: Target, rows: Rows, through: str) -> None:
         self.target, self.rows, self.through, self.regime = target, rows, through, "ordinary"
         self._look(NETWORKS)
         if not self.wrong and through == "gradient":

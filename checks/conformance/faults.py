@@ -44,14 +44,21 @@ class Fault:
     constant: str = ""
 
     def textbook(
-        self, activation: str = "logistic", cost_name: str = "mean_squared", **constants: float
+        self,
+        activation: str = "logistic",
+        cost_name: str = "mean_squared",
+        linear: bool = False,
+        **constants: float,
     ) -> Textbook:
         """Return the textbook with this step replaced."""
-        return Textbook(activation, cost_name, self.steps, **constants)
+        return Textbook(activation, cost_name, linear, self.steps, **constants)
 
-    def target(self, activation: str = "logistic", cost_name: str = "mean_squared") -> Target:
+    def target(
+        self, activation: str = "logistic", cost_name: str = "mean_squared", linear: bool = False
+    ) -> Target:
         """Return a target with this fault, and no memory of any call."""
-        return _target(self.name, self.textbook(activation, cost_name), activation, cost_name)
+        book = self.textbook(activation, cost_name, linear)
+        return _target(self.name, book, activation, cost_name)
 
 
 def right_target(activation: str = "logistic", cost_name: str = "mean_squared") -> Target:

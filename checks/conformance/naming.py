@@ -87,9 +87,10 @@ def _worded(evidence: Evidence, match: Match, matches: Sequence[Match]) -> Diagn
     others = [other.fault.name for other in matches if other is not match]
     if others:
         text += f" On no network does it differ from: {'; '.join(others)}."
-    activation, cost = evidence.rows
-    if evidence.rows != (evidence.target.activation, evidence.target.cost_name):
-        text += f" (Your cost is that of activation={activation!r}, cost_name={cost!r}.)"
+    activation, cost, linear = evidence.rows
+    if evidence.rows != (evidence.target.activation, evidence.target.cost_name, False):
+        last = " and a linear last layer" if linear else ""
+        text += f" (Your cost is that of activation={activation!r}, cost_name={cost!r}{last}.)"
     return Diagnosis(match.fault.name, text)
 
 

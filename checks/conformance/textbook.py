@@ -35,6 +35,8 @@ class Textbook(Constants):
     ----------
     activation, cost_name : str
         Rows of the reference's tables.
+    linear : bool
+        The last layer is linear, as it is in any case where the cost takes logits.
     steps : dict of str to function, optional
         What replaces the methods of these names; takes the textbook first, in place of ``self``.
     **constants
@@ -56,10 +58,12 @@ class Textbook(Constants):
         self,
         activation: str = "logistic",
         cost_name: str = "mean_squared",
+        linear: bool = False,
         steps: Mapping[str, Step] | None = None,
         **constants: float,
     ) -> None:
         self.activation, self.cost_row = ACTIVATIONS[activation], COSTS[cost_name]
+        self.linear = linear or self.cost_row.linear_output
         for name, value in constants.items():
             setattr(self, name, value)
         for name, step in (steps or {}).items():
@@ -71,7 +75,7 @@ class Textbook(Constants):
         for w, b in zip(weights, biases, strict=True):
             z = a @ w.T + b
             a = self.activation.value(z)
-        C = self.cost_row.value(z if self.cost_row.linear_output else a, y).mean()  # noqa: N806
+        C = self.cost_row.value(z if self.linear else a, y).mean()  # noqa: N806
         return C + self.penalty(weights, biases)
 
     def gradient(
@@ -113,7 +117,7 @@ class Textbook(Constants):
         a, z = [x], [x]
         for l in range(1, self.L + 1):
             z.append(self.weighted_input(a[l - 1], l))
-            linear = l == self.L and self.cost_row.linear_output
+            linear = l == self.L and self.linear
             a.append(z[l] if linear else self.activation.value(z[l]))
         return a, z
 
@@ -135,8 +139,8 @@ class Textbook(Constants):
         return self.derivative(self.z[l])
 
     def output_slope(self) -> Any:
-        """Return σ'(z^L); 1 where the cost takes logits."""
-        return 1.0 if self.cost_row.linear_output else self.slope(self.L)
+        """Return σ'(z^L); 1 where the last layer is linear."""
+        return 1.0 if self.linear else self.slope(self.L)
 
     def hidden_slope(self, l: int) -> Any:
         """Return σ'(z^l), l < L."""

@@ -260,6 +260,20 @@ def test_a_cost_of_other_size_does_not_hide_the_mistake():
     assert named(target) == ["biases averaged where weights are summed"]
 
 
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("name", ["w for wᵀ", "first sample only, biases"])
+def test_a_mistake_below_a_linear_last_layer_is_named(activation, name):
+    mistakes = name_fault(FAULTS[name].target(activation, "mean_squared", linear=True))
+    assert mistakes[0].name == name
+    assert "and a linear last layer" in mistakes[0].text
+
+
+def test_the_cost_is_told_without_a_factor_where_there_is_such_a_row():
+    target = FAULTS["first sample only, biases"].target("tanh", "half_squared")
+    strange = replace(target, activation="logistic", cost_name="mean_squared")
+    assert "activation='tanh', cost_name='half_squared'" in name_fault(strange)[0].text
+
+
 def test_weights_updated_on_the_way_back_are_named_by_the_step_alone():
     def step(weights, biases, x, y, learning_rate):
         a = [x]
