@@ -96,7 +96,7 @@ class ArrayReport:
     @property
     def all_zero(self) -> bool:
         """Whether there was nothing but zeros to compare."""
-        return self.largest == 0
+        return self.largest == 0 and not self.claimed.any()  # which nan is not
 
     @cached_property
     def off(self) -> FloatArray:

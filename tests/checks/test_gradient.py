@@ -78,6 +78,16 @@ def test_all_zero_claims_of_a_real_gradient_are_a_mismatch():
     assert (report.arrays["params"].verdicts == Verdict.MISMATCH).all()
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("coverage", ["every", "projected"])
+def test_what_is_not_finite_is_a_mismatch_where_the_cost_does_not_look(value, coverage):
+    point = {"used": X.copy(), "ignored": X.copy()}
+    claim = {"used": 2 * X, "ignored": np.array([0, value, 0])}
+    report = check_gradient(lambda p: square(p["used"]), claim, point, coverage=coverage)
+    assert report.arrays["ignored"].verdict is Verdict.MISMATCH
+    assert not any("zero in every entry" in finding for finding in report.findings)
+
+
 def test_only_a_match_is_true():
     match = check_gradient(square, slope, X.copy())
     mismatch = check_gradient(square, 3 * X, X.copy())
