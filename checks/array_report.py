@@ -98,6 +98,11 @@ class ArrayReport:
         """Whether there was nothing but zeros to compare."""
         return self.largest == 0 and not self.claimed.any()  # which nan is not
 
+    @property
+    def vacuous(self) -> bool:
+        """Whether it matches with nothing compared: zeros, of which the cost sees nothing."""
+        return self.all_zero and self.verdict is Verdict.MATCH
+
     @cached_property
     def off(self) -> FloatArray:
         """How far each claim is from the estimate; at a kink, from what lies between the slopes."""

@@ -16,7 +16,14 @@ from checks.measurement import Measurement
 from checks.parameters import entry_name
 from checks.report import Report
 from checks.verdict import Verdict, judge
-from checks.wording import nothing_compared
+from checks.wording import (
+    DISAGREE,
+    ONLY_ZEROS,
+    UNSEEN,
+    left_domain,
+    nothing_compared,
+    stochastic,
+)
 
 __all__ = ["conclude"]
 
@@ -87,7 +94,7 @@ def conclude(
 
 def _findings(measurement: Measurement, arrays: Mapping[str, ArrayReport]) -> Iterator[str]:
     """Say what a verdict alone would hide: zeros that were not compared, kinks, a noisy cost."""
-    zeros = [path for path, a in arrays.items() if a.claimed.size and a.all_zero and not a.reason]
+    zeros = [path for path, a in arrays.items() if a.claimed.size and a.vacuous]
     if zeros:
         yield nothing_compared(zeros)
     for path, array in arrays.items():
@@ -130,9 +137,7 @@ def _judge_array(
         if not unseen and _is_independent(measurement, path):
             verdicts[...] = Verdict.MATCH
     elif not unseen and _doubtful(measurement, array, rtol):
-        return replace(
-            array, reason="two estimates by different steps disagree: too little for an accusation."
-        )
+        return replace(array, reason=DISAGREE)
     if _unsure_kinks(measurement, array, rtol):
         return replace(
             array,
@@ -255,20 +260,13 @@ def _escaped(report: Report) -> ArrayReport | None:
 def _why_unresolved(array: ArrayReport, measurement: Measurement) -> str:
     """Say why an array has unresolved entries, and what would resolve them."""
     unresolved = array.verdicts == Verdict.UNRESOLVED
-    noise, outside = measurement.noise, measurement.evaluations.outside
+    noise = measurement.noise
     if noise.unseen and np.isinf(array.error).all():
-        return (
-            "the cost does not change by a bit however its parameters move: it does not see them "
-            "(a closure over other arrays, or copies?), or it is constant."
-        )
+        return UNSEEN
     if noise.stochastic:
-        return (
-            "the cost is not a function of its parameters: two calls at one point differ "
-            f"(noise {noise.level:.0e}). Fix its random seed, or switch dropout off."
-        )
+        return stochastic(noise.level)
     if np.isnan(array.numeric[unresolved]).any():
-        said = f" ({outside})" if outside else ""
-        return f"steps leave the domain where the cost is finite{said}. Check at a point inside."
+        return left_domain(measurement.evaluations.outside)
     if np.isinf(array.error[unresolved]).any():
         return (
             "differences do not converge at any step: a jump, an infinite slope or a fast "
@@ -276,10 +274,7 @@ def _why_unresolved(array: ArrayReport, measurement: Measurement) -> str:
         )
     nothing = ~array.claimed.any() and bool(np.all(np.abs(array.numeric) <= array.error))
     if array.all_zero or nothing:
-        return (
-            "every entry is zero, as claimed, but only to within rounding: there is nothing to "
-            "compare. Check away from a stationary point, dead units or saturation."
-        )
+        return ONLY_ZEROS
     share = float(array.error[unresolved].max()) / array.largest
     return (
         f"blurred: the estimate's error is up to {share:.1e} of the largest entry, from a noise "

@@ -85,6 +85,11 @@ class ProjectedArray:
         index = worst.region.index(self.shape)
         return WorstEntry(self.path, index, worst.claimed, worst.numeric, worst.error)
 
+    @property
+    def vacuous(self) -> bool:
+        """Whether it matches with nothing compared: zeros, of which the cost sees nothing."""
+        return not self.largest and self.verdict is Verdict.MATCH
+
     def detectable(self, rtol: float) -> float:
         """Return the smallest relative error of any one entry that would have been a MISMATCH."""
         # an entry off by Δ shows as Δ/4 at least, and that is seen above rtol·s/4 + 2e
@@ -127,7 +132,7 @@ class ProjectedReport(Report):
 
         Not of arrays with nothing to compare, as both `findings` and the table say; inf if all are.
         """
-        some = [a for a in self.arrays.values() if a.largest or a.verdict is not Verdict.MATCH]
+        some = [array for array in self.arrays.values() if not array.vacuous]
         return max((array.detectable(self.rtol) for array in some), default=math.inf)
 
     @property
@@ -203,8 +208,7 @@ class ProjectedReport(Report):
 
 def _verdict(array: ProjectedArray) -> str:
     if not array.blocks:
-        nothing = array.verdict is Verdict.MATCH and not array.largest
-        return f"{array.verdict}, all zero" if nothing else str(array.verdict)
+        return f"{array.verdict}, all zero" if array.vacuous else str(array.verdict)
     some = f"{array.wrong:,} of {array.entries:,}"
     return f"{array.verdict}, {'all entries' if array.wrong == array.entries else some}"
 

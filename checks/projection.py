@@ -17,7 +17,14 @@ from checks.lines import Lines
 from checks.localisation import Block
 from checks.projected_report import ProjectedArray, ProjectedReport
 from checks.verdict import Verdict
-from checks.wording import nothing_compared
+from checks.wording import (
+    DISAGREE,
+    ONLY_ZEROS,
+    UNSEEN,
+    left_domain,
+    nothing_compared,
+    stochastic,
+)
 
 __all__ = ["check_projected"]
 
@@ -107,13 +114,7 @@ class Projection:
         own = lines.own_slopes and self.method != "central"
         if not own and self.at.noise.unseen:
             nothing = Along(0.0, 0.0, np.inf, "central")
-            return self._array(
-                path,
-                nothing,
-                Verdict.UNRESOLVED,
-                "the cost does not change by a bit however its parameters move: it does not see "
-                "them (a closure over other arrays, or copies?), or it is constant.",
-            )
+            return self._array(path, nothing, Verdict.UNRESOLVED, UNSEEN)
         moves = {path: self.moves[path]}
         along = self.at.complex_step(path, moves) if self.method != "central" else None
         if along is None and self.method == "complex-step":
@@ -131,8 +132,7 @@ class Projection:
             enough = PROOF * abs(along.numeric)
             agreed = own and self.at.proof(moves, along.numeric, enough) <= enough
             if not agreed and not self.at.is_witnessed(path, moves, along, owed):
-                reason = "two estimates by different steps disagree: too little for an accusation."
-                return self._array(path, along, Verdict.UNRESOLVED, reason)
+                return self._array(path, along, Verdict.UNRESOLVED, DISAGREE)
             # entries that are all off by what they may be come to less than this
             spread = CHANCE * self.at.rtol * size * leaf.whole.size**0.5
             proven = along.off - along.error > spread
@@ -164,24 +164,15 @@ class Projection:
 
     def _why(self, along: Along, size: float) -> str:
         if self.at.noise.stochastic:
-            return (
-                "the cost is not a function of its parameters: two calls at one point differ "
-                f"(noise {self.at.noise.level:.0e}). Fix its random seed, or switch dropout off."
-            )
+            return stochastic(self.at.noise.level)
         if np.isnan(along.numeric):
-            said = f" ({self.at.outside})" if self.at.outside else ""
-            return (
-                f"steps leave the domain where the cost is finite{said}. Check at a point inside."
-            )
+            return left_domain(self.at.outside)
         if not np.isfinite(along.error):
             return "differences do not converge along the direction: check at a point beside it."
         if along.kink:
             return KINK
         if not along.claimed and abs(along.numeric) <= along.error:
-            return (
-                "every entry is zero, as claimed, but only to within rounding: there is nothing "
-                "to compare. Check away from a stationary point, dead units or saturation."
-            )
+            return ONLY_ZEROS
         return (
             f"blurred: one entry must be off by {2 * along.error / (SURE * size):.1e} of the "
             f"largest to be seen, from a noise of {self.at.noise.relative:.0e} in the cost. "
@@ -239,9 +230,10 @@ def check_projected(
                 raise
             interrupted = True
     methods = {array.method for array in projection.arrays.values()}
-    findings = [*lines.findings, projection.give_up()] if interrupted else [*lines.findings]
-    matches = [a for a in projection.arrays.values() if a.verdict is Verdict.MATCH]
-    if zeros := [array.path for array in matches if not array.largest]:
+    findings = [*lines.findings]
+    if interrupted:
+        findings.append(projection.give_up())
+    if zeros := [path for path, array in projection.arrays.items() if array.vacuous]:
         findings.append(nothing_compared(zeros))
     report = ProjectedReport(
         arrays={path: projection.arrays[path] for path in lines.leaves},

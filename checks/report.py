@@ -104,11 +104,7 @@ class Report:
         Of entries that do not lie on a kink (see `kinks`), and of arrays that are not all zero, as
         those are of which `findings` says that nothing was compared; inf if there are none.
         """
-        some = [
-            array
-            for array in self._compared()
-            if array.smooth.any() and not (array.all_zero and array.verdict is Verdict.MATCH)
-        ]
+        some = [a for a in self._compared() if a.smooth.any() and not a.vacuous]
         return max((array.detectable(self.rtol) for array in some), default=math.inf)
 
     @property
@@ -243,7 +239,7 @@ def _row(array: ArrayReport) -> tuple[str, ...]:
     verified = matched and math.isfinite(array.digits) and array.smooth.any()
     verdict = str(array.verdict)
     kinks = int(np.sum(~array.smooth))
-    if matched and array.all_zero:
+    if array.vacuous:
         verdict += ", all zero"
     elif matched and kinks:
         verdict += f", {kinks:,} on kinks"

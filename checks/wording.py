@@ -1,10 +1,47 @@
-"""How reports are worded: numbers of things, names of arrays, paragraphs."""
+"""How reports are worded: numbers of things, names of arrays, paragraphs; and common reasons."""
 
 import textwrap
 
-__all__ = ["COLUMNS", "listed", "nothing_compared", "paragraph", "plural", "shortened"]
+__all__ = [
+    "COLUMNS",
+    "DISAGREE",
+    "ONLY_ZEROS",
+    "UNSEEN",
+    "left_domain",
+    "listed",
+    "nothing_compared",
+    "paragraph",
+    "plural",
+    "shortened",
+    "stochastic",
+]
 
 COLUMNS = 100  # of printed text
+
+# Why an array is UNRESOLVED.
+UNSEEN = (
+    "the cost does not change by a bit however its parameters move: it does not see them (a "
+    "closure over other arrays, or copies?), or it is constant."
+)
+ONLY_ZEROS = (
+    "every entry is zero, as claimed, but only to within rounding: there is nothing to compare. "
+    "Check away from a stationary point, dead units or saturation."
+)
+DISAGREE = "two estimates by different steps disagree: too little for an accusation."
+
+
+def stochastic(level: float) -> str:
+    """Return the reason where the cost does not repeat itself: of such a noise."""
+    return (
+        "the cost is not a function of its parameters: two calls at one point differ "
+        f"(noise {level:.0e}). Fix its random seed, or switch dropout off."
+    )
+
+
+def left_domain(outside: str) -> str:
+    """Return the reason where a moved cost is not finite, with what it said, if anything."""
+    said = f" ({outside})" if outside else ""
+    return f"steps leave the domain where the cost is finite{said}. Check at a point inside."
 
 
 def paragraph(text: str) -> str:
