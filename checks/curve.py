@@ -7,6 +7,7 @@ import numpy as np
 from checks._types import FloatArray
 from checks.evaluations import Evaluations
 from checks.parameters import entry_name
+from checks.stencils import steps_taken
 
 __all__ = ["Curve", "measure_curve"]
 
@@ -63,8 +64,7 @@ def measure_curve(
     scale = max(abs(float(x)), evaluations.scales[path])
     finest = float(np.spacing(x.dtype.type(scale)))
     h = np.geomspace(scale, finest, STEPS).astype(wide)
-    # what the dtype of x leaves of each step
-    steps = (wide.type(x) + np.stack([-h, h])).astype(x.dtype).astype(wide) - wide.type(x)
+    steps = steps_taken(x, np.stack([-h, h]))
     entry = np.arange(values.size).reshape(values.shape)[index].reshape(1)
     costs = evaluations.at_entries(path, entry, steps.reshape(1, -1)).reshape(2, -1)
     slopes = (costs - evaluations.at_point) / steps

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from checks._types import FloatArray, IntArray
 from checks.noise import Noise
-from checks.stencils import Stencil, Trial
+from checks.stencils import Stencil, Trial, steps_taken
 
 __all__ = ["LONGEST", "Coordinates", "first_step", "search"]
 
@@ -162,11 +162,10 @@ class _Search:
         rows = np.flatnonzero((self.value == 0) & self.uneven & np.isfinite(self.error))
         if not rows.size:
             return
-        x = self.at.x[rows].astype(self.value.dtype)
         far = np.maximum(self.start * self.own[rows], 8 * self.best[rows])
         near = np.maximum(self.best[rows] / 8, self.at.finest[rows])
-        places = np.stack([x + far, x - far, x + far + near, x - far - near], axis=1)
-        moved = self.at.costs(rows, places.astype(self.at.x.dtype).astype(x.dtype) - x[:, None])
+        steps = np.stack([far, -far, far + near, -far - near], axis=1)
+        moved = self.at.costs(rows, steps_taken(self.at.x[rows, None], steps))
         level = (moved[:, :2] == moved[:, 2:]) & (moved[:, :2] != self.at.at_point)
         self.error[rows[level.any(axis=1)]] = np.inf
 

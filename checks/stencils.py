@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from checks._types import FloatArray
 from checks.noise import Noise
 
-__all__ = ["Stencil", "Trial", "central", "one_sided"]
+__all__ = ["Stencil", "Trial", "central", "one_sided", "steps_taken"]
 
 # The noise of D6 = (15 D_1 − 6 D_2 + D_3)/10 has standard deviation 1.08 σ_f/h, where D_k is the
 # slope over ±kh: σ_f/h · √((1.5² + 0.3² + 0.033²)/2). That of the one-sided P4 = 4 F_1 − 6 F_2 +
@@ -100,6 +100,12 @@ def one_sided(
     return Trial(p4, error, ratio, np.zeros(x.shape), round_off)
 
 
+def steps_taken(x: Any, steps: Any) -> Any:
+    """Return what the dtype of x leaves of steps from it, in float64 at least."""
+    at = x.astype(np.result_type(x.dtype, np.float64))
+    return (at + steps).astype(x.dtype).astype(at.dtype) - at
+
+
 def _move(
     costs: Callable[[Any], Any], x: FloatArray, h: FloatArray, f0: Any, multiples: list[int]
 ) -> tuple[Any, Any]:
@@ -108,9 +114,8 @@ def _move(
     The dtype of x rounds x + kh. The differences are carried over from the steps really taken to kh
     along the polynomial through all of them: what that adds is small, it need not be accurate.
     """
-    wide = np.result_type(x.dtype, np.float64)
-    k, at = np.array(multiples), x.astype(wide)[:, None]
-    steps = (at + k * h[:, None]).astype(x.dtype).astype(wide) - at
+    k = np.array(multiples)
+    steps = steps_taken(x[:, None], k * h[:, None])
     moved = costs(steps)
     off = moved - f0
     if (steps == k * h[:, None]).all():  # none was rounded
