@@ -71,7 +71,6 @@ class Evaluations:
                 "returns one number: pass the function, not its value"
             )
         self.cost = cost
-        self.params = params
         self.nesting = Nesting(params)
         arrays = float_arrays(self.nesting)
         self.values = {path: array.copy() for path, array in arrays.items()}

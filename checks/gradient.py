@@ -274,5 +274,5 @@ def _claim(gradient: Any, evaluations: Evaluations) -> tuple[dict[str, FloatArra
         source = "gradient(params)"
         with evaluations.unchanged("gradient"):
             gradient = evaluations.call_unmoved(gradient)
-    claims, findings = flatten_claim(evaluations.params, gradient, source)
+    claims, findings = flatten_claim(evaluations.nesting.params, gradient, source)
     return {path: claim.copy() for path, claim in claims.items()}, findings

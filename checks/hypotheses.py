@@ -266,9 +266,9 @@ def _narrow(case: Case) -> Iterator[Fit]:
         return
     nearest = np.round(n)
     at_one = (np.abs(n - nearest) <= case.t) & (claimed == nearest)
-    if np.all((claimed == np.trunc(n)) | at_one) or np.array_equal(claimed, nearest):
-        how = "rounded" if np.array_equal(claimed, nearest) else "truncated"
-        yield Fit("dtype", f"{how} to integers")
+    rounded = np.array_equal(claimed, nearest)
+    if rounded or np.all((claimed == np.trunc(n)) | at_one):
+        yield Fit("dtype", f"{'rounded' if rounded else 'truncated'} to integers")
         return
     for dtype in (np.float16, np.float32):
         with np.errstate(over="ignore"):

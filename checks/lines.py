@@ -48,7 +48,7 @@ class Lines:
     """
 
     def __init__(self, cost: Callable[[Any], Any], params: Any, gradient: Any, seed: int) -> None:
-        self.cost, self.params, self.seed, self.count = cost, params, int(seed), 0
+        self.cost, self.seed, self.count = cost, int(seed), 0
         self.round = 0
         self._slopes: Any = getattr(cost, "slopes", None)
         self._nesting = Nesting(params)
@@ -153,7 +153,7 @@ class Lines:
 
     def _nested(self, arrays: Mapping[str, Any]) -> Any:
         if self._own and all(arrays[p] is leaf.real for p, leaf in self.leaves.items()):
-            return self.params
+            return self._nesting.params
         return self._nesting.rebuild({**self._empty, **arrays})
 
     @contextmanager
@@ -189,7 +189,7 @@ class Lines:
         """Return the claimed arrays by path, and findings about their shapes."""
         findings: list[str] = []
         if self._hosted:
-            found, findings = flatten_claim(self.params, claim, source)
+            found, findings = flatten_claim(self._nesting.params, claim, source)
         else:
             found = leaves(claim)
             shapes = {path: tuple(getattr(part, "shape", ())) for path, part in found.items()}

@@ -187,17 +187,15 @@ def _draw_units(
     evaluations: Evaluations, few: tuple[int, int], rng: np.random.Generator
 ) -> FloatArray:
     """Draw a move of every entry: a few of its last places, to show rounding, not the cost."""
-    last_places = [
-        np.spacing(np.maximum(np.abs(value), value.dtype.type(evaluations.scales[path]))).reshape(
-            -1
-        )
+    sizes = [
+        np.maximum(np.abs(value), value.dtype.type(evaluations.scales[path])).reshape(-1)
         for path, value in evaluations.values.items()
         if value.size
     ]
     # odd: multiples of a power of two would leave many a product exact
     count = 2 * (rng.integers(*few, evaluations.size, endpoint=True) // 2) + 1
     sign = 2 * rng.integers(2, size=evaluations.size) - 1
-    return sign * count * np.concatenate(last_places)  # type: ignore[no-any-return]
+    return sign * count * np.concatenate([np.spacing(size) for size in sizes])  # type: ignore[no-any-return]
 
 
 def _multiples(

@@ -113,7 +113,9 @@ def _implied_gradient(
     def updated(params: Any) -> tuple[dict[str, FloatArray], list[str]]:
         result = step(params, eta)
         after, findings = flatten_claim(
-            evaluations.params, params if result is None else result, "step(params, learning_rate)"
+            evaluations.nesting.params,
+            params if result is None else result,
+            "step(params, learning_rate)",
         )
         return {path: array.copy() for path, array in after.items()}, findings
 

@@ -12,7 +12,7 @@ from checks.conformance.target import Target
 from checks.conformance.trial import Trial, try_out
 from checks.strategies import Problem
 from checks.verdict import Verdict
-from checks.wording import COLUMNS
+from checks.wording import COLUMNS, plural
 
 __all__ = [
     "ConformanceError",
@@ -236,7 +236,7 @@ def _network(target: Target, problem: Problem) -> str:
 
 
 def _samples(problem: Problem) -> str:
-    return f"{len(problem.x)} sample{'s' * (len(problem.x) != 1)}"
+    return plural(len(problem.x), "sample")
 
 
 def _filled(line: str, indent: str = "") -> str:

@@ -126,7 +126,7 @@ class RestartedCost:
     def _point(self, theta: Parameters) -> "_Point":
         """Return the pass at θ: the last one, while θ and the batch are what they were."""
         point = self._last  # which another thread may replace
-        if point is None or not point.is_at(theta, self.x, self.y):
+        if point is None or not point.is_at(self, theta):
             point = self._last = _Point(self, theta)
         return point
 
@@ -188,32 +188,31 @@ class _Point:
     """The forward pass at a point, and what its nodes do to C."""
 
     def __init__(self, cost: RestartedCost, theta: Parameters) -> None:
-        self.net = cost.net
         self.cost = RestartedCost(cost.net, cost.x.copy(), cost.y.copy())
         self.theta = Parameters._unchecked(map(np.copy, theta.weights), map(np.copy, theta.biases))
-        self.given = (*self.theta.weights, *self.theta.biases, self.cost.x, self.cost.y)
         self.z, self.a = cost.layers(theta)
         self.C = cost._costs(self.a[-1][None])[0]
         self._slopes: dict[int, Array] = {}
 
-    def is_at(self, theta: Parameters, x: Array, y: Array) -> bool:
+    def is_at(self, cost: RestartedCost, theta: Parameters) -> bool:
         """Whether θ, and the batch, are what they were."""
-        given = (*theta.weights, *theta.biases, x, y)
+        then = (*self.theta.weights, *self.theta.biases, self.cost.x, self.cost.y)
+        now = (*theta.weights, *theta.biases, cost.x, cost.y)
         return theta.dtype == self.theta.dtype and all(
-            own.tobytes() == other.tobytes() for own, other in zip(self.given, given, strict=True)
+            one.tobytes() == other.tobytes() for one, other in zip(then, now, strict=True)
         )
 
     @cached_property
     def a_prime(self) -> list[Array]:
         """The derivatives of a^l by z^l, by complex steps; there is none of layer 0."""
-        h = imaginary_step(self.theta.dtype)
-        layers = range(1, self.net.L + 1)
-        return [self.a[0], *(self.net.sigma(l).value(self.z[l] + 1j * h).imag / h for l in layers)]
+        h, net = imaginary_step(self.theta.dtype), self.cost.net
+        layers = range(1, net.L + 1)
+        return [self.a[0], *(net.sigma(l).value(self.z[l] + 1j * h).imag / h for l in layers)]
 
     @cached_property
     def C_prime(self) -> Array:  # noqa: N802
         """The derivatives (n_L, B) of C by a^L, by complex steps."""
-        a, h, n_L = self.a[-1], imaginary_step(self.theta.dtype), self.net.sizes[-1]
+        a, h, n_L = self.a[-1], imaginary_step(self.theta.dtype), self.cost.net.sizes[-1]
         C_prime, units = np.empty_like(a), np.eye(n_L, dtype=a.dtype)
         for nodes in _parts(n_L, max(1, CHUNK // a.size)):
             stepped = a.T + 1j * h * units[nodes, None]
@@ -227,7 +226,7 @@ class _Point:
         return self._slopes[l]
 
     def _pushed_up(self, l: int) -> Array:
-        w, L, n, B = self.theta.w, self.net.L, self.net.sizes, self.a[0].shape[1]
+        w, L, n, B = self.theta.w, self.cost.net.L, self.cost.net.sizes, self.a[0].shape[1]
         if l == L:
             return self.C_prime * self.a_prime[L]
         slopes = np.empty_like(self.a[l])
