@@ -4,18 +4,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from checks.diagnosis import Diagnosis
+    from checks.diagnosis.diagnosis import Diagnosis
     from checks.gradient import (
         NumericalGradient,
         assert_gradient,
         check_gradient,
         numerical_gradient,
     )
-    from checks.interruption import CheckInterrupted
-    from checks.products import check_jvp, check_vjp
-    from checks.report import GradientMismatch, GradientUnresolved, Report
+    from checks.jacobian import check_jvp, check_vjp
+    from checks.judgement.interruption import CheckInterrupted
+    from checks.report.report import GradientMismatch, GradientUnresolved, Report
+    from checks.report.verdict import Verdict
     from checks.step import assert_step, check_step
-    from checks.verdict import Verdict
 
 __all__ = [
     "CheckInterrupted",
@@ -36,13 +36,13 @@ __all__ = [
 
 # Imported at first use: the pytest plugin lies in this package, and pytest imports it in every run.
 _HOMES = {
-    "diagnosis": ("Diagnosis",),
+    "diagnosis.diagnosis": ("Diagnosis",),
     "gradient": ("NumericalGradient", "assert_gradient", "check_gradient", "numerical_gradient"),
-    "interruption": ("CheckInterrupted",),
-    "products": ("check_jvp", "check_vjp"),
-    "report": ("GradientMismatch", "GradientUnresolved", "Report"),
+    "jacobian": ("check_jvp", "check_vjp"),
+    "judgement.interruption": ("CheckInterrupted",),
+    "report.report": ("GradientMismatch", "GradientUnresolved", "Report"),
+    "report.verdict": ("Verdict",),
     "step": ("assert_step", "check_step"),
-    "verdict": ("Verdict",),
 }
 
 

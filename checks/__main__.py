@@ -16,12 +16,12 @@ import numpy as np
 from backprop import Network, Parameters
 from backprop.activations import ACTIVATIONS
 from backprop.costs import COSTS
-from checks.conformance.digits import load_digits
-from checks.conformance.restart import restarted
-from checks.conformance.run import judge
-from checks.conformance.target import EXAMPLE
+from checks.conformance.reference_cost.restarted_cost import restarted
+from checks.conformance.suite.digits import load_digits
+from checks.conformance.suite.run import judge
+from checks.conformance.targets.target import EXAMPLE
 from checks.gradient import check_gradient
-from checks.report import Report
+from checks.report.report import Report
 from checks.strategies import Problem
 
 HELD_OUT = 500

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
-from checks._session import record
 from checks._types import FloatArray
-from checks.evaluations import Evaluations
-from checks.executors import ExecutedCost
-from checks.interruption import finish
-from checks.judgement import conclude
-from checks.measurement import METHODS, at_peace, measure
-from checks.parameters import flatten_claim
-from checks.progress import Progress
-from checks.projection import check_projected
-from checks.report import GradientMismatch, GradientUnresolved, Report
-from checks.stacks import StackedCost
-from checks.verdict import Verdict
+from checks.estimation.estimates import METHODS, at_peace, measure
+from checks.evaluation.executors import ExecutedCost
+from checks.evaluation.pointwise import Evaluations
+from checks.evaluation.progress import Progress
+from checks.evaluation.stacked import StackedCost
+from checks.judgement.every_entry import conclude
+from checks.judgement.interruption import finish
+from checks.judgement.projected import check_projected
+from checks.parameters.claims import flatten_claim
+from checks.report.report import GradientMismatch, GradientUnresolved, Report
+from checks.report.session import record
+from checks.report.verdict import Verdict
 
 __all__ = [
     "NumericalGradient",
@@ -135,7 +135,7 @@ def check_gradient(
     coverage : {"every", "projected"}
         Every entry of every array; or, for large ones, random directions, and a search for what is
         wrong where they show that something is. Arrays may then be of PyTorch or JAX as well, and
-        stay on their devices; the report is a `checks.projected_report.ProjectedReport`.
+        stay on their devices; the report is a `checks.report.projected_report.ProjectedReport`.
     seed : int
         Draws the directions and the steps.
     executor : concurrent.futures.Executor, optional

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from checks._types import FloatArray
-from checks.evaluations import Evaluations
+from checks.estimation.estimates import at_peace, measure
+from checks.evaluation.pointwise import Evaluations
+from checks.evaluation.progress import Progress
 from checks.gradient import check_options, require_match
-from checks.interruption import finish
-from checks.judgement import conclude
-from checks.measurement import at_peace, measure
-from checks.parameters import flatten_claim
-from checks.progress import Progress
-from checks.report import Report
-from checks.verdict import Verdict
+from checks.judgement.every_entry import conclude
+from checks.judgement.interruption import finish
+from checks.parameters.claims import flatten_claim
+from checks.report.report import Report
+from checks.report.verdict import Verdict
 
 __all__ = ["assert_step", "check_step"]
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from checks.conformance.wanted import EXAMPLE
+from checks.conformance.targets.target_interface import EXAMPLE
 from tests.test_readme import VARIES
 
 PAGE = Path(__file__).parents[1] / "docs" / "target.md"

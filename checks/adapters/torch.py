@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from checks.adapters import leaf_at, nest
-from checks.products import check_vjp
-from checks.report import Report
+from checks.jacobian import check_vjp
+from checks.report.report import Report
 
 try:
     import torch

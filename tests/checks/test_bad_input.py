@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from checks import Verdict, assert_gradient, check_gradient, numerical_gradient
-from checks.parameters import flatten
+from checks.parameters.claims import flatten
 
 NAN, INF = np.nan, np.inf
 

@@ -11,11 +11,11 @@ from backprop.activations import ACTIVATIONS
 from backprop.costs import COSTS
 from benchmarks.calibration import lies_on_a_kink
 from checks import Verdict, check_gradient
-from checks.conformance.restart import RestartedCost
-from checks.evaluations import Evaluations
-from checks.judgement import conclude
-from checks.measurement import at_peace, measure
-from checks.parameters import flatten
+from checks.conformance.reference_cost.restarted_cost import RestartedCost
+from checks.estimation.estimates import at_peace, measure
+from checks.evaluation.pointwise import Evaluations
+from checks.judgement.every_entry import conclude
+from checks.parameters.claims import flatten
 from checks.strategies import REGIMES, Problem, layer_sizes, problems
 
 FORMS = {"index": index_form, "chain": chain_form, "matrix": matrix_form}

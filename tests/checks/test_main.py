@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import checks
-from checks import plugin
 from checks.__main__ import main
-from checks.conformance.target import EXAMPLE
+from checks.conformance.targets.target import EXAMPLE
+from checks.pytest_plugin import plugin
 
 SUITE = """
 import pytest

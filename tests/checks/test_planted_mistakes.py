@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from backprop.activations import ACTIVATIONS
 from backprop.costs import COSTS
 from checks import Verdict, check_gradient
-from checks.conformance.faults import FAULTS, right_target
-from checks.conformance.textbook import Constants
+from checks.conformance.naming.faults import FAULTS, right_target
+from checks.conformance.naming.textbook import Constants
 from checks.strategies import Problem, layer_sizes, problems
 
 METHODS = ("auto", "central")

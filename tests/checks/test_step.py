@@ -10,7 +10,7 @@ from checks import (
     assert_step,
     check_step,
 )
-from checks.conformance.faults import FAULTS, right_target
+from checks.conformance.naming.faults import FAULTS, right_target
 from checks.strategies import Problem
 
 TEXTBOOK = right_target()

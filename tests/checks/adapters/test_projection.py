@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from checks import Verdict, check_gradient
-from checks.directions import Direction, Region
-from checks.leaves import leaf_of
+from checks.parameters.numpy_arrays import leaf_of
+from checks.parameters.random_directions import Direction, Region
 
 ROOT = Path(__file__).parents[3]
 DIRECTION = Direction(5, 1, 2, Region(1, 6, 2, 9), scale=0.5)
@@ -95,7 +95,7 @@ SHARDED = """
 import jax, jax.numpy as jnp, numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 from checks import check_gradient
-import checks.jax_leaf
+import checks.parameters.jax_arrays
 
 assert len(jax.devices()) == 8
 jax.config.update("jax_enable_x64", True)
@@ -117,12 +117,12 @@ def asarray(thing, *rest, **more):
         seen.append(thing.size)
     return asked(thing, *rest, **more)
 np.asarray = asarray
-moved = checks.jax_leaf.JaxLeaf.moved
+moved = checks.parameters.jax_arrays.JaxLeaf.moved
 def watched(leaf, direction, step):
     result = moved(leaf, direction, step)
     assert result.sharding.is_equivalent_to(leaf.real.sharding, result.ndim), result.sharding
     return result
-checks.jax_leaf.JaxLeaf.moved = watched
+checks.parameters.jax_arrays.JaxLeaf.moved = watched
 
 report = check_gradient(loss, gradient, params, coverage="projected")
 assert report and report.method == "complex-step", str(report)

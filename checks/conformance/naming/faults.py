@@ -1,0 +1,489 @@
+"""The catalogue of wrong backpropagations: the ways in which people really go wrong.
+
+Each is the one of `checks.conformance.naming.textbook` with a step replaced. To add one, add a row:
+its name, where to look, and the step, marked ``# wrong on purpose``. Tests, naming and benchmark
+run over the table.
+"""
+
+# ruff: noqa: E741 — the notes' letter l
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from checks.conformance.naming import wrong_steps as wrong
+from checks.conformance.naming.textbook import Step, Textbook
+from checks.conformance.targets.target import Target
+
+__all__ = ["FAULTS", "PLUS", "Fault", "right_target", "together"]
+
+PLUS = " + "  # between the names of two faults
+
+
+@dataclass(frozen=True, eq=False)
+class Fault:
+    """A row of the catalogue.
+
+    Attributes
+    ----------
+    name : str
+        What is done for what.
+    text : str
+        In a sentence: what is wrong, and in which formula ① – ④ or line of the recursion to look.
+    steps : dict of str to function
+        The methods of `Textbook` that are replaced.
+    constant : str
+        The one of the textbook's `Constants` that the mistake brings along; empty if none.
+    """
+
+    name: str
+    text: str
+    steps: Mapping[str, Step]
+    constant: str = ""
+
+    def textbook(
+        self,
+        activation: str = "logistic",
+        cost_name: str = "mean_squared",
+        linear: bool = False,
+        **constants: float,
+    ) -> Textbook:
+        """Return the textbook with this step replaced."""
+        return Textbook(activation, cost_name, linear, self.steps, **constants)
+
+    def target(
+        self, activation: str = "logistic", cost_name: str = "mean_squared", linear: bool = False
+    ) -> Target:
+        """Return a target with this fault, and no memory of any call."""
+        book = self.textbook(activation, cost_name, linear)
+        return _target(self.name, book, activation, cost_name)
+
+
+def right_target(activation: str = "logistic", cost_name: str = "mean_squared") -> Target:
+    """Return a target without a fault."""
+    return _target("textbook", Textbook(activation, cost_name), activation, cost_name)
+
+
+def together(one: Fault, other: Fault) -> Fault | None:
+    """Return both faults in one; None where they replace the same step."""
+    steps = {**one.steps, **other.steps}
+    for step in one.steps.keys() & other.steps.keys():
+        if step != "finish":
+            return None
+        steps[step] = partial(_one_after_the_other, (one.steps[step], other.steps[step]))
+    constant = one.constant or other.constant
+    return Fault(f"{one.name}{PLUS}{other.name}", f"{one.text} And: {other.text}", steps, constant)
+
+
+def _target(name: str, book: Textbook, activation: str, cost_name: str) -> Target:
+    return Target(name, book.cost, book.gradient, book.step, activation, cost_name)
+
+
+def _one_after_the_other(finishes: tuple[Step, Step], net: Textbook, dw: Any, db: Any) -> Any:
+    first, second = finishes
+    return second(net, *first(net, dw, db))
+
+
+def _fault(name: str, text: str, constant: str = "", **steps: Step) -> Fault:
+    return Fault(name, text, steps, constant)
+
+
+_ROWS = (
+    # ① ∂C/∂a^L: what the error at the output is, and what it is divided by
+    _fault(
+        "factor 2 missing",
+        "① is half of what it should be: the 2 of the derivative of a square was dropped.",
+        output_error=lambda net: Textbook.output_error(net) / 2,  # wrong on purpose
+    ),
+    _fault(
+        "factor 2 extra",
+        "① is twice what it should be: a 2 that the cost does not have.",
+        output_error=lambda net: Textbook.output_error(net) * 2,  # wrong on purpose
+    ),
+    _fault(
+        "y − a for a − y",
+        "① has the wrong sign: it is a^L − y, whatever the cost.",
+        output_error=lambda net: -Textbook.output_error(net),  # wrong on purpose
+    ),
+    _fault(
+        "1/B missing",
+        "The samples of a batch are summed; the cost is their mean: ① needs 1/B.",
+        output_error=lambda net: Textbook.output_error(net) * len(net.y),  # wrong on purpose
+    ),
+    _fault(
+        "1/B twice",
+        "The mean over the batch is taken twice: in ① and again in ④ or in the step.",
+        output_error=lambda net: Textbook.output_error(net) / len(net.y),  # wrong on purpose
+    ),
+    _fault(
+        "1/n_L missing",
+        "The outputs are summed; the cost is their mean: the 2/n_L of ① lacks the 1/n_L.",
+        output_error=lambda net: Textbook.output_error(net) * net.y.shape[1],  # wrong on purpose
+    ),
+    _fault(
+        "1/n_L extra",
+        "① is divided by n_L once more than the cost is.",
+        output_error=lambda net: Textbook.output_error(net) / net.y.shape[1],  # wrong on purpose
+    ),
+    _fault(
+        "the cost for its derivative",
+        "① is (a^L − y)² where its derivative, 2 (a^L − y), is meant.",
+        output_error=lambda net: (
+            Textbook.output_error(net) * (net.a[-1] - net.y) / 2  # wrong on purpose
+        ),
+    ),
+    _fault(
+        "(B,) against (B, 1)",
+        "With one output, a of shape (B,) and y of shape (B, 1) broadcast to (B, B) in ①: every "
+        "sample is compared with the y of all others.",
+        output_error=wrong.broadcast_error,  # wrong on purpose
+    ),
+    _fault(
+        "softmax: diagonal of its Jacobian only",
+        "∂p_i/∂a_j = p_i (1 − p_i) only where i = j; the rest, −p_i p_j, is missing in ①.",
+        output_error=wrong.softmax_diagonal,  # wrong on purpose
+    ),
+    _fault(
+        "σ' once more after a cross entropy",
+        "① on logits, p − y, is ∂C/∂z^L already: another σ'(z^L) is too many in δ^L.",
+        output_slope=wrong.logistic_slope,  # wrong on purpose
+    ),
+    # σ'(z^l): which function, and of what
+    _fault(
+        "σ'(a) for σ'(z)",
+        "The derivative is taken at the activation: δ^l has σ'(z^l), and a^l is σ(z^l) already.",
+        slope=lambda net, l: net.derivative(net.a[l]),  # wrong on purpose
+    ),
+    _fault(
+        "σ'(upstream) for σ'(z)",
+        "The derivative is taken at w^{l+1}ᵀ δ^{l+1}, the gradient that comes from above (for a "
+        "relu: the gradient is cut where it is negative): δ^l has σ'(z^l).",
+        slope=lambda net, l: net.derivative(net.upstream),  # wrong on purpose
+    ),
+    _fault(
+        "σ' of the layer above",
+        "δ^l takes σ'(z^{l+1}) where the widths agree: the slope is off by one layer.",
+        hidden_slope=lambda net, l: net.slope(
+            l + (l + 1 < net.L and net.z[l].shape == net.z[l + 1].shape)  # wrong on purpose
+        ),
+    ),
+    _fault(
+        "σ' omitted everywhere",
+        "No δ^l has its ⊙ σ'(z^l): for a relu, relu' ≡ 1.",
+        slope=lambda net, l: np.ones_like(net.z[l]),  # wrong on purpose
+    ),
+    _fault(
+        "σ' omitted at the output",
+        "δ^L is ① alone: ⊙ σ'(z^L) is missing. (Only a cross entropy on logits has none.)",
+        output_slope=lambda net: 1.0,  # wrong on purpose
+    ),
+    _fault(
+        "σ' omitted at hidden layers",
+        "δ^l = w^{l+1}ᵀ δ^{l+1} lacks its ⊙ σ'(z^l) for l < L.",
+        hidden_slope=lambda net, l: 1.0,  # wrong on purpose
+    ),
+    _fault(
+        "σ' omitted on the path to hidden layers",
+        "The recursion passes the error before ⊙ σ' down, not δ^{l+1}: ∂C/∂w^L is right, ③ is not.",
+        back=lambda net, delta, l: net.upstream @ net.w[l + 1],  # wrong on purpose
+    ),
+    _fault(
+        "σ' omitted in the biases",
+        "④ of a bias is σ'(z^l) too: ∂C/∂b^l = δ^l, not the error before ⊙ σ'.",
+        into_biases=lambda net, delta, l: net.upstream.sum(axis=0),  # wrong on purpose
+    ),
+    _fault(
+        "σ' twice at hidden layers",
+        "δ^l is multiplied by σ'(z^l) twice: in δ and again in ④.",
+        hidden_slope=lambda net, l: net.slope(l) ** 2,  # wrong on purpose
+    ),
+    _fault(
+        "σ for σ'",
+        "The activation itself stands where its derivative belongs, as in tanh' = tanh.",
+        slope=lambda net, l: net.activation.value(net.z[l]),  # wrong on purpose
+    ),
+    _fault(
+        "1 − a for σ'",
+        "A factor of the derivative is lost: logistic' = a (1 − a), tanh' = 1 − a².",
+        slope=lambda net, l: 1 - net.a[l],  # wrong on purpose
+    ),
+    _fault(
+        "a (1 − a) for σ'",
+        "The logistic's derivative under another activation: σ' has to belong to σ.",
+        slope=wrong.exact_if_logistic,  # wrong on purpose
+    ),
+    _fault(
+        "1 − a² for σ'",
+        "The tanh's derivative under another activation: σ' has to belong to σ.",
+        slope=wrong.exact_if_tanh,  # wrong on purpose
+    ),
+    _fault(
+        "σ' in terms of a, taken of z",
+        "logistic' = a (1 − a) and tanh' = 1 − a² want a^l; they were given z^l.",
+        slope=lambda net, l: wrong.in_terms_of_a(net, net.z[l]),  # wrong on purpose
+    ),
+    _fault(
+        "a (1 − a) loses digits",
+        "Right on paper: but where a rounds to 1, 1 − a (tanh: 1 − a²) keeps no digit. With "
+        "t = e^{−|z|}, logistic' = t/(1 + t)².",
+        slope=lambda net, l: wrong.in_terms_of_a(net, net.a[l]),  # wrong on purpose
+    ),
+    # δ^l = (w^{l+1}ᵀ δ^{l+1}) ⊙ σ'(z^l): ② and ③
+    _fault(
+        "w for wᵀ",
+        "The recursion multiplies by w^{l+1} where it is square, which raises no error; w^{l+1}ᵀ "
+        "is meant: ③ is σ'(z_j^{l+1}) w_jA^{l+1}, summed over j.",
+        back=lambda net, delta, l: delta @ wrong.transposed(net.w[l + 1]),  # wrong on purpose
+    ),
+    _fault(
+        "w of the layer below",
+        "The recursion takes w^l for w^{l+1} where the shapes agree: off by one layer in ③.",
+        back=lambda net, delta, l: delta @ wrong.alike(net.w[l], net.w[l + 1]),  # wrong on purpose
+    ),
+    _fault(
+        "w left out",
+        "δ^l = δ^{l+1} ⊙ σ'(z^l) where w^{l+1} is square: w^{l+1}ᵀ is missing, ③.",
+        back=lambda net, delta, l: wrong.alike(delta, delta @ net.w[l + 1]),  # wrong on purpose
+    ),
+    _fault(
+        "updated w in the backward pass",
+        "w^{l+1} is updated before the recursion uses it: all of ∂C/∂w first, then the step.",
+        constant="learning_rate",
+        back=lambda net, delta, l: (
+            delta @ (net.w[l + 1] - net.learning_rate * net.dw[l + 1])  # wrong on purpose
+        ),
+    ),
+    _fault(
+        "upstream gradient dropped",
+        "The local derivative is returned as it is: δ^{l+1} is missing from w^{l+1}ᵀ δ^{l+1}.",
+        back=lambda net, delta, l: np.ones_like(delta) @ net.w[l + 1],  # wrong on purpose
+    ),
+    _fault(
+        "δ^L for δ^{l+1}",
+        "The recursion starts from the output again in every layer where shapes allow it: with "
+        "three or more layers, δ^{l+1} has to be carried down, ②.",
+        back=wrong.from_the_top,  # wrong on purpose
+    ),
+    _fault(
+        "biases left out of z",
+        "The backward pass computes z^l = w^l a^{l−1} anew, without + b^l.",
+        weighted_input=lambda net, a, l: a @ net.w[l].T,  # wrong on purpose
+    ),
+    _fault(
+        "stale cache",
+        "The activations of the call before are used, where the shapes agree: forward, then back.",
+        forward=wrong.stale_cache,  # wrong on purpose
+    ),
+    _fault(
+        "one buffer for layers of one width",
+        "a^l is overwritten by a later layer of the same width: ④ needs a^{l−1} as it was.",
+        forward=wrong.shared_buffer,  # wrong on purpose
+    ),
+    # ④ ∂C/∂w^l = δ^l a^{l−1}ᵀ
+    _fault(
+        "z for a",
+        "∂C/∂w^l takes z^{l−1}: ④ has a^{l−1}.",
+        into_weights=lambda net, delta, l: delta.T @ net.z[l - 1],  # wrong on purpose
+    ),
+    _fault(
+        "a^l for a^{l−1}",
+        "∂C/∂w^l takes the activations of its own layer where the widths agree: ④ has a^{l−1}.",
+        into_weights=lambda net, delta, l: (
+            delta.T @ wrong.alike(net.a[l], net.a[l - 1])  # wrong on purpose
+        ),
+    ),
+    _fault(
+        "σ'(z^{l−1}) written over a^{l−1}",
+        "The derivative is computed in place, in the memory of a^{l−1}, which ④ still needs.",
+        into_weights=lambda net, delta, l: (
+            delta.T @ (net.slope(l - 1) if l > 1 else net.a[0])  # wrong on purpose
+        ),
+    ),
+    _fault(
+        "outer product transposed",
+        "∂C/∂w^l = a^{l−1} δ^lᵀ where w^l is square, which raises no error; δ^l a^{l−1}ᵀ in ④.",
+        into_weights=lambda net, delta, l: wrong.transposed(
+            delta.T @ net.a[l - 1]
+        ),  # wrong on purpose
+    ),
+    _fault(
+        "column-major for row-major",
+        "∂C/∂w^l is flattened in one order and filled in again in the other (order='F').",
+        into_weights=lambda net, delta, l: (
+            (delta.T @ net.a[l - 1])
+            .reshape(-1, order="F")
+            .reshape(net.w[l].shape)  # wrong on purpose
+        ),
+    ),
+    _fault(
+        "weights averaged where biases are summed",
+        "∂C/∂w^l is divided by B once more than ∂C/∂b^l: ① has the 1/B already.",
+        into_weights=lambda net, delta, l: (
+            delta.T @ net.a[l - 1] / len(delta)  # wrong on purpose
+        ),
+    ),
+    _fault(
+        "1/B missing in the weights",
+        "∂C/∂w^l is a sum over the batch where ∂C/∂b^l is a mean: both need the 1/B.",
+        into_weights=lambda net, delta, l: (
+            delta.T @ net.a[l - 1] * len(delta)  # wrong on purpose
+        ),
+    ),
+    _fault(
+        "last sample only, weights",
+        "∂C/∂w^l is overwritten sample by sample: it is a sum over the batch, += and not =.",
+        into_weights=lambda net, delta, l: np.outer(
+            delta[-1], net.a[l - 1][-1]
+        ),  # wrong on purpose
+    ),
+    # ④ ∂C/∂b^l = δ^l, summed over the batch
+    _fault(
+        "biases averaged where weights are summed",
+        "∂C/∂b^l is divided by B once more than ∂C/∂w^l: ① has the 1/B already.",
+        into_biases=lambda net, delta, l: delta.mean(axis=0),  # wrong on purpose
+    ),
+    _fault(
+        "1/B missing in the biases",
+        "∂C/∂b^l is a sum over the batch where ∂C/∂w^l is a mean: both need the 1/B.",
+        into_biases=lambda net, delta, l: delta.sum(axis=0) * len(delta),  # wrong on purpose
+    ),
+    _fault(
+        "last sample only, biases",
+        "∂C/∂b^l is δ^l of the last sample: it is the sum over the batch.",
+        into_biases=lambda net, delta, l: delta[-1],  # wrong on purpose
+    ),
+    _fault(
+        "first sample only, biases",
+        "∂C/∂b^l is δ^l of the first sample: it is the sum over the batch.",
+        into_biases=lambda net, delta, l: delta[0],  # wrong on purpose
+    ),
+    _fault(
+        "biases summed over the wrong axis",
+        "∂C/∂b^l sums over the nodes where B = n_l, which raises no error; the batch is axis 0.",
+        into_biases=lambda net, delta, l: wrong.alike(
+            delta.sum(axis=1), delta.sum(axis=0)
+        ),  # wrong on purpose
+    ),
+    _fault(
+        "biases summed over every axis",
+        "∂C/∂b^l is one number for the layer: .sum() for .sum(axis=0).",
+        into_biases=lambda net, delta, l: np.full_like(delta[0], delta.sum()),  # wrong on purpose
+    ),
+    _fault(
+        "batch of one squeezed",
+        "With B = 1, .squeeze() turns δ^l into (n_l,), and the sum over axis 0 is over the nodes.",
+        into_biases=lambda net, delta, l: (
+            delta.sum(axis=0) if len(delta) > 1 else np.full_like(delta[0], delta.sum())
+        ),  # wrong on purpose
+    ),
+    _fault(
+        "biases not summed",
+        "∂C/∂b^l is returned as (B, n_l), one row a sample: sum over the batch.",
+        into_biases=lambda net, delta, l: delta,  # wrong on purpose
+    ),
+    _fault(
+        "biases forgotten",
+        "∂C/∂b^l is zero: it is δ^l, summed over the batch.",
+        into_biases=lambda net, delta, l: 0 * delta[0],  # wrong on purpose
+    ),
+    # the gradient as a whole
+    _fault(
+        "last sample only",
+        "∂C/∂w^l and ∂C/∂b^l are overwritten sample by sample: both are sums over the batch.",
+        into_weights=lambda net, delta, l: np.outer(
+            delta[-1], net.a[l - 1][-1]
+        ),  # wrong on purpose
+        into_biases=lambda net, delta, l: delta[-1],  # wrong on purpose
+    ),
+    _fault(
+        "penalty in the gradient only",
+        "∂C/∂w^l has + λ w^l; the cost has no ½ λ Σ w².",
+        constant="decay",
+        finish=lambda net, dw, db: (wrong.plus(dw, net.decay, net.w), db),  # wrong on purpose
+    ),
+    _fault(
+        "penalty in the gradient only, biases too",
+        "∂C/∂w^l has + λ w^l and ∂C/∂b^l has + λ b^l; the cost has no ½ λ Σ θ².",
+        constant="decay",
+        finish=lambda net, dw, db: (
+            wrong.plus(dw, net.decay, net.w),
+            wrong.plus(db, net.decay, net.b),
+        ),  # wrong on purpose
+    ),
+    _fault(
+        "penalty in the cost only",
+        "The cost has ½ λ Σ w²; ∂C/∂w^l lacks + λ w^l.",
+        constant="decay",
+        penalty=lambda net, weights, biases: wrong.penalty(net, weights),  # wrong on purpose
+    ),
+    _fault(
+        "penalty twice",
+        "∂C/∂w^l has + 2 λ w^l; the derivative of the cost's ½ λ w² is λ w.",
+        constant="decay",
+        penalty=lambda net, weights, biases: wrong.penalty(net, weights),
+        finish=lambda net, dw, db: (wrong.plus(dw, 2 * net.decay, net.w), db),  # wrong on purpose
+    ),
+    _fault(
+        "penalty of biases too",
+        "∂C/∂b^l has + λ b^l; the cost's ½ λ Σ w² is of the weights alone.",
+        constant="decay",
+        penalty=lambda net, weights, biases: wrong.penalty(net, weights),
+        finish=lambda net, dw, db: (
+            wrong.plus(dw, net.decay, net.w),
+            wrong.plus(db, net.decay, net.b),  # wrong on purpose
+        ),
+    ),
+    _fault(
+        "layers in reverse order",
+        "The list is built from l = L down and never reversed: it shows where shapes are alike.",
+        finish=lambda net, dw, db: (wrong.reversed(dw), wrong.reversed(db)),  # wrong on purpose
+    ),
+    _fault(
+        "first layer zero",
+        "∂C/∂w^1 and ∂C/∂b^1 are zero: the loop over the layers stops one too early.",
+        finish=lambda net, dw, db: ([0 * dw[0], *dw[1:]], [0 * db[0], *db[1:]]),  # wrong on purpose
+    ),
+    _fault(
+        "one entry zero",
+        "A single entry, of the last weights, is never written: an index or a slice one short.",
+        finish=lambda net, dw, db: (wrong.last_entry_zero(dw), db),  # wrong on purpose
+    ),
+    _fault(
+        "clipped by value",
+        "Entries are cut to ± a limit: that is for training, after the gradient.",
+        constant="limit",
+        finish=lambda net, dw, db: (
+            [np.clip(g, -net.limit, net.limit) for g in dw],
+            [np.clip(g, -net.limit, net.limit) for g in db],
+        ),  # wrong on purpose
+    ),
+    _fault(
+        "clipped by norm",
+        "The gradient is scaled down to a limit of its norm: that is for training.",
+        constant="limit",
+        finish=wrong.clipped_by_norm,  # wrong on purpose
+    ),
+    _fault(
+        "float32 inside",
+        "δ^L is cast to float32: sixteen digits become seven.",
+        output_error=lambda net: Textbook.output_error(net).astype(np.float32),  # wrong on purpose
+    ),
+    _fault(
+        "float16 inside",
+        "Activations are cast to float16: three digits are left of them.",
+        forward=wrong.half_precision,  # wrong on purpose
+    ),
+    _fault(
+        "integer gradient",
+        "The gradient is written into arrays of integers, as zeros_like of integers is: it is "
+        "truncated.",
+        finish=lambda net, dw, db: (
+            [np.trunc(g) for g in dw],
+            [np.trunc(g) for g in db],
+        ),  # wrong on purpose
+    ),
+)
+
+FAULTS = {fault.name: fault for fault in _ROWS}

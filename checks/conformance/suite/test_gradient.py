@@ -1,0 +1,102 @@
+"""The numerical properties of a target: its gradient is the derivative of its own cost."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from checks.conformance.suite.calls import answer, arguments, explained, named
+from checks.conformance.suite.failure import ConformanceError, digits_problem
+from checks.conformance.suite.smallest_failure import Networks, short_problem, with_shares
+from checks.conformance.suite.verify import verify, verify_problem
+from checks.conformance.targets.known_costs import find_row
+from checks.conformance.targets.target import Target
+
+# What hides a mistake is left out of the first (biases of zero, a batch of 1, layers of width 1, a
+# single output, square layers only), and has a row of its own below, where others hide.
+RANDOM = Networks((2, 4), (2, 5), (3, 5), ("ordinary", "targets"), examples=40)
+NETWORKS = {
+    "random-shapes": RANDOM,
+    "square-layers": Networks(layers=(2, 4), one_width=True, examples=20),
+    "single-sample": Networks(samples=(1, 1)),
+    "one-layer": Networks(layers=(1, 1), widths=(2, 6)),
+    "one-neuron": Networks(widths=(1, 1), samples=(1, 4), examples=40),
+    "narrow-layers": Networks(layers=(2, 4), widths=(1, 2)),
+    "deep": Networks(layers=(6, 7), widths=(3, 4), samples=(2, 3)),
+    "zero-weights": Networks(layers=(2, 3), regimes=("zeros",), examples=30),
+    "tiny-weights": Networks(layers=(2, 3), regimes=("vanishing",)),
+    "saturated": Networks(regimes=("saturated",), examples=20),
+}
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_every_entry_is_the_derivative_of_the_cost(gradient_target: Target, kind: str) -> None:
+    """Every ∂C/∂w and ∂C/∂b agrees with the numerical estimate of the target's own cost."""
+    claim = f"every entry is the derivative of the cost, on networks of kind {kind}"
+    verify(gradient_target, claim, NETWORKS[kind])
+
+
+def test_every_entry_is_the_derivative_of_the_cost_on_digits(gradient_target: Target) -> None:
+    """The same, of a network of 2,260 parameters on handwritten digits."""
+    claim = "every entry is the derivative of the cost, on handwritten digits"
+    verify_problem(gradient_target, claim, digits_problem())
+
+
+def test_a_step_is_gradient_descent_at_small_and_large_learning_rates(
+    gradient_target: Target,
+) -> None:
+    """(θ − θ')/η is the gradient whether η is a thousandth, 1 or a thousand."""
+    if gradient_target.step is None:
+        pytest.skip(f"not applicable: {gradient_target.name} has no step")
+    claim = "a step is θ − η ∇C, at small and large learning rates"
+    verify(gradient_target, claim, replace(RANDOM, examples=15), through="step")
+
+
+def test_float32_is_kept_and_accurate(gradient_target: Target) -> None:
+    """In float32 the answer is float32, and right to half of its digits."""
+    problem = with_shares(short_problem((4, 5, 3), samples=4))
+    exact = answer(gradient_target, *arguments(problem))
+    given = arguments(problem, np.float32)
+    for name, rough, fine in zip(
+        named(len(exact)), answer(gradient_target, *given), exact, strict=True
+    ):
+        if rough.dtype != np.float32:
+            raise ConformanceError(
+                f"{gradient_target.name} fails: float32 is kept. {name} of the answer is "
+                f"{rough.dtype} where weights, biases, x and y are float32.\nTo try: make new "
+                "arrays with zeros_like, or with dtype=w.dtype; numbers in arrays of float64 widen."
+            )
+        off = float(np.abs(rough - fine).max() / np.abs(fine).max())
+        if not off <= np.finfo(np.float32).eps ** 0.5:
+            raise ConformanceError(
+                f"{gradient_target.name} fails: float32 is accurate. {name} is off by {off:.1e} "
+                "of its largest entry, compared with the answer to the same numbers in float64."
+            )
+
+
+def test_the_cost_is_the_one_that_the_target_names(gradient_target: Target) -> None:
+    """The cost is the reference's of these names; another cost is no mistake, but is said."""
+    name, wanted = gradient_target.name, (gradient_target.activation, gradient_target.cost_name)
+    with explained(gradient_target):
+        row = find_row(gradient_target)
+    activation, cost_name = wanted
+    named_cost = f"{cost_name} with {activation} layers"
+    if row and (row.activation, row.cost_name, row.output) == (*wanted, ""):
+        if row.factor == "1":
+            return
+        pytest.skip(f"the cost of {name} is {row} on every network: the factor is left to it")
+    if row and not row.output:
+        found = (
+            f"the cost is {row} on every network: say so in the target, activation = "
+            f"{row.activation!r} and cost_name = {row.cost_name!r}"
+        )
+    else:
+        what = f"{row}," if row else "no row of the reference's tables times a factor,"
+        found = (
+            f"the cost is {what} so the two are not compared; every entry is judged by the "
+            "target's own cost"
+        )
+    if wanted == ("logistic", "mean_squared"):  # which stand for nothing said, too
+        pytest.skip(f"{name} does not have {named_cost}: {found}")
+    remedy = "" if row and not row.output else " Leave activation and cost_name out."
+    raise ConformanceError(f"{name} says {named_cost}, but {found}.{remedy}")

@@ -1,0 +1,134 @@
+"""A cost of many parameter sets at once, stacked along a leading axis."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from checks._types import IntArray
+from checks.evaluation.pointwise import Evaluations, not_a_number
+from checks.parameters.claims import entry_name
+from checks.parameters.nesting import Nesting, leaves
+
+__all__ = ["StackedCost"]
+
+# Sets in a stack: as many as would hold so many numbers if all were copies, and no more than pay,
+# as what the cost makes of each, on its batch, takes memory too.
+NUMBERS, MOST = 2**20, 256
+
+
+class StackedCost:
+    """A cost that takes S parameter sets, along a leading axis of every leaf, and returns S costs.
+
+    Leaves are read-only. Of sets that differ in one entry each, all leaves but that of the entries
+    are views of one, repeated.
+
+    Parameters
+    ----------
+    cost
+        Takes parameters nested as usual, with leaves (S, ...); returns an array (S,).
+    """
+
+    def __init__(self, cost: Callable[[Any], Any]) -> None:
+        self.cost = cost
+
+    def __call__(self, params: Any) -> Any:
+        """Return the cost of one set, as a stack of one."""
+        nesting = Nesting(params)
+        one = {path: np.asarray(leaf)[None] for path, leaf in nesting.leaves.items()}
+        return self._costs(nesting.rebuild(one), 1)[0]
+
+    def at_points(self, params: Any) -> Any:
+        """Return the costs of a stack; see `checks.evaluation.pointwise.Evaluations`."""
+        stack = leaves(params)
+        for leaf in stack.values():
+            leaf.flags.writeable = False
+        return self._costs(params, len(next(iter(stack.values()))))
+
+    def at_entries(
+        self, params: Any, path: str, entries: IntArray, steps: Any
+    ) -> Iterator[tuple[slice, Any]]:
+        """Yield some rows of steps and the costs there; see `pointwise.Evaluations`."""
+        nesting = Nesting(params)
+        arrays = {p: np.asarray(leaf) for p, leaf in nesting.leaves.items()}
+        if steps.dtype.kind == "c":
+            arrays = {p: a.astype(np.result_type(a, np.complex64)) for p, a in arrays.items()}
+        leaf, count = arrays[path].reshape(-1), steps.shape[1]
+        rows = max(1, min(MOST, NUMBERS // sum(a.size for a in arrays.values())) // count)
+        moved = np.repeat(leaf[None], min(rows, len(entries)) * count, axis=0)
+
+        def attempt(places: IntArray, values: Any) -> Any:
+            stack = {p: np.broadcast_to(a, (len(places), *a.shape)) for p, a in arrays.items()}
+            stack[path] = moved[: len(places)].reshape(stack[path].shape)
+            stack[path].flags.writeable = False
+            each = np.arange(len(places))
+            try:
+                moved[each, places] = values
+                return self._costs(nesting.rebuild(stack), len(places))
+            finally:
+                moved[each, places] = leaf[places]
+
+        def costs(places: IntArray, values: Any) -> Any:
+            try:
+                return attempt(places, values)
+            except (ArithmeticError, ValueError):  # one of them may have left the domain
+                if len(places) == 1:
+                    return not_a_number(leaf.dtype).reshape(1)
+                half = len(places) // 2
+                parts = [slice(half), slice(half, None)]
+                return np.concatenate([costs(places[part], values[part]) for part in parts])
+
+        for first in range(0, len(entries), rows):
+            some = slice(first, min(first + rows, len(entries)))
+            places = np.repeat(entries[some], count)
+            values = leaf[places] + steps[some].reshape(-1)
+            yield some, costs(places, values).reshape(-1, count)
+
+    def check(self, evaluations: Evaluations) -> None:
+        """Raise unless the costs of a stack are those of its sets, one at a time.
+
+        Raises
+        ------
+        TypeError
+            The cost does not return one number for each.
+        ValueError
+            It returns other numbers.
+        """
+        for sets in (2, 3):  # one of them is not the number of samples, for which it may take it
+            stack = {
+                path: np.broadcast_to(value, (sets, *value.shape))
+                for path, value in evaluations.values.items()
+            }
+            self._costs(evaluations.nesting.rebuild(stack), sets)
+        for path, array in evaluations.values.items():
+            if not array.size:
+                continue
+            move = np.zeros(array.shape)
+            move.flat[0] = step = 2.0**-5 * max(1.0, abs(float(array.flat[0])))
+            alone = np.array([evaluations.at_point, evaluations.along({path: move})])
+            stacked = evaluations.at_entries(path, np.array([0]), np.array([[0.0, step]]))[0]
+            rounding = np.sqrt(np.finfo(array.dtype).eps) * np.abs(alone).max()
+            same = (np.abs(stacked - alone) <= rounding) | (np.isnan(stacked) & np.isnan(alone))
+            if not same.all():
+                entry = entry_name(path, (0,) * array.ndim)
+                raise ValueError(
+                    f"cost(params) of two sets that differ in {entry} is {stacked}, but {alone} of "
+                    "each alone: with stacked=True the sets along the leading axis of every leaf "
+                    "must not mix; or take stacked=False"
+                )
+
+    def _costs(self, params: Any, sets: int) -> Any:
+        try:
+            costs = np.asarray(self.cost(params))
+        except Exception as error:
+            error.add_note(
+                "raised by cost(params) with stacked=True: every leaf had a leading axis of "
+                f"{sets} parameter sets"
+            )
+            raise
+        if costs.shape != (sets,):
+            raise TypeError(
+                f"cost(params) returned shape {costs.shape}, wanted ({sets},): with stacked=True "
+                f"every leaf had a leading axis of {sets} parameter sets, and each has a cost"
+            )
+        return costs

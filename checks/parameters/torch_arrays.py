@@ -1,0 +1,62 @@
+"""Tensors of PyTorch as parameters, on their devices."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from checks._types import FloatArray
+from checks.parameters.numpy_arrays import Leaf, known_dtype
+
+__all__ = ["TorchLeaf"]
+
+Array = Any  # a tensor
+
+
+class TorchLeaf(Leaf):
+    """A tensor of PyTorch, on any device: it and its moves never leave it."""
+
+    def _take(self, array: Array) -> np.dtype[Any]:
+        self.real = array
+        return known_dtype(str(array.dtype).removeprefix("torch."))
+
+    def _copy(self) -> Array:
+        return self.real.detach().clone()
+
+    def _empty_complex(self) -> Array:
+        dtype = torch.complex128 if self.dtype.itemsize == 8 else torch.complex64
+        return torch.empty_like(self._kept, dtype=dtype)
+
+    def _matrix(self, array: Array) -> Array:
+        return array.detach().view(self.whole.shape)
+
+    def _here(self, factor: FloatArray) -> Array:
+        return torch.from_numpy(factor).to(self.real.device)
+
+    def _wide(self, part: Array) -> Array:
+        return part.double()
+
+    def _product(self, r: FloatArray, c: FloatArray, out: Array) -> None:
+        torch.mul(self._here(r), self._here(c), out=out)
+
+    def _is_kept(self) -> bool:
+        return bool((self.real == self._kept).all())
+
+    def claim(self, array: Array) -> Array:
+        """Return a claimed gradient of it, copied if it would move along."""
+        if not isinstance(array, torch.Tensor) or not array.is_floating_point():
+            raise TypeError(
+                f"gradient has a {type(array).__name__} of {array.dtype}, wanted a tensor of "
+                "floats, as params have: torch.from_numpy makes one of an array"
+            )
+        array = array.detach()
+        same = array.untyped_storage().data_ptr() == self.real.untyped_storage().data_ptr()
+        return array.clone() if same else array
+
+    def norm(self, claim: Array) -> float:
+        """Return ‖g‖₂; nan or inf where an entry is not finite."""
+        return float(claim.detach().double().norm())
+
+    def largest(self, claim: Array) -> float:
+        """Return the largest |entry|; nan or inf where one is not finite."""
+        return float(claim.detach().abs().max())

@@ -1,0 +1,91 @@
+"""The options of the pytest plugin, read and checked: whatever is wrong is a usage error."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from checks.pytest_plugin.waivers import Waiver, WaiverError, read_waivers
+
+if TYPE_CHECKING:
+    from checks.conformance.targets.target import Target
+
+__all__ = ["add_options", "option_plots", "option_report", "option_target", "option_waivers"]
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Add one group; options that belong to a project are settings too."""
+    group = parser.getgroup("gradient-gate", "whether a gradient is right")
+    for name, metavar, text in (
+        ("target", "SPEC", "what checks.conformance is run on: mynet, mynet:obj, path/to/mynet.py"),
+        ("waivers", "FILE", "tests of it that may fail: an id and the reason a line"),
+        ("report", "FILE", "write a record of every check as JSON"),
+    ):
+        group.addoption(f"--gradient-{name}", metavar=metavar, help=text)
+        parser.addini(f"gradient_{name}", text, default="")
+    group.addoption(
+        "--gradient-plots", metavar="DIR", help="draw the check of each test that fails"
+    )
+
+
+def option_target(config: pytest.Config) -> "Target | None":
+    """Return the target, or None where none is named."""
+    spec, directory = _given(config, "target")
+    if not spec and config.getoption("gradient_target") is None:
+        return None
+    from checks.conformance.targets.target import TargetError, load_target
+
+    try:
+        return load_target(spec, directory)
+    except TargetError as error:
+        raise pytest.UsageError(f"--gradient-target: {error}") from error
+
+
+def option_waivers(config: pytest.Config) -> dict[str, Waiver]:
+    """Return the waivers by the id of their test."""
+    name, directory = _given(config, "waivers")
+    if not name:
+        return {}
+    try:
+        return read_waivers(directory / name)
+    except WaiverError as error:
+        raise pytest.UsageError(f"--gradient-waivers: {error}") from error
+
+
+def option_report(config: pytest.Config) -> Path | None:
+    """Return the file of the report, or None where there will be none."""
+    name, directory = _given(config, "report")
+    if not name or config.getoption("collectonly"):
+        return None
+    path = directory / name
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a directory" if path.is_dir() else f"cannot be written: no {path.parent}"
+        raise pytest.UsageError(f"--gradient-report: {path} {what}")
+    return path
+
+
+def option_plots(config: pytest.Config) -> Path | None:
+    """Return the directory of the pictures, made, or None where none are wanted."""
+    name = config.getoption("gradient_plots")
+    if not name:
+        return None
+    if find_spec("matplotlib") is None:
+        raise pytest.UsageError(
+            "--gradient-plots needs matplotlib: python -m pip install 'gradient-gate[plot]'"
+        )
+    path: Path = config.invocation_params.dir / name
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise pytest.UsageError(f"--gradient-plots: {error}") from error
+    return path
+
+
+def _given(config: pytest.Config, name: str) -> tuple[str, Path]:
+    """Return an option and the directory that it is relative to: of a setting, its file's."""
+    given = config.getoption(f"gradient_{name}")
+    if given is not None:
+        return given, config.invocation_params.dir
+    directory = config.inipath.parent if config.inipath else config.rootpath
+    return config.getini(f"gradient_{name}"), directory

@@ -1,0 +1,97 @@
+"""What an estimate costs: evaluations are counted, and the counts are deterministic."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from backprop import Network
+from benchmarks.calibration import draw_network
+from checks import check_gradient
+from checks.evaluation.pointwise import Evaluations
+
+
+def per_entry(problems, method):
+    """Return evaluations per entry over all of these checks."""
+    reports = [
+        check_gradient(
+            partial(net.cost, x=x, y=y), partial(net.gradient, x=x, y=y), theta, method=method
+        )
+        for net, theta, x, y in problems
+    ]
+    return sum(r.evaluations for r in reports) / sum(r.entries for r in reports)
+
+
+def test_central_differences_take_at_most_eight_evaluations_an_entry():
+    ordinary = [draw_network(np.random.default_rng(n), "ordinary", "float64") for n in range(60)]
+    assert per_entry(ordinary, "central") <= 8
+
+
+def test_the_complex_step_takes_hardly_more_than_one():
+    # what it costs to prove, 16 evaluations an array and ten more, counts less in larger networks
+    rng = np.random.default_rng(0)
+    problems = []
+    for sizes in ((64, 30, 10), (20, 20, 20), (32, 24, 16, 8)):
+        net = Network(sizes)
+        theta = net.random_parameters(rng)
+        problems.append((net, theta, rng.random((4, sizes[0])), rng.random((4, sizes[-1]))))
+    assert per_entry(problems, "auto") <= 1.2
+
+
+POINT = {"w": np.array([[0.5, -1.0, 2.0]]), "b": np.float64(0.25)}
+
+
+def cost(p):
+    return np.exp(np.sum(p["w"], axis=(-1, -2)) / 8) + p["b"] ** 2
+
+
+def moves(numbers):
+    return {"w": np.multiply.outer(numbers, [[1.0, 2.0, 4.0]]), "b": numbers.copy()}
+
+
+class Stacked:
+    """A cost with its own way of many points."""
+
+    def __init__(self, fails=()):
+        self.fails, self.sets = fails, []
+
+    def __call__(self, p):
+        if p["b"] in self.fails:
+            raise FloatingPointError("no cost here")
+        return cost(p)
+
+    def at_points(self, p):
+        self.sets.append(len(p["b"]))
+        if np.isin(p["b"], self.fails).any():
+            raise FloatingPointError("no cost here")
+        return cost(p)
+
+
+@pytest.mark.parametrize("numbers", [np.arange(5) / 8, np.arange(5) * 1e-20j], ids=["real", "i"])
+def test_many_moves_of_whole_arrays_are_those_one_by_one(numbers):
+    one_by_one, stacked = Evaluations(cost, POINT), Evaluations(Stacked(), POINT)
+    alone = [one_by_one.along({p: m[0] for p, m in moves(numbers[k, None]).items()})
+             for k in range(5)]  # fmt: skip
+    for evaluations in (one_by_one, stacked):
+        before = evaluations.count
+        costs = evaluations.along_each(numbers, moves)
+        assert np.array_equal(costs, alone)
+        assert costs.dtype == numbers.dtype
+        assert evaluations.count == before + 5
+    assert stacked.cost.sets == [5]
+
+
+def test_they_are_done_in_chunks(monkeypatch):
+    monkeypatch.setattr(
+        "checks.evaluation.pointwise.NUMBERS", 10
+    )  # of four entries: two sets at a time
+    evaluations = Evaluations(Stacked(), POINT)
+    evaluations.along_each(np.arange(5) / 8, moves)
+    assert evaluations.cost.sets == [2, 2, 1]
+
+
+def test_one_that_leaves_the_domain_spares_the_others():
+    evaluations = Evaluations(Stacked(fails=[0.5]), POINT)
+    costs = evaluations.along_each(np.arange(5) / 8, moves)
+    assert np.flatnonzero(np.isnan(costs)).tolist() == [2]
+    assert "no cost here" in evaluations.outside

@@ -1,0 +1,195 @@
+"""A bar for long checks on a terminal, and what is told of a check that was interrupted."""
+
+import contextlib
+import io
+import pickle
+import sys
+
+import numpy as np
+import pytest
+
+from checks import Verdict, check_gradient, check_step, numerical_gradient, progress
+from checks.judgement.interruption import CheckInterrupted
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def cost(p):
+    return np.sum(np.sin(p["w"])) + np.sum(p["b"] ** 2)
+
+
+def gradient(p):
+    return {"w": np.cos(p["w"]), "b": 2 * p["b"]}
+
+
+def point():
+    return {"w": np.linspace(0.1, 3, 40), "b": np.array([0.5, -2.0])}
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    monkeypatch.setattr(progress, "SILENT", 0.0)
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+
+
+class TestBar:
+    def shown(self, monkeypatch, stream, **options):
+        monkeypatch.setattr(sys, "stderr", stream)
+        assert check_gradient(cost, gradient, point(), **options)
+        return stream.getvalue() if stream else ""
+
+    @pytest.mark.usefixtures("at_once")
+    def test_it_tells_entries_rate_and_time_left_and_is_wiped_away(self, monkeypatch):
+        text = self.shown(monkeypatch, Terminal())
+        assert "w [##########..........] 20 of 40 entries, " in text
+        assert "/s, 0:00 left of this pass" in text
+        assert text.endswith("\r")
+        assert not text.split("\r")[-2].strip()
+
+    @pytest.mark.usefixtures("at_once")
+    def test_what_is_done_is_not_shown(self, monkeypatch):
+        assert "40 of 40" not in self.shown(monkeypatch, Terminal())
+
+    @pytest.mark.usefixtures("at_once")
+    def test_nor_is_what_follows_an_interruption(self, monkeypatch):
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        bars = progress.Progress()
+        with contextlib.suppress(KeyboardInterrupt), bars.of("w", 40) as advance:
+            advance(1)
+            raise KeyboardInterrupt
+        before = sys.stderr.getvalue()
+        assert "1 of 40" in before
+        with bars.of("w", 16) as advance:
+            advance(1)
+        assert sys.stderr.getvalue() == before
+
+    def test_a_short_check_shows_nothing(self, monkeypatch):
+        assert not self.shown(monkeypatch, Terminal())
+
+    @pytest.mark.usefixtures("at_once")
+    def test_nor_does_one_without_a_terminal(self, monkeypatch):
+        assert not self.shown(monkeypatch, io.StringIO())
+        self.shown(monkeypatch, None)  # as under pythonw
+
+    @pytest.mark.usefixtures("at_once")
+    def test_nor_one_that_was_told_so(self, monkeypatch):
+        assert not self.shown(monkeypatch, Terminal(), progress=False)
+
+    @pytest.mark.parametrize(
+        ("seconds", "text"), [(0.4, "0:00"), (59.6, "1:00"), (75, "1:15"), (3671, "1:01:11")]
+    )
+    def test_time_left(self, seconds, text):
+        assert progress._duration(seconds) == text
+
+
+class Interrupting:
+    """A cost that is interrupted at some of its calls, or where an entry of ``w`` moves."""
+
+    def __init__(self, *calls, single=(), then=0):
+        self.calls, self.single = set(calls), set(single)
+        self.count = self.moves = 0
+        self.then = then
+
+    def __call__(self, p):
+        self.count += 1
+        self.moves += np.count_nonzero(p["w"] != point()["w"]) == 1
+        if self.moves in self.single:
+            self.single = set()
+            self.calls = {self.count + self.then}
+            raise KeyboardInterrupt
+        if self.count in self.calls:
+            raise KeyboardInterrupt
+        return cost(p)
+
+
+@pytest.mark.parametrize("method", ["central", "auto"])
+class TestInterruption:
+    def interrupted(self, method, stopping, claim=gradient):
+        params = point()
+        with pytest.raises(CheckInterrupted) as stop:
+            check_gradient(stopping, claim, params, method=method)
+        for path, value in point().items():
+            assert params[path].tobytes() == value.tobytes()
+        return stop.value
+
+    def half_way(self, method, then=0):
+        """Return a cost that is interrupted while entries of ``w`` move; and in a later call."""
+        return Interrupting(single=[{"central": 150, "auto": 20}[method]], then=then)
+
+    def test_what_was_compared_is_reported(self, method):
+        stop = self.interrupted(method, self.half_way(method))
+        report = stop.report
+        known = np.isfinite(report.arrays["w"].error)
+        assert 5 < known.sum() < 35
+        assert (report.arrays["w"].verdicts[known] == Verdict.MATCH).all()
+        assert (report.arrays["w"].verdicts[~known] == Verdict.UNRESOLVED).all()
+        assert report.verdict is Verdict.UNRESOLVED
+        assert f"w: interrupted: {known.sum()} of 40 entries were compared." in str(stop)
+        assert "b: interrupted: not compared." in str(stop)
+        assert report.method == {"central": "central", "auto": "complex-step"}[method]
+        assert f"Interrupted: {known.sum()} of 42 entries were compared." in str(stop)
+
+    def test_all_that_was_not_begun_is_told_in_one_line(self, method):
+        def wide(p):
+            return stopping(p) + np.sum(p["c"] ** 2)
+
+        stopping = self.half_way(method)
+        with pytest.raises(CheckInterrupted, match=r"b, c: interrupted: not compared\."):
+            check_gradient(
+                wide,
+                lambda p: gradient(p) | {"c": 2 * p["c"]},
+                point() | {"c": np.ones(2)},
+                method=method,
+            )
+
+    def test_a_mistake_that_was_met_is_a_mismatch(self, method):
+        def wrong(p):
+            return {"w": 1.5 * np.cos(p["w"]), "b": 2 * p["b"]}  # wrong on purpose
+
+        report = self.interrupted(method, self.half_way(method), wrong).report
+        assert report.verdict is Verdict.MISMATCH
+        known = np.isfinite(report.arrays["w"].error)
+        assert (report.arrays["w"].verdicts[known] == Verdict.MISMATCH).all()
+        assert (report.arrays["w"].verdicts[~known] == Verdict.UNRESOLVED).all()
+
+    def test_outside_the_moves_of_entries_an_array_is_lost_and_no_more(self, method):
+        plain = Interrupting()
+        check_gradient(plain, gradient, point(), method=method)
+        calls = range(45, plain.count, 23 if method == "central" else 3)
+        stops = [self.interrupted(method, Interrupting(at)).report for at in calls]
+        # all entries by complex steps are there by then
+        lost = {"central": Verdict.UNRESOLVED, "auto": Verdict.MATCH}[method]
+        assert {r.verdict for r in stops} == {lost}
+
+    def test_a_second_one_leaves(self, method):
+        params = point()
+        with pytest.raises(KeyboardInterrupt) as stop:
+            check_gradient(self.half_way(method, then=1), gradient, params, method=method)
+        assert not isinstance(stop.value, CheckInterrupted)
+        assert np.array_equal(params["w"], point()["w"])
+
+    def test_before_the_first_entry_there_is_nothing_to_report(self, method):
+        with pytest.raises(KeyboardInterrupt) as stop:
+            check_gradient(Interrupting(2), gradient, point(), method=method)
+        assert not isinstance(stop.value, CheckInterrupted)
+
+    def test_a_step_is_reported_too(self, method):
+        def step(p, eta):
+            return {name: p[name] - eta * slope for name, slope in gradient(p).items()}
+
+        with pytest.raises(CheckInterrupted, match=r"Interrupted: \d+ of 42 entries"):
+            check_step(self.half_way(method), step, point(), method=method)
+
+    def test_an_estimate_is_not(self, method):
+        params = point()
+        with pytest.raises(KeyboardInterrupt) as stop:
+            numerical_gradient(self.half_way(method), params, method=method)
+        assert not isinstance(stop.value, CheckInterrupted)
+        assert np.array_equal(params["w"], point()["w"])
+
+    def test_it_survives_a_pickle(self, method):
+        stop = self.interrupted(method, self.half_way(method))
+        assert str(pickle.loads(pickle.dumps(stop))) == str(stop)

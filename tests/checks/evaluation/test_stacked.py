@@ -1,0 +1,152 @@
+"""A cost of many parameter sets at once."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from checks import Verdict, check_gradient, numerical_gradient, stacks
+from checks.evaluation.pointwise import Evaluations
+
+X = np.random.default_rng(0).normal(size=(6, 4))
+Y = np.random.default_rng(1).uniform(size=(6, 3))
+
+
+def point(dtype=np.float64):
+    rng = np.random.default_rng(2)
+    return {"w": rng.normal(size=(3, 4)).astype(dtype), "b": [rng.normal(size=3).astype(dtype)]}
+
+
+def cost(p):
+    """Return the costs (...) of w (..., 3, 4) and b (..., 3): one set, or a stack."""
+    z = X @ np.swapaxes(p["w"], -1, -2) + p["b"][0][..., None, :]
+    return ((np.tanh(z) - Y) ** 2).sum(axis=(-1, -2))
+
+
+def gradient(p):
+    a = np.tanh(X @ p["w"].T + p["b"][0])
+    delta = 2 * (a - Y) * (1 - a**2)
+    return {"w": delta.T @ X, "b": [delta.sum(axis=0)]}
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_it_is_the_same_check(method, dtype):
+    alone = check_gradient(cost, gradient, point(dtype), method=method)
+    stacked = check_gradient(cost, gradient, point(dtype), method=method, stacked=True)
+    assert stacked.verdict is alone.verdict
+    assert stacked.method == alone.method
+    for path, array in stacked.arrays.items():
+        other = alone.arrays[path]
+        assert (np.abs(array.numeric - other.numeric) <= array.error + other.error).all()
+    estimate = numerical_gradient(cost, point(dtype), method=method, stacked=True)
+    assert np.array_equal(estimate.value["w"], stacked.arrays["w"].numeric)
+
+
+def test_a_wrong_gradient_is_found():
+    def wrong(p):
+        g = gradient(p)
+        g["w"][1, 2] *= 1.01  # wrong on purpose
+        return g
+
+    report = check_gradient(cost, wrong, point(), stacked=True)
+    assert report.verdict is Verdict.MISMATCH
+    assert (report.worst.path, report.worst.index) == ("w", (1, 2))
+
+
+def test_it_is_called_with_many_at_once():
+    sizes = []
+
+    def counting(p):
+        sizes.append(len(p["w"]))
+        return cost(p)
+
+    report = check_gradient(counting, gradient, point(), stacked=True, method="central")
+    assert report
+    assert max(sizes) >= 10 * 6  # all but the first entries of w, six steps each
+    assert len(sizes) < report.evaluations / 5  # the noise, too, is that of stacks
+
+
+def test_chunks_are_of_bounded_memory(monkeypatch):
+    monkeypatch.setattr(stacks, "NUMBERS", 2**12)
+    sizes = []
+
+    def cost(p):
+        sizes.append(p.shape)
+        return (p**2).sum(axis=1)
+
+    x = np.random.default_rng(0).normal(size=500)
+    evaluations = Evaluations(stacks.StackedCost(cost), x)
+    tracemalloc.start()
+    try:
+        evaluations.at_entries("params", np.arange(500), np.full((500, 6), 2.0**-5))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert max(n for n, _ in sizes) == 6
+    assert peak < 5e5  # all at once are 12e6
+
+
+def test_a_set_outside_the_domain_spares_the_others():
+    def cost(p):
+        if (p < 0).any():
+            raise ValueError("negative")
+        return np.sqrt(p).sum(axis=-1)
+
+    x = np.array([1.0, 0.0, 2.0])
+    slope = np.array([0.5, 1.0, 0.5 / np.sqrt(2)])
+    alone = check_gradient(cost, slope, x)
+    stacked = check_gradient(cost, slope, x, stacked=True)
+    assert np.array_equal(stacked.arrays["params"].verdicts, alone.arrays["params"].verdicts)
+    evaluations = Evaluations(stacks.StackedCost(cost), x)
+    costs = evaluations.at_entries("params", np.arange(3), np.full((3, 2), [1.0, -0.5]))
+    with np.errstate(invalid="ignore"):  # the root of -0.5
+        expected = np.sqrt(x).sum() + np.sqrt(x[:, None] + [1, -0.5]) - np.sqrt(x[:, None])
+    np.testing.assert_allclose(costs, expected, rtol=1e-15)
+
+
+def test_complex_costs_of_real_moves_are_outside_the_domain():
+    def cost(p):
+        return np.lib.scimath.sqrt(p).sum(axis=-1)
+
+    evaluations = Evaluations(stacks.StackedCost(cost), np.ones(3))
+    costs = evaluations.at_entries("params", np.arange(3), np.array([[3.0], [-5.0], [3.0]]))
+    assert np.isnan(costs[1, 0])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        (lambda p: cost(p).sum(), TypeError, r"returned shape \(\), wanted \(1,\)"),
+        (lambda p: cost(p)[:1], TypeError, r"returned shape \(1,\), wanted \(2,\)"),
+        (lambda p: cost(p)[:, None], TypeError, r"returned shape \(1, 1\), wanted \(1,\)"),
+        (lambda p: np.full(len(p["w"]), cost(p).mean()), ValueError, "must not mix"),
+        (lambda p: cost(p)[::-1], ValueError, "must not mix"),
+    ],
+    ids=["one number", "the first", "a column", "their mean", "reversed"],
+)
+def test_what_is_no_stacked_cost_is_refused(wrong, error, message):
+    with pytest.raises(error, match=message):
+        check_gradient(wrong, gradient, point(), stacked=True)
+
+
+def test_biases_that_spread_over_samples_are_refused():
+    def wrong(p):
+        # (S, 3) beside (S, 6, 3): fits where S is the number of samples, or 1
+        z = X @ np.swapaxes(p["w"], -1, -2) + p["b"][0]  # wrong on purpose
+        return ((np.tanh(z) - Y) ** 2).sum(axis=(-1, -2))
+
+    with pytest.raises(ValueError, match="broadcast") as told:
+        check_gradient(wrong, gradient, point(), stacked=True)
+    assert "a leading axis of 2 parameter sets" in str(told.value.__notes__)
+
+
+def test_what_a_plain_cost_raises_is_told():
+    def plain(p):
+        return np.sum((p["w"].reshape(3, 4) @ X.T)[:, 10])
+
+    with pytest.raises(IndexError) as told:
+        check_gradient(plain, gradient, point(), stacked=True)
+    assert "stacked=True: every leaf had a leading axis of 1 parameter sets" in str(
+        told.value.__notes__
+    )

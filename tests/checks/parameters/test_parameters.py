@@ -1,0 +1,208 @@
+"""Nested parameters: paths, and the same nesting around other arrays."""
+
+import dataclasses
+from collections import namedtuple
+from functools import cached_property
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from checks.parameters.claims import entry_name, flatten, flatten_claim
+from checks.parameters.nesting import Nesting, rebuild
+
+Pair = namedtuple("Pair", "w b")
+
+
+@dataclasses.dataclass
+class Layer:
+    w: np.ndarray
+    b: np.ndarray
+
+
+class Bag(dict):
+    """A stranger's mapping."""
+
+
+def ones(*shape):
+    return np.ones(shape)
+
+
+PATHS = {
+    "an array": (ones(2), ["params"]),
+    "a number": (1.5, ["params"]),
+    "a list": ([ones(2), ones(3)], ["params[0]", "params[1]"]),
+    "lists in a tuple": (([ones(2)], [ones(3)]), ["params[0][0]", "params[1][0]"]),
+    "a dict": ({"w": ones(2), "b": 0.5}, ["w", "b"]),
+    "other keys": ({"a b": ones(1), 3: ones(1)}, ["params['a b']", "params[3]"]),
+    "dicts": ({"layer": {"w": ones(2), 0: ones(1)}}, ["layer.w", "layer[0]"]),
+    "a named tuple": (Pair(ones(2), [ones(1)]), ["w", "b[0]"]),
+    "a dataclass": (Layer([ones(2), ones(3)], ones(1)), ["w[0]", "w[1]", "b"]),
+    "all": (
+        {"net": [Layer(ones(2), Pair(ones(1), 1.0))]},
+        ["net[0].w", "net[0].b.w", "net[0].b.b"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PATHS)
+def test_paths_read_like_the_code_that_reaches_the_leaf(case):
+    params, paths = PATHS[case]
+    assert list(flatten(params)) == paths
+
+
+def test_an_entry_has_its_index_behind_the_path():
+    assert entry_name("weights[1]", (0, 3)) == "weights[1][0, 3]"
+    assert entry_name("scale", ()) == "scale"
+
+
+def test_leaves_are_not_copied_but_numbers_are():
+    array = ones(2)
+    flat = flatten({"w": array, "scale": 1.5})
+    assert flat["w"] is array
+    assert flat["scale"] == 1.5
+    assert not flat["scale"].flags.writeable
+
+
+leaves = arrays.arrays(
+    np.float64, arrays.array_shapes(max_dims=2, max_side=3), elements=st.floats(-9, 9)
+)
+nestings = st.recursive(
+    leaves,
+    lambda parts: st.one_of(
+        st.lists(parts, min_size=1, max_size=3),
+        st.lists(parts, min_size=1, max_size=3).map(tuple),
+        st.dictionaries(st.text(max_size=3) | st.integers(0, 9), parts, min_size=1, max_size=3),
+        st.builds(Pair, parts, parts),
+        st.builds(Layer, parts, parts),
+    ),
+    max_leaves=6,
+)
+
+
+@given(nestings)
+def test_rebuilding_keeps_containers_paths_and_arrays(params):
+    flat = flatten(params)
+    again = rebuild(params, flat)
+    assert type(again) is type(params)
+    assert list(flatten(again)) == list(flat)
+    assert all(flatten(again)[path] is array for path, array in flat.items())
+
+
+@given(nestings)
+def test_a_claim_of_the_same_nesting_has_the_same_paths(params):
+    doubled = rebuild(params, {path: 2 * array for path, array in flatten(params).items()})
+    claims, findings = flatten_claim(params, doubled, "gradient")
+    assert findings == []
+    for path, array in flatten(params).items():
+        np.testing.assert_array_equal(claims[path], 2 * array)
+
+
+def test_containers_of_a_claim_are_matched_by_position_and_dicts_by_key():
+    layer, claim = Layer([ones(2)], ones(3)), (2 * ones(3), [5 * ones(2)])
+    claims, _ = flatten_claim(layer, ([5 * ones(2)], 2 * ones(3)), "gradient")
+    assert claims["w[0]"].tolist() == [5, 5]
+    claims, _ = flatten_claim([ones(3), Pair(ones(2), 1.0)], (claim[0], ((claim[1][0]), 7.0)), "g")
+    assert claims["params[1].b"] == 7
+    claims, _ = flatten_claim({"w": 1.0, "b": 2.0}, {"b": 3.0, "w": 4.0}, "gradient")
+    assert list(claims.items()) == [("w", 4.0), ("b", 3.0)]
+
+
+def test_a_claim_of_another_shape_is_read_row_by_row_and_found():
+    claims, findings = flatten_claim([ones(1, 4)], [np.arange(4.0)], "gradient")
+    assert claims["params[0]"].tolist() == [[0, 1, 2, 3]]
+    assert len(findings) == 1
+    assert findings[0].startswith("params[0] has shape (1, 4) but its gradient (4,)")
+
+
+MEMORY = np.arange(12.0)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (MEMORY, MEMORY),
+        (MEMORY, MEMORY[3:4]),
+        (MEMORY[:7], MEMORY[6:]),
+        (MEMORY[::2], MEMORY[::3]),
+        (MEMORY.reshape(3, 4), MEMORY.reshape(3, 4).T),
+        (MEMORY[::-1], MEMORY[:2]),
+    ],
+    ids=["same", "part", "overlap", "strides", "transposed", "reversed"],
+)
+def test_shared_memory_is_refused(first, second):
+    with pytest.raises(ValueError, match=r"params\[0\] and params\[2\] share memory"):
+        flatten([first, ones(2), second])
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (MEMORY[:6], MEMORY[6:]),
+        (MEMORY[::2], MEMORY[1::2]),
+        (MEMORY.reshape(3, 4)[:, :2], MEMORY.reshape(3, 4)[:, 2:]),
+        (MEMORY, MEMORY[:0]),
+    ],
+    ids=["halves", "interleaved", "columns", "empty"],
+)
+def test_other_parts_of_one_memory_are_taken(first, second):
+    assert len(flatten([first, second])) == 2
+
+
+def test_a_nesting_puts_back_what_was_replaced_added_or_removed():
+    kept = Bag(w=ones(2), b=[ones(1), ones(3)], layer=Layer(ones(2), 0.5))
+    first, nesting = dict(kept), Nesting(kept)
+    assert nesting.restore() == ""
+    changes = {
+        "w": lambda: kept.update(w=ones(2)),
+        "b[1]": kept["b"].pop,
+        "b[2]": lambda: kept["b"].append(ones(1)),
+        "layer.b": lambda: setattr(kept["layer"], "b", 0.25),
+        "new": lambda: kept.update(new=1),
+        "layer": lambda: kept.pop("layer"),
+    }
+    for path, change in changes.items():
+        leaves = flatten(kept)
+        change()
+        assert nesting.restore() == path
+        assert list(kept) == list(first)
+        assert all(flatten(kept)[p] is a or p == "layer.b" for p, a in leaves.items())
+    assert type(kept) is Bag
+
+
+def test_what_a_container_has_kept_of_its_arrays_is_not_kept_of_others():
+    @dataclasses.dataclass(frozen=True)
+    class Kept:
+        a: np.ndarray
+
+        @cached_property
+        def twice(self):
+            return 2 * self.a
+
+    params = Kept(np.array([0.5, -1.0]))
+    assert params.twice[0] == 1.0
+    twin = rebuild(params, {"a": np.array([3.0, 4.0])})
+    assert twin.twice[0] == 6.0
+    assert params.twice[0] == 1.0
+
+
+def test_nor_is_it_looked_for_where_nothing_can_be_kept():
+    @dataclasses.dataclass(slots=True)
+    class Slotted:
+        a: np.ndarray
+
+        @cached_property
+        def twice(self):
+            return 2 * self.a
+
+    assert rebuild(Slotted(ones(2)), {"a": ones(3)}).a.size == 3
+
+
+def test_an_order_that_was_changed_is_put_back():
+    params = {"w": ones(2), "b": ones(1)}
+    nesting = Nesting(params)
+    params["w"] = params.pop("w")
+    assert nesting.restore() == "params"
+    assert list(params) == ["w", "b"]

@@ -1,0 +1,287 @@
+"""What a report says, as a table and as JSON."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from checks import Verdict, check_gradient
+from checks.report.array_report import ArrayReport
+from checks.report.report import Report
+from checks.report.verdict import judge
+
+POINT = {
+    "weights": [np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]]), np.array([[1.0, -2.0]])],
+    "bias": np.array([0.125, -0.5]),
+    "scale": 1.5,
+}
+
+
+def cost(p):
+    first, second = p["weights"]
+    return np.sum(first**3) * p["scale"] + np.sum(second**2) + np.sum(np.sin(p["bias"]))
+
+
+def gradient(p):
+    first, second = p["weights"]
+    return {
+        "weights": [3 * first**2 * p["scale"], 2 * second],
+        "bias": np.cos(p["bias"]),
+        "scale": np.asarray(np.sum(first**3)),
+    }
+
+
+def changed(change):
+    claim = gradient(POINT)
+    change(claim)
+    return claim
+
+
+def one_wrong(claim):
+    claim["weights"][0][1, 0] = -1.0
+
+
+def two_wrong(claim):
+    one_wrong(claim)
+    claim["bias"] *= 2
+
+
+def check(change=lambda _: None, **options):
+    return check_gradient(cost, changed(change), POINT, **options)
+
+
+def rows(report):
+    """Return the table's rows as lists of cells, without its head."""
+    lines = str(report).split("\n\n")[1].splitlines()
+    return [re.split(r"\s{2,}", line.strip()) for line in lines[1:]]
+
+
+def test_a_match_shows_the_digits_verified():
+    report = check()
+    assert str(report).startswith("gradient check: MATCH      11 entries, complex step, ")
+    table = {row[0]: row for row in rows(report)}
+    assert list(table) == ["weights[0]", "weights[1]", "bias", "scale"]
+    assert [row[1] for row in table.values()] == ["6", "2", "2", "1"]
+    for path, row in table.items():
+        assert row[-1] == "MATCH"
+        assert 12 <= float(row[-2]) == round(report.arrays[path].digits, 1) <= 17
+    assert f"An error of {report.detectable:.1e} of an array's largest entry" in str(report)
+
+
+def test_a_mismatch_names_its_worst_entry_and_both_values():
+    report = check(one_wrong)
+    table = {row[0]: row for row in rows(report)}
+    name, entries, at, claimed, numeric, digits, verdict = table["weights[0]"]
+    assert (name, entries, at, claimed) == ("weights[0]", "6", "[1, 0]", "-1.00000000e+00")
+    assert numeric.startswith("1.01250000e+01 ± ")
+    assert (digits, verdict) == ("–", "MISMATCH in 1")
+    assert table["bias"][-1] == "MATCH"
+    text = "  weights[0] is wrong in one entry alone, [1, 0]: -1 where 10.12 is right."
+    assert text in str(report)
+
+
+def test_the_worst_is_the_largest_relative_to_its_array():
+    report = check(two_wrong)
+    assert report.worst.path == "weights[0]"
+    assert report.worst.index == (1, 0)
+    assert report.worst.claimed == -1
+    assert report.worst.numeric == pytest.approx(10.125)
+    assert [row[-1] for row in rows(report)][2] == "MISMATCH in all"
+
+
+def test_an_all_zero_array_is_never_a_silent_match():
+    point = [np.ones(2), np.ones(3)]
+    report = check_gradient(lambda p: np.sum(p[0] ** 2), [np.full(2, 2.0), np.zeros(3)], point)
+    assert report.verdict is Verdict.MATCH
+    assert rows(report)[1][-1] == "MATCH, all zero"
+    assert "params[1]: zero in every entry" in " ".join(report.findings)
+    assert "nothing was compared" in str(report)
+
+
+def test_an_unresolved_array_has_its_reason():
+    report = check_gradient(lambda p: np.sum(p**2), np.zeros(3), np.zeros(3))
+    assert report.verdict is Verdict.UNRESOLVED
+    assert report.arrays["params"].reason
+    assert f"params: {report.arrays['params'].reason[:40]}" in str(report)
+
+
+def test_an_empty_array_has_nothing_to_compare():
+    report = check_gradient(
+        lambda p: np.sum(p[0] ** 2),
+        [np.full(2, 2.0), np.empty((0, 3))],
+        [np.ones(2), np.empty((0, 3))],
+    )
+    assert report.verdict is Verdict.MATCH
+    assert rows(report)[1] == ["params[1]", "0", "nothing to compare"]
+
+
+LONG = {
+    "encoder": {"layers": [{"self_attention": {"output_projection_weights": np.ones((12, 250))}}]},
+    "b": np.ones(2),
+}
+
+
+@pytest.mark.parametrize("wrong", [0.0, 1.0], ids=["right", "wrong"])
+@pytest.mark.parametrize("method", ["auto", "central"])
+def test_at_most_100_columns(wrong, method):
+    def leaf(p):
+        return p["encoder"]["layers"][0]["self_attention"]["output_projection_weights"]
+
+    w = 2 * np.ones((12, 250)) + wrong * np.eye(12, 250)
+    claim = {
+        "encoder": {"layers": [{"self_attention": {"output_projection_weights": w}}]},
+        "b": np.full(2, -1e-12),
+    }
+    report = check_gradient(
+        lambda p: np.sum(leaf(p) ** 2) - 1e-12 * np.sum(p["b"]), claim, LONG, method=method
+    )
+    assert max(map(len, str(report).splitlines())) <= 100
+    assert all(len(line.rstrip()) == len(line) for line in str(report).splitlines())
+
+
+@pytest.mark.parametrize("wrong", [1, 100_351, 100_352])
+def test_at_most_100_columns_for_a_large_layer(wrong):
+    numeric = np.full((784, 128), -0.1)
+    claimed, error, gap = numeric.copy(), np.full_like(numeric, 1e-17), np.zeros_like(numeric)
+    claimed.reshape(-1)[-wrong:] = np.linspace(-0.2, -0.3, wrong)
+    verdicts = judge(claimed, numeric, error, 1e-8, 1e-3)
+    array = ArrayReport("w", claimed, numeric, error, verdicts, gap)
+    report = Report({"w": array}, 1e-8, 1e-3, "complex-step", 1e-16, 200_000, 1.0, 0)
+    assert max(map(len, str(report).splitlines())) <= 100
+    assert rows(report)[0][-1] == f"MISMATCH in {'all' if wrong == 100_352 else f'{wrong:,}'}"
+
+
+def test_detectable_and_blind():
+    point = np.array([1.0, 1e-12, 2.0])
+    report = check_gradient(lambda x: np.sum(x**2), lambda x: 2 * x, point)
+    assert report.rtol <= report.detectable <= 1.1 * report.rtol
+    assert report.blind == 1
+    assert "seen; 1 entry is so small that a zero would have passed." in " ".join(
+        str(report).split()
+    )
+    blind = np.array([2.0, 0.0, 4.0])
+    assert check_gradient(lambda x: np.sum(x**2), blind, point).verdict is Verdict.MATCH
+
+
+def nowhere(x):
+    return np.where(x < 0, np.nan, x)
+
+
+def strictly(constant):
+    raise AssertionError(f"{constant} is no JSON")
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        check(),
+        check(two_wrong),
+        check(lambda claim: claim["bias"].fill(np.nan)),
+        check(lambda claim: claim["bias"].fill(-np.inf)),
+        check_gradient(lambda x: np.sum(x > 0), np.zeros(2), np.zeros(2)),
+        check_gradient(lambda x: np.sum(np.sqrt(x)), np.ones(2), np.zeros(2)),
+        check_gradient(lambda _: 0.0, np.ones(2), np.ones(2)),
+        check_gradient(lambda p: p[0].sum(), [np.ones(1), np.empty(0)], [np.ones(1), np.empty(0)]),
+    ],
+    ids=["match", "mismatch", "nan", "inf", "jump", "edge", "unseen", "empty"],
+)
+def test_json_is_strict_and_says_what_the_report_says(report):
+    said = json.loads(report.to_json(), parse_constant=strictly)
+    assert said["verdict"] == str(report.verdict)
+    assert said["entries"] == report.entries
+    assert said["evaluations"] == report.evaluations
+    assert said["findings"] == list(report.findings)
+    assert list(said["arrays"]) == list(report.arrays)
+    for path, array in report.arrays.items():
+        assert said["arrays"][path]["verdict"] == str(array.verdict)
+        if array.claimed.size:
+            assert said["arrays"][path]["index"] == list(array.worst.index)
+            assert float(said["arrays"][path]["claimed"]) == pytest.approx(
+                array.worst.claimed, nan_ok=True
+            )
+
+
+def test_repr_is_a_line():
+    assert repr(check()) == "<Report: MATCH, 11 entries, complex-step>"
+    report = check(one_wrong, method="central")
+    assert repr(report) == "<Report: MISMATCH, 11 entries, central>"
+    assert repr(report.arrays["bias"]) == "<ArrayReport bias: MATCH, 2 entries, central>"
+    report = check(one_wrong, coverage="projected")
+    assert repr(report) == "<ProjectedReport: MISMATCH, 11 entries, complex-step>"
+
+
+@pytest.mark.parametrize("off", [1e-1, 1e-4, 1e-6, 1e-7])
+def test_a_claim_is_printed_to_where_it_differs(off):
+    def change(claim):
+        claim["weights"][0][1, 0] *= 1 + off
+
+    report = check(change)
+    claimed, numeric = rows(report)[0][3:5]
+    assert claimed != numeric.split()[0]
+    wrong, right = re.search(r"(\S+) where (\S+) is right", report.diagnosis[0].text).groups()
+    assert float(wrong) > float(right)
+
+
+def test_a_mistake_without_a_name_says_what_is_right():
+    report = check(lambda claim: claim["bias"].__setitem__(slice(None), [0.3, 0.7]))
+    assert report.diagnosis == ()
+    name, text = re.search(
+        r"\n  (bias\[\d\]): claimed (.*? right)\.\n", str(report), re.DOTALL
+    ).groups()
+    claimed, numeric = (float(number) for number in re.findall(r"\S+e[+-]\d+", text)[:2])
+    assert f"claimed is {claimed / numeric:.4g} × numeric." in " ".join(text.split())
+    assert text.endswith("weights[0], weights[1] and scale are right")
+    assert name == f"bias[{report.worst.index[0]}]"
+
+
+# Kinks: what a MATCH says there, and what not.
+
+
+def relus(point, claim):
+    """Check one array that is at its kinks where it is 0, and one that is smooth."""
+    return check_gradient(
+        lambda p: np.sum(np.maximum(p[0], 0)) + np.sum(p[1] ** 2),
+        [np.array(claim), np.array([2.0, 4.0])],
+        [np.array(point), np.array([1.0, 2.0])],
+    )
+
+
+@pytest.mark.parametrize("claim", [0.0, 0.3, 1.0])
+def test_entries_at_kinks_are_not_said_to_be_seen(claim):
+    report = relus([0.0, 1.0, 0.0], [claim, 1.0, claim])
+    assert report.verdict is Verdict.MATCH
+    assert (report.kinks, report.blind) == (2, 0)
+    assert report.discrepancy < 1e-9
+    assert report.arrays["params[0]"].detectable(report.rtol) < 1e-6
+    assert report.arrays["params[0]"].digits > 6
+    assert rows(report)[0][-1] == "MATCH, 2 on kinks"
+    said = f"{report.detectable:.1e} of an array's largest entry would have been seen, except at 2"
+    assert f"An error of {said} entries on kinks." in " ".join(str(report).split())
+    assert json.loads(report.to_json())["kinks"] == 2
+
+
+def test_an_array_all_at_kinks_could_show_no_error():
+    report = relus([0.0, 0.0], [0.5, 0.0])
+    assert report.verdict is Verdict.MATCH
+    assert report.arrays["params[0]"].detectable(report.rtol) == np.inf
+    assert report.arrays["params[0]"].digits == 0
+    assert report.arrays["params[1]"].detectable(report.rtol) == report.detectable < 1e-6
+    assert rows(report)[0][-2:] == ["–", "MATCH, 2 on kinks"]
+    assert "except at 2 entries on kinks." in " ".join(str(report).split())
+
+
+def test_a_report_all_at_kinks_could_show_no_error():
+    report = check_gradient(lambda x: np.sum(np.abs(x)), np.full(3, 0.3), np.zeros(3))
+    assert report.verdict is Verdict.MATCH
+    assert (report.detectable, report.kinks, report.blind) == (np.inf, 3, 0)
+    assert report.discrepancy == 0
+    assert "would have been seen" not in str(report)
+    assert "Every entry lies on a kink" in str(report)
+
+
+def test_beyond_the_slopes_of_a_kink_the_distance_counts():
+    report = check_gradient(lambda x: np.sum(np.abs(x)), np.array([1.5, -3.0]), np.zeros(2))
+    assert report.verdict is Verdict.UNRESOLVED
+    assert report.worst.index == (1,)
+    assert report.discrepancy * 3 == pytest.approx(2)
