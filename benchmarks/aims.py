@@ -23,7 +23,7 @@ from benchmarks.contest import (
 from benchmarks.peer_networks import NETWORKS
 from benchmarks.peers import NORM
 from checks import check_gradient
-from checks.conformance.reference_cost.restarted_cost import RestartedCost
+from checks.conformance.reference_cost import RestartedCost
 
 __all__ = ["aim_lines"]
 

@@ -23,7 +23,7 @@ from backprop import Network, Parameters
 from backprop.activations import ACTIVATIONS
 from backprop.costs import COSTS
 from checks import Verdict, check_gradient
-from checks.conformance.reference_cost.restarted_cost import RestartedCost
+from checks.conformance.reference_cost import RestartedCost
 from checks.strategies import REGIMES, Problem
 from tests.exact import exact_gradient
 

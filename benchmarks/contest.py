@@ -13,7 +13,7 @@ from benchmarks.peer_networks import NETWORKS, limit_torch, plain_cost, torch_co
 from benchmarks.peers import ESTIMATORS, PEERS, Claim
 from benchmarks.timing import alone, exponent, in_turns
 from checks import check_gradient
-from checks.conformance.reference_cost.restarted_cost import RestartedCost
+from checks.conformance.reference_cost import RestartedCost
 
 GRADIENTS = [
     ((2, 3, 1), 1),

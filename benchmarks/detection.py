@@ -22,9 +22,9 @@ from backprop.activations import ACTIVATIONS
 from backprop.costs import COSTS
 from benchmarks.peers import PEERS, Claim, accepts
 from checks import Verdict, check_gradient
+from checks.conformance.naming import name_fault
 from checks.conformance.naming.agreement import SAME, likeness
 from checks.conformance.naming.evidence import Evidence
-from checks.conformance.naming.fault_name import name_fault
 from checks.conformance.naming.faults import FAULTS, PLUS, right_target, together
 from checks.conformance.naming.observations import NETWORKS, watch
 from checks.conformance.naming.textbook import Constants
@@ -221,10 +221,10 @@ def page_of(found, named, pairs, seconds):
         "",
         f"`python -m benchmarks.detection`, seed {SEED}: the {len(FAULTS)} faults of",
         "[the catalogue](../checks/conformance/naming/faults.py), planted in random networks.",
-        "Counted are the problems on which a fault changes the gradient by more than this project's check",
-        "says that it would have seen. The peers run at their defaults on the same problems, in",
-        "the same dtype; jax and autograd in reverse mode and first order. (torch itself sums a",
-        "gradient that is not summed over the batch: there it is no fault.)",
+        "Counted are the problems on which a fault changes the gradient by more than this",
+        "project's check says that it would have seen. The peers run at their defaults on the",
+        "same problems, in the same dtype; jax and autograd in reverse mode and first order.",
+        "(torch itself sums a gradient that is not summed over the batch: there it is no fault.)",
         "",
         "![share caught, and planted against named](detection.png)",
         "",

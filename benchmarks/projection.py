@@ -18,7 +18,7 @@ import numpy as np
 
 from backprop import Network
 from checks import check_gradient
-from checks.conformance.reference_cost.restarted_cost import RestartedCost
+from checks.conformance.reference_cost import RestartedCost
 from checks.parameters.random_directions import Region
 
 ROUNDS = 7  # each of all that is compared, in turn

@@ -4,7 +4,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from checks.diagnosis.diagnosis import Diagnosis
     from checks.gradient import (
         NumericalGradient,
         assert_gradient,
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     )
     from checks.jacobian import check_jvp, check_vjp
     from checks.judgement.interruption import CheckInterrupted
-    from checks.report.report import GradientMismatch, GradientUnresolved, Report
+    from checks.report.report import Diagnosis, GradientMismatch, GradientUnresolved, Report
     from checks.report.verdict import Verdict
     from checks.step import assert_step, check_step
 
@@ -36,11 +35,10 @@ __all__ = [
 
 # Imported at first use: the pytest plugin lies in this package, and pytest imports it in every run.
 _HOMES = {
-    "diagnosis.diagnosis": ("Diagnosis",),
     "gradient": ("NumericalGradient", "assert_gradient", "check_gradient", "numerical_gradient"),
     "jacobian": ("check_jvp", "check_vjp"),
     "judgement.interruption": ("CheckInterrupted",),
-    "report.report": ("GradientMismatch", "GradientUnresolved", "Report"),
+    "report.report": ("Diagnosis", "GradientMismatch", "GradientUnresolved", "Report"),
     "report.verdict": ("Verdict",),
     "step": ("assert_step", "check_step"),
 }

@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from checks._types import FloatArray
-from checks.estimation.estimates import METHODS, at_peace, measure
+from checks.estimation.estimates import METHODS, estimate_derivatives
 from checks.evaluation.executors import ExecutedCost
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.progress import Progress
@@ -88,11 +88,11 @@ def numerical_gradient(
     """
     check_options(method=method, seed=seed)
     evaluations = _evaluations(cost, params, seed, executor, stacked, progress)
-    with at_peace(evaluations):
-        found = measure(evaluations, method, seed)
+    with evaluations.restoring_parameters():
+        found = estimate_derivatives(evaluations, method, seed)
 
     def nested(name: str) -> Any:
-        parts = {path: getattr(estimate, name) for path, estimate in found.estimates.items()}
+        parts = {path: getattr(estimate, name) for path, estimate in found.by_path.items()}
         shaped = {path: found.shaped(path, part) for path, part in parts.items()}
         return evaluations.nesting.rebuild(shaped)
 
@@ -175,9 +175,9 @@ def check_gradient(
     started = time.perf_counter()
     evaluations = _evaluations(cost, params, seed, executor, stacked, progress)
     claims, findings = _claim(gradient, evaluations)
-    with at_peace(evaluations):
+    with evaluations.restoring_parameters():
         with evaluations.patience():
-            found = measure(evaluations, method, seed, rtol, claims)
+            found = estimate_derivatives(evaluations, method, seed, rtol, claims)
         if isinstance(evaluations.cost, ExecutedCost) and evaluations.cost.lost:
             findings.append(f"Done again here, for the executor failed: {evaluations.cost.lost}.")
         report = conclude(found, claims, resolution, started, findings)
@@ -259,10 +259,10 @@ def _evaluations(
         own = workers = ExecutedCost(own, executor)
     evaluations = Evaluations(own, params, Progress(progress))
     if executor is not None:
-        with at_peace(evaluations):
+        with evaluations.restoring_parameters():
             workers.check(evaluations, seed)
     if stacked:
-        with at_peace(evaluations):
+        with evaluations.restoring_parameters():
             stack.check(evaluations)
     return evaluations
 

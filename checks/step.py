@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from checks._types import FloatArray
-from checks.estimation.estimates import at_peace, measure
+from checks.estimation.estimates import estimate_derivatives
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.progress import Progress
 from checks.gradient import check_options, require_match
@@ -72,9 +72,11 @@ def check_step(
     started = time.perf_counter()
     evaluations = Evaluations(cost, params, Progress())
     steps = {float(eta): _implied_gradient(evaluations, step, float(eta)) for eta in learning_rates}
-    with at_peace(evaluations):
+    with evaluations.restoring_parameters():
         with evaluations.patience():
-            found = measure(evaluations, method, seed, rtol, next(iter(steps.values()))[0])
+            found = estimate_derivatives(
+                evaluations, method, seed, rtol, next(iter(steps.values()))[0]
+            )
         reports = {
             eta: conclude(found, claims, resolution, started, findings, errors)
             for eta, (claims, errors, findings) in steps.items()

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from checks.adapters import leaf_at, nest
+from checks.adapters.keyed_nesting import leaf_at, nest
 from checks.jacobian import check_vjp
 from checks.report.report import Report
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from checks.adapters import leaf_at, nest
+from checks.adapters.keyed_nesting import leaf_at, nest
 from checks.jacobian import check_vjp
 from checks.report.report import Report
 

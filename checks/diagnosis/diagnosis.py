@@ -1,31 +1,15 @@
 """The name of a mistake, from the structure of a gradient's errors alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from checks._types import FloatArray
 from checks.diagnosis.hypotheses import Case, Fit, fits
 from checks.report.array_report import ArrayReport
+from checks.report.report import Diagnosis
 from checks.report.verdict import Verdict
 from checks.report.wording import listed
 
-__all__ = ["Diagnosis", "diagnose"]
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """A mistake that explains what was found.
-
-    Attributes
-    ----------
-    name : str
-        What it is called.
-    text : str
-        What was observed, in a sentence or two, and where to look.
-    """
-
-    name: str
-    text: str
+__all__ = ["diagnose"]
 
 
 def diagnose(

@@ -11,10 +11,10 @@ from checks.estimation.complex_step import PROOF
 from checks.estimation.finite_differences import differences
 from checks.estimation.noise import FEW_PLACES, Noise, measure_noise
 from checks.estimation.stencils import central as central_trial
-from checks.evaluation.directional import Lines, Moves
+from checks.evaluation.directional import DirectionalEvaluations, Moves
 from checks.parameters.random_directions import SURE
 
-__all__ = ["ROUNDING", "WIDE", "Along", "Estimator"]
+__all__ = ["ROUNDING", "WIDE", "DirectionalDerivative", "DirectionalEstimator"]
 
 # Of how much several estimates of one derivative differ, or of how much a claim and an estimate
 # differ that agree: what either may be off by, as a factor on the largest of a few.
@@ -28,7 +28,7 @@ TRIES = 3
 
 
 @dataclass(frozen=True)
-class Along:
+class DirectionalDerivative:
     """The claim and an estimate along one direction."""
 
     claimed: float
@@ -38,12 +38,12 @@ class Along:
     kink: bool = False
 
     @property
-    def off(self) -> float:
+    def discrepancy(self) -> float:
         """By how much the claim is off."""
         return abs(self.claimed - self.numeric)
 
 
-class Estimator:
+class DirectionalEstimator:
     """Estimates along directions, and the noise that they meet.
 
     Parameters
@@ -63,7 +63,7 @@ class Estimator:
         What the cost said last where it was moved out of its domain; empty otherwise.
     """
 
-    def __init__(self, lines: Lines, method: str, rtol: float | None) -> None:
+    def __init__(self, lines: DirectionalEvaluations, method: str, rtol: float | None) -> None:
         self.lines, self.method, self.given_rtol = lines, method, rtol
         self.rng = np.random.default_rng(lines.seed)
         self.eps = max(float(np.finfo(leaf.dtype).eps) for leaf in lines.leaves.values())
@@ -124,7 +124,7 @@ class Estimator:
             h *= float(trial.ratio[0])
         return shown
 
-    def complex_step(self, path: str, moves: Moves) -> Along | None:
+    def complex_step(self, path: str, moves: Moves) -> DirectionalDerivative | None:
         """Return an estimate by the complex step, proven by differences and with an error."""
         lines, proven = self.lines, self.lines.own_slopes
         scales = {path: lines.leaves[path].scale}
@@ -149,15 +149,15 @@ class Estimator:
             return None
         spread = max(abs(float(some[0] - slope[0])) for some in nearby)
         error = WIDE * spread + ROUNDING * eps * scales[path] * lines.norms[path]
-        return Along(lines.claimed(moves), float(slope[0]), error, "complex-step")
+        return DirectionalDerivative(lines.claimed(moves), float(slope[0]), error, "complex-step")
 
-    def central(self, path: str, moves: Moves) -> Along:
+    def central(self, path: str, moves: Moves) -> DirectionalDerivative:
         """Return an estimate by central differences."""
         claimed = self.lines.claimed(moves)
         owed = SURE * self.rtol * self.lines.leaves[path].scale * self.lines.largest[path] / 4
         goal = owed / abs(claimed) if claimed else self.rtol / 100
         value, error, kink = self._differences(moves, float(np.clip(goal, 1e-14, PROOF)))
-        return Along(claimed, value, error, "central", kink)
+        return DirectionalDerivative(claimed, value, error, "central", kink)
 
     def _differences(
         self, moves: Moves, goal: float, start: float = 1.0
@@ -169,7 +169,9 @@ class Estimator:
         kink = bool(np.isfinite(found.slopes).any())
         return float(found.value[0]), float(found.error[0]), kink
 
-    def is_witnessed(self, path: str, moves: Moves, along: Along, owed: float) -> bool:
+    def is_witnessed(
+        self, path: str, moves: Moves, along: DirectionalDerivative, owed: float
+    ) -> bool:
         """Hear a second estimate, by differences from nearer by: it must accuse as well.
 
         Beside a complex step it need not be as sharp: there it is enough that it does not
@@ -177,7 +179,7 @@ class Estimator:
         """
         goal = float(np.clip(owed / (8 * abs(along.numeric) or 1), 1e-14, PROOF))
         value, error, _ = self._differences(moves, goal, NEARER)
-        agrees = abs(value - along.numeric) - error - along.error <= along.off / 100
+        agrees = abs(value - along.numeric) - error - along.error <= along.discrepancy / 100
         accuses = abs(along.claimed - value) - error > owed
         return agrees and (accuses or along.method == "complex-step")
 

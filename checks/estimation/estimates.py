@@ -1,9 +1,6 @@
 """A cost measured around a point: its noise, and an estimate of every derivative."""
 
 import math
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,13 +11,13 @@ from checks.estimation.finite_differences import Estimate, differences
 from checks.estimation.noise import CostNoise, Noise
 from checks.evaluation.pointwise import Evaluations
 
-__all__ = ["METHODS", "Measurement", "at_peace", "measure"]
+__all__ = ["METHODS", "Estimates", "estimate_derivatives"]
 
 METHODS = ("auto", "complex-step", "central")
 
 
 @dataclass(frozen=True)
-class Measurement:
+class Estimates:
     """What is known of a cost around a point.
 
     Attributes
@@ -30,7 +27,7 @@ class Measurement:
         Of the cost.
     rtol : float
         The accuracy that a gradient owes unless told otherwise: √eps of the cost's precision.
-    estimates : dict of str to Estimate
+    by_path : dict of str to Estimate
         By path, of all entries in row-major order.
     seed : int
     """
@@ -38,7 +35,7 @@ class Measurement:
     evaluations: Evaluations
     cost_noise: CostNoise
     rtol: float
-    estimates: dict[str, Estimate]
+    by_path: dict[str, Estimate]
     seed: int
 
     @property
@@ -49,7 +46,7 @@ class Measurement:
     @property
     def method(self) -> str:
         """The method of all arrays, or "mixed"."""
-        methods = {estimate.method for estimate in self.estimates.values() if estimate.value.size}
+        methods = {estimate.method for estimate in self.by_path.values() if estimate.value.size}
         return methods.pop() if len(methods) == 1 else "mixed"
 
     def shaped(self, path: str, values: FloatArray) -> FloatArray:
@@ -57,21 +54,13 @@ class Measurement:
         return values.reshape(self.evaluations.values[path].shape)
 
 
-@contextmanager
-def at_peace(evaluations: Evaluations) -> Iterator[None]:
-    """Keep the warnings of moved costs from the caller, and restore the parameters at the end."""
-    with evaluations.unchanged("cost"), np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def measure(
+def estimate_derivatives(
     evaluations: Evaluations,
     method: str,
     seed: int,
     rtol: float | None = None,
     claims: dict[str, FloatArray] | None = None,
-) -> Measurement:
+) -> Estimates:
     """Estimate every derivative of a cost, and measure its noise where that is needed.
 
     Parameters
@@ -116,7 +105,7 @@ def measure(
     if method == "complex-step":  # it was asked for, and need not be proven
         estimates = {path: replace(estimate, proof=0.0) for path, estimate in estimates.items()}
     estimates = {p: estimates.get(p) or _unknown(v.size) for p, v in evaluations.values.items()}
-    return Measurement(evaluations, noise, rtol, estimates, seed)
+    return Estimates(evaluations, noise, rtol, estimates, seed)
 
 
 def _unknown(size: int) -> Estimate:

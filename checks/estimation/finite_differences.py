@@ -44,13 +44,13 @@ class Estimate:
     proof: float = 0.0
 
     @property
-    def gap(self) -> FloatArray:
+    def slope_jump(self) -> FloatArray:
         """Half of what the slopes on the two sides of a kink differ by, (m,); else 0."""
         if not self.slopes.size:
             return np.zeros(self.value.shape)
         left, right = self.slopes.T
-        gap = np.abs(right - left) / 2
-        return np.where(np.isnan(gap), 0, gap)
+        slope_jump = np.abs(right - left) / 2
+        return np.where(np.isnan(slope_jump), 0, slope_jump)
 
 
 def differences(
@@ -166,15 +166,15 @@ def _from_both_sides(
     left, left_error = estimate(partial(one_sided, side=-1))
     right, right_error = estimate(partial(one_sided, side=1))
     blur = np.maximum(left_error, right_error)
-    gap = np.abs(right - left) / 2
+    slope_jump = np.abs(right - left) / 2
     # a domain that ends at x leaves one side
     sides = [
         np.isfinite(blur),
         np.isfinite(left_error) & np.isnan(right),
         np.isfinite(right_error) & np.isnan(left),
     ]
-    error = np.select(sides, [gap + blur, left_error, right_error], np.inf)
-    kinked = np.isfinite(blur) & (gap > blur)
+    error = np.select(sides, [slope_jump + blur, left_error, right_error], np.inf)
+    kinked = np.isfinite(blur) & (slope_jump > blur)
     slopes = np.where(kinked[:, None], np.stack([left, right], axis=1), np.nan)
     return np.select(sides, [(left + right) / 2, left, right], value), error, slopes
 

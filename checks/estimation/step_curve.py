@@ -9,13 +9,13 @@ from checks.estimation.stencils import steps_taken
 from checks.evaluation.pointwise import Evaluations
 from checks.parameters.claims import entry_name
 
-__all__ = ["Curve", "measure_curve"]
+__all__ = ["StepCurve", "measure_step_curve"]
 
 STEPS = 16  # two evaluations each: in float64 about one step per decade
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class StepCurve:
     """Slopes of the cost at one entry.
 
     Attributes
@@ -41,9 +41,9 @@ class Curve:
         return self.slopes.mean(axis=1)  # type: ignore[no-any-return]
 
 
-def measure_curve(
+def measure_step_curve(
     evaluations: Evaluations, path: str, index: tuple[int, ...], noise: float
-) -> Curve:
+) -> StepCurve:
     """Take the cost's slopes at one entry over steps of every size.
 
     Taken while the check runs, for a report keeps neither the cost nor the parameters, which may
@@ -68,4 +68,4 @@ def measure_curve(
     entry = np.arange(values.size).reshape(values.shape)[index].reshape(1)
     costs = evaluations.at_entries(path, entry, steps.reshape(1, -1)).reshape(2, -1)
     slopes = (costs - evaluations.at_point) / steps
-    return Curve(entry_name(path, index), h, slopes.T, noise)
+    return StepCurve(entry_name(path, index), h, slopes.T, noise)

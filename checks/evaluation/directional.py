@@ -11,17 +11,17 @@ import numpy as np
 
 from checks._types import FloatArray
 from checks.evaluation.pointwise import Evaluations, as_number, imaginary_step
+from checks.parameters.arrays import parameter_array
 from checks.parameters.claims import flatten_claim, float_arrays
 from checks.parameters.nesting import Nesting, leaves
-from checks.parameters.numpy_arrays import leaf_of
 from checks.parameters.random_directions import Direction, Region
 
-__all__ = ["Lines", "Moves"]
+__all__ = ["DirectionalEvaluations", "Moves"]
 
 Moves: TypeAlias = Mapping[str, Direction]
 
 
-class Lines:
+class DirectionalEvaluations:
     """Values of a cost, and of a claimed gradient, around a point.
 
     Parameters
@@ -57,7 +57,9 @@ class Lines:
             isinstance(part, (np.ndarray, np.floating, float)) for part in given.values()
         )
         arrays: Mapping[str, Any] = float_arrays(self._nesting) if self._hosted else _apart(given)
-        self.leaves = {path: leaf_of(a, path) for path, a in arrays.items() if math.prod(a.shape)}
+        self.leaves = {
+            path: parameter_array(a, path) for path, a in arrays.items() if math.prod(a.shape)
+        }
         self._empty = {path: a for path, a in arrays.items() if not math.prod(a.shape)}
         self._own = all(self.leaves[path].real is given[path] for path in self.leaves)
         self._real_params = self._nested({path: leaf.real for path, leaf in self.leaves.items()})
@@ -157,7 +159,7 @@ class Lines:
         return self._nesting.rebuild({**self._empty, **arrays})
 
     @contextmanager
-    def at_peace(self) -> Iterator[None]:
+    def restoring_parameters(self) -> Iterator[None]:
         """Keep the warnings of moved costs from the caller, and restore the parameters."""
         with self.unchanged("cost"), np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property
 from itertools import accumulate
@@ -131,6 +132,13 @@ class Evaluations:
                 f"{who} changes its argument ({changed}); the parameters were restored: let it "
                 "work on copies of what it assigns to"
             )
+
+    @contextlib.contextmanager
+    def restoring_parameters(self) -> Iterator[None]:
+        """Hide the warnings of moved costs, and restore the parameters at the end."""
+        with self.unchanged("cost"), np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
 
     def restore(self) -> str:
         """Put the point back, containers and values; return the first that had changed."""

@@ -1,14 +1,16 @@
 """Where a wrong array is wrong: single entries, and blocks that are wrong throughout."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
 
-from checks.parameters.random_directions import Region
+from checks.estimation.directional import DirectionalDerivative, DirectionalEstimator
+from checks.parameters.random_directions import SURE, Direction, Region
+from checks.report.blocks import Block, Entry
 
-__all__ = ["Block", "Entry", "locate"]
+__all__ = ["locate", "not_finite", "wrong"]
 
 TRIED = (
     12  # entries of a region: if all are wrong it is a block, and half right is missed in 1/4096
@@ -17,57 +19,6 @@ SMALL = 4  # entries that are judged one by one
 # Of so many pieces along an axis, if more than this share is wrong, the axis tells nothing apart.
 PIECES, DENSE = 8, 0.75
 MOST = 50_000  # regions looked at; what is left is reported as it is
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One entry: its place, what is claimed, and the estimate."""
-
-    region: Region
-    claimed: float
-    numeric: float
-    error: float
-    wrong: bool
-
-    @property
-    def off(self) -> float:
-        """By how much the claim is off."""
-        off = abs(self.claimed - self.numeric)
-        return off if off == off else float("inf")
-
-
-@dataclass(frozen=True)
-class Block:
-    """A part of an array that is wrong: one entry, or a rectangle of them.
-
-    Attributes
-    ----------
-    region : Region
-    entries : tuple of Entry
-        Those that were estimated one by one, worst first; all wrong where `throughout`.
-    throughout : bool
-        All of them were wrong. Else some are: the search for which was given up.
-    """
-
-    region: Region
-    entries: tuple[Entry, ...]
-    throughout: bool = True
-
-    @property
-    def factor(self) -> float | None:
-        """The claim over the estimate, where it is the same in all entries tried."""
-        if not all(entry.numeric and np.isfinite(entry.numeric) for entry in self.entries):
-            return None
-        ratios = [entry.claimed / entry.numeric for entry in self.entries]
-        blurs = [abs(r * e.error / e.numeric) for r, e in zip(ratios, self.entries, strict=True)]
-        # that of the entry known best
-        factor = ratios[int(np.argmin(blurs))]
-        apart = [abs(ratio - factor) for ratio in ratios]
-        same = all(
-            off <= 4 * (blur + min(blurs)) + 1e-9 * abs(factor)
-            for off, blur in zip(apart, blurs, strict=True)
-        )
-        return factor if same else None
 
 
 Wrong: TypeAlias = Callable[[Sequence[Region]], Sequence[bool]]
@@ -120,7 +71,7 @@ def locate(whole: Region, wrong: Wrong, judge: Judge, rng: np.random.Generator) 
                 tried = (first, *judge([region.entry(int(i)) for i in numbers]))
                 looks += len(tried) - 1
                 if all(entry.wrong for entry in tried):
-                    worst = tuple(sorted(tried, key=lambda entry: -entry.off))
+                    worst = tuple(sorted(tried, key=lambda entry: -entry.discrepancy))
                     blocks.append(Block(region, worst))
                     continue
             rest.append(region)
@@ -216,9 +167,75 @@ def _joined(blocks: list[Block]) -> list[Block]:
                 region.left,
             )
             if below or beside:
-                entries = sorted(last.entries + block.entries, key=lambda entry: -entry.off)
+                entries = sorted(last.entries + block.entries, key=lambda entry: -entry.discrepancy)
                 both = replace(before, bottom=region.bottom, right=region.right)
                 joined[-1] = Block(both, tuple(entries))
                 continue
         joined.append(block)
     return joined
+
+
+def wrong(
+    at: DirectionalEstimator, path: str, along: DirectionalDerivative, owed: float
+) -> list[Block]:
+    """Find what is wrong in an array; where no entry is by more than it owes, nothing is.
+
+    Parameters
+    ----------
+    at : DirectionalEstimator
+    path : str
+        The array.
+    along : Along
+        What accuses it: by its method, and with its error by the complex step, parts are compared.
+    owed : float
+        The accuracy that the claim owes along a direction.
+    """
+    lines, leaf = at.lines, at.lines.leaves[path]
+
+    def each(regions: Sequence[Region]) -> list[tuple[Direction, DirectionalDerivative]]:
+        """Return a direction in each region, and claim and estimate along it."""
+        several = [lines.directions({path: leaf.scale}, region) for region in regions]
+        if along.method == "central":
+            found = [at.central(path, moves) for moves in several]
+        else:
+            slopes = lines.slopes(several) if several else ()
+            found = [
+                DirectionalDerivative(lines.claimed(moves), float(slope), along.error, along.method)
+                for moves, slope in zip(several, slopes, strict=True)
+            ]
+        return [(moves[path], one) for moves, one in zip(several, found, strict=True)]
+
+    def look(regions: Sequence[Region]) -> list[bool]:
+        return [not one.discrepancy - one.error <= owed for _, one in each(regions)]
+
+    def judge(regions: Sequence[Region]) -> list[Entry]:
+        """Estimate single entries: n·v over the one entry of v."""
+        entries = []
+        for direction, one in each(regions):
+            v = direction.block(direction.region).item()
+            claimed, numeric, error = one.claimed / v, one.numeric / v, one.error / abs(v)
+            off = abs(claimed - numeric) - error > owed / (SURE * leaf.scale)
+            entries.append(Entry(direction.region, claimed, numeric, error, off and not one.kink))
+        return entries
+
+    return locate(leaf.whole, look, judge, at.rng)
+
+
+def not_finite(at: DirectionalEstimator, path: str) -> list[Block]:
+    """Find the claimed entries of an array that are not finite, which takes no evaluation."""
+    lines = at.lines
+
+    def claimed(regions: Sequence[Region]) -> list[float]:
+        moves = (lines.directions({path: 1.0}, region) for region in regions)
+        return [lines.claimed(move) for move in moves]
+
+    def look(regions: Sequence[Region]) -> list[bool]:
+        return [not np.isfinite(g) for g in claimed(regions)]
+
+    def judge(regions: Sequence[Region]) -> list[Entry]:
+        return [
+            Entry(region, g, np.nan, np.inf, not np.isfinite(g))
+            for region, g in zip(regions, claimed(regions), strict=True)
+        ]
+
+    return locate(lines.leaves[path].whole, look, judge, at.rng)

@@ -8,12 +8,17 @@ from typing import Any
 import numpy as np
 
 from checks.estimation.complex_step import PROOF, incapable
-from checks.estimation.directional import ROUNDING, WIDE, Along, Estimator
-from checks.evaluation.directional import Lines
-from checks.judgement.accusation import not_finite, wrong
+from checks.estimation.directional import (
+    ROUNDING,
+    WIDE,
+    DirectionalDerivative,
+    DirectionalEstimator,
+)
+from checks.evaluation.directional import DirectionalEvaluations
 from checks.judgement.interruption import CheckInterrupted
-from checks.judgement.localisation import Block
+from checks.judgement.localisation import not_finite, wrong
 from checks.parameters.random_directions import SURE
+from checks.report.blocks import Block
 from checks.report.projected_report import ProjectedArray, ProjectedReport
 from checks.report.session import record
 from checks.report.verdict import Verdict
@@ -31,7 +36,7 @@ __all__ = ["check_projected"]
 # Standard deviations that a sum along a random direction exceeds once in 10⁴ at most: its fourth
 # moment is at most 3⁴ σ⁴ (hypercontractivity), and σ ≤ rtol s √P if every entry is within rtol s.
 CHANCE = 32.0
-NOTHING = Along(np.nan, np.nan, np.inf, "central")
+NOTHING = DirectionalDerivative(np.nan, np.nan, np.inf, "central")
 KINK = "the direction meets a kink: check at a point beside it, or compare every entry."
 
 
@@ -46,9 +51,11 @@ class Projection:
         As in `check_gradient`.
     """
 
-    def __init__(self, lines: Lines, method: str, rtol: float | None, resolution: float) -> None:
+    def __init__(
+        self, lines: DirectionalEvaluations, method: str, rtol: float | None, resolution: float
+    ) -> None:
         self.lines, self.method, self.resolution = lines, method, resolution
-        self.at = Estimator(lines, method, rtol)
+        self.at = DirectionalEstimator(lines, method, rtol)
         # one for all that is asked of whole arrays: a second would be a second chance to cancel
         self.moves = lines.directions({path: leaf.scale for path, leaf in lines.leaves.items()})
         self.arrays: dict[str, ProjectedArray] = {}
@@ -89,8 +96,10 @@ class Projection:
         numeric = self.at.slopes([moves]) if paths else None
         if numeric is None:
             return
-        along = Along(lines.claimed(moves), float(numeric[0]), np.inf, "complex-step")
-        off = along.off
+        along = DirectionalDerivative(
+            lines.claimed(moves), float(numeric[0]), np.inf, "complex-step"
+        )
+        off = along.discrepancy
         norm = float(np.sqrt(sum((scales[p] * lines.norms[p]) ** 2 for p in paths)))
         error = WIDE * off + ROUNDING * self.at.eps * norm
         passed = {}
@@ -113,7 +122,7 @@ class Projection:
         leaf, largest = lines.leaves[path], lines.largest[path]
         own = lines.own_slopes and self.method != "central"
         if not own and self.at.noise.unseen:
-            nothing = Along(0.0, 0.0, np.inf, "central")
+            nothing = DirectionalDerivative(0.0, 0.0, np.inf, "central")
             return self._array(path, nothing, Verdict.UNRESOLVED, UNSEEN)
         moves = {path: self.moves[path]}
         along = self.at.complex_step(path, moves) if self.method != "central" else None
@@ -121,10 +130,12 @@ class Projection:
             raise incapable([path])
         along = along or self.at.central(path, moves)
         if largest == 0 and self.at.is_independent(path):
-            return self._array(path, Along(0.0, 0.0, 0.0, along.method), Verdict.MATCH)
+            return self._array(
+                path, DirectionalDerivative(0.0, 0.0, 0.0, along.method), Verdict.MATCH
+            )
         size = leaf.scale * max(largest, self._numeric_size(path, along))
         owed = SURE * self.at.rtol * size if largest else 0.0
-        if along.off - along.error > owed:
+        if along.discrepancy - along.error > owed:
             if along.kink:
                 return self._array(path, along, Verdict.UNRESOLVED, KINK)
             self._accuse(path, along, "one estimate; a second was not heard")
@@ -135,7 +146,7 @@ class Projection:
                 return self._array(path, along, Verdict.UNRESOLVED, DISAGREE)
             # entries that are all off by what they may be come to less than this
             spread = CHANCE * self.at.rtol * size * leaf.whole.size**0.5
-            proven = along.off - along.error > spread
+            proven = along.discrepancy - along.error > spread
             self._accuse(path, along, "two estimates; where was not found", proven)
             blocks = wrong(self.at, path, along, owed)
             if blocks:
@@ -148,7 +159,9 @@ class Projection:
             return self._array(path, along, Verdict.MATCH)
         return self._array(path, along, Verdict.UNRESOLVED, self._why(along, size))
 
-    def _accuse(self, path: str, along: Along, witnesses: str, proven: bool = False) -> None:
+    def _accuse(
+        self, path: str, along: DirectionalDerivative, witnesses: str, proven: bool = False
+    ) -> None:
         """Note what is known of an array, should an interruption come before its verdict."""
         reason = (
             f"interrupted: off along a random direction (claimed {along.claimed:.9g}, numeric "
@@ -157,12 +170,12 @@ class Projection:
         verdict = Verdict.MISMATCH if proven else Verdict.UNRESOLVED
         self.arrays[path] = self._array(path, along, verdict, reason)
 
-    def _numeric_size(self, path: str, along: Along) -> float:
+    def _numeric_size(self, path: str, along: DirectionalDerivative) -> float:
         """Return what the largest derivative is at least."""
         leaf = self.lines.leaves[path]
         return max(0.0, abs(along.numeric) - along.error) / (leaf.scale * leaf.whole.size)
 
-    def _why(self, along: Along, size: float) -> str:
+    def _why(self, along: DirectionalDerivative, size: float) -> str:
         if self.at.noise.stochastic:
             return stochastic(self.at.noise.level)
         if np.isnan(along.numeric):
@@ -182,7 +195,7 @@ class Projection:
     def _array(
         self,
         path: str,
-        along: Along,
+        along: DirectionalDerivative,
         verdict: Verdict,
         reason: str = "",
         blocks: Sequence[Block] = (),
@@ -219,10 +232,10 @@ def check_projected(
         After the first verdict. A second interruption leaves at once, with the parameters restored.
     """
     started = time.perf_counter()
-    lines = Lines(cost, params, gradient, seed)
+    lines = DirectionalEvaluations(cost, params, gradient, seed)
     projection = Projection(lines, method, rtol, resolution)
     interrupted = False
-    with lines.at_peace():
+    with lines.restoring_parameters():
         try:
             projection.run()
         except KeyboardInterrupt:
@@ -233,7 +246,7 @@ def check_projected(
     findings = [*lines.findings]
     if interrupted:
         findings.append(projection.give_up())
-    if zeros := [path for path, array in projection.arrays.items() if array.vacuous]:
+    if zeros := [path for path, array in projection.arrays.items() if array.compared_nothing]:
         findings.append(nothing_compared(zeros))
     report = ProjectedReport(
         arrays={path: projection.arrays[path] for path in lines.leaves},

@@ -9,7 +9,6 @@ import numpy as np
 
 from checks._types import FloatArray
 from checks.parameters.nesting import Nesting, children, path_name
-from checks.report.wording import plural
 
 __all__ = ["describe", "entry_name", "flatten", "flatten_claim", "float_arrays"]
 
@@ -182,12 +181,12 @@ def flatten_claim(params: Any, claim: Any, source: str) -> tuple[dict[str, Float
             if not isinstance(part, (list, tuple)):
                 remedy = _claim_remedy(part, node, path)
                 raise TypeError(
-                    f"{where} is {describe(part)}, wanted {plural(len(inside), 'part')}, nested as "
-                    "in params" + (f": {remedy}" if remedy else "")
+                    f"{where} is {describe(part)}, wanted {_parts(inside)}, nested as in "
+                    "params" + (f": {remedy}" if remedy else "")
                 )
             if len(part) != len(inside):
                 raise ValueError(
-                    f"{where} has {plural(len(part), 'part')}, wanted {len(inside)}, nested as in "
+                    f"{where} has {_parts(part)}, wanted {len(inside)}, nested as in "
                     f"params: {_cut(', '.join(path_name(path + step) for step, _ in inside))}"
                 )
             parts = part
@@ -227,6 +226,10 @@ def describe(thing: Any) -> str:
     if isinstance(thing, np.ndarray):
         return f"an array of dtype {thing.dtype} and shape {thing.shape}"
     return f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}, {_cut(repr(thing))}"
+
+
+def _parts(sequence: Sequence[Any]) -> str:
+    return "1 part" if len(sequence) == 1 else f"{len(sequence)} parts"
 
 
 def _listed(keys: Iterable[Any]) -> str:

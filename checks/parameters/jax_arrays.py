@@ -6,15 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from checks.parameters.numpy_arrays import Leaf, known_dtype
+from checks.parameters.numpy_arrays import NumpyArray, known_dtype
 from checks.parameters.random_directions import Direction, factors_of
 
-__all__ = ["JaxLeaf"]
+__all__ = ["JaxArray"]
 
 Array = Any  # of JAX
 
 
-class JaxLeaf(Leaf):
+class JaxArray(NumpyArray):
     """An array of JAX, on one device or sharded over many: every shard makes its own part."""
 
     def _take(self, array: Array) -> np.dtype[Any]:

@@ -7,13 +7,13 @@ import numpy as np
 from checks._types import FloatArray
 from checks.parameters.random_directions import Direction, Region
 
-__all__ = ["Leaf", "known_dtype", "leaf_of"]
+__all__ = ["NumpyArray", "known_dtype"]
 
 Array = Any  # of numpy, PyTorch or JAX
 CHUNK = 2**20  # entries whose squares are summed at once
 
 
-class Leaf:
+class NumpyArray:
     """A numpy array.
 
     Parameters
@@ -161,24 +161,3 @@ def known_dtype(name: str) -> np.dtype[Any]:
     if name not in ("float16", "float32", "float64"):
         raise TypeError(f"params have an array of {name}, wanted float16, float32 or float64")
     return np.dtype(name)
-
-
-def leaf_of(array: Array, path: str) -> Leaf:
-    """Return an array as what it is.
-
-    Raises
-    ------
-    TypeError
-        It is none of numpy, PyTorch or JAX, or not of real floats.
-    """
-    if isinstance(array, np.ndarray):
-        return Leaf(array)
-    if type(array).__module__.partition(".")[0] in ("jax", "jaxlib"):
-        from checks.parameters.jax_arrays import JaxLeaf
-
-        return JaxLeaf(array)
-    if hasattr(array, "detach"):
-        from checks.parameters.torch_arrays import TorchLeaf
-
-        return TorchLeaf(array)
-    raise TypeError(f"{path} is a {type(array).__name__}, wanted an array of numpy, PyTorch or JAX")

@@ -6,14 +6,14 @@ import numpy as np
 import torch
 
 from checks._types import FloatArray
-from checks.parameters.numpy_arrays import Leaf, known_dtype
+from checks.parameters.numpy_arrays import NumpyArray, known_dtype
 
-__all__ = ["TorchLeaf"]
+__all__ = ["TorchArray"]
 
 Array = Any  # a tensor
 
 
-class TorchLeaf(Leaf):
+class TorchArray(NumpyArray):
     """A tensor of PyTorch, on any device: it and its moves never leave it."""
 
     def _take(self, array: Array) -> np.dtype[Any]:

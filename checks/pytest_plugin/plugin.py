@@ -194,7 +194,6 @@ class Gate:
             return None
         from hypothesis import settings
 
-        from checks.conformance import DTYPES
         from checks.conformance.targets.target import reference_target
 
         target = self.target or reference_target()
@@ -202,7 +201,7 @@ class Gate:
         return (
             f"gradient-gate: target {target.name} ({' and '.join(functions)}; "
             f"{target.activation}, {target.cost_name}), "
-            f"{' and '.join(DTYPES)}, Hypothesis profile {settings.get_current_profile_name()}, "
+            f"float64 and float32, Hypothesis profile {settings.get_current_profile_name()}, "
             f"BLAS {blas() or 'unknown'}"
         )
 

@@ -70,7 +70,7 @@ class ArrayReport:
     numeric: FloatArray
     error: FloatArray
     verdicts: NDArray[np.int8]
-    gap: FloatArray
+    slope_jump: FloatArray
     reason: str = ""
     method: str = "central"
 
@@ -91,7 +91,7 @@ class ArrayReport:
     @cached_property
     def largest(self) -> float:
         """The largest finite entry, claimed or numeric: what errors are relative to."""
-        return largest_entry(self.claimed, np.abs(self.numeric) + self.gap)
+        return largest_entry(self.claimed, np.abs(self.numeric) + self.slope_jump)
 
     @property
     def all_zero(self) -> bool:
@@ -99,34 +99,34 @@ class ArrayReport:
         return self.largest == 0 and not self.claimed.any()  # which nan is not
 
     @property
-    def vacuous(self) -> bool:
+    def compared_nothing(self) -> bool:
         """Whether it matches with nothing compared: zeros, of which the cost sees nothing."""
         return self.all_zero and self.verdict is Verdict.MATCH
 
     @cached_property
-    def off(self) -> FloatArray:
+    def discrepancies(self) -> FloatArray:
         """How far each claim is from the estimate; at a kink, from what lies between the slopes."""
         with np.errstate(invalid="ignore"):
-            d = np.maximum(np.abs(self.claimed - self.numeric) - self.gap, 0)
+            d = np.maximum(np.abs(self.claimed - self.numeric) - self.slope_jump, 0)
         return np.where(np.isnan(d), np.inf, d)
 
     @property
-    def smooth(self) -> NDArray[np.bool_]:
+    def differentiable(self) -> NDArray[np.bool_]:
         """Where the entries do not lie on a kink."""
-        return self.gap == 0  # type: ignore[no-any-return]
+        return self.slope_jump == 0  # type: ignore[no-any-return]
 
     @cached_property
-    def blurriest(self) -> int | None:
+    def least_certain(self) -> int | None:
         """The entry of the largest error, on no kink, by its flat index; None if there is none."""
-        if not self.gap.any():
+        if not self.slope_jump.any():
             return int(self.error.argmax()) if self.error.size else None
-        smooth = self.smooth
+        smooth = self.differentiable
         return int(np.where(smooth, self.error, -1).argmax()) if smooth.any() else None
 
     @property
     def worst(self) -> WorstEntry:
         """The entry with the worst verdict, and among these the largest discrepancy."""
-        rank = np.where(self.verdicts == self.verdict, self.off, -1)
+        rank = np.where(self.verdicts == self.verdict, self.discrepancies, -1)
         flat = int(np.argmax(rank))
         index = tuple(int(i) for i in np.unravel_index(flat, self.claimed.shape))
         return WorstEntry(
@@ -140,7 +140,7 @@ class ArrayReport:
     @property
     def discrepancy(self) -> float:
         """The largest of `off`, relative to the largest entry; inf where not finite."""
-        d = float(np.max(self.off, initial=0))
+        d = float(np.max(self.discrepancies, initial=0))
         return 0.0 if d == 0 else d / self.largest if math.isfinite(d) else math.inf
 
     @property
@@ -149,8 +149,8 @@ class ArrayReport:
 
         Of entries that do not lie on a kink; 0 if all do.
         """
-        off = float(np.max(self.off + self.error, initial=0, where=self.smooth))
-        if not math.isfinite(off) or self.all_zero or not self.smooth.any():
+        off = float(np.max(self.discrepancies + self.error, initial=0, where=self.differentiable))
+        if not math.isfinite(off) or self.all_zero or not self.differentiable.any():
             return 0.0
         return max(0.0, -math.log10(off / self.largest)) if off else math.inf
 
@@ -160,6 +160,6 @@ class ArrayReport:
         At a kink any claim between the slopes is accepted, so this is of the other entries; inf if
         there is none.
         """
-        if self.blurriest is None:
+        if self.least_certain is None:
             return math.inf
-        return detectable_error(self.largest, float(self.error.flat[self.blurriest]), rtol)
+        return detectable_error(self.largest, float(self.error.flat[self.least_certain]), rtol)

@@ -1,14 +1,14 @@
 """A report as a picture: where its arrays are off by how much, and its worst entry step by step."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from checks._types import FloatArray
-from checks.estimation.step_curve import Curve
-from checks.report.array_report import ArrayReport
-from checks.report.report import Report
+from checks.estimation.step_curve import StepCurve
+from checks.report.array_report import ArrayReport, WorstEntry
 from checks.report.verdict import Verdict
 
 try:
@@ -28,12 +28,18 @@ WIDTH = 10.0  # inches
 MARKS = {Verdict.MISMATCH: "x", Verdict.UNRESOLVED: "o"}
 
 
-def plot(report: Report) -> Figure:
+def plot(
+    arrays: Mapping[str, ArrayReport],
+    rtol: float,
+    title: str,
+    curve: StepCurve | None,
+    worst: WorstEntry,
+) -> Figure:
     """Draw a report; neither pyplot nor the backend is touched.
 
     Parameters
     ----------
-    report
+    arrays
         Of arrays of any shape: all dimensions but the first are laid side by side. Of large arrays
         a cell shows the worst of a block of entries; of many arrays the worst 24 are shown.
 
@@ -44,12 +50,12 @@ def plot(report: Report) -> Figure:
         the tolerance, |claimed − numeric| / (rtol × largest + error). Unless the report is a MATCH,
         below these its worst entry's discrepancies from differences over steps of every size.
     """
-    arrays = _shown(report)
-    columns = min(COLUMNS, math.ceil(math.sqrt(len(arrays))))
-    rows = [arrays[i : i + columns] for i in range(0, len(arrays), columns)]
+    shown = _shown(arrays)
+    columns = min(COLUMNS, math.ceil(math.sqrt(len(shown))))
+    rows = [shown[i : i + columns] for i in range(0, len(shown), columns)]
     tall = 2.8 if columns < 3 else 1.8
     heights = [1.0 if all(a.claimed.ndim < 2 for a in row) else tall for row in rows]
-    parts = [max(sum(heights), 2.2) + 0.6, 3.8][: 2 if report.curve else 1]
+    parts = [max(sum(heights), 2.2) + 0.6, 3.8][: 2 if curve else 1]
     figure = Figure(figsize=(WIDTH, sum(parts)))
     figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.06)
     figures = figure.subfigures(len(parts), 1, height_ratios=parts, squeeze=False)[:, 0]
@@ -59,25 +65,24 @@ def plot(report: Report) -> Figure:
         for j, array in enumerate(row):
             axes.append(figures[0].add_subplot(grid[i, j]))
             cell = (heights[i] * 0.7, WIDTH * 0.75 / columns)
-            image = _draw_array(axes[-1], array, report.rtol, cell)
+            image = _draw_array(axes[-1], array, rtol, cell)
     label = "|claimed − numeric| / tolerance"
     figures[0].colorbar(image, ax=axes, label=label, extend="both", fraction=0.03, aspect=30)
-    if report.curve:
-        _draw_curve(figures[1].subplots(), report, report.curve)
-    head, _, rest = str(report).splitlines()[0].partition("      ")
-    more = f"; the worst {ARRAYS} of {n} arrays" if (n := len(report.arrays)) > len(arrays) else ""
-    figures[0].suptitle(f"{head}, {rest}{more}")
+    if curve:
+        _draw_curve(figures[1].subplots(), arrays[worst.path], rtol, curve, worst)
+    more = f"; the worst {ARRAYS} of {len(arrays)} arrays" if len(arrays) > len(shown) else ""
+    figures[0].suptitle(f"{title}{more}")
     marks = {mark.get_label(): mark for axis in axes for mark in axis.collections}
     if marks:
         figures[0].legend(marks.values(), marks.keys(), loc="outside lower right", ncols=2)
     return figure
 
 
-def _shown(report: Report) -> list[ArrayReport]:
+def _shown(arrays: Mapping[str, ArrayReport]) -> list[ArrayReport]:
     """Return the arrays with entries; the worst of them where there are many."""
-    arrays = [array for array in report.arrays.values() if array.claimed.size]
-    ranks = [(array.verdict, array.discrepancy, i) for i, array in enumerate(arrays)]
-    return [arrays[i] for i in sorted(i for *_, i in sorted(ranks)[-ARRAYS:])]
+    filled = [array for array in arrays.values() if array.claimed.size]
+    ranks = [(array.verdict, array.discrepancy, i) for i, array in enumerate(filled)]
+    return [filled[i] for i in sorted(i for *_, i in sorted(ranks)[-ARRAYS:])]
 
 
 def _draw_array(axis: Any, array: ArrayReport, rtol: float, inches: tuple[float, float]) -> Any:
@@ -147,12 +152,13 @@ def _blocks(values: Any, maximum: np.ufunc) -> tuple[Any, tuple[int, int]]:
     return maximum.reduceat(some, np.arange(0, values.shape[1], wide), axis=1), (tall, wide)
 
 
-def _draw_curve(axis: Any, report: Report, curve: Curve) -> None:
+def _draw_curve(
+    axis: Any, array: ArrayReport, rtol: float, curve: StepCurve, worst: WorstEntry
+) -> None:
     """Draw how far claim and estimate are from differences, over their step."""
-    worst = report.worst
-    array, h = report.arrays[worst.path], curve.steps
+    h = curve.steps
     left, right = curve.slopes.T
-    kink = array.gap[worst.index] > 0
+    kink = array.slope_jump[worst.index] > 0
     claimed = {"left": left, "right": right} if kink else {"difference": curve.central}
     lines = [
         (f"|claimed − {name}|", np.abs(worst.claimed - slope), style)
@@ -161,7 +167,7 @@ def _draw_curve(axis: Any, report: Report, curve: Curve) -> None:
     lines.append(("|numeric − difference|", np.abs(worst.numeric - curve.central), "C0s-"))
     lines.append(("noise of the cost / h", curve.noise / h, "k:"))
     lines.append(("error of the estimate", np.full(h.shape, worst.error), "C0--"))
-    lines.append(("rtol × largest", np.full(h.shape, report.rtol * array.largest), "C3--"))
+    lines.append(("rtol × largest", np.full(h.shape, rtol * array.largest), "C3--"))
     for label, y, style in lines:
         shown = np.where(np.isfinite(y) & (y > 0), y, np.nan)  # 0 has no place on this axis
         if np.isfinite(shown).any():

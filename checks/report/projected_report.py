@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from checks.judgement.localisation import Block
 from checks.parameters.claims import entry_name
 from checks.parameters.random_directions import SURE, Region
 from checks.report.array_report import WorstEntry
+from checks.report.blocks import Block
 from checks.report.report import Report
 from checks.report.verdict import Verdict
 from checks.report.wording import paragraph
@@ -68,7 +68,7 @@ class ProjectedArray:
     @property
     def discrepancy(self) -> float:
         """|g − n| relative to the largest entry: of the worst entry, or of g·v where all match."""
-        off = [entry.off for block in self.blocks for entry in block.entries[:1]]
+        off = [entry.discrepancy for block in self.blocks for entry in block.entries[:1]]
         off = off or [abs(self.claimed - self.numeric)]
         d = max(off)
         return (
@@ -81,12 +81,12 @@ class ProjectedArray:
         entries = [entry for block in self.blocks for entry in block.entries[:1]]
         if not entries:
             return WorstEntry(self.path, (), self.claimed, self.numeric, self.error)
-        worst = max(entries, key=lambda entry: entry.off)
+        worst = max(entries, key=lambda entry: entry.discrepancy)
         index = worst.region.index(self.shape)
         return WorstEntry(self.path, index, worst.claimed, worst.numeric, worst.error)
 
     @property
-    def vacuous(self) -> bool:
+    def compared_nothing(self) -> bool:
         """Whether it matches with nothing compared: zeros, of which the cost sees nothing."""
         return not self.largest and self.verdict is Verdict.MATCH
 
@@ -132,11 +132,11 @@ class ProjectedReport(Report):
 
         Not of arrays with nothing to compare, as both `findings` and the table say; inf if all are.
         """
-        some = [array for array in self.arrays.values() if not array.vacuous]
+        some = [array for array in self.arrays.values() if not array.compared_nothing]
         return max((array.detectable(self.rtol) for array in some), default=math.inf)
 
     @property
-    def blind(self) -> int:
+    def undetectable(self) -> int:
         """Not known: entries were not estimated one by one."""
         return 0
 
@@ -208,7 +208,7 @@ class ProjectedReport(Report):
 
 def _verdict(array: ProjectedArray) -> str:
     if not array.blocks:
-        return f"{array.verdict}, all zero" if array.vacuous else str(array.verdict)
+        return f"{array.verdict}, all zero" if array.compared_nothing else str(array.verdict)
     some = f"{array.wrong:,} of {array.entries:,}"
     return f"{array.verdict}, {'all entries' if array.wrong == array.entries else some}"
 
@@ -240,8 +240,8 @@ def _said(block: Block, largest: float) -> str:
         return "wrong in places; there are too many to list."
     worst = block.entries[0]
     text = f"claimed {worst.claimed + 0:.9g}, numeric {worst.numeric:.9g} ± {worst.error:.0e}"
-    if math.isfinite(worst.off) and largest:
-        text += f", off by {worst.off / largest:.1e} of the largest"
+    if math.isfinite(worst.discrepancy) and largest:
+        text += f", off by {worst.discrepancy / largest:.1e} of the largest"
     if block.region.size == 1:
         return f"{text}."
     count, factor = len(block.entries), block.factor

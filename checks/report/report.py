@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from checks.estimation.step_curve import Curve
+from checks.estimation.step_curve import StepCurve
 from checks.report.array_report import ArrayReport, WorstEntry
 from checks.report.session import context
 from checks.report.verdict import Verdict
@@ -17,9 +17,24 @@ from checks.report.wording import COLUMNS, listed, paragraph, plural, shortened
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from checks.diagnosis.diagnosis import Diagnosis
 
-__all__ = ["GradientMismatch", "GradientUnresolved", "Report"]
+__all__ = ["Diagnosis", "GradientMismatch", "GradientUnresolved", "Report"]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A mistake that explains what was found.
+
+    Attributes
+    ----------
+    name : str
+        What it is called.
+    text : str
+        What was observed, in a sentence or two, and where to look.
+    """
+
+    name: str
+    text: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +76,7 @@ class Report:
     seed: int
     findings: tuple[str, ...] = ()
     diagnosis: tuple["Diagnosis", ...] = ()
-    curve: Curve | None = None
+    step_curve: StepCurve | None = None
 
     def __bool__(self) -> bool:
         return self.verdict is Verdict.MATCH
@@ -85,7 +100,9 @@ class Report:
         """The worst entry of the array whose discrepancy is largest relative to its size."""
 
         def rank(array: ArrayReport) -> tuple[int, float]:
-            return array.verdict, float(array.off[array.worst.index]) / (array.largest or 1)
+            return array.verdict, float(array.discrepancies[array.worst.index]) / (
+                array.largest or 1
+            )
 
         return max((a for a in self.arrays.values() if a.claimed.size), key=rank).worst
 
@@ -104,19 +121,19 @@ class Report:
         Of entries that do not lie on a kink (see `kinks`), and of arrays that are not all zero, as
         those are of which `findings` says that nothing was compared; inf if there are none.
         """
-        some = [a for a in self._compared() if a.smooth.any() and not a.vacuous]
+        some = [a for a in self._compared() if a.differentiable.any() and not a.compared_nothing]
         return max((array.detectable(self.rtol) for array in some), default=math.inf)
 
     @property
     def kinks(self) -> int:
         """How many entries lie on a kink: there any claim between the two slopes is accepted."""
-        return sum(int(np.sum(~array.smooth)) for array in self._compared())
+        return sum(int(np.sum(~array.differentiable)) for array in self._compared())
 
     @property
-    def blind(self) -> int:
+    def undetectable(self) -> int:
         """How many entries, of those on no kink, are so small that a zero would have passed."""
         return sum(
-            int(np.sum(~(np.abs(a.numeric) - a.error > self.rtol * a.largest) & a.smooth))
+            int(np.sum(~(np.abs(a.numeric) - a.error > self.rtol * a.largest) & a.differentiable))
             for a in self._compared()
         )
 
@@ -178,17 +195,18 @@ class Report:
         text = f"An error of {self.detectable:.1e} of an array's largest entry would have been seen"
         if self.kinks:
             text += f", except at {plural(self.kinks, 'entry')} on kinks"
-        if self.blind:
-            few = plural(self.blind, "entry")
-            few += " is" if self.blind == 1 else " are"
+        if self.undetectable:
+            few = plural(self.undetectable, "entry")
+            few += " is" if self.undetectable == 1 else " are"
             text += f"; {few} so small that a zero would have passed"
         return f"{text}."
 
     def plot(self) -> "Figure":
         """Draw a heat map of each array and the curve of the worst entry; see `report.plot`."""
-        from checks.report.plot import plot
+        from checks.report.plot import plot  # it needs matplotlib, an extra
 
-        return plot(self)
+        head, _, rest = str(self).splitlines()[0].partition("      ")
+        return plot(self.arrays, self.rtol, f"{head}, {rest}", self.step_curve, self.worst)
 
     def to_json(self) -> str:
         """Return the report as strict JSON: verdicts by array and the worst entry of each."""
@@ -220,7 +238,7 @@ class Report:
                 "resolution": self.resolution,
                 "noise": finite(self.noise),
                 "detectable": finite(self.detectable),
-                "blind": self.blind,
+                "undetectable": self.undetectable,
                 "kinks": self.kinks,
                 "arrays": {path: array(a) for path, a in self.arrays.items()},
                 "findings": list(self.findings),
@@ -236,10 +254,10 @@ def _row(array: ArrayReport) -> tuple[str, ...]:
     worst = array.worst
     count = int(np.sum(array.verdicts == array.verdict))
     matched = array.verdict is Verdict.MATCH
-    verified = matched and math.isfinite(array.digits) and array.smooth.any()
+    verified = matched and math.isfinite(array.digits) and array.differentiable.any()
     verdict = str(array.verdict)
-    kinks = int(np.sum(~array.smooth))
-    if array.vacuous:
+    kinks = int(np.sum(~array.differentiable))
+    if array.compared_nothing:
         verdict += ", all zero"
     elif matched and kinks:
         verdict += f", {kinks:,} on kinks"

@@ -40,7 +40,7 @@ def judge(
     error: FloatArray,
     rtol: float,
     resolution: float,
-    gap: FloatArray | float = 0.0,
+    slope_jump: FloatArray | float = 0.0,
     largest: float | None = None,
 ) -> NDArray[Any]:
     """Judge every entry of an array.
@@ -63,11 +63,11 @@ def judge(
     ndarray of int8
         `Verdict` values, in the same shape.
     """
-    s = largest_entry(claimed, np.abs(numeric) + gap) if largest is None else largest
+    s = largest_entry(claimed, np.abs(numeric) + slope_jump) if largest is None else largest
     with np.errstate(invalid="ignore"):
         d = np.abs(claimed - numeric)
         wrong = d - error > rtol * s  # whatever the truth in the interval
-        seen = error - gap <= resolution * s
+        seen = error - slope_jump <= resolution * s
     wrong |= ~np.isfinite(claimed)
     unresolved = ~(seen & np.isfinite(d))
     # MATCH is 0, UNRESOLVED 1, MISMATCH 2

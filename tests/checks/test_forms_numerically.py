@@ -11,8 +11,8 @@ from backprop.activations import ACTIVATIONS
 from backprop.costs import COSTS
 from benchmarks.calibration import lies_on_a_kink
 from checks import Verdict, check_gradient
-from checks.conformance.reference_cost.restarted_cost import RestartedCost
-from checks.estimation.estimates import at_peace, measure
+from checks.conformance.reference_cost import RestartedCost
+from checks.estimation.estimates import estimate_derivatives
 from checks.evaluation.pointwise import Evaluations
 from checks.judgement.every_entry import conclude
 from checks.parameters.claims import flatten
@@ -58,8 +58,8 @@ def test_every_entry_of_random_networks(tally):
         # in short numbers the slopes on both sides of a kink agree by chance, and not with 0
         assume(not (on_a_kink and problem.seed is None))
         evaluations = Evaluations(RestartedCost(net, problem.x, problem.y), theta)
-        with at_peace(evaluations):
-            measured = measure(evaluations, "auto", seed=0)  # once, for all three
+        with evaluations.restoring_parameters():
+            measured = estimate_derivatives(evaluations, "auto", seed=0)  # once, for all three
             for name, form in FORMS.items():
                 claim = form.gradient(net, theta, problem.x, problem.y)
                 report = conclude(measured, flatten(claim), resolution=1e-3, started=0.0)
@@ -72,7 +72,7 @@ def test_every_entry_of_random_networks(tally):
         # both sides. There is no derivative then; everywhere else no entry is accused.
         assert on_a_kink or report.verdict is not Verdict.MISMATCH
         for array in report.arrays.values():
-            assert not ((array.verdicts == Verdict.MISMATCH) & (array.gap == 0)).any()
+            assert not ((array.verdicts == Verdict.MISMATCH) & (array.slope_jump == 0)).any()
             assert array.verdict is not Verdict.UNRESOLVED or array.reason
             if problem.regime in PLAIN and problem.seed is not None and array.claimed.any():
                 assert array.verdict is Verdict.MATCH

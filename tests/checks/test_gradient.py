@@ -18,7 +18,7 @@ from checks import (
     check_gradient,
     numerical_gradient,
 )
-from checks.conformance.reference_cost.restarted_cost import RestartedCost
+from checks.conformance.reference_cost import RestartedCost
 from checks.report.array_report import ArrayReport
 
 X = np.array([0.5, -1.25, 2.0])

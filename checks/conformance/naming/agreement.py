@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from checks.conformance.naming.faults import Fault
-from checks.conformance.naming.observations import LEARNING_RATE, Rows, Sighting
+from checks.conformance.naming.observations import LEARNING_RATE, Observation, Rows
 from checks.conformance.naming.textbook import Textbook
 
 __all__ = ["NEGLIGIBLE", "RIGHT", "SAME", "apart", "is_free", "likeness", "predict"]
@@ -23,7 +23,9 @@ ROUNDS, GUESSES = 8, (0.01, 0.1, 1.0)
 RIGHT = Fault("", "", {})
 
 
-def predict(rows: Rows, fault: Fault, seen: Sighting, constant: float | None = None) -> list[Any]:
+def predict(
+    rows: Rows, fault: Fault, seen: Observation, constant: float | None = None
+) -> list[Any]:
     """Return the gradient that a fault gives, of a target's cost: ∂C/∂w^l and then ∂C/∂b^l.
 
     Parameters
@@ -55,7 +57,9 @@ def is_free(fault: Fault, through: str) -> bool:
     return bool(fault.constant) and "penalty" not in fault.steps and not stepped
 
 
-def likeness(rows: Rows, through: str, fault: Fault, seen: Sighting) -> tuple[float, float | None]:
+def likeness(
+    rows: Rows, through: str, fault: Fault, seen: Observation
+) -> tuple[float, float | None]:
     """Return how far apart a fault and the target's claim are, and the fault's constant there."""
     if is_free(fault, through):
         return _fitted(rows, fault, seen)
@@ -69,7 +73,7 @@ def likeness(rows: Rows, through: str, fault: Fault, seen: Sighting) -> tuple[fl
     return apart(seen.claimed, predict(rows, fault, seen, constant)), constant
 
 
-def _fitted(rows: Rows, fault: Fault, seen: Sighting) -> tuple[float, float]:
+def _fitted(rows: Rows, fault: Fault, seen: Observation) -> tuple[float, float]:
     """Return the same, for the constant that fits best."""
     largest = max(float(np.abs(g).max()) for g in seen.claimed)
     norm = float(np.sqrt(sum((g * g).sum() for g in seen.claimed)))

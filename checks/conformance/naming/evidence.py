@@ -9,7 +9,7 @@ import numpy as np
 
 from checks.conformance.naming.agreement import NEGLIGIBLE, RIGHT, SAME, is_free, likeness, predict
 from checks.conformance.naming.faults import Fault
-from checks.conformance.naming.observations import NETWORKS, SATURATED, Rows, Sighting, watch
+from checks.conformance.naming.observations import NETWORKS, SATURATED, Observation, Rows, watch
 from checks.conformance.targets.target import Target
 
 __all__ = ["Evidence", "Match"]
@@ -17,7 +17,7 @@ __all__ = ["Evidence", "Match"]
 MORE = 24  # networks at most to tell explanations apart by
 ALIKE = 1e-3  # constants fitted to different networks are one, if they differ by no more
 
-CONDITIONS: dict[str, Callable[[Sighting], bool]] = {
+CONDITIONS: dict[str, Callable[[Observation], bool]] = {
     "where B = 1": lambda s: len(s.x) == 1,
     "where B > 1": lambda s: len(s.x) > 1,
     "with one output": lambda s: s.y.shape[1] == 1,
@@ -47,9 +47,9 @@ class Evidence:
 
     Attributes
     ----------
-    seen : list of Sighting
+    seen : list of Observation
         Ordinary networks; saturated ones if the target is right on all of these.
-    wrong : list of Sighting
+    wrong : list of Observation
         Those on which it is not right.
     conditions : list of str
         What these have and no other has.
@@ -74,7 +74,7 @@ class Evidence:
         self.seen = list(watch(self.target, self.rows, self.through, networks, self.regime))
         self.wrong = [seen for seen in self.seen if self._off(RIGHT, seen) > SAME]
 
-    def _off(self, fault: Fault, seen: Sighting) -> float:
+    def _off(self, fault: Fault, seen: Observation) -> float:
         return likeness(self.rows, self.through, fault, seen)[0]
 
     def free(self, fault: Fault) -> bool:
@@ -95,7 +95,7 @@ class Evidence:
         matches = [m for f in faults for m in self._matches(f, self.wrong)]
         return self.told_apart([replace(m, condition=self.conditions[0]) for m in matches])
 
-    def _matches(self, fault: Fault, networks: Iterable[Sighting]) -> list[Match]:
+    def _matches(self, fault: Fault, networks: Iterable[Observation]) -> list[Match]:
         """Return one match or none."""
         worst, constants = 0.0, []
         for seen in networks:
@@ -121,7 +121,7 @@ class Evidence:
                 matches = [m for m in matches if self._holds(m, seen)] or matches
         return matches
 
-    def _holds(self, match: Match, seen: Sighting) -> bool:
+    def _holds(self, match: Match, seen: Observation) -> bool:
         applies = not match.condition or CONDITIONS[match.condition](seen)
         return self._off(match.fault if applies else RIGHT, seen) <= SAME
 

@@ -9,11 +9,12 @@ import numpy as np
 from checks.conformance.naming.agreement import RIGHT, SAME, apart, predict
 from checks.conformance.naming.evidence import Evidence, Match
 from checks.conformance.naming.faults import FAULTS, PLUS, Fault, together
-from checks.conformance.naming.observations import Sighting, rows_of
-from checks.conformance.suite.trial import factor_names
+from checks.conformance.naming.observations import Observation, rows_of
+from checks.conformance.targets.known_costs import factor_names
 from checks.conformance.targets.target import Target
-from checks.diagnosis.diagnosis import Diagnosis, diagnose
+from checks.diagnosis.diagnosis import diagnose
 from checks.report.array_report import ArrayReport
+from checks.report.report import Diagnosis
 from checks.report.verdict import judge
 
 __all__ = ["UNKNOWN", "name_fault"]
@@ -144,7 +145,7 @@ def _structure(evidence: Evidence) -> tuple[Diagnosis, ...]:
     return ()
 
 
-def _diagnosed(evidence: Evidence, seen: Sighting) -> tuple[Diagnosis, ...]:
+def _diagnosed(evidence: Evidence, seen: Observation) -> tuple[Diagnosis, ...]:
     layers = range(len(seen.weights))
     paths = [f"{what}[{layer}]" for what in ("weights", "biases") for layer in layers]
     values = dict(zip(paths, [*seen.weights, *seen.biases], strict=True))

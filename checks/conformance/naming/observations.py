@@ -18,8 +18,8 @@ __all__ = [
     "LEARNING_RATE",
     "NETWORKS",
     "SATURATED",
+    "Observation",
     "Rows",
-    "Sighting",
     "has_softmax",
     "rows_of",
     "watch",
@@ -53,14 +53,14 @@ ROUGHLY = 2.0**-19  # digits of a cost that is computed in float32, or with log(
 
 
 @dataclass(frozen=True, eq=False)
-class Sighting:
+class Observation:
     """One network, and what a target makes of it.
 
     Attributes
     ----------
     weights, biases, x, y
         The network and its batch.
-    before : Sighting or None
+    before : Observation or None
         Another one of the same shapes, shown just before: for targets that remember.
     scale, decay : float, (float, float)
         The target's cost is scale × the reference's + ½ Σ decay θ², for weights and for biases.
@@ -72,7 +72,7 @@ class Sighting:
     biases: list[Any]
     x: Any
     y: Any
-    before: "Sighting | None" = None
+    before: "Observation | None" = None
     scale: float = 1.0
     decay: tuple[float, float] = (0.0, 0.0)
     claimed: tuple[Any, ...] = ()
@@ -100,7 +100,7 @@ def watch(
     networks: Iterable[Network],
     regime: str = "ordinary",
     seed: int = 0,
-) -> Iterator[Sighting]:
+) -> Iterator[Observation]:
     """Show networks to a target; those on which it raises, or whose cost is another, are left out.
 
     Parameters
@@ -170,7 +170,7 @@ def has_softmax(target: Target) -> bool:
         return False
 
 
-def _network(rows: Rows, network: Network, regime: str, seed: int) -> Sighting:
+def _network(rows: Rows, network: Network, regime: str, seed: int) -> Observation:
     sizes, samples, scale = network
     weights, biases, x, y = generate_arrays(sizes, samples, regime, seed)
     if rows[0] == "relu":
@@ -180,10 +180,10 @@ def _network(rows: Rows, network: Network, regime: str, seed: int) -> Sighting:
         y = y / y.sum(axis=1, keepdims=True)  # many rely on a sum of 1
     elif rows[1] == "cross_entropy":
         y = y / scale
-    return Sighting(weights, biases, x, y)
+    return Observation(weights, biases, x, y)
 
 
-def _claim(target: Target, through: str, seen: Sighting) -> tuple[Any, ...]:
+def _claim(target: Target, through: str, seen: Observation) -> tuple[Any, ...]:
     weights, biases, x, y = seen.copies
     if through == "gradient":
         assert target.gradient is not None
@@ -200,7 +200,9 @@ def _claim(target: Target, through: str, seen: Sighting) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _fitted(target: Target, rows: Rows, seen: Sighting, digits: float = FITTED) -> Sighting | None:
+def _fitted(
+    target: Target, rows: Rows, seen: Observation, digits: float = FITTED
+) -> Observation | None:
     """Return the sighting with scale and decay of the target's cost; None if none fit."""
     book, rng = Textbook(*rows), np.random.default_rng(0)
     rows_, costs = [], []

@@ -5,9 +5,9 @@ import traceback
 
 from checks.conformance.naming.fault_name import UNKNOWN, name_fault
 from checks.conformance.suite.digits import load_digits
-from checks.conformance.suite.smallest_failure import Found, unheard, with_shares
+from checks.conformance.suite.smallest_failure import Found, unrecorded
 from checks.conformance.suite.trial import Trial, try_out
-from checks.conformance.targets.known_costs import known_row
+from checks.conformance.targets.known_costs import known_cost, with_shares
 from checks.conformance.targets.layouts import layout_hint
 from checks.conformance.targets.target import Target
 from checks.report.verdict import Verdict
@@ -138,13 +138,13 @@ def _import(target: Target) -> list[str]:
     if name.startswith("the reference's "):
         arguments = (name.removeprefix("the reference's "), target.activation, target.cost_name)
         return [
-            "from checks.conformance.targets.target import reference_target",
+            "from checks.conformance.targets import reference_target",
             f"target = reference_target{arguments}",
         ]
     module, _, attributes = name.partition(":")
     if name.partition(".py:")[0].endswith(".py") or "/" in name or "\\" in name:
         return [
-            "from checks.conformance.targets.target import load_target",
+            "from checks.conformance.targets import load_target",
             f"target = load_target({name!r})",
         ]
     lines = [f"import {module} as target"]
@@ -219,13 +219,13 @@ def _is_right_with_shares(target: Target, trial: Trial) -> bool:
     """Whether a trial is right once the rows of y sum to 1."""
     if trial.problem.sizes[-1] == 1:
         return False
-    with unheard():
+    with unrecorded():
         again = try_out(target, with_shares(trial.problem), trial.through)
     return again.report is not None and again.report.verdict is Verdict.MATCH
 
 
 def _network(target: Target, problem: Problem) -> str:
-    row = known_row(target)
+    row = known_cost(target)
     named = f"{target.activation}, {target.cost_name}"
     if row and (row.activation, row.cost_name, row.output) != (*named.split(", "), ""):
         named = f"{row}"  # of a factor nothing is said where the names are right

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from backprop.costs import COSTS
-from checks.conformance.suite.smallest_failure import unheard
+from checks.conformance.suite.smallest_failure import unrecorded
 from checks.conformance.suite.trial import Trial, try_out
-from checks.conformance.targets.known_costs import Row, known_row
+from checks.conformance.targets.known_costs import KnownCost, known_cost
 from checks.conformance.targets.target import Target
 from checks.evaluation.pointwise import as_number
 from checks.report.verdict import Verdict
@@ -39,8 +39,8 @@ def lost_digits(target: Target, trial: Trial) -> str:
     """
     if trial.report is None:
         return ""
-    known = known_row(target)
-    row = known or Row(target.activation, target.cost_name)
+    known = known_cost(target)
+    row = known or KnownCost(target.activation, target.cost_name)
     names = sorted(SLOPES.keys() & {*row.activations(len(trial.problem.weights))})
     if names and _is_explained(target, row, trial):
         return (
@@ -57,7 +57,7 @@ def lost_digits(target: Target, trial: Trial) -> str:
     return ""
 
 
-def _is_explained(target: Target, row: Row, trial: Trial) -> bool:
+def _is_explained(target: Target, row: KnownCost, trial: Trial) -> bool:
     """Whether no entry is further off than the losses of the layers of a row."""
     assert trial.report is not None
     problem = trial.problem
@@ -80,7 +80,7 @@ def _is_next_to_nothing(target: Target, trial: Trial) -> bool:
     assert trial.report is not None
     problem = trial.problem
     weights, biases = [w / 10 for w in problem.weights], [b / 20 for b in problem.biases]
-    with unheard():
+    with unrecorded():
         calm = try_out(target, replace(problem, weights=weights, biases=biases), trial.through)
     if calm.report is None or calm.report.verdict is not Verdict.MATCH:
         return False
@@ -92,7 +92,7 @@ def _is_next_to_nothing(target: Target, trial: Trial) -> bool:
     )
 
 
-def _losses(row: Row, problem: Problem, eps: float) -> list[Any]:
+def _losses(row: KnownCost, problem: Problem, eps: float) -> list[Any]:
     """Return by how much each ∂C/∂w^l, then each ∂C/∂b^l, may be off."""
     a, slope = row.layers(problem)
     w, L = problem.weights, len(problem.weights)  # noqa: N806 — the notes' letter

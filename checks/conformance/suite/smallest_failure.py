@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity, given, reject, seed, settings
@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from checks._types import FloatArray
 from checks.conformance.suite.trial import Trial
+from checks.conformance.targets.known_costs import with_shares
 from checks.report import session
 from checks.strategies import Problem, layer_sizes
 
-__all__ = ["Found", "Networks", "search", "short_problem", "unheard", "with_shares"]
+__all__ = ["Found", "Networks", "search", "short_problem", "unrecorded"]
 
 # Checks spent on making a network smaller, a second or two; the smallest of them is shown.
 PATIENCE = 150
@@ -117,7 +118,7 @@ def search(
         elif key not in known:
             known[key] = False
             if len(known) <= PATIENCE and shrink(found.original):
-                with unheard():
+                with unrecorded():
                     trial = try_out(problem)
                 if trial.shows_the_mistake_of(found.original):
                     known[key] = True
@@ -163,17 +164,6 @@ def short_problem(
     return Problem(sizes, weights, biases, _short(problem.x), _short(problem.y), regime, number)
 
 
-def with_shares(problem: Problem) -> Problem:
-    """Return a problem with rows of y that sum to 1: hundredths, each above 0.
-
-    None is 1, unless it is alone: where p rounds to 1, p − 1 loses all of its digits.
-    """
-    sizes = np.abs(problem.y)
-    y = np.maximum(1, np.floor(99 * sizes / sizes.sum(axis=1, keepdims=True)))
-    y[np.arange(len(y)), y.argmax(axis=1)] += 100 - y.sum(axis=1)
-    return replace(problem, y=(y / 100).astype(problem.y.dtype))
-
-
 def _short(array: FloatArray) -> FloatArray:
     return np.array([float(f"{value:.1e}") for value in array.flat]).reshape(array.shape)
 
@@ -184,7 +174,7 @@ def _size(trial: Trial) -> tuple[int, int, int]:
 
 
 @contextmanager
-def unheard() -> Iterator[None]:
+def unrecorded() -> Iterator[None]:
     """Keep checks that only inform others out of the session's record."""
     listeners, session.listeners[:] = session.listeners[:], []
     try:

@@ -7,9 +7,9 @@ import pytest
 
 from checks.conformance.suite.calls import answer, arguments, explained, named
 from checks.conformance.suite.failure import ConformanceError, digits_problem
-from checks.conformance.suite.smallest_failure import Networks, short_problem, with_shares
+from checks.conformance.suite.smallest_failure import Networks, short_problem
 from checks.conformance.suite.verify import verify, verify_problem
-from checks.conformance.targets.known_costs import find_row
+from checks.conformance.targets.known_costs import find_known_cost, with_shares
 from checks.conformance.targets.target import Target
 
 # What hides a mistake is left out of the first (biases of zero, a batch of 1, layers of width 1, a
@@ -78,7 +78,7 @@ def test_the_cost_is_the_one_that_the_target_names(gradient_target: Target) -> N
     """The cost is the reference's of these names; another cost is no mistake, but is said."""
     name, wanted = gradient_target.name, (gradient_target.activation, gradient_target.cost_name)
     with explained(gradient_target):
-        row = find_row(gradient_target)
+        row = find_known_cost(gradient_target)
     activation, cost_name = wanted
     named_cost = f"{cost_name} with {activation} layers"
     if row and (row.activation, row.cost_name, row.output) == (*wanted, ""):

@@ -15,7 +15,8 @@ from checks.conformance.suite.calls import (
     result,
 )
 from checks.conformance.suite.failure import ConformanceError, script
-from checks.conformance.suite.smallest_failure import short_problem, with_shares
+from checks.conformance.suite.smallest_failure import short_problem
+from checks.conformance.targets.known_costs import with_shares
 from checks.conformance.targets.target import Target
 from checks.strategies import Problem
 

@@ -5,12 +5,12 @@ import traceback
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from checks.conformance.targets.known_costs import factor_names
 from checks.conformance.targets.target import Target
 from checks.conformance.targets.target_interface import SIGNATURES
 from checks.gradient import check_gradient
@@ -20,7 +20,7 @@ from checks.report.verdict import Verdict
 from checks.step import check_step
 from checks.strategies import Problem
 
-__all__ = ["Trial", "factor_names", "try_out"]
+__all__ = ["Trial", "try_out"]
 
 Kinds = Mapping[tuple[str, str], frozenset[str]]
 UNEVEN = "uneven"
@@ -62,7 +62,7 @@ class Trial:
         """Whether there is something to accuse; where the cost has kinks, conventions differ."""
         if self.report is None:
             return True
-        kinks = any(array.gap.any() for array in self.report.arrays.values())
+        kinks = any(array.slope_jump.any() for array in self.report.arrays.values())
         return self.report.verdict is Verdict.MISMATCH and not kinks and not self.rounding
 
     def arrays(self) -> dict[tuple[str, str], list[ArrayReport]]:
@@ -141,21 +141,6 @@ def try_out(target: Target, problem: Problem, through: str = "gradient") -> Tria
         if _origin(error)[1].startswith(OURS) and not isinstance(error, (TypeError, ValueError)):
             raise
         return Trial(problem, through, error=error)
-
-
-def factor_names(problem: Problem) -> dict[str, float]:
-    """Return factors by which a gradient, or a cost, may be off as a whole, the plainest first."""
-    named = {}
-    for sign, (text, number), b, n in product(
-        (1, -1), (("", 1.0), ("2", 2.0), ("½", 0.5)), (0, 1, -1), (0, 1, -1)
-    ):
-        above = "·".join([text] * (text > "") + ["B"] * (b > 0) + ["n_L"] * (n > 0))
-        below = "/B" * (b < 0) + "/n_L" * (n < 0)
-        name = "−" * (sign < 0) + (above or "1") + below
-        named[name] = sign * number * len(problem.x) ** float(b) * problem.sizes[-1] ** float(n)
-    return dict(
-        sorted(named.items(), key=lambda item: (item[0] != "1", len(item[0].replace("n_L", "n"))))
-    )
 
 
 def _copies(parts: Mapping[str, Any]) -> list[list[Any]]:

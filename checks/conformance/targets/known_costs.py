@@ -9,13 +9,11 @@ import numpy as np
 
 from backprop.activations import ACTIVATIONS
 from backprop.costs import COSTS
-from checks.conformance.naming.observations import has_softmax
-from checks.conformance.suite.trial import factor_names
 from checks.conformance.targets.target import Target
 from checks.evaluation.pointwise import as_number
 from checks.strategies import Problem
 
-__all__ = ["Row", "find_row", "known_row"]
+__all__ = ["KnownCost", "factor_names", "find_known_cost", "known_cost", "with_shares"]
 
 # Samples, outputs, 2 and ½ differ, and no factor is the same on all of them by accident.
 PROBLEMS = [
@@ -26,7 +24,7 @@ AGREE = 2.0**-19  # sixteen times the eps of float32, in which a cost may be com
 
 
 @dataclass(frozen=True)
-class Row:
+class KnownCost:
     """A row of the reference's tables of activations and costs, and a factor before the cost.
 
     The last layer may have an activation of its own, as the reference's do not; it is linear where
@@ -65,18 +63,16 @@ class Row:
         return float(COSTS[self.cost_name].value(self.layers(problem)[0][-1], problem.y).mean())
 
 
-def find_row(target: Target) -> Row | None:
+def find_known_cost(target: Target) -> KnownCost | None:
     """Return the row that gives a target's cost on every network; None if there is none.
 
     The plainest factor comes first, and with it the row that the target names.
     """
-    problems = PROBLEMS
-    if has_softmax(target):  # many rely on a sum of 1
-        problems = [replace(p, y=p.y / p.y.sum(axis=1, keepdims=True)) for p in PROBLEMS]
+    problems = [with_shares(problem) for problem in PROBLEMS]  # what many a softmax relies on
     costs = [as_number(target.cost(p.weights, p.biases, p.x, p.y)) for p in problems]
     rows = sorted(
         (
-            Row(activation, cost_name, output=output)
+            KnownCost(activation, cost_name, output=output)
             for activation, cost_name, output in product(ACTIVATIONS, COSTS, ("", *ACTIVATIONS))
             if not output or (output != activation and not COSTS[cost_name].linear_output)
         ),
@@ -97,10 +93,36 @@ def find_row(target: Target) -> Row | None:
 
 
 @lru_cache(maxsize=8)
-def known_row(target: Target) -> Row | None:
+def known_cost(target: Target) -> KnownCost | None:
     """Return the same, from memory; None too where the cost raises."""
     try:
         with np.errstate(all="ignore"):
-            return find_row(target)
+            return find_known_cost(target)
     except Exception:  # whatever a stranger's code raises: the suite reports it
         return None
+
+
+def factor_names(problem: Problem) -> dict[str, float]:
+    """Return factors by which a gradient, or a cost, may be off as a whole, the plainest first."""
+    named = {}
+    for sign, (text, number), b, n in product(
+        (1, -1), (("", 1.0), ("2", 2.0), ("½", 0.5)), (0, 1, -1), (0, 1, -1)
+    ):
+        above = "·".join([text] * (text > "") + ["B"] * (b > 0) + ["n_L"] * (n > 0))
+        below = "/B" * (b < 0) + "/n_L" * (n < 0)
+        name = "−" * (sign < 0) + (above or "1") + below
+        named[name] = sign * number * len(problem.x) ** float(b) * problem.sizes[-1] ** float(n)
+    return dict(
+        sorted(named.items(), key=lambda item: (item[0] != "1", len(item[0].replace("n_L", "n"))))
+    )
+
+
+def with_shares(problem: Problem) -> Problem:
+    """Return a problem with rows of y that sum to 1: hundredths, each above 0.
+
+    None is 1, unless it is alone: where p rounds to 1, p − 1 loses all of its digits.
+    """
+    sizes = np.abs(problem.y)
+    y = np.maximum(1, np.floor(99 * sizes / sizes.sum(axis=1, keepdims=True)))
+    y[np.arange(len(y)), y.argmax(axis=1)] += 100 - y.sum(axis=1)
+    return replace(problem, y=(y / 100).astype(problem.y.dtype))

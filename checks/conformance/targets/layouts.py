@@ -3,7 +3,7 @@
 import numpy as np
 
 from checks._types import FloatArray
-from checks.conformance.suite.smallest_failure import with_shares
+from checks.conformance.targets.known_costs import with_shares
 from checks.conformance.targets.target import Target
 from checks.strategies import Problem
 

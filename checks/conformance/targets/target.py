@@ -22,7 +22,7 @@ from checks.conformance.targets.target_interface import (
     Function,
     TargetError,
     find_function,
-    find_row,
+    find_table_row,
     listed,
     misspelt,
     nearest,
@@ -122,8 +122,8 @@ def as_target(thing: Any, name: str | None = None) -> Target:
         cost,
         functions["gradient"],
         functions["step"],
-        find_row(thing, "activation", name, ACTIVATIONS, "logistic"),
-        find_row(thing, "cost_name", name, COSTS, "mean_squared"),
+        find_table_row(thing, "activation", name, ACTIVATIONS, "logistic"),
+        find_table_row(thing, "cost_name", name, COSTS, "mean_squared"),
     )
 
 

@@ -11,7 +11,7 @@ __all__ = [
     "Function",
     "TargetError",
     "find_function",
-    "find_row",
+    "find_table_row",
     "listed",
     "misspelt",
     "nearest",
@@ -108,7 +108,9 @@ def _wrong_with(parameters: list[inspect.Parameter], names: tuple[str, ...]) -> 
     return ""
 
 
-def find_row(thing: Any, attribute: str, name: str, known: Iterable[str], default: str) -> str:
+def find_table_row(
+    thing: Any, attribute: str, name: str, known: Iterable[str], default: str
+) -> str:
     """Return the row of one of the reference's tables that a target names.
 
     Raises

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from checks import Verdict, check_gradient
-from checks.parameters.numpy_arrays import leaf_of
+from checks.parameters.arrays import parameter_array
 from checks.parameters.random_directions import Direction, Region
 
 ROOT = Path(__file__).parents[3]
@@ -46,7 +46,7 @@ SHAPES = [(7, 9), (7, 3, 3)]
 def test_torch_moves_in_the_same_directions_as_numpy(torch, shape):
     values = np.random.default_rng(0).standard_normal(shape)
     tensor = torch.tensor(values, requires_grad=True)
-    leaf = leaf_of(tensor, "w")
+    leaf = parameter_array(tensor, "w")
     moved = leaf.moved(DIRECTION, 1.0).detach().numpy().copy()
     assert np.array_equal(moved, values + dense(shape))
     assert not leaf.settle()  # nobody else has moved it
@@ -57,7 +57,7 @@ def test_torch_moves_in_the_same_directions_as_numpy(torch, shape):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_jax_moves_in_the_same_directions_as_numpy(jax, shape):
     values = np.random.default_rng(0).standard_normal(shape)
-    leaf = leaf_of(jax.numpy.asarray(values), "w")
+    leaf = parameter_array(jax.numpy.asarray(values), "w")
     assert np.array_equal(leaf.moved(DIRECTION, 1.0), values + dense(shape))
     assert np.isclose(leaf.project(leaf.real, DIRECTION), np.sum(values * dense(shape)))
 
@@ -117,12 +117,12 @@ def asarray(thing, *rest, **more):
         seen.append(thing.size)
     return asked(thing, *rest, **more)
 np.asarray = asarray
-moved = checks.parameters.jax_arrays.JaxLeaf.moved
+moved = checks.parameters.jax_arrays.JaxArray.moved
 def watched(leaf, direction, step):
     result = moved(leaf, direction, step)
     assert result.sharding.is_equivalent_to(leaf.real.sharding, result.ndim), result.sharding
     return result
-checks.parameters.jax_arrays.JaxLeaf.moved = watched
+checks.parameters.jax_arrays.JaxArray.moved = watched
 
 report = check_gradient(loss, gradient, params, coverage="projected")
 assert report and report.method == "complex-step", str(report)

@@ -21,13 +21,13 @@ def wrong(x):
 def test_a_match_costs_nothing_and_has_none():
     report = check_gradient(cube, lambda x: 3 * x**2, X)
     assert report.verdict is Verdict.MATCH
-    assert report.curve is None
+    assert report.step_curve is None
 
 
 @pytest.mark.parametrize("method", ["auto", "central"])
 def test_differences_close_in_on_the_estimate_and_then_drown_in_noise(method):
     report = check_gradient(cube, wrong, X, method=method)
-    curve, worst = report.curve, report.worst
+    curve, worst = report.step_curve, report.worst
     assert curve.name == "params[1, 0]"
     off = np.abs(curve.central - worst.numeric)
     best = int(np.argmin(off))
@@ -48,7 +48,7 @@ def test_it_is_counted_repeatable_and_leaves_the_parameters_alone():
         reports.append(check_gradient(lambda x: calls.append(1) or cube(x), wrong(X), x))
         assert reports[-1].evaluations == len(calls)
     assert x.tobytes() == X.tobytes()
-    assert reports[0].curve.slopes.tobytes() == reports[1].curve.slopes.tobytes()
+    assert reports[0].step_curve.slopes.tobytes() == reports[1].step_curve.slopes.tobytes()
 
 
 def test_a_kink_has_a_slope_on_each_side():
@@ -58,7 +58,7 @@ def test_a_kink_has_a_slope_on_each_side():
         lambda x: 3 * np.sum(np.abs(x)), np.array([4.0, 3.0]), np.array([0.0, 1.0])
     )
     assert report.verdict is Verdict.UNRESOLVED
-    assert report.curve.slopes[:-2] == pytest.approx(np.full((14, 2), [-3, 3]), rel=0.1)
+    assert report.step_curve.slopes[:-2] == pytest.approx(np.full((14, 2), [-3, 3]), rel=0.1)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
@@ -66,14 +66,14 @@ def test_a_kink_has_a_slope_on_each_side():
 def test_every_step_moves_a_parameter_of_any_dtype(dtype, x):
     # linear: each slope is 1, however its step is rounded
     report = check_gradient(lambda p: p.astype(np.longdouble).sum(), 2.0, np.array(x, dtype))
-    slopes = report.curve.slopes
+    slopes = report.step_curve.slopes
     assert report.verdict is Verdict.MISMATCH
     assert slopes == pytest.approx(np.ones(slopes.shape), rel=1e-3)
 
 
 def test_where_the_cost_is_not_finite_there_is_no_slope():
     report = check_gradient(lambda x: np.sum(np.log(x)), np.array([3.0]), np.array([0.5]))
-    left, right = report.curve.slopes.T
+    left, right = report.step_curve.slopes.T
     assert not np.isfinite(left[0])
     assert np.isfinite(left[2:]).all()
     assert np.isfinite(right).all()
@@ -81,4 +81,4 @@ def test_where_the_cost_is_not_finite_there_is_no_slope():
 
 def test_a_step_has_one():
     report = check_step(cube, lambda x, eta: x - 2 * eta * 3 * x**2, X)  # wrong on purpose
-    assert report.curve.name == "params[1, 0]"
+    assert report.step_curve.name == "params[1, 0]"

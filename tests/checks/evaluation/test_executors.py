@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from backprop import Network, Parameters
-from checks import check_gradient, check_vjp, executors, numerical_gradient
+from checks import check_gradient, check_vjp, numerical_gradient
+from checks.evaluation import executors
 from checks.strategies import Problem
 
 PROBLEM = Problem.generate((5, 4, 3), samples=3, seed=1)

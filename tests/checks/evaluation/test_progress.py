@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from checks import Verdict, check_gradient, check_step, numerical_gradient, progress
+from checks import Verdict, check_gradient, check_step, numerical_gradient
+from checks.evaluation import progress
 from checks.judgement.interruption import CheckInterrupted
 
 

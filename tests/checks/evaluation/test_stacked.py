@@ -5,7 +5,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from checks import Verdict, check_gradient, numerical_gradient, stacks
+from checks import Verdict, check_gradient, numerical_gradient
+from checks.evaluation import stacked
 from checks.evaluation.pointwise import Evaluations
 
 X = np.random.default_rng(0).normal(size=(6, 4))
@@ -33,14 +34,14 @@ def gradient(p):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_it_is_the_same_check(method, dtype):
     alone = check_gradient(cost, gradient, point(dtype), method=method)
-    stacked = check_gradient(cost, gradient, point(dtype), method=method, stacked=True)
-    assert stacked.verdict is alone.verdict
-    assert stacked.method == alone.method
-    for path, array in stacked.arrays.items():
+    together = check_gradient(cost, gradient, point(dtype), method=method, stacked=True)
+    assert together.verdict is alone.verdict
+    assert together.method == alone.method
+    for path, array in together.arrays.items():
         other = alone.arrays[path]
         assert (np.abs(array.numeric - other.numeric) <= array.error + other.error).all()
     estimate = numerical_gradient(cost, point(dtype), method=method, stacked=True)
-    assert np.array_equal(estimate.value["w"], stacked.arrays["w"].numeric)
+    assert np.array_equal(estimate.value["w"], together.arrays["w"].numeric)
 
 
 def test_a_wrong_gradient_is_found():
@@ -68,7 +69,7 @@ def test_it_is_called_with_many_at_once():
 
 
 def test_chunks_are_of_bounded_memory(monkeypatch):
-    monkeypatch.setattr(stacks, "NUMBERS", 2**12)
+    monkeypatch.setattr(stacked, "NUMBERS", 2**12)
     sizes = []
 
     def cost(p):
@@ -76,7 +77,7 @@ def test_chunks_are_of_bounded_memory(monkeypatch):
         return (p**2).sum(axis=1)
 
     x = np.random.default_rng(0).normal(size=500)
-    evaluations = Evaluations(stacks.StackedCost(cost), x)
+    evaluations = Evaluations(stacked.StackedCost(cost), x)
     tracemalloc.start()
     try:
         evaluations.at_entries("params", np.arange(500), np.full((500, 6), 2.0**-5))
@@ -96,9 +97,9 @@ def test_a_set_outside_the_domain_spares_the_others():
     x = np.array([1.0, 0.0, 2.0])
     slope = np.array([0.5, 1.0, 0.5 / np.sqrt(2)])
     alone = check_gradient(cost, slope, x)
-    stacked = check_gradient(cost, slope, x, stacked=True)
-    assert np.array_equal(stacked.arrays["params"].verdicts, alone.arrays["params"].verdicts)
-    evaluations = Evaluations(stacks.StackedCost(cost), x)
+    together = check_gradient(cost, slope, x, stacked=True)
+    assert np.array_equal(together.arrays["params"].verdicts, alone.arrays["params"].verdicts)
+    evaluations = Evaluations(stacked.StackedCost(cost), x)
     costs = evaluations.at_entries("params", np.arange(3), np.full((3, 2), [1.0, -0.5]))
     with np.errstate(invalid="ignore"):  # the root of -0.5
         expected = np.sqrt(x).sum() + np.sqrt(x[:, None] + [1, -0.5]) - np.sqrt(x[:, None])
@@ -109,7 +110,7 @@ def test_complex_costs_of_real_moves_are_outside_the_domain():
     def cost(p):
         return np.lib.scimath.sqrt(p).sum(axis=-1)
 
-    evaluations = Evaluations(stacks.StackedCost(cost), np.ones(3))
+    evaluations = Evaluations(stacked.StackedCost(cost), np.ones(3))
     costs = evaluations.at_entries("params", np.arange(3), np.array([[3.0], [-5.0], [3.0]]))
     assert np.isnan(costs[1, 0])
 

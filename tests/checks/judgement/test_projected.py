@@ -8,9 +8,9 @@ import pytest
 
 from backprop import Network, Parameters
 from checks import GradientMismatch, Verdict, assert_gradient, check_gradient
-from checks.conformance.reference_cost.restarted_cost import RestartedCost
+from checks.conformance.reference_cost import RestartedCost
 from checks.judgement.interruption import CheckInterrupted
-from checks.parameters.numpy_arrays import Leaf
+from checks.parameters.numpy_arrays import NumpyArray
 from checks.parameters.random_directions import Direction, Region
 
 SIZES = (30, 40, 8)
@@ -443,7 +443,7 @@ def test_the_method_told_is_of_what_was_compared():
 
 
 def test_a_second_interruption_leaves_once_the_point_is_back(monkeypatch):
-    settle, second = Leaf.settle, []
+    settle, second = NumpyArray.settle, []
 
     def interrupting(leaf):
         if moved:
@@ -452,7 +452,7 @@ def test_a_second_interruption_leaves_once_the_point_is_back(monkeypatch):
                 raise KeyboardInterrupt
         return settle(leaf)
 
-    monkeypatch.setattr(Leaf, "settle", interrupting)
+    monkeypatch.setattr(NumpyArray, "settle", interrupting)
     net, theta, x, y = problem()
     before, moved = theta.ravel().tobytes(), []
 

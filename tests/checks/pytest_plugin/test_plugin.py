@@ -358,15 +358,15 @@ def test_waived_is_not_passed(run, pytester):
         "test_does_not_hold  see issue #12",
         "test_of[float32]\tdouble only",
     )
-    for options in (("suite",), ("suite", "-k", "not_hold or of")):
-        result = run(option, *options, "-rx")
+    for selection in (("suite",), ("suite", "-k", "not_hold or of")):
+        result = run(option, *selection, "-rx")
         result.stdout.fnmatch_lines(
             ["*2 waived*", "XFAIL *test_does_not_hold - waived in waivers.txt:3: see issue #12*"]
         )
         result.assert_outcomes(
             **(
                 {"xfailed": 2, "deselected": 3}
-                if "-k" in options
+                if "-k" in selection
                 else {"xfailed": 3, "passed": 1, "skipped": 1}
             )
         )

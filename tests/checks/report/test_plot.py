@@ -172,7 +172,7 @@ def test_whatever_a_report_says_can_be_drawn(name):
     report = check_gradient(*STRANGE[name])
     assert report.verdict is not Verdict.MATCH
     report.plot().draw_without_rendering()  # warnings are errors here
-    replace(report, curve=None).plot()
+    replace(report, step_curve=None).plot()
 
 
 def test_the_callers_backend_and_pyplot_are_left_alone():

@@ -143,10 +143,14 @@ def test_at_most_100_columns(wrong, method):
 @pytest.mark.parametrize("wrong", [1, 100_351, 100_352])
 def test_at_most_100_columns_for_a_large_layer(wrong):
     numeric = np.full((784, 128), -0.1)
-    claimed, error, gap = numeric.copy(), np.full_like(numeric, 1e-17), np.zeros_like(numeric)
+    claimed, error, slope_jump = (
+        numeric.copy(),
+        np.full_like(numeric, 1e-17),
+        np.zeros_like(numeric),
+    )
     claimed.reshape(-1)[-wrong:] = np.linspace(-0.2, -0.3, wrong)
     verdicts = judge(claimed, numeric, error, 1e-8, 1e-3)
-    array = ArrayReport("w", claimed, numeric, error, verdicts, gap)
+    array = ArrayReport("w", claimed, numeric, error, verdicts, slope_jump)
     report = Report({"w": array}, 1e-8, 1e-3, "complex-step", 1e-16, 200_000, 1.0, 0)
     assert max(map(len, str(report).splitlines())) <= 100
     assert rows(report)[0][-1] == f"MISMATCH in {'all' if wrong == 100_352 else f'{wrong:,}'}"
@@ -156,7 +160,7 @@ def test_detectable_and_blind():
     point = np.array([1.0, 1e-12, 2.0])
     report = check_gradient(lambda x: np.sum(x**2), lambda x: 2 * x, point)
     assert report.rtol <= report.detectable <= 1.1 * report.rtol
-    assert report.blind == 1
+    assert report.undetectable == 1
     assert "seen; 1 entry is so small that a zero would have passed." in " ".join(
         str(report).split()
     )
@@ -251,7 +255,7 @@ def relus(point, claim):
 def test_entries_at_kinks_are_not_said_to_be_seen(claim):
     report = relus([0.0, 1.0, 0.0], [claim, 1.0, claim])
     assert report.verdict is Verdict.MATCH
-    assert (report.kinks, report.blind) == (2, 0)
+    assert (report.kinks, report.undetectable) == (2, 0)
     assert report.discrepancy < 1e-9
     assert report.arrays["params[0]"].detectable(report.rtol) < 1e-6
     assert report.arrays["params[0]"].digits > 6
@@ -274,7 +278,7 @@ def test_an_array_all_at_kinks_could_show_no_error():
 def test_a_report_all_at_kinks_could_show_no_error():
     report = check_gradient(lambda x: np.sum(np.abs(x)), np.full(3, 0.3), np.zeros(3))
     assert report.verdict is Verdict.MATCH
-    assert (report.detectable, report.kinks, report.blind) == (np.inf, 3, 0)
+    assert (report.detectable, report.kinks, report.undetectable) == (np.inf, 3, 0)
     assert report.discrepancy == 0
     assert "would have been seen" not in str(report)
     assert "Every entry lies on a kink" in str(report)

@@ -12,10 +12,10 @@ RTOL, RESOLUTION = 1e-6, 1e-3
 NAN, INF = np.nan, np.inf
 
 
-def judged(claimed, numeric, error, rtol=RTOL, resolution=RESOLUTION, gap=0.0):
+def judged(claimed, numeric, error, rtol=RTOL, resolution=RESOLUTION, slope_jump=0.0):
     """Judge one entry of an array whose largest is 1."""
     arrays = (np.array([1.0, value]) for value in (claimed, numeric))
-    return Verdict(judge(*arrays, np.array([0.0, error]), rtol, resolution, gap)[1])
+    return Verdict(judge(*arrays, np.array([0.0, error]), rtol, resolution, slope_jump)[1])
 
 
 # claimed, numeric, error, verdict, where the largest entry is 1: t = 1e-6, resolution·s = 1e-3
@@ -49,8 +49,8 @@ def test_truth_table(claimed, numeric, error, verdict):
 def test_a_kink_widens_what_is_right_and_is_no_blur():
     # slopes 0.3 and 0.7: the interval is 0.5 ± 0.2, all of it gap
     for claimed, verdict in ((0.3, MATCH), (0.45, MATCH), (0.7, MATCH), (0.71, MISMATCH)):
-        assert judged(claimed, 0.5, 0.2, gap=0.2) is verdict
-    assert judged(0.5, 0.5, 0.202, gap=0.2) is UNRESOLVED
+        assert judged(claimed, 0.5, 0.2, slope_jump=0.2) is verdict
+    assert judged(0.5, 0.5, 0.202, slope_jump=0.2) is UNRESOLVED
 
 
 def test_verdicts_are_ordered_and_named():

@@ -6,7 +6,7 @@ import pytest
 from backprop import Network, Parameters
 from checks import Verdict, check_gradient
 from checks.conformance.naming.faults import right_target
-from checks.conformance.reference_cost.restarted_cost import RestartedCost
+from checks.conformance.reference_cost import RestartedCost
 from checks.strategies import Problem
 
 METHODS = ("central", "auto")

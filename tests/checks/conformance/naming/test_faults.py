@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from backprop import Network, Parameters
 from backprop.activations import ACTIVATIONS
 from backprop.costs import COSTS
-from checks.conformance import faults, likeness
+from checks.conformance.naming import agreement, faults, name_fault
 from checks.conformance.naming.evidence import Evidence
-from checks.conformance.naming.fault_name import name_fault
 from checks.conformance.naming.faults import FAULTS, PLUS, right_target, together
 from checks.conformance.naming.observations import NETWORKS, watch
 from checks.conformance.targets.target import Target
@@ -45,7 +44,7 @@ def is_reproduced(names, target, rows):
     fault = FAULTS[names[0]] if len(names) == 1 else together(*(FAULTS[name] for name in names))
     with np.errstate(all="ignore"):
         return fault is not None and all(
-            likeness.likeness(rows, "gradient", fault, seen)[0] <= likeness.SAME
+            agreement.likeness(rows, "gradient", fault, seen)[0] <= agreement.SAME
             for seen in watch(target, rows, "gradient", NETWORKS, seed=1000)
         )
 

@@ -18,9 +18,10 @@ from backprop.activations import ACTIVATIONS
 from backprop.costs import COSTS
 from checks.conformance.naming.faults import FAULTS, right_target, together
 from checks.conformance.suite.failure import ConformanceError, failure_text
-from checks.conformance.suite.smallest_failure import Networks, search, short_problem, with_shares
+from checks.conformance.suite.smallest_failure import Networks, search, short_problem
 from checks.conformance.suite.trial import try_out
 from checks.conformance.suite.verify import verify
+from checks.conformance.targets.known_costs import with_shares
 from checks.conformance.targets.target import EXAMPLE, Target, load_target, reference_target
 from checks.report.verdict import Verdict
 
