@@ -1,4 +1,4 @@
-"""Complex step with an error: Im C(θ + ih)/h (Squire and Trapp 1998), tested before trusted."""
+"""Complex steps with an error: Im C(θ + ih)/h (Squire and Trapp 1998), tested before trusted."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -15,62 +15,62 @@ from checks.evaluation.pointwise import Evaluations
 
 __all__ = ["PROOF", "complex_step", "incapable"]
 
-# Differences this accurate, and agreeing, prove that the cost carries imaginary parts through.
+# Differences that agree with complex steps, and have at most this relative error, prove that the
+# cost carries imaginary parts through.
 PROOF = 1e-3
-SHRINK = (1, 2.0**-2, 2.0**-4)
-SAMPLES = 16  # of the derivative's rounding; the largest of them is hardly ever far too small
-# Rounding of an entry against the rounding sampled: at least so much, as entries far smaller than
-# the array's largest may be what is left of large terms, and so much more for the largest. Found
-# by calibration (benchmarks/calibration.py): halved, both leave intervals that miss.
-AT_LEAST, WITH_SIZE = 2.5, 3.4
+SHRINK = (1, 2.0**-2, 2.0**-4)  # factors on the parameters at which a proof is tried
+SAMPLES = 16  # of a derivative's rounding; the largest of so many is hardly ever far too small
+# The error of an entry is its sampled rounding times LEAST + WITH_SIZE · |entry| / largest of the
+# array: a small entry may be the difference of large terms, so LEAST stays even for it. Found by
+# calibration (benchmarks/calibration.py): with half of either, some intervals miss.
+LEAST, WITH_SIZE = 2.5, 3.4
 
 
 def complex_step(
     evaluations: Evaluations, noise: CostNoise, rng: np.random.Generator
 ) -> dict[str, Estimate]:
-    """Estimate the derivatives of the cost by the arrays in which it is capable of that.
+    """Estimate the derivatives by those arrays in which the cost carries imaginary parts through.
 
-    abs, comparisons, maxima, casts and ``.real`` drop the imaginary part without a word, and a C
-    extension may refuse it, so nothing short of agreement with central differences will do. They
-    are taken along one direction of all arrays, aligned with the estimates so that these add up,
-    and random in length so that what complex moves miss of several entries does not cancel.
+    abs, comparisons, maxima, casts and ``.real`` drop the imaginary part silently, and a C
+    extension may refuse it. So an array is accepted only if central differences agree. They are
+    taken along one direction of all arrays. Its entries have the signs of the estimates, so that
+    these add up, and random sizes, so that parts missing from several entries do not cancel.
 
-    Nothing is subtracted, so an entry is right to the rounding of the derivative's own arithmetic.
-    That is sampled: along directions of one array, at points a last place away.
+    A complex step subtracts nothing, so an entry is right to the rounding of the derivative's own
+    arithmetic. That is sampled: along directions of one array, at points a last place away.
 
     Parameters
     ----------
     evaluations
         The cost; one evaluation is spent on an entry, 16 on an array, and about ten on the proof.
     noise
-        Of the cost; it can only hide that differences agree, and is measured where they do not, or
-        where two values of the cost at the point differ.
+        The noise of the cost. It is measured only where differences do not agree, as noise may
+        explain, or where two values of the cost at the point differ.
     rng
         Draws directions and samples.
 
     Returns
     -------
     dict of str to Estimate
-        By path, (m,) values and errors; without the arrays in which the cost is not capable, or
-        cannot be shown to be.
+        By path, (m,) values and errors, without the arrays that are not proven.
     """
     direction = evaluations.split(draw_direction(evaluations.size, rng))
-    steps = _steps(evaluations, direction)
+    steps = _complex_steps(evaluations, direction)
     if not steps:
         return {}
     try:
-        noise.compare(np.concatenate([array.costs for array in steps.values()]))
-        return _proven(evaluations, steps, direction, noise, rng)
+        noise.measure_if_not_repeatable(np.concatenate([array.costs for array in steps.values()]))
+        return _proven_estimates(evaluations, steps, direction, noise, rng)
     except KeyboardInterrupt:
         if not evaluations.accept_interrupt():
             raise
-        # once more, for it is short, and without it nothing is known
-        return _proven(evaluations, steps, direction, noise, rng)
+        # start the proof again: it is short, and without it nothing is known
+        return _proven_estimates(evaluations, steps, direction, noise, rng)
 
 
 @dataclass(frozen=True, eq=False)
-class _Steps:
-    """Complex steps of an array.
+class _ComplexSteps:
+    """Complex steps of all entries of an array.
 
     Attributes
     ----------
@@ -78,11 +78,11 @@ class _Steps:
     slopes : ndarray
         Im C/h, in the array's shape; 0 where not known.
     known : ndarray of bool
-        Where no interruption came first.
+        False for entries that an interruption left out.
     largest : float
-        Of the slopes' sizes.
+        The largest |slope|.
     costs : (k,) ndarray
-        Re C, where known: the same of a cost that repeats itself.
+        Re C of the known entries: all equal for a repeatable cost, as h² vanishes.
     """
 
     h: float
@@ -92,13 +92,18 @@ class _Steps:
     costs: FloatArray
 
 
-def _steps(evaluations: Evaluations, direction: Mapping[str, FloatArray]) -> dict[str, _Steps]:
-    """Return complex steps by the arrays in which there are any."""
-    steps: dict[str, _Steps] = {}
-    least = 1j * min(map(evaluations.complex_step, evaluations.values))
+def _complex_steps(
+    evaluations: Evaluations, direction: Mapping[str, FloatArray]
+) -> dict[str, _ComplexSteps]:
+    """Return the complex steps of the arrays that have finite ones, not all of them 0.
+
+    Unless the cost declares itself analytic, a single move along `direction` is tried first.
+    """
+    steps: dict[str, _ComplexSteps] = {}
+    smallest_step = 1j * min(map(evaluations.complex_step, evaluations.values))
     try:
         if not getattr(evaluations.cost, "analytic", False):
-            moves = {path: least * move for path, move in direction.items()}
+            moves = {path: smallest_step * move for path, move in direction.items()}
             if not evaluations.along(moves).imag:
                 return steps
         for path, value in evaluations.values.items():
@@ -111,27 +116,28 @@ def _steps(evaluations: Evaluations, direction: Mapping[str, FloatArray]) -> dic
                     continue
                 slopes = np.where(known, slopes, 0)
             if largest := float(np.abs(slopes).max(initial=0)):
-                steps[path] = _Steps(h, slopes, known, largest, costs.real[known.reshape(-1)])
-    except Exception as error:  # whatever a cost says of complex numbers, it is not capable of them
+                real_parts = costs.real[known.reshape(-1)]
+                steps[path] = _ComplexSteps(h, slopes, known, largest, real_parts)
+    except Exception as error:  # any exception means that the cost cannot take complex numbers
         evaluations.outside = f"{type(error).__name__}: {error}"
         return {}
     return steps
 
 
-def _proven(
+def _proven_estimates(
     evaluations: Evaluations,
-    steps: Mapping[str, _Steps],
+    steps: Mapping[str, _ComplexSteps],
     direction: Mapping[str, FloatArray],
     noise: CostNoise,
     rng: np.random.Generator,
 ) -> dict[str, Estimate]:
-    """Return the slopes that differences agree with, with their errors."""
+    """Return estimates of the arrays whose complex steps are proven and accurate enough."""
     proofs = _proofs(evaluations, steps, direction, noise)
     estimates = {}
     for path, rounding in _rounding(evaluations, {p: steps[p] for p in proofs}, rng).items():
         array = steps[path]
-        error = (AT_LEAST + WITH_SIZE * np.abs(array.slopes) / array.largest) * rounding
-        if error.max() <= PROOF * array.largest:  # else of no use: differences name a kink, say
+        error = (LEAST + WITH_SIZE * np.abs(array.slopes) / array.largest) * rounding
+        if error.max() <= PROOF * array.largest:  # else differences tell more, of a kink say
             estimates[path] = Estimate(
                 np.where(array.known, array.slopes, np.nan).reshape(-1),
                 np.where(array.known, error, np.inf).reshape(-1),
@@ -143,58 +149,64 @@ def _proven(
 
 def _proofs(
     evaluations: Evaluations,
-    steps: Mapping[str, _Steps],
+    steps: Mapping[str, _ComplexSteps],
     direction: Mapping[str, FloatArray],
     noise: CostNoise,
 ) -> dict[str, float]:
-    """Return how closely differences agree with each array in which they do.
+    """Return the arrays that differences prove, with the relative error of the differences.
 
-    At the point or, where the cost is blurred or too flat there, as where it is saturated, with
-    smaller parameters: the code is the same. All arrays move at once while that shows enough.
+    Where the cost is too noisy or too flat at the point, as where it is saturated, the proof is
+    tried at smaller parameters: the code that handles imaginary parts is the same there. All arrays
+    are proven together where that is accurate enough, else one by one.
     """
     directions = {}
     for path, array in steps.items():
         aligned = np.copysign(direction[path], array.slopes) * evaluations.scales[path]
         directions[path] = aligned * array.known
     proofs: dict[str, float] = {}
-    left = list(steps)
+    unproven = list(steps)
     for shrink in SHRINK:
-        groups = [left] if left else []
+        groups = [unproven] if unproven else []
         while groups:
-            some = {path: directions[path] for path in groups.pop()}
-            assumed = noise.known
-            found = _proof(evaluations, some, steps, shrink, assumed)
-            if found is None or len(found) < len(some):
+            group = {path: directions[path] for path in groups.pop()}
+            noise_before = noise.known
+            found = _prove(evaluations, group, steps, shrink, noise_before)
+            if found is None or len(found) < len(group):
+                # repeat with the measured noise if that may change the outcome: more of it may
+                # explain that they disagree, and with less of it more arrays are proven
                 level = noise.measured.level
-                # of more noise, disagreement says nothing; of less, more shows
-                if level > assumed.level if found is None else level < assumed.level:
-                    groups.append([*some])
+                if level > noise_before.level if found is None else level < noise_before.level:
+                    groups.append([*group])
                     continue
-            if found is None and len(some) == 1:
-                left = [path for path in left if path not in some]
+            if found is None and len(group) == 1:
+                unproven = [path for path in unproven if path not in group]  # it is refuted
             else:
                 proofs |= found or {}
-                # one of them is to blame, or moves further alone
-                groups += [[path] for path in some if path not in proofs and len(some) > 1]
-        left = [path for path in left if path not in proofs]
+                # alone, an array is either the one that disagrees, or can be moved further
+                groups += [[path] for path in group if path not in proofs and len(group) > 1]
+        unproven = [path for path in unproven if path not in proofs]
     return proofs
 
 
-def _proof(
+def _prove(
     evaluations: Evaluations,
     directions: Mapping[str, FloatArray],
-    steps: Mapping[str, _Steps],
+    steps: Mapping[str, _ComplexSteps],
     shrink: float,
     noise: Noise,
 ) -> dict[str, float] | None:
-    """Return how closely differences agree with each array for which that shows.
+    """Compare complex steps with differences along directions of some arrays, moved at once.
 
-    None where they do not, or do not settle: what complex moves give is no derivative.
+    Returns
+    -------
+    dict of str to float, or None
+        The relative error of the difference for each array for which it is at most `PROOF`. None
+        where complex steps and differences disagree, or differences do not converge.
     """
     base: dict[str, FloatArray] = {}
     if shrink != 1:
         base = {path: (shrink - 1) * value for path, value in evaluations.values.items()}
-    parts = {}
+    parts = {}  # of the directional derivative, by complex steps
     for path, direction in directions.items():
         array = steps[path]
         if base:
@@ -209,57 +221,64 @@ def _proof(
 
 
 def _rounding(
-    evaluations: Evaluations, steps: Mapping[str, _Steps], rng: np.random.Generator
+    evaluations: Evaluations, steps: Mapping[str, _ComplexSteps], rng: np.random.Generator
 ) -> dict[str, float]:
-    """Return the rounding of one derivative by each array, inf where it cannot be had."""
+    """Return the rounding of a single derivative by each array; inf where the cost is not finite.
+
+    The derivative along a random direction of one array is taken by a complex step at a point whose
+    parameters are a last place off, and compared with Σ slope · direction.
+    """
     if not steps:
         return {}
     last_places = np.concatenate([_last_places(evaluations, path) for path in evaluations.values])
-    # imaginary parts round differently when stretched, also where real ones stay
+    # random h, so that imaginary parts round differently even where real parts do not change
     h = rng.uniform(1, 2, len(steps) * SAMPLES)
     h *= np.repeat([array.h for array in steps.values()], SAMPLES)
-    here = np.empty(h.size)  # along the same directions
+    expected = np.empty(h.size)  # Σ slope · direction
 
-    def moves(rows: IntArray) -> dict[str, Any]:
-        """Return moves of a last place in every parameter, with an imaginary part in one array."""
-        moved = np.empty((rows.size, last_places.size), complex)
+    def moves(samples: IntArray) -> dict[str, Any]:
+        """Move every parameter by a last place up or down, and one array by i h · direction."""
+        moved = np.empty((samples.size, last_places.size), complex)
         up = rng.integers(2, size=moved.shape, dtype=bool)
         np.copysign(last_places, up - 0.5, out=moved.real)
         moved.imag = 0
-        several = evaluations.split(moved)
+        by_path = evaluations.split(moved)
         for n, (path, array) in enumerate(steps.items()):
-            mine = rows[(n * SAMPLES <= rows) & (rows < (n + 1) * SAMPLES)]
-            if mine.size:
-                weights = draw_direction((mine.size, *array.slopes.shape), rng) * array.known
-                here[mine] = weights.reshape(mine.size, -1) @ array.slopes.reshape(-1)
-                several[path].imag[mine - rows[0]] = (weights.T * h[mine]).T
-        return several
+            its_samples = samples[(n * SAMPLES <= samples) & (samples < (n + 1) * SAMPLES)]
+            if its_samples.size:
+                directions = draw_direction((its_samples.size, *array.slopes.shape), rng)
+                directions *= array.known
+                flat = directions.reshape(its_samples.size, -1)
+                expected[its_samples] = flat @ array.slopes.reshape(-1)
+                by_path[path].imag[its_samples - samples[0]] = (directions.T * h[its_samples]).T
+        return by_path
 
     costs = evaluations.along_each(np.arange(h.size), moves)
-    off = np.abs(costs.imag / h - here).reshape(-1, SAMPLES).max(axis=1)
+    deviations = np.abs(costs.imag / h - expected).reshape(-1, SAMPLES).max(axis=1)
     rounding = {}
-    for (path, array), most in zip(steps.items(), off.tolist(), strict=True):
-        # what one entry's rounding adds to a sum over m entries, and the last place of the largest
+    for (path, array), deviation in zip(steps.items(), deviations.tolist(), strict=True):
+        # a sum over m entries deviates by √m times the rounding of one, which is at least the last
+        # place of the largest
         last_place = np.finfo(evaluations.complex_dtype(path)).eps * array.largest
-        one = most / math.sqrt(np.count_nonzero(array.known)) + last_place
-        rounding[path] = one if math.isfinite(one) else math.inf
+        of_one = deviation / math.sqrt(np.count_nonzero(array.known)) + last_place
+        rounding[path] = of_one if math.isfinite(of_one) else math.inf
     return rounding
 
 
 def _last_places(evaluations: Evaluations, path: str) -> FloatArray:
-    """Return the last place of every entry of an array; of zeros, that of its typical entry."""
+    """Return the last place of every entry of an array, and for zeros that of a typical entry."""
     values = evaluations.values[path].reshape(-1)
     return np.spacing(np.where(values == 0, values.dtype.type(evaluations.scales[path]), values))
 
 
-def incapable(paths: Iterable[str], said: str = "") -> ValueError:
-    """Return the error where complex steps were asked for by name, and arrays cannot be had so.
+def incapable(paths: Iterable[str], reason: str = "") -> ValueError:
+    """Return the error for method="complex-step" where complex steps of some arrays fail.
 
-    `said` is what the cost said of complex numbers, if anything.
+    `reason` is what the cost raised when it was given complex numbers, if anything.
     """
     return ValueError(
-        f"method is 'complex-step', but complex moves of {', '.join(paths)} do not show the "
-        "derivative that differences do: abs, max, comparisons, casts or .real in the cost drop "
-        f"the imaginary part, or there is none here to be seen{f' ({said})' if said else ''}; use "
-        "method='auto' or 'central'"
+        f"method is 'complex-step', but complex moves of {', '.join(paths)} do not give the "
+        "derivative that differences give: abs, max, comparisons, casts or .real in the cost drop "
+        "the imaginary part, or the cost does not change enough here to tell"
+        f"{f' ({reason})' if reason else ''}; use method='auto' or 'central'"
     )

@@ -1,4 +1,4 @@
-"""Estimates of how a cost changes along a direction: by complex steps, and by differences."""
+"""Directional derivatives of a cost with an error: by complex steps, and by differences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,27 +9,38 @@ import numpy as np
 
 from checks.estimation.complex_step import PROOF
 from checks.estimation.finite_differences import differences
-from checks.estimation.noise import FEW_PLACES, Noise, measure_noise
+from checks.estimation.noise import ASSUMED_PLACES, Noise, measure_noise
 from checks.estimation.stencils import central as central_trial
+from checks.estimation.step_selection import first_step
 from checks.evaluation.directional import DirectionalEvaluations, Moves
 from checks.parameters.random_directions import SURE
 
 __all__ = ["ROUNDING", "WIDE", "DirectionalDerivative", "DirectionalEstimator"]
 
-# Of how much several estimates of one derivative differ, or of how much a claim and an estimate
-# differ that agree: what either may be off by, as a factor on the largest of a few.
+# Factor from a disagreement to an error bound: on the largest difference among a few estimates of
+# one derivative, or on the difference of a claim and an estimate that agree.
 WIDE = 8.0
-ROUNDING = 16.0  # of eps ‖g‖₂: below that no sum over a whole array is known
-# Of differences of order 6, whose truncation then is about their rounding; and of two moves beside
-# the point, as a power of eps: between the best of one-sided slopes, ½, and of their mean, ⅓.
-STEP, NEAR = 1e-16 ** (1 / 7), 0.4
-NEARER = 1 / 16  # of a second opinion
-TRIES = 3
+ROUNDING = 16.0  # in units of eps ‖g‖₂: the least error of a sum over a whole array
+# A step to either side of the point has this power of eps. The best step for one-sided slopes has
+# the power ½, for their mean ⅓; both are used.
+TWO_SIDED_STEP = 0.4
+SECOND_START = 1 / 16  # factor on the first step of a second estimate
+TRIES = 3  # steps of a proof, and directions of one
 
 
 @dataclass(frozen=True)
 class DirectionalDerivative:
-    """The claim and an estimate along one direction."""
+    """The claim and an estimate along one direction.
+
+    Attributes
+    ----------
+    claimed, numeric, error : float
+        ⟨gradient, v⟩ of the claim, its estimate, and the bound on the error of the estimate.
+    method : str
+        "central" or "complex-step".
+    kink : bool
+        The cost has a kink at the point along this direction.
+    """
 
     claimed: float
     numeric: float
@@ -39,16 +50,16 @@ class DirectionalDerivative:
 
     @property
     def discrepancy(self) -> float:
-        """By how much the claim is off."""
+        """|claimed − numeric|."""
         return abs(self.claimed - self.numeric)
 
 
 class DirectionalEstimator:
-    """Estimates along directions, and the noise that they meet.
+    """Estimates along directions, and the noise of the cost.
 
     Parameters
     ----------
-    lines : Lines
+    lines : DirectionalEvaluations
         The cost and the claim.
     method, rtol
         As in `check_gradient`.
@@ -56,11 +67,11 @@ class DirectionalEstimator:
     Attributes
     ----------
     eps : float
-        Of the coarsest array.
+        eps of the coarsest array.
     level : float
-        Of noise, relative: `eps` until more has shown.
+        The relative noise of the cost: `eps` until it is measured.
     outside : str
-        What the cost said last where it was moved out of its domain; empty otherwise.
+        The last message of the cost where a move left its domain; empty if none did.
     """
 
     def __init__(self, lines: DirectionalEvaluations, method: str, rtol: float | None) -> None:
@@ -72,125 +83,139 @@ class DirectionalEstimator:
 
     @property
     def rtol(self) -> float:
-        """The accuracy that the claim owes: √eps of dtypes or noise, a few last places aside."""
+        """The relative accuracy that a claim must have: given, or √eps of the coarsest dtype.
+
+        Noise of more than 64 last places takes the place of eps, up to 1 %.
+        """
         coarsest = max(self.eps, *map(_eps, self.lines.claims.values()), _eps(np.zeros(1)))
-        if self.level > FEW_PLACES * coarsest:
+        if self.level > ASSUMED_PLACES * coarsest:
             coarsest = min(self.level, 0.01)
         return self.given_rtol or float(coarsest) ** 0.5
 
     @cached_property
     def noise(self) -> Noise:
-        """The noise of the cost, met along a direction of all arrays."""
+        """The noise of the cost along a direction of all arrays."""
         scales = {path: leaf.scale for path, leaf in self.lines.leaves.items()}
         noise = measure_noise(self.lines.along(self.lines.directions(scales)), self.rng)
         self.level = max(self.level, noise.relative)
         return noise
 
     def slopes(self, several: Sequence[Moves], nudge: float = 0.0) -> Any:
-        """Return complex steps along several directions, None where the cost is not capable."""
+        """Return complex steps along several directions, or None where the cost gives none.
+
+        They are taken at the point moved by `nudge` along the direction.
+        """
         try:
             slopes = self.lines.slopes(several, nudge)
-        except Exception:  # whatever a cost says of complex numbers, it is not capable of them
+        except Exception:  # any exception means that the cost cannot take complex numbers
             return None
         return slopes if np.isfinite(slopes).all() and slopes.any() else None
 
     def proof(self, moves: Moves, slope: float, enough: float) -> float:
-        """Return how closely differences along a direction agree with the complex step.
+        """Return how closely differences along a direction agree with a complex step; else inf.
 
-        Two moves beside the point are enough where the slopes on either side agree to `enough`, and
-        their mean to rounding. Else differences of order 6 are tried, with their error. Noise can
-        only hide that they agree, so it need not be known: few last places are assumed.
+        One step to either side of the point suffices if both slopes agree with the complex step to
+        `enough`, and their mean agrees to rounding. Else central differences of order 6 are tried;
+        they agree if the complex step lies within their error. Noise can only make them disagree,
+        so it need not be measured: 64 last places are assumed.
         """
         line, f0 = self.lines.along(moves), self.lines.at_point
 
         def costs(steps: Any) -> Any:
             return line.at_entries("params", np.zeros(1, int), steps)
 
-        level = FEW_PLACES * float(np.finfo(f0.dtype).eps) * abs(float(f0))
-        h = self.eps**NEAR
+        level = ASSUMED_PLACES * float(np.finfo(f0.dtype).eps) * abs(float(f0))
+        h = self.eps**TWO_SIDED_STEP
         below, above = costs(np.array([[-h, h]]))[0]
-        left, right = (f0 - below) / h - slope, (above - f0) / h - slope
-        shown = float(max(abs(left), abs(right))) if abs(left + right) <= 2 * level / h else np.inf
-        noise, h = Noise(level, FEW_PLACES * self.eps, False, False), STEP
+        left_error, right_error = (f0 - below) / h - slope, (above - f0) / h - slope
+        mean_agrees = abs(left_error + right_error) <= 2 * level / h
+        agreement = float(max(abs(left_error), abs(right_error))) if mean_agrees else np.inf
+        noise, h = Noise(level, ASSUMED_PLACES * self.eps, False, False), first_step(0.0)
         x = line.values["params"]
         for _ in range(TRIES):
-            if shown <= enough:
+            if agreement <= enough:
                 break
             trial = central_trial(costs, x, np.array([h]), np.ones(1), f0, noise)
             value, error = float(trial.value[0]), float(trial.error[0])
             if not abs(value - slope) <= error:
                 return np.inf
-            shown = min(shown, error)
-            h *= float(trial.ratio[0])
-        return shown
+            agreement = min(agreement, error)
+            h *= float(trial.step_ratio[0])
+        return agreement
 
     def complex_step(self, path: str, moves: Moves) -> DirectionalDerivative | None:
-        """Return an estimate by the complex step, proven by differences and with an error."""
+        """Return an estimate by the complex step, or None where differences do not prove it.
+
+        A direction along which differences are too inaccurate is replaced by others.
+        """
         lines, proven = self.lines, self.lines.own_slopes
         scales = {path: lines.leaves[path].scale}
         slope = self.slopes([moves])
         for attempt in range(TRIES):
             if slope is None or proven:
                 break
-            other = moves if attempt == 0 else lines.directions(scales)
-            there = slope if attempt == 0 else self.slopes([other])
-            if there is None:
+            direction = moves if attempt == 0 else lines.directions(scales)
+            numeric = slope if attempt == 0 else self.slopes([direction])
+            if numeric is None:
                 return None
-            value, error, _ = self._differences(other, PROOF / 10)
-            if not abs(there[0] - value) <= error < np.inf:
+            value, error, _ = self._differences(direction, PROOF / 10)
+            if not abs(numeric[0] - value) <= error < np.inf:
                 return None
-            proven = error <= PROOF * abs(there[0])
+            proven = error <= PROOF * abs(numeric[0])
         if slope is None or not proven:
             return None
-        # rounding: the same a few last places away
+        # its rounding is sampled a few last places away
         eps = float(np.finfo(lines.leaves[path].dtype).eps)
         nearby = [self.slopes([moves], k * eps) for k in (-4, -2, 2, 4)]
-        if any(some is None for some in nearby):
+        if any(sample is None for sample in nearby):
             return None
-        spread = max(abs(float(some[0] - slope[0])) for some in nearby)
+        spread = max(abs(float(sample[0] - slope[0])) for sample in nearby)
         error = WIDE * spread + ROUNDING * eps * scales[path] * lines.norms[path]
         return DirectionalDerivative(lines.claimed(moves), float(slope[0]), error, "complex-step")
 
     def central(self, path: str, moves: Moves) -> DirectionalDerivative:
         """Return an estimate by central differences."""
-        claimed = self.lines.claimed(moves)
-        owed = SURE * self.rtol * self.lines.leaves[path].scale * self.lines.largest[path] / 4
-        goal = owed / abs(claimed) if claimed else self.rtol / 100
+        lines = self.lines
+        claimed = lines.claimed(moves)
+        # a quarter of the tolerance on the claim
+        error_wanted = SURE * self.rtol * lines.leaves[path].scale * lines.largest[path] / 4
+        goal = error_wanted / abs(claimed) if claimed else self.rtol / 100
         value, error, kink = self._differences(moves, float(np.clip(goal, 1e-14, PROOF)))
         return DirectionalDerivative(claimed, value, error, "central", kink)
 
     def _differences(
         self, moves: Moves, goal: float, start: float = 1.0
     ) -> tuple[float, float, bool]:
-        """Return slope and error along a direction, and whether it meets a kink."""
+        """Return slope and error along a direction, and whether the point lies on a kink."""
         line = self.lines.along(moves)
-        found = differences(line, "params", np.zeros(1, int), self.noise, self.rng, goal, start)
+        estimate = differences(line, "params", np.zeros(1, int), self.noise, self.rng, goal, start)
         self.outside = line.outside or self.outside
-        kink = bool(np.isfinite(found.slopes).any())
-        return float(found.value[0]), float(found.error[0]), kink
+        kink = bool(np.isfinite(estimate.slopes).any())
+        return float(estimate.value[0]), float(estimate.error[0]), kink
 
     def is_witnessed(
         self, path: str, moves: Moves, along: DirectionalDerivative, owed: float
     ) -> bool:
-        """Hear a second estimate, by differences from nearer by: it must accuse as well.
+        """Whether a second estimate, by differences of shorter steps, confirms that a claim fails.
 
-        Beside a complex step it need not be as sharp: there it is enough that it does not
-        contradict.
+        It has to agree with the first estimate, and to find the claim off by more than the
+        tolerance `owed` as well. The latter is not asked if the first is a complex step, which is
+        much more accurate than differences.
         """
         goal = float(np.clip(owed / (8 * abs(along.numeric) or 1), 1e-14, PROOF))
-        value, error, _ = self._differences(moves, goal, NEARER)
+        value, error, _ = self._differences(moves, goal, SECOND_START)
         agrees = abs(value - along.numeric) - error - along.error <= along.discrepancy / 100
-        accuses = abs(along.claimed - value) - error > owed
-        return agrees and (accuses or along.method == "complex-step")
+        claim_fails = abs(along.claimed - value) - error > owed
+        return agrees and (claim_fails or along.method == "complex-step")
 
     def is_independent(self, path: str) -> bool:
-        """Whether the cost stays the same, bit for bit, when an array moves, a little and far."""
+        """Whether no move of an array, small or large, changes the cost by a single bit."""
         line = self.lines.along(self.lines.directions({path: self.lines.leaves[path].scale}))
         steps = np.array([[2.0**-8, 2.0**-2, 2.0**4]])
         return bool((line.at_entries("params", np.zeros(1, int), steps) == line.at_point).all())
 
 
 def _eps(array: Any) -> float:
-    """Return the eps of an array of any library."""
+    """Return the eps of the dtype of an array from any library."""
     name = str(array.dtype).removeprefix("torch.")
     return 2.0**-7 if name == "bfloat16" else float(np.finfo(name).eps)

@@ -1,4 +1,4 @@
-"""A cost measured around a point: its noise, and an estimate of every derivative."""
+"""Estimates of every derivative of a cost at a point, and the cost's noise."""
 
 import math
 from dataclasses import dataclass, replace
@@ -23,12 +23,13 @@ class Estimates:
     Attributes
     ----------
     evaluations : Evaluations
+        The cost at the point.
     cost_noise : CostNoise
-        Of the cost.
+        Its noise, measured where that was needed.
     rtol : float
-        The accuracy that a gradient owes unless told otherwise: √eps of the cost's precision.
+        The relative accuracy that a claim must have, given or chosen as in `estimate_derivatives`.
     by_path : dict of str to Estimate
-        By path, of all entries in row-major order.
+        The estimate of each array, by path, with its entries in row-major order.
     seed : int
     """
 
@@ -40,17 +41,17 @@ class Estimates:
 
     @property
     def noise(self) -> Noise:
-        """The noise of the cost, measured at the latest now."""
+        """The noise of the cost, which is measured now if it was not before."""
         return self.cost_noise.measured
 
     @property
     def method(self) -> str:
-        """The method of all arrays, or "mixed"."""
+        """The method that all arrays have in common, or "mixed"."""
         methods = {estimate.method for estimate in self.by_path.values() if estimate.value.size}
         return methods.pop() if len(methods) == 1 else "mixed"
 
     def shaped(self, path: str, values: FloatArray) -> FloatArray:
-        """Return values of all entries of an array in its shape."""
+        """Return one value per entry, (size,), in the shape of the array."""
         return values.reshape(self.evaluations.values[path].shape)
 
 
@@ -72,37 +73,42 @@ def estimate_derivatives(
     seed
         Draws the directions and the steps.
     rtol
-        Default: √eps of the coarsest of the cost's noise and the dtypes of parameters and claims.
+        Default: the square root of the largest of the cost's relative noise and eps of parameters,
+        claims and float64; at most 0.1.
     claims
-        Claimed gradients, for their dtypes.
+        Claimed gradients, of which only the dtypes matter.
 
     Raises
     ------
     ValueError
-        The method is "complex-step", and the cost is not capable of it.
+        The method is "complex-step", and the cost does not carry imaginary parts through.
     """
     noise, estimates = CostNoise(evaluations, seed), dict[str, Estimate]()
     if method != "central":
         estimates = complex_step(evaluations, noise, np.random.default_rng(seed))
-    left = {p: v.size for p, v in evaluations.values.items() if v.size and p not in estimates}
-    if left and method == "complex-step" and not evaluations.interrupted:
-        raise incapable(left, evaluations.outside)
-    met = noise.measured if left else noise.known  # measured for differences
+    missing = {p: v.size for p, v in evaluations.values.items() if v.size and p not in estimates}
+    if missing and method == "complex-step" and not evaluations.interrupted:
+        raise incapable(missing, evaluations.outside)
+    current_noise = noise.measured if missing else noise.known  # differences need it measured
     if rtol is None:
         dtypes = {claim.dtype for claim in (claims or {}).values()}
         eps = max([evaluations.eps, *(float(np.finfo(dtype).eps) for dtype in dtypes)])
-        # not finer than float64, in which most costs are returned; 1 % of noise still leaves 10 %
-        rtol = math.sqrt(min(max(eps, met.relative, float(np.finfo(np.float64).eps)), 0.01))
+        # at least eps of float64, in which most costs are returned; at most 1 %, so rtol ≤ 10 %
+        rtol = math.sqrt(
+            min(max(eps, current_noise.relative, float(np.finfo(np.float64).eps)), 0.01)
+        )
     try:
-        for n, (path, size) in enumerate(left.items()):
+        for n, (path, size) in enumerate(missing.items()):
             if not evaluations.interrupted:
                 entries, rng = np.arange(size), np.random.default_rng([seed, n])
-                # a hundredth of what is owed, so that errors hardly widen what passes
-                estimates[path] = differences(evaluations, path, entries, met, rng, rtol / 100)
+                # a hundredth of rtol, so that the errors hardly widen what passes
+                goal = rtol / 100
+                estimates[path] = differences(evaluations, path, entries, current_noise, rng, goal)
     except KeyboardInterrupt:
         if not evaluations.accept_interrupt():
             raise
-    if method == "complex-step":  # it was asked for, and need not be proven
+    if method == "complex-step":
+        # the caller relies on it, so it may judge claims more finely than differences can prove
         estimates = {path: replace(estimate, proof=0.0) for path, estimate in estimates.items()}
     estimates = {p: estimates.get(p) or _unknown(v.size) for p, v in evaluations.values.items()}
     return Estimates(evaluations, noise, rtol, estimates, seed)

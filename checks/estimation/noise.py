@@ -11,17 +11,17 @@ from checks._types import FloatArray
 from checks.evaluation.pointwise import Evaluations
 
 __all__ = [
-    "FEW_PLACES",
+    "ASSUMED_PLACES",
     "CostNoise",
     "Noise",
     "difference_table_noise",
     "measure_noise",
 ]
 
-POINTS = 8  # evaluations of a table besides the point itself: "seven to nine suffice" (section 5)
-AWAY = 2.0**-5  # relative: as far as a step may go, and noise be met
-FEW_PLACES = 64.0  # of last places: no more noise than that is expected of a cost in its own dtype
-ALIKE = 4.0  # what estimates of one noise may differ by: the factor η of section 4
+POINTS = 8  # costs in a difference table: "seven to nine suffice" (section 5)
+SIDE_DISTANCE = 2.0**-5  # of the side tables from the point, relative: about the longest step
+ASSUMED_PLACES = 64.0  # noise, in last places of the cost, that is assumed until it is measured
+SAME_WITHIN = 4.0  # two estimates of one noise differ by this factor at most: η of section 4
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class Noise:
     Attributes
     ----------
     level : float
-        Standard deviation σ_f of the cost's noise, never below the rounding of its own last place.
+        Standard deviation σ_f of the cost's noise, at least the rounding of its last place.
     relative : float
-        level / size, where size is the largest |cost| met.
+        level / size, where size is the largest |cost| met near the point.
     stochastic : bool
         Two calls at one point differed.
     unseen : bool
-        No spacing changed the cost by a bit: it does not see its argument, or is constant.
+        No move changed the cost by a single bit: it ignores its argument, or is constant.
     """
 
     level: float
@@ -47,13 +47,14 @@ class Noise:
 
 
 class CostNoise:
-    """The noise of a cost around its point, measured only if it matters how large it is.
+    """The noise of a cost around the point, measured only when it is needed.
 
     Parameters
     ----------
     evaluations
+        The cost.
     seed : int
-        Of the directions.
+        Draws the directions of the measurement.
     """
 
     def __init__(self, evaluations: Evaluations, seed: int) -> None:
@@ -61,65 +62,76 @@ class CostNoise:
 
     @cached_property
     def measured(self) -> Noise:
-        """As `measure_noise` finds it, at the first use."""
+        """The noise that `measure_noise` finds; the first use measures it."""
         return measure_noise(self._evaluations, np.random.default_rng(self._seed))
 
-    def compare(self, costs: FloatArray) -> None:
-        """Measure it at once if costs at the point differ, or two calls where but one is known."""
+    def measure_if_not_repeatable(self, costs: FloatArray) -> None:
+        """Measure the noise at once if costs of the same point differ.
+
+        Where `costs` holds only one cost, the cost is called at the point once more instead.
+        """
         evaluations = self._evaluations
         if np.ptp(costs) if costs.size > 1 else evaluations.again() != evaluations.at_point:
             _ = self.measured
 
     @property
     def known(self) -> Noise:
-        """What was measured; until then, of a cost that repeats itself, a few last places.
+        """The measured noise; before that, the rounding that is assumed of a repeatable cost.
 
-        But relative to the cost one of them: below that there is none.
+        The assumed `level` is 64 last places, so that differences get an error large enough. The
+        assumed `relative` is one last place, so that the default rtol, which follows it, is tight.
         """
         return self.measured if "measured" in vars(self) else self._assumed
 
     @cached_property
     def _assumed(self) -> Noise:
         eps = self._evaluations.eps
-        level = FEW_PLACES * eps * abs(float(self._evaluations.at_point))
+        level = ASSUMED_PLACES * eps * abs(float(self._evaluations.at_point))
         return Noise(level, eps, stochastic=False, unseen=False)
 
 
-def difference_table_noise(values: FloatArray) -> tuple[float | None, str]:
-    """Return the noise of equally spaced values, or None and whether they are too "near" or "far".
+def difference_table_noise(costs: FloatArray) -> tuple[float | None, str]:
+    """Return the noise of equally spaced costs; None if their spacing is unsuitable.
 
-    The k-th differences of a smooth function fall off with the spacing, those of noise do not:
-    their mean square is σ²·(2k)!/(k!)², so three successive levels that agree show σ (section 4).
+    The k-th differences of a smooth function shrink with the spacing. Those of noise do not: their
+    mean square is σ²·(2k)!/(k!)². So each k gives an estimate of σ, and where three successive
+    ones agree, it is the noise (section 4).
+
+    Returns
+    -------
+    tuple
+        The noise and "", or None and what is wrong with the spacing: "too small" or "too large".
     """
-    # section 5: over a tenth of its size in so few points is not noise but the function
-    if not np.ptp(values) <= 0.1 * np.abs(values).max():
-        return None, "far"
-    differences, levels, changes_sign = values, [], []
+    # section 5: if so few costs vary by more than a tenth, the function varies, not its noise
+    if not np.ptp(costs) <= 0.1 * np.abs(costs).max():
+        return None, "too large"
+    differences, levels, changes_sign = costs, [], []
     gamma = 1.0  # (k!)²/(2k)!
-    for k in range(1, len(values)):
+    for k in range(1, len(costs)):
         differences = np.diff(differences)
         if k == 1 and 2 * np.count_nonzero(differences == 0) >= len(differences):
-            stairs = np.flatnonzero(differences)
-            if (np.diff(stairs) > 1).any():  # and level between: off by up to half a stair
-                return float(np.abs(differences[stairs]).min()) / math.sqrt(12), ""
-            return None, "near"
+            jumps = np.flatnonzero(differences)
+            if (np.diff(jumps) > 1).any():  # level between two jumps: the cost is quantised
+                # a quantised cost is off by up to half a jump: uniform, so jump/√12
+                return float(np.abs(differences[jumps]).min()) / math.sqrt(12), ""
+            return None, "too small"
         gamma *= k / (2 * (2 * k - 1))
-        unit = np.abs(differences).max() or 1.0  # so that squares neither overflow nor vanish
-        levels.append(float(unit * np.sqrt(gamma * np.mean((differences / unit) ** 2))))
+        largest = np.abs(differences).max() or 1.0  # so that squares neither overflow nor underflow
+        levels.append(float(largest * np.sqrt(gamma * np.mean((differences / largest) ** 2))))
         changes_sign.append(differences.min() < 0 < differences.max())
     for k in range(len(levels) - 2):
         three = levels[k : k + 3]
-        if max(three) <= ALIKE * min(three) and changes_sign[k]:
+        if max(three) <= SAME_WITHIN * min(three) and changes_sign[k]:
             return levels[k], ""
-    return None, "far"
+    return None, "too large"
 
 
 def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
-    """Measure the noise of a cost around its point, along random directions of all parameters.
+    """Measure the noise of a cost around the point, along random directions of all parameters.
 
-    Three tables: at the point, and a little away from it, where steps will go: at a perfect fit the
-    cost is exact and its neighbours are not. Each has a direction of its own, for along one of them
-    rounding may repeat itself at every spacing, and not show.
+    The noise is the largest of three difference tables. One surrounds the point. Two lie beside it,
+    as far away as steps go, since a cost may be exact at the point alone, as at a perfect fit. Each
+    table has its own direction, since along one of them rounding may repeat and so not show.
 
     Parameters
     ----------
@@ -128,108 +140,130 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     rng
         Draws the directions.
     """
-    center = evaluations.at_point
-    stochastic = bool(evaluations.again() != center)
-    met = [center]
-    coarsest = evaluations.eps
-    few = (20, 60) if coarsest < 1e-5 else (1, 3)  # half precision has but 2^10 last places
-    # away from the point, with steps whose third differences vanish in rounding: noise may be
-    # frozen over the few last places that the table at the point spans
-    coarse = 2.0 ** max(0, round(math.log2(2 * coarsest**-0.6 / sum(few))))
-    away = round(2 * AWAY / (coarsest * sum(few)))
+    at_point = evaluations.at_point
+    stochastic = bool(evaluations.again() != at_point)
+    costs = [at_point]
+    eps = evaluations.eps
+    places = (20, 60) if eps < 1e-5 else (1, 3)  # float16 has only 2^10 last places in 1 … 2
+    unit_size = eps * sum(places) / 2  # relative
+    # the side tables have steps of eps^0.4, whose third differences vanish in rounding: over the
+    # few last places that the table at the point spans, rounding may stay the same
+    side_spacing = 2.0 ** max(0, round(math.log2(eps**0.4 / unit_size)))
+    side_distance = round(SIDE_DISTANCE / unit_size)
 
-    def tables() -> list[float]:
-        units = (_draw_units(evaluations, few, rng) for _ in range(3))
-        origins = (0, away, -away)
+    def measure_tables() -> list[float]:
+        directions = [_draw_units(evaluations, places, rng) for _ in range(3)]
+        origins = (0, side_distance, -side_distance)
         return [
-            _noise_at(evaluations, unit, origin, coarse if origin else 1.0, away / POINTS, met)
-            for unit, origin in zip(units, origins, strict=True)
+            _noise_along(
+                evaluations,
+                units,
+                origin,
+                spacing=side_spacing if origin else 1.0,
+                largest_spacing=side_distance / POINTS,
+                costs_met=costs,
+            )
+            for units, origin in zip(directions, origins, strict=True)
         ]
 
-    levels = tables()
-    if any(levels) and len(met) > 1 + 3 * POINTS:
-        levels += tables()  # a staircase: 1 in 4 of its tables happens on regular stairs
-    far = _draw_units(evaluations, few, rng)
-    beyond = evaluations.along_each(
-        np.array([8, 512]) * away, partial(_multiples, evaluations, far)
+    levels = measure_tables()
+    if any(levels) and len(costs) > 1 + 3 * POINTS:
+        # a table needed several spacings: perhaps the cost is quantised, and one table in four of
+        # a quantised cost happens to look regular
+        levels += measure_tables()
+    units = _draw_units(evaluations, places, rng)
+    # moves by 1/4 and by 16, to see whether the cost depends on its argument at all
+    far_costs = evaluations.along_each(
+        np.array([8, 512]) * side_distance, partial(_multiples, evaluations, units)
     )
-    finite = np.array([value for value in met if np.isfinite(value)])
+    finite = np.array([cost for cost in costs if np.isfinite(cost)])
     size = float(np.abs(finite).max())
-    # a correctly rounded result is off by up to half its last place: uniform, so ulp/√12
-    dtype = _grain(np.array([*finite, *beyond]), evaluations)
     level = max(levels)
-    stairs = np.diff(np.unique(finite))
-    if level == 0 and 0 < stairs.size < finite.size / 2:  # flat, but for stairs: all of one counts
-        level = float(np.median(stairs))
+    jumps = np.diff(np.unique(finite))
+    if level == 0 and 0 < jumps.size < finite.size / 2:
+        level = float(np.median(jumps))  # too few jumps for a table: a whole jump counts as noise
+    dtype = _narrowest_dtype(np.array([*finite, *far_costs]), evaluations)
     last_place = float(np.spacing(dtype(size)))
-    level = max(level, last_place / math.sqrt(12)) or last_place  # a part of the smallest is 0
-    if stochastic:  # its noise may be too far for a table of neighbours
+    # a correctly rounded cost is off by up to half its last place: uniform, so last place/√12,
+    # which underflows to 0 for the smallest subnormal
+    level = max(level, last_place / math.sqrt(12)) or last_place
+    if stochastic:  # its noise may be so large that a table takes it for the function
         level = max(level, float(np.std([evaluations.again() for _ in range(POINTS)])))
-    unseen = not stochastic and all(value == center for value in (*met, *beyond))
+    unseen = not stochastic and all(cost == at_point for cost in (*costs, *far_costs))
     return Noise(level, level / size if size > 0 else 0.0, stochastic, unseen)
 
 
-def _grain(values: FloatArray, evaluations: Evaluations) -> Any:
-    """Return the narrowest dtype that holds all values: float32 may hide in Python floats.
+def _narrowest_dtype(costs: FloatArray, evaluations: Evaluations) -> Any:
+    """Return the narrowest dtype that holds all costs: Python floats may hold float32 results.
 
-    Of a constant that may be chance: then only if parameters have it.
+    Equal costs may fit a narrow dtype by chance, so for them only dtypes of parameters count.
     """
-    finite, own = values[np.isfinite(values)], {v.dtype.type for v in evaluations.values.values()}
+    finite = costs[np.isfinite(costs)]
+    parameter_dtypes = {values.dtype.type for values in evaluations.values.values()}
     for dtype in (np.float16, np.float32):
         with np.errstate(over="ignore"):
-            held = np.array_equal(finite.astype(dtype), finite)
-        if held and (np.ptp(finite) or dtype in own):
+            fits = np.array_equal(finite.astype(dtype), finite)
+        if fits and (np.ptp(finite) or dtype in parameter_dtypes):
             return dtype
-    return values.dtype.type
+    return costs.dtype.type
 
 
 def _draw_units(
-    evaluations: Evaluations, few: tuple[int, int], rng: np.random.Generator
+    evaluations: Evaluations, places: tuple[int, int], rng: np.random.Generator
 ) -> FloatArray:
-    """Draw a move of every entry: a few of its last places, to show rounding, not the cost."""
+    """Draw a small move of all entries, each by a number of its last places within `places`.
+
+    Such moves change the rounding of the cost, and hardly its exact value.
+    """
     sizes = [
         np.maximum(np.abs(value), value.dtype.type(evaluations.scales[path])).reshape(-1)
         for path, value in evaluations.values.items()
         if value.size
     ]
-    # odd: multiples of a power of two would leave many a product exact
-    count = 2 * (rng.integers(*few, evaluations.size, endpoint=True) // 2) + 1
+    # odd numbers: with multiples of a power of two many products would be exact
+    count = 2 * (rng.integers(*places, evaluations.size, endpoint=True) // 2) + 1
     sign = 2 * rng.integers(2, size=evaluations.size) - 1
     return sign * count * np.concatenate([np.spacing(size) for size in sizes])  # type: ignore[no-any-return]
 
 
 def _multiples(
-    evaluations: Evaluations, units: FloatArray, numbers: FloatArray
+    evaluations: Evaluations, units: FloatArray, multiples: FloatArray
 ) -> dict[str, FloatArray]:
-    return evaluations.split(np.multiply.outer(numbers, units))
+    """Return moves by multiples (k,) of `units`, by path."""
+    return evaluations.split(np.multiply.outer(multiples, units))
 
 
-def _noise_at(
+def _noise_along(
     evaluations: Evaluations,
     units: FloatArray,
     origin: int,
     spacing: float,
-    largest: float,
-    met: list[Any],
+    largest_spacing: float,
+    costs_met: list[Any],
 ) -> float:
-    """Return the noise along `units` from `origin`, 0 where none shows; add all values to `met`."""
-    coarse, found = False, 0.0
+    """Return the noise that a difference table shows, 0 where no spacing shows any.
+
+    The table holds costs at `origin` + `spacing` · j, in multiples of `units`. The spacing grows
+    while the cost stays level, and shrinks while the function itself shows. All costs are appended
+    to `costs_met`.
+    """
+    suspected, has_shrunk = 0.0, False
     while True:
-        places = origin + spacing * (np.arange(POINTS) - POINTS // 2)
-        values = evaluations.along_each(places, partial(_multiples, evaluations, units))
-        met.extend(values)
-        noise, fault = difference_table_noise(values)
-        if found and not (noise and noise <= found / ALIKE):
-            return found  # as much at an eighth of the spacing: it was noise
+        multiples = origin + spacing * (np.arange(POINTS) - POINTS // 2)
+        costs = evaluations.along_each(multiples, partial(_multiples, evaluations, units))
+        costs_met.extend(costs)
+        noise, unsuitable = difference_table_noise(costs)
+        if suspected and not (noise and noise <= suspected / SAME_WITHIN):
+            return suspected  # it did not shrink with the spacing, so it is noise
         if noise is not None:
-            if noise <= ALIKE * np.spacing(np.abs(values).max()) or spacing < 8:
+            if noise <= SAME_WITHIN * np.spacing(np.abs(costs).max()) or spacing < 8:
                 return noise
-            # kinks look like noise too, but in proportion to the spacing
-            found, spacing = noise, spacing / 8
-        elif fault == "near" and not coarse and spacing * 2.0**5 <= largest:
+            # kinks look like noise too, but shrink with the spacing: compare with a finer table
+            suspected, spacing = noise, spacing / 8
+        elif unsuitable == "too small" and not has_shrunk and spacing * 2.0**5 <= largest_spacing:
             spacing *= 2.0**5
-        elif fault == "far" and spacing > 1:
-            coarse = True  # between two spacings lies the one at which the noise shows
+        elif unsuitable == "too large" and spacing > 1:
+            has_shrunk = True  # the right spacing was jumped over: from now on only shrink
             spacing = max(1.0, spacing / 4)
         else:
             return 0.0

@@ -1,8 +1,11 @@
-"""Slopes of a cost from a few points around x, with an error: central, and one-sided."""
+"""Stencils: formulas for the slope of a cost from a few points around x, each with an error.
+
+`Stencil` says what one takes and returns, and what a new one needs.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,40 +15,97 @@ from checks.estimation.noise import Noise
 
 __all__ = ["Stencil", "Trial", "central", "one_sided", "steps_taken"]
 
-# The noise of D6 = (15 D_1 − 6 D_2 + D_3)/10 has standard deviation 1.08 σ_f/h, where D_k is the
-# slope over ±kh: σ_f/h · √((1.5² + 0.3² + 0.033²)/2). That of the one-sided P4 = 4 F_1 − 6 F_2 +
-# 4 F_3 − F_4, F_k from x to x ± kh, is 5.6 σ_f/h. Five deviations of each; σ_f is the largest
-# of several measured.
+# Noise factor: five standard deviations of the noise in a formula's slope, in units of σ_f/h, where
+# σ_f is the noise of one cost. A slope Σ_j a_j f(x_j)/h has the standard deviation √(Σ a_j²) σ_f/h.
+# Central, D6 = (15 D_1 − 6 D_2 + D_3)/10 with D_k = (f(x+kh) − f(x−kh))/(2kh): each weight w_k
+# gives two a_j = ±w_k/(2k), so √((1.5² + (0.6/2)² + (0.1/3)²)/2) = 1.08.
+# One-sided, P4 = 4 F_1 − 6 F_2 + 4 F_3 − F_4 with F_k = (f(x±kh) − f(x))/(±kh): a_k = w_k/k are
+# 4, −3, 4/3, −1/4, and f(x) has −25/12, so √31.2 = 5.6.
 CENTRAL_NOISE, ONE_SIDED_NOISE = 5 * 1.08, 5 * 5.6
-# A kink between the points shifts D6 by up to ½ its jump J of slope. It also takes the even part of
-# the stencil, E_k = (f(x+kh) + f(x−kh) − 2f(x))/(kh)², off the parabola in k² that a smooth cost
-# follows: 5E_1 − 8E_2 + 3E_3 is 2J/h for a kink at x. A quarter of that times h covers J/2, and
-# for a kink anywhere else it covers the shift together with 2|D6 − D4|.
-KINK_FACTOR, SEVERAL_KINKS = 0.25, 3.0
-# Converging: every order corrects by much less than the one before. Where only noise shows, that
-# cannot be seen, and the error is twelve times the first correction: enough for |x|^{4/3} at 0.
-CONVERGING, SLOWLY = 1 / 16, 12.0
-# Orders 2 and 4 of a cost analytic within R of x are off by c_3 h² and 4 c_5 h⁴, c_k ~ R^{1−k}.
-# With √2 times the scale of x for R, the second correction counts for 2h²/scale² of the first at
-# least: a c_5 that happens to vanish is no precision.
-AT_LEAST = 2.0
+# Kink factor: a kink at x, whose slope jumps by J, may be off by J/2 from the mean slope D6. It
+# shows in the even part of the cost, E_k = (f(x+kh) + f(x−kh) − 2f(x))/(kh)². A smooth cost has
+# E_k = f'' + c k² + …, and 5E_1 − 8E_2 + 3E_3 cancels both terms: (5, −8, 3) is the vector
+# orthogonal to (1, 1, 1) and (1, 4, 9). A kink at x has E_k = J/(kh), and the sum is 2J/h. So h/4
+# of it is J/2. For a kink elsewhere between the points, it covers the shift of D6, at most J/2,
+# together with the truncation error 2|D6 − D4|.
+KINK_FACTOR = 0.25
+SEVERAL_KINKS = 3.0  # on a kink that shows: there may be more, which partly hide each other
+# Orders converge if each correction is much smaller than the one before. Where noise hides whether
+# they do, the truncation error is 12 times the first correction: enough for |x|^{4/3} at 0.
+CONVERGING, UNCERTAIN = 1 / 16, 12.0
+# A c_5 that happens to vanish shows no accuracy, so the second correction counts as at least a part
+# of the first. D_1 is off by c_3 h², D4 by 4 c_5 h⁴, and c_k ~ R^{1−k} for a cost analytic within R
+# of x. So the corrections are as 4h²/R², which is 2h²/scale² with R = √2 · the scale of x.
+LEAST_CORRECTION = 2.0
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What one step of each coordinate gave: (m,) arrays."""
+    """What a stencil says of m coordinates, each with its own step: (m,) arrays.
+
+    Attributes
+    ----------
+    value : float
+        The slope.
+    error : float
+        Bound on |value − slope|: truncation, noise and kinks; inf where orders do not converge.
+    step_ratio : float
+        The factor on the step that would make the error smallest, within 1/8 … 4.
+    slope_jump : float
+        Half of the jump of slope at a kink between the points, where it stands out from the noise;
+        else 0.
+    round_off : float
+        The part of the error that is noise: noise factor · noise / h.
+    """
 
     value: FloatArray
     error: FloatArray
-    ratio: FloatArray  # by which the step should change
-    kink: FloatArray  # how much of one stands out from the noise, else 0
+    step_ratio: FloatArray
+    slope_jump: FloatArray
     round_off: FloatArray
 
 
-# of costs by steps (m, k), x (m,), h (m,), the scale of x (m,), the cost at x, and its noise
-Stencil: TypeAlias = Callable[
-    [Callable[[Any], Any], FloatArray, FloatArray, FloatArray, Any, Noise], Trial
-]
+class Stencil(Protocol):
+    """A formula for slopes from costs at multiples of a step; `central` is the model of one.
+
+    A new one needs
+
+    - formulas of at least three orders on the same points. The differences of neighbours are the
+      corrections by which `_truncation` tells whether they converge, and how far the best is off;
+    - a noise factor, derived as above `CENTRAL_NOISE`;
+    - a kink factor if its points lie on both sides, derived as above `KINK_FACTOR`: a combination
+      of the E_k that cancels the smooth terms 1, k², …, and what it gives for a kink at x;
+    - the power p of h with which its last correction grows, in `_step_ratio`: p = 4 for D6 − D4;
+    - the first step in `step_selection.first_step`: order n has h^(n+1) ~ the relative noise;
+    - a place where it is used: `differences` and `directional_difference` in `finite_differences`.
+
+    Order 8, say, adds ±4h and D8 = (56 D_1 − 28 D_2 + 8 D_3 − D_4)/35. Its last correction D8 − D6
+    has p = 6, and its first step is (relative noise)^(1/9).
+    """
+
+    def __call__(
+        self,
+        costs: Callable[[Any], Any],
+        x: FloatArray,
+        h: FloatArray,
+        scale: FloatArray,
+        f0: Any,
+        noise: Noise,
+        /,
+    ) -> Trial:
+        """Return the slopes by m coordinates.
+
+        Parameters
+        ----------
+        costs
+            Takes steps (m, k) from x, returns costs (m, k).
+        x, h, scale : (m,) float
+            The coordinates, the steps from them, and their typical sizes.
+        f0
+            The cost at x.
+        noise
+            Of the cost.
+        """
 
 
 def central(
@@ -57,24 +117,28 @@ def central(
     noise: Noise,
 ) -> Trial:
     """Take the slope of order 6 from ±h, ±2h, ±3h; a kink between them widens its error."""
-    moved, off = _move(costs, x, h, f0, [1, 2, 3, -1, -2, -3])
-    above, below = off[:, :3], off[:, 3:]
+    moved, change = _move(costs, x, h, f0, [1, 2, 3, -1, -2, -3])
+    above, below = change[:, :3], change[:, 3:]
     kh = np.array([1, 2, 3]) * h[:, None]
+    # D_k = (f(x+kh) − f(x−kh))/(2kh)
     d1, d2, d3 = ((above - below) / (2 * kh)).T
+    # E_k = (f(x+kh) + f(x−kh) − 2f(x))/(kh)²
     e1, e2, e3 = ((above + below) / kh**2).T
+    # Richardson extrapolation: weights that add up to 1 and cancel k², and then k⁴
     d4 = (4 * d1 - d2) / 3
     d6 = (15 * d1 - 6 * d2 + d3) / 10
     round_off = _round_off(moved, h, noise, CENTRAL_NOISE)
+    # |E_2 − E_1|/2 allows for the higher terms of a smooth cost, a third of round_off for noise
     bend = np.abs(5 * e1 - 8 * e2 + 3 * e3) - np.abs(e2 - e1) / 2
-    kink = np.maximum(KINK_FACTOR * h * bend - round_off / 3, 0)  # a third: what noise alone bends
+    kink = np.maximum(KINK_FACTOR * h * bend - round_off / 3, 0)
     first = np.abs(d4 - d1)
-    last = np.maximum(np.abs(d6 - d4), AT_LEAST * (h / scale) ** 2 * first)
-    settled, truncation = _settled(first, last, round_off)
-    settled &= kink <= 1.25 * round_off
-    # where one kink shows there may be more, and they may hide from each other
-    error = np.where(settled, truncation + SEVERAL_KINKS * kink + round_off, np.inf)
-    shown = np.where(kink > 8 * round_off, kink, 0)
-    return Trial(d6, error, _ratio(first, truncation, round_off, error), shown, round_off)
+    last = np.maximum(np.abs(d6 - d4), LEAST_CORRECTION * (h / scale) ** 2 * first)
+    converges, truncation = _truncation(first, last, round_off)
+    converges &= kink <= 1.25 * round_off
+    error = np.where(converges, truncation + SEVERAL_KINKS * kink + round_off, np.inf)
+    slope_jump = np.where(kink > 8 * round_off, kink, 0)
+    step_ratio = _step_ratio(first, truncation, round_off, error)
+    return Trial(d6, error, step_ratio, slope_jump, round_off)
 
 
 def one_sided(
@@ -88,64 +152,68 @@ def one_sided(
 ) -> Trial:
     """Take the slope of order 4 on one side (±1), from h to 4h."""
     k = [side * k for k in (1, 2, 3, 4)]
-    moved, off = _move(costs, x, h, f0, k)
-    f1, f2, f3, f4 = (off / (np.array(k) * h[:, None])).T
+    moved, change = _move(costs, x, h, f0, k)
+    # F_k = (f(x±kh) − f(x))/(±kh)
+    f1, f2, f3, f4 = (change / (np.array(k) * h[:, None])).T
+    # extrapolation: weights that add up to 1 and cancel k, then k², then k³
     p2 = 2 * f1 - f2
     p3 = 3 * f1 - 3 * f2 + f3
     p4 = 4 * f1 - 6 * f2 + 4 * f3 - f4
     round_off = _round_off(moved, h, noise, ONE_SIDED_NOISE)
-    settled, truncation = _settled(np.abs(p3 - p2), np.abs(p4 - p3), round_off)
-    error = np.where(settled, truncation + round_off, np.inf)
-    ratio = _ratio(np.abs(p3 - p2), truncation, round_off, error)
-    return Trial(p4, error, ratio, np.zeros(x.shape), round_off)
+    first = np.abs(p3 - p2)
+    converges, truncation = _truncation(first, np.abs(p4 - p3), round_off)
+    error = np.where(converges, truncation + round_off, np.inf)
+    step_ratio = _step_ratio(first, truncation, round_off, error)
+    return Trial(p4, error, step_ratio, np.zeros(x.shape), round_off)
 
 
 def steps_taken(x: Any, steps: Any) -> Any:
-    """Return what the dtype of x leaves of steps from it, in float64 at least."""
-    at = x.astype(np.result_type(x.dtype, np.float64))
-    return (at + steps).astype(x.dtype).astype(at.dtype) - at
+    """Return the steps that are left when the dtype of x rounds x + step, in float64 or wider."""
+    wide = x.astype(np.result_type(x.dtype, np.float64))
+    return (wide + steps).astype(x.dtype).astype(wide.dtype) - wide
 
 
 def _move(
     costs: Callable[[Any], Any], x: FloatArray, h: FloatArray, f0: Any, multiples: list[int]
 ) -> tuple[Any, Any]:
-    """Return the costs at x (m,) moved by multiples (k,) of h, and how much they differ: (m, k).
+    """Return the costs at x (m,) moved by multiples (k,) of h, and their changes from f0: (m, k).
 
-    The dtype of x rounds x + kh. The differences are carried over from the steps really taken to kh
-    along the polynomial through all of them: what that adds is small, it need not be accurate.
+    The dtype of x rounds x + kh, so the costs belong to slightly different steps. A polynomial
+    through all of them carries the changes over to kh. The correction is small, so it need not be
+    accurate.
     """
     k = np.array(multiples)
     steps = steps_taken(x[:, None], k * h[:, None])
     moved = costs(steps)
-    off = moved - f0
+    change = moved - f0
     if (steps == k * h[:, None]).all():  # none was rounded
-        return moved, off
+        return moved, change
     powers = np.arange(1, k.size + 1)
     taken = (steps / h[:, None])[..., None] ** powers
-    coefficients = np.linalg.solve(taken.astype(np.float64), off[..., None].astype(np.float64))
-    return moved, off + ((k[:, None] ** powers - taken) @ coefficients)[..., 0]
+    coefficients = np.linalg.solve(taken.astype(np.float64), change[..., None].astype(np.float64))
+    return moved, change + ((k[:, None] ** powers - taken) @ coefficients)[..., 0]
 
 
 def _round_off(moved: FloatArray, h: FloatArray, noise: Noise, factor: float) -> FloatArray:
-    """Return the noise of a difference: at least the rounding of the largest cost it met."""
+    """Return the noise of a slope: factor · noise / h, with at least the rounding of the costs."""
     rounding = np.finfo(moved.dtype).eps * np.abs(moved).max(axis=1, initial=0)
     return factor * np.maximum(noise.level, rounding) / h  # type: ignore[no-any-return]
 
 
-def _settled(
+def _truncation(
     first: FloatArray, last: FloatArray, round_off: FloatArray
 ) -> tuple[NDArray[np.bool_], FloatArray]:
-    """Whether two corrections, the later of higher order, converge, and the truncation error."""
+    """Return whether two successive corrections converge, noise aside, and the truncation error."""
+    converges = last <= CONVERGING * first + round_off / 8
     visibly = last <= CONVERGING * first
-    settled = last <= CONVERGING * first + round_off / 8
-    return settled, np.where(visibly, 2 * last, SLOWLY * np.maximum(first, last))
+    return converges, np.where(visibly, 2 * last, UNCERTAIN * np.maximum(first, last))
 
 
-def _ratio(
+def _step_ratio(
     first: FloatArray, truncation: FloatArray, round_off: FloatArray, error: FloatArray
 ) -> FloatArray:
-    """Return by what factor the step should change."""
-    # d/dh (c h⁴ + r/h) = 0 where r/h = 4 c h⁴
+    """Return the factor on the step that would make the error smallest, within 1/8 … 4."""
+    # the error is c h⁴ + r/h, as D6 − D4 ~ h⁴, and smallest where r/h = 4 c h⁴
     ratio = np.minimum(np.maximum((round_off / (4 * truncation)) ** 0.2, 1 / 8), 4)
-    ratio = np.where(first <= round_off / 2, 4, ratio)  # nothing but noise shows
+    ratio = np.where(first <= round_off / 2, 4, ratio)  # only noise shows
     return np.where(np.isfinite(error), ratio, 1 / 8)

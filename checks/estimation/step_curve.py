@@ -1,4 +1,4 @@
-"""How the cost's slope at one entry depends on the step it is taken over, for a picture."""
+"""The slopes of the cost at one entry over steps of every size, for a plot."""
 
 from dataclasses import dataclass
 
@@ -11,21 +11,21 @@ from checks.parameters.claims import entry_name
 
 __all__ = ["StepCurve", "measure_step_curve"]
 
-STEPS = 16  # two evaluations each: in float64 about one step per decade
+STEPS = 16  # of two evaluations each; in float64 about one step per decade
 
 
 @dataclass(frozen=True, eq=False)
 class StepCurve:
-    """Slopes of the cost at one entry.
+    """One-sided slopes of the cost at one entry, as a function of the step.
 
     Attributes
     ----------
     name : str
-        The entry's.
+        The name of the entry, as `layers[0].w[2, 1]`.
     steps : (m,) float
-        From the scale of its array down to the last place.
+        From the size of the entry, or of its array if that is larger, down to the last place.
     slopes : (m, 2) float
-        On the left and on the right of the entry; not finite where the cost is not.
+        The slopes on the left and on the right; not finite where the cost is not.
     noise : float
         Standard deviation of the cost's noise.
     """
@@ -37,17 +37,17 @@ class StepCurve:
 
     @property
     def central(self) -> FloatArray:
-        """The central differences: the mean of both sides."""
+        """The central differences: the means of both slopes."""
         return self.slopes.mean(axis=1)  # type: ignore[no-any-return]
 
 
 def measure_step_curve(
     evaluations: Evaluations, path: str, index: tuple[int, ...], noise: float
 ) -> StepCurve:
-    """Take the cost's slopes at one entry over steps of every size.
+    """Take the one-sided slopes of the cost at one entry over steps of every size.
 
-    Taken while the check runs, for a report keeps neither the cost nor the parameters, which may
-    have moved on when it is drawn.
+    This happens during the check, not when a report is plotted: a report keeps neither the cost nor
+    the parameters, which may have changed by then.
 
     Parameters
     ----------
@@ -56,16 +56,16 @@ def measure_step_curve(
     path, index
         The entry.
     noise
-        Of the cost, its standard deviation.
+        Standard deviation of the cost's noise.
     """
     values = evaluations.values[path]
     x = values[index]
     wide = np.result_type(x.dtype, np.float64)
     scale = max(abs(float(x)), evaluations.scales[path])
-    finest = float(np.spacing(x.dtype.type(scale)))
-    h = np.geomspace(scale, finest, STEPS).astype(wide)
+    last_place = float(np.spacing(x.dtype.type(scale)))
+    h = np.geomspace(scale, last_place, STEPS).astype(wide)
     steps = steps_taken(x, np.stack([-h, h]))
-    entry = np.arange(values.size).reshape(values.shape)[index].reshape(1)
-    costs = evaluations.at_entries(path, entry, steps.reshape(1, -1)).reshape(2, -1)
+    entries = np.arange(values.size).reshape(values.shape)[index].reshape(1)
+    costs = evaluations.at_entries(path, entries, steps.reshape(1, -1)).reshape(2, -1)
     slopes = (costs - evaluations.at_point) / steps
     return StepCurve(entry_name(path, index), h, slopes.T, noise)

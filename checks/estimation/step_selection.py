@@ -1,4 +1,4 @@
-"""The search for a good step of every coordinate: the first few teach the others."""
+"""The choice of a good step for every coordinate: two pilots find one for the others."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from checks._types import FloatArray, IntArray
 from checks.estimation.noise import Noise
 from checks.estimation.stencils import Stencil, Trial, steps_taken
 
-__all__ = ["LONGEST", "Coordinates", "first_step", "search"]
+__all__ = ["LONGEST", "Coordinates", "best_slopes", "first_step"]
 
-# Of the scale of its array: an entry between these has its own scale; below, it is as good as 0.
-NIL, SMALL = 1e-20, 1e-6
-# Of the scale of x. A first step so long is for costs noisier than float64. No step grows beyond a
-# tenth of the scale, where a saturated unit may end and its slope hide in the noise.
+# In units of the typical size of the array: an entry between NEGLIGIBLE and SMALL is stepped
+# relative to its own size; a smaller one counts as zero and is stepped relative to the array's.
+NEGLIGIBLE, SMALL = 1e-20, 1e-6
+# In units of the scale of x. Only costs noisier than float64 start with a step above LONG. No step
+# grows beyond LONGEST: further away a saturated unit may end, whose slope here is below the noise.
 LONG, LONGEST = 1e-2, 0.1
-# Coordinates whose best step all others begin with: these are tried until they are so much finer
-# than is asked for.
-FIRST, PILOT = 2, 10.0
-ROUNDS = 18  # steps tried for one coordinate: by eighths of its scale, that is to round-off
-KINKED_ROUNDS = 5  # a kink that is still there after as many, down to 3e-5 of its distance, is at x
+PILOTS = 2  # coordinates that find the step with which all others start
+PILOT_ACCURACY = 10.0  # how much more accurate than asked for a pilot has to be
+ROUNDS = 18  # steps tried for one coordinate: 8^-18 of its scale is below its last place
+KINK_ROUNDS = 5  # a kink that as many steps have seen, the last 8^-5 = 3e-5 of the first, is at x
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Coordinates:
     Attributes
     ----------
     costs : callable
-        Of rows (r,) of x and steps (r, k): the costs (r, k).
+        Takes indices (r,) into x and steps (r, k), returns costs (r, k).
     x : (m,) float
     scale : float
         Typical size of x.
     finest : (m,) float
-        Steps below which rounding would join x + h and x + 2h.
+        The shortest steps: below them, rounding would merge x + h and x + 2h.
     at_point : float
         The cost at x.
     noise : Noise
@@ -51,182 +51,245 @@ class Coordinates:
     noise: Noise
 
 
-def search(
-    at: Coordinates, stencil: Stencil, rng: np.random.Generator, goal: float, nearer: float = 1.0
+def best_slopes(
+    coordinates: Coordinates,
+    stencil: Stencil,
+    rng: np.random.Generator,
+    goal: float,
+    start: float = 1.0,
 ) -> tuple[FloatArray, FloatArray]:
-    """Return slopes by all coordinates, and their errors.
+    """Return the slope by every coordinate from the best step found, and its error.
 
     Parameters
     ----------
-    at, stencil
-        What is differentiated, and how from one step.
+    coordinates
+        Where the cost is differentiated.
+    stencil
+        The formula for the slope from one step.
     rng
         Jitters the steps, so that a period of the cost cannot hide between them.
     goal
-        An error of at most `goal` × the largest value found needs no further step.
-    nearer
+        An error of at most `goal` × the largest slope found needs no further step.
+    start
         Factor on the first step.
     """
-    state = _Search(at, stencil, rng, goal, nearer)
-    state.teach()
-    state.refine()
-    state.look_nearer()
-    state.look_for_stairs()
-    return state.value, state.error
+    selection = _StepSelection(coordinates, stencil, rng, goal, start)
+    selection.find_common_step()
+    selection.refine()
+    selection.compare_with_shorter_steps()
+    selection.reject_stairs()
+    return selection.value, selection.error
 
 
-def first_step(noise: Noise) -> float:
+def first_step(relative_noise: float) -> float:
     """Return the step to begin with, relative to the scale.
 
-    D6 is off by ~ h⁶, which meets noise/h where h⁷ ~ the relative noise; a step so long also shows
-    truncation, which shorter ones leave hidden in the noise.
+    D6 is off by ~ h⁶, which equals noise/h where h⁷ ~ the relative noise. So long a step also shows
+    the truncation error, which shorter ones leave hidden in the noise.
     """
-    return float(min(max(noise.relative, 1e-16), 1e-3) ** (1 / 7))
+    return float(min(max(relative_noise, 1e-16), 1e-3) ** (1 / 7))
 
 
-class _Search:
-    """The best trial of each coordinate so far, and what to try next."""
+class _StepSelection:
+    """The best trial of each coordinate so far, and the step to try next.
+
+    The best trial is usually that with the smallest error; `_replaces_best` has the exceptions.
+
+    Attributes
+    ----------
+    value, error : (m,) float
+        The slope and its error from the best trial; nan and inf before there is one.
+    scale : (m,) float
+        The size relative to which a coordinate is stepped.
+    step : (m,) float
+        The step to try next.
+    longest_step : (m,) float
+        The upper limit of `step`.
+    first_step : float
+        The step to begin with, relative to `scale`.
+    best_step, ideal_step : (m,) float
+        The step of the best trial, and the step that this trial would have preferred.
+    can_improve : (m,) bool
+        The last trial asks for another step that is worth trying.
+    truncated_step, truncated_error : (m,) float
+        The shortest step so far whose truncation error shows above the noise, and its error.
+    slope_jump : (m,) float
+        The last slope jump that a trial has seen, 0 if none has.
+    kink_count : (m,) int
+        How many trials in a row have seen a slope jump of about that size.
+    is_rough : (m,) bool
+        The cost seems to have kinks or jumps nearby: a trial did not converge, or the check of any
+        coordinate's best step failed.
+    passed_check : (m,) bool
+        The best step was checked by one an eighth as long, and remained the best.
+    pilots, others : (p,) and (m − p,) int
+        The coordinates that find a common step, and those that start with it.
+    """
 
     def __init__(
         self,
-        at: Coordinates,
+        coordinates: Coordinates,
         stencil: Stencil,
         rng: np.random.Generator,
         goal: float,
-        nearer: float,
+        start: float,
     ) -> None:
-        self.at, self.stencil, self.rng, self.goal = at, stencil, rng, goal
-        m = at.x.shape
+        self.coordinates, self.stencil, self.rng, self.goal = coordinates, stencil, rng, goal
+        x, array_scale = coordinates.x, coordinates.scale
+        m = x.shape
         self.value, self.error = np.full(m, np.nan), np.full(m, np.inf)
-        self.start = first_step(at.noise)
-        size = np.abs(at.x).astype(self.value.dtype)
-        self.own = np.where((size > NIL * at.scale) & (size < SMALL * at.scale), size, at.scale)
-        self.h = self.own * self.start * nearer
-        self.longest = self.own * max(self.start, LONGEST)
-        # the step of the best trial, and what would have been better
-        self.best, self.ideal = self.h.copy(), self.h.copy()
-        # the error of the shortest step whose truncation shows, and that step
-        self.shown, self.shown_at = np.zeros(m), np.full(m, np.inf)
-        self.hopeful = np.ones(m, bool)
-        self.kink = np.zeros(m)  # seen last
-        self.kinked = np.zeros(m, int)  # how many steps have seen it
-        self.uneven = np.zeros(m, bool)  # whether any step has met what differences do not follow
-        self.stood = np.zeros(m, bool)  # whether the best one has then been tried nearer by
-        self.first, self.others = np.split(rng.permutation(at.x.size), [FIRST])
+        size = np.abs(x).astype(self.value.dtype)
+        has_own_scale = (size > NEGLIGIBLE * array_scale) & (size < SMALL * array_scale)
+        self.scale = np.where(has_own_scale, size, array_scale)
+        self.first_step = first_step(coordinates.noise.relative)
+        self.step = self.scale * self.first_step * start
+        self.longest_step = self.scale * max(self.first_step, LONGEST)
+        self.best_step, self.ideal_step = self.step.copy(), self.step.copy()
+        self.can_improve = np.ones(m, bool)
+        self.truncated_step, self.truncated_error = np.full(m, np.inf), np.zeros(m)
+        self.slope_jump, self.kink_count = np.zeros(m), np.zeros(m, int)
+        self.is_rough, self.passed_check = np.zeros(m, bool), np.zeros(m, bool)
+        self.pilots, self.others = np.split(rng.permutation(x.size), [PILOTS])
 
-    def teach(self) -> None:
-        """Find a good step on the first few coordinates, and try it on all others."""
+    def find_common_step(self) -> None:
+        """Find a good step for the pilots, and try it on all others."""
         for _ in range(ROUNDS):
-            todo = self.first[self.blurred(self.goal / PILOT)[self.first]]
-            if not todo.size:
+            inaccurate = self.pilots[self.needs_step(self.goal / PILOT_ACCURACY)[self.pilots]]
+            if not inaccurate.size:
                 break
-            self.attempt(todo)
-        taught = (self.ideal / self.own)[self.first][np.isfinite(self.error[self.first])]
-        if taught.size:
-            self.h[self.others] = self.own[self.others] * np.exp(np.mean(np.log(taught)))
-        self.attempt(self.others)
+            self.advance(inaccurate)
+        relative_steps = (self.ideal_step / self.scale)[self.pilots]
+        relative_steps = relative_steps[np.isfinite(self.error[self.pilots])]
+        if relative_steps.size:
+            geometric_mean = np.exp(np.mean(np.log(relative_steps)))
+            self.step[self.others] = self.scale[self.others] * geometric_mean
+        self.advance(self.others)
 
     def refine(self) -> None:
-        """Give those that stay blurred steps of their own."""
-        doubted = self.first[:1]  # always tried nearer by, and if it does not stand, all are
-        for _ in range(ROUNDS):
-            self.attempt(np.flatnonzero(self.blurred(self.goal)))
-            # what settled only after other steps had not may have done so by luck
-            rows = np.union1d(doubted, np.flatnonzero(self.uneven))
-            rows = rows[~self.stood[rows] & ~self.hopeful[rows] & np.isfinite(self.error[rows])]
-            if not rows.size and not self.blurred(self.goal).any():
-                break
-            before = self.best[rows].copy()
-            self.h[rows] = before / 8
-            self.attempt(rows)
-            self.stood[rows] = self.best[rows] == before
-            self.uneven |= not self.stood[rows].all()
+        """Try further steps where the error is too large, and check best steps that may be luck.
 
-    def look_nearer(self) -> None:
-        """Doubt long steps where any kink showed: they span several, which hide one another."""
-        known = np.flatnonzero(np.isfinite(self.error))
-        if self.start > LONG and self.uneven.any() and known.size:
-            again = self.ask(known, self.best[known] / 3)
-            apart = np.abs(again.value - self.value[known])
-            apart += np.where(self.uneven[known], again.round_off, 0)
-            self.error[known] += np.where(np.isfinite(again.error), apart, np.inf)
-        # a kink seen more than once, and then lost in noise larger than itself, is still there
-        self.error[(self.kinked > 1) & (self.error > self.kink / 2)] = np.inf
-
-    def look_for_stairs(self) -> None:
-        """Doubt slopes of 0 where the cost is level, to the bit, and on another level further off.
-
-        Rounding inside a cost, as in log(1 − σ(z)), makes stairs of it: each is level, none has the
-        slope. Beside a kink there is one level only.
+        A step that converged after others had failed may have done so by chance, so a step an
+        eighth as long checks it. One pilot is checked in any case. If a check fails, every best
+        step is checked.
         """
-        rows = np.flatnonzero((self.value == 0) & self.uneven & np.isfinite(self.error))
-        if not rows.size:
+        for _ in range(ROUNDS):
+            self.advance(np.flatnonzero(self.needs_step(self.goal)))
+            checked = np.union1d(self.pilots[:1], np.flatnonzero(self.is_rough))
+            is_settled = ~self.can_improve & np.isfinite(self.error)
+            checked = checked[(is_settled & ~self.passed_check)[checked]]
+            if not checked.size and not self.needs_step(self.goal).any():
+                break
+            before = self.best_step[checked].copy()
+            self.step[checked] = before / 8
+            self.advance(checked)
+            self.passed_check[checked] = self.best_step[checked] == before
+            self.is_rough |= not self.passed_check[checked].all()
+
+    def compare_with_shorter_steps(self) -> None:
+        """Widen errors where long steps may span several kinks, which hide each other.
+
+        If the first step was long and any coordinate is rough, every error grows by the difference
+        from the slope of a step a third as long.
+        """
+        known = np.flatnonzero(np.isfinite(self.error))
+        if self.first_step > LONG and self.is_rough.any() and known.size:
+            shorter = self.try_steps(known, self.best_step[known] / 3)
+            difference = np.abs(shorter.value - self.value[known])
+            difference += np.where(self.is_rough[known], shorter.round_off, 0)
+            self.error[known] += np.where(np.isfinite(shorter.error), difference, np.inf)
+        # a kink that several steps have seen is still there where noise larger than it hides it
+        self.error[(self.kink_count > 1) & (self.error > self.slope_jump / 2)] = np.inf
+
+    def reject_stairs(self) -> None:
+        """Reject slopes of 0 where the cost is level, but lies on another level further away.
+
+        Rounding inside a cost, as in log(1 − σ(z)), makes stairs of it: every stair is level, and
+        none has the slope of the cost. Beside a kink there is no second level.
+        """
+        level = np.flatnonzero((self.value == 0) & self.is_rough & np.isfinite(self.error))
+        if not level.size:
             return
-        far = np.maximum(self.start * self.own[rows], 8 * self.best[rows])
-        near = np.maximum(self.best[rows] / 8, self.at.finest[rows])
+        far = np.maximum(self.first_step * self.scale[level], 8 * self.best_step[level])
+        near = np.maximum(self.best_step[level] / 8, self.coordinates.finest[level])
         steps = np.stack([far, -far, far + near, -far - near], axis=1)
-        moved = self.at.costs(rows, steps_taken(self.at.x[rows, None], steps))
-        level = (moved[:, :2] == moved[:, 2:]) & (moved[:, :2] != self.at.at_point)
-        self.error[rows[level.any(axis=1)]] = np.inf
+        x, at_point = self.coordinates.x[level], self.coordinates.at_point
+        moved = self.coordinates.costs(level, steps_taken(x[:, None], steps))
+        on_other_stair = (moved[:, :2] == moved[:, 2:]) & (moved[:, :2] != at_point)
+        self.error[level[on_other_stair.any(axis=1)]] = np.inf
 
-    def blurred(self, enough: float) -> NDArray[np.bool_]:
-        """Return which are worth another step: a better one is known, and the error too large."""
+    def needs_step(self, tolerance: float) -> NDArray[np.bool_]:
+        """Whether the error exceeds `tolerance` × the largest slope, and a step may improve it."""
         largest = float(np.abs(self.value[np.isfinite(self.error)]).max(initial=0))
-        return np.asarray(self.hopeful & ~(self.error <= enough * largest))
+        return np.asarray(self.can_improve & ~(self.error <= tolerance * largest))
 
-    def ask(self, rows: IntArray, steps: FloatArray) -> Trial:
-        """Try steps on some rows."""
-        at = self.at
+    def try_steps(self, indices: IntArray, steps: FloatArray) -> Trial:
+        """Apply the stencil to some coordinates."""
+        at = self.coordinates
         return self.stencil(
-            lambda moves: at.costs(rows, moves),
-            at.x[rows],
+            lambda moves: at.costs(indices, moves),
+            at.x[indices],
             steps,
-            self.own[rows],
+            self.scale[indices],
             at.at_point,
             at.noise,
         )
 
-    def attempt(self, rows: IntArray) -> None:
-        """Try the next step on some rows, keep what is better, and choose the one after it."""
-        if not rows.size:
+    def advance(self, indices: IntArray) -> None:
+        """Try the next step of some coordinates, keep what is better, and choose the step after."""
+        if not indices.size:
             return
-        finest = self.at.finest[rows]
-        steps = np.maximum(self.h[rows] * self.rng.uniform(1, 1.25, rows.size), finest)
-        trial = self.ask(rows, steps)
-        better = self.is_better(rows, steps, trial)
-        wanted = np.minimum(steps * trial.ratio, self.longest[rows])
-        for kept, new in (
+        finest, longest = self.coordinates.finest[indices], self.longest_step[indices]
+        steps = np.maximum(self.step[indices] * self.rng.uniform(1, 1.25, indices.size), finest)
+        trial = self.try_steps(indices, steps)
+        better = self._replaces_best(indices, steps, trial)
+        ideal = np.minimum(steps * trial.step_ratio, longest)
+        for best, new in (
             (self.value, trial.value),
             (self.error, trial.error),
-            (self.best, steps),
-            (self.ideal, wanted),
+            (self.best_step, steps),
+            (self.ideal_step, ideal),
         ):
-            kept[rows] = np.where(better, new, kept[rows])
-        # a kink at x stays of one size, those of an oscillation do not
-        shown = trial.kink > 0
-        same = np.abs(trial.kink - self.kink[rows]) <= self.kink[rows] / 2
-        self.kinked[rows[shown]] = np.where(same, self.kinked[rows], 0)[shown] + 1
-        self.kink[rows[shown]] = trial.kink[shown]
-        self.uneven[rows] |= ~np.isfinite(trial.error)
-        self.h[rows] = np.minimum(self.h[rows] * trial.ratio, self.longest[rows])
-        shrink = (trial.ratio < 0.7) & (self.h[rows] > finest / 4)
-        grow = better & (self.h[rows] > 2 * steps)
-        self.hopeful[rows] = (shrink | grow) & (self.kinked[rows] < KINKED_ROUNDS)
+            best[indices] = np.where(better, new, best[indices])
+        self._count_kinks(indices, trial.slope_jump)
+        self.is_rough[indices] |= ~np.isfinite(trial.error)
+        self.step[indices] = np.minimum(self.step[indices] * trial.step_ratio, longest)
+        can_shrink = (trial.step_ratio < 0.7) & (self.step[indices] > finest / 4)
+        can_grow = better & (self.step[indices] > 2 * steps)
+        is_at_x = self.kink_count[indices] >= KINK_ROUNDS
+        self.can_improve[indices] = (can_shrink | can_grow) & ~is_at_x
 
-    def is_better(self, rows: IntArray, steps: FloatArray, trial: Trial) -> NDArray[np.bool_]:
-        """Whether a trial replaces the best one."""
-        value, error, shorter = self.value[rows], self.error[rows], steps < self.best[rows]
-        apart = np.abs(trial.value - value)
-        # where two steps disagree, the larger one has missed something of the cost
-        conflict = apart > trial.error + error
-        # among kinks it has, too, if it settles better than a shorter one whose truncation shows
-        shows = (trial.ratio < 0.5) & np.isfinite(trial.error)
-        luckier = (steps > self.shown_at[rows]) & (trial.error < self.shown[rows])
-        lucky = np.where(shorter, shows & (trial.error > error), luckier)
-        conflict |= self.uneven[rows] & lucky
-        shows &= steps < self.shown_at[rows]
-        self.shown[rows[shows]], self.shown_at[rows[shows]] = trial.error[shows], steps[shows]
-        better = np.where(conflict, shorter, ~(trial.error >= error)) | ~np.isfinite(error)
-        # nor is a larger one believed where a smaller one settles nowhere near
-        better |= np.isinf(trial.error) & shorter & (apart > trial.round_off + error)
-        return np.asarray(better)
+    def _count_kinks(self, indices: IntArray, slope_jump: FloatArray) -> None:
+        """Count slope jumps of one size: a kink at x keeps its size, an oscillation does not."""
+        seen, last = slope_jump > 0, self.slope_jump[indices]
+        same = np.abs(slope_jump - last) <= last / 2
+        self.kink_count[indices[seen]] = np.where(same, self.kink_count[indices], 0)[seen] + 1
+        self.slope_jump[indices[seen]] = slope_jump[seen]
+
+    def _replaces_best(
+        self, indices: IntArray, steps: FloatArray, trial: Trial
+    ) -> NDArray[np.bool_]:
+        """Whether trials replace the best: the smaller error wins, in conflict the shorter step."""
+        value, error = self.value[indices], self.error[indices]
+        is_shorter = steps < self.best_step[indices]
+        difference = np.abs(trial.value - value)
+        # where the intervals of two steps are disjoint, the longer step has overlooked something
+        in_conflict = difference > trial.error + error
+        # near kinks, so it has if its error is smaller than that of a shorter step whose truncation
+        # error shows: truncation errors grow with the step
+        shows_truncation = (trial.step_ratio < 0.5) & np.isfinite(trial.error)
+        best_too_small = shows_truncation & (trial.error > error)
+        truncated_step, truncated_error = (
+            self.truncated_step[indices],
+            self.truncated_error[indices],
+        )
+        trial_too_small = (steps > truncated_step) & (trial.error < truncated_error)
+        in_conflict |= self.is_rough[indices] & np.where(
+            is_shorter, best_too_small, trial_too_small
+        )
+        shortest = shows_truncation & (steps < truncated_step)
+        self.truncated_step[indices[shortest]] = steps[shortest]
+        self.truncated_error[indices[shortest]] = trial.error[shortest]
+        replaces = np.where(in_conflict, is_shorter, ~(trial.error >= error)) | ~np.isfinite(error)
+        # a shorter step that does not converge, and is far from the best value, refutes it as well
+        replaces |= np.isinf(trial.error) & is_shorter & (difference > trial.round_off + error)
+        return np.asarray(replaces)

@@ -1,4 +1,4 @@
-"""The measured noise against known ones."""
+"""The measured noise of costs whose noise is known."""
 
 import numpy as np
 import pytest
@@ -28,11 +28,11 @@ def measured(cost, x=X):
 
 
 def rms_rounding(cost, x=X):
-    """Return the root mean square of what float64 or float32 adds to a cost, around x."""
+    """Return the root mean square of the rounding errors of a cost around x."""
     rng = np.random.default_rng(0)
     points = x * (1 + 1e-6 * rng.standard_normal((200, x.size))).astype(x.dtype)
-    off = [float(cost(p)) - smooth(p.astype(np.longdouble)) for p in points]
-    return float(np.sqrt(np.mean(np.square(off))))
+    errors = [float(cost(p)) - smooth(p.astype(np.longdouble)) for p in points]
+    return float(np.sqrt(np.mean(np.square(errors))))
 
 
 ULP32 = float(np.spacing(np.float32(smooth(X))))
@@ -61,7 +61,7 @@ def test_known_noise_is_found_within_a_factor(name):
     assert 1 / 10 <= levels.min() <= levels.max() <= 10
 
 
-def test_relative_to_the_cost():
+def test_relative_noise_is_the_level_over_the_cost():
     noise = measured(KNOWN["gaussian 1e-3"][0])[0]
     assert noise.relative == pytest.approx(noise.level / smooth(X), rel=0.1)
 
@@ -91,12 +91,12 @@ def test_a_constant_is_unseen_and_has_the_noise_of_its_last_place(value):
         assert noise.level <= np.spacing(abs(value))
 
 
-def test_a_cost_is_seen_even_if_only_one_entry_of_many_matters():
+def test_a_cost_of_only_one_entry_of_many_is_seen():
     assert not any(noise.unseen for noise in measured(lambda x: x[0] ** 2, np.ones(300)))
 
 
 def test_a_perfect_fit_has_the_noise_of_its_neighbours():
-    # the cost is exactly 0 at the point; where steps go, it is rounded
+    # the cost is exactly 0 at the point, and rounded at the points around it
     for noise in measured(lambda x: np.sum((np.exp(x) - np.exp(X)) ** 2)):
         assert 0 < noise.level < 1e-15
 
@@ -110,11 +110,11 @@ def test_the_parameters_are_as_before():
 def test_a_difference_table_tells_noise_from_a_function():
     rng = np.random.default_rng(0)
     t = np.arange(9)
-    level, fault = difference_table_noise(5 + 1e-3 * t + 1e-6 * rng.standard_normal(9))
-    assert fault == ""
+    level, unsuitable = difference_table_noise(5 + 1e-3 * t + 1e-6 * rng.standard_normal(9))
+    assert unsuitable == ""
     assert 2e-7 < level < 5e-6
-    assert difference_table_noise(np.exp(t)) == (None, "far")
-    assert difference_table_noise(np.ones(9)) == (None, "near")
+    assert difference_table_noise(np.exp(t)) == (None, "too large")
+    assert difference_table_noise(np.ones(9)) == (None, "too small")
 
 
 @pytest.mark.parametrize(
@@ -125,11 +125,11 @@ def test_typical_size_is_the_root_mean_square(values, size):
     assert typical_size(np.array(values)) == pytest.approx(size)
 
 
-class TestMeasuredWhereItMatters:
+class TestNoiseIsMeasured:
     def check(self, cost, gradient, **options):
         return check_gradient(cost, gradient, X.copy(), **options)
 
-    def test_not_beside_complex_steps_that_are_right(self):
+    def test_not_where_complex_steps_suffice(self):
         report = self.check(smooth, np.exp)
         assert report.method == "complex-step"
         assert report.noise == EPS
@@ -146,10 +146,10 @@ class TestMeasuredWhereItMatters:
         assert report.noise > 1e-10
 
     @pytest.mark.parametrize("seed", range(20))
-    def test_where_float32_hides_from_complex_steps_too(self, seed):
+    def test_where_float32_rounds_complex_steps_too(self, seed):
         def single(x):
-            kind = np.complex64 if np.iscomplexobj(x) else np.float32
-            return smooth(np.asarray(x * (1 + seed / 8), kind)).item()
+            dtype = np.complex64 if np.iscomplexobj(x) else np.float32
+            return smooth(np.asarray(x * (1 + seed / 8), dtype)).item()
 
         claim = np.exp((X * (1 + seed / 8)).astype(np.float32)) * np.float32(1 + seed / 8)
         report = self.check(single, claim.astype(float))
