@@ -1,4 +1,4 @@
-"""The complex step: exact to rounding where the cost is capable of it, trusted only when tested."""
+"""Complex steps: exact to rounding where the cost allows them, and trusted only when proven."""
 
 import warnings
 
@@ -14,16 +14,16 @@ EPS = np.finfo(float).eps
 @pytest.mark.parametrize("name", [n for n in SMOOTH if n not in ("square at 0", "perfect fit")])
 def test_the_interval_holds_the_derivative_to_rounding(name):
     cost, gradient, point = SMOOTH[name]
-    taken = 0
+    by_complex_step = 0
     for seed in range(40):
         x = point * np.random.default_rng(seed).uniform(0.8, 1.25, point.shape)
         estimate, exact = numerical_gradient(cost, x, seed=seed), gradient(x)
-        off = np.abs(estimate.value - exact) - 4 * np.spacing(np.abs(exact))
-        assert np.all(off <= estimate.error)
+        excess = np.abs(estimate.value - exact) - 4 * np.spacing(np.abs(exact))
+        assert np.all(excess <= estimate.error)
         if estimate.method == "complex-step":
-            taken += 1
+            by_complex_step += 1
             assert estimate.error.max() <= 1e-11 * np.abs(exact).max()
-    assert taken >= 38  # not proven where the differences that prove it are unlucky
+    assert by_complex_step >= 38  # now and then the differences are too inaccurate to prove it
 
 
 def real_part(x):
@@ -48,7 +48,7 @@ def casts(x):
     return np.sum(copy**2)
 
 
-# id: (cost that drops imaginary parts in some place, its gradient)
+# id: (cost that drops imaginary parts somewhere or refuses them, its gradient)
 INCAPABLE = {
     "abs": (lambda x: np.sum(np.abs(x) ** 3), lambda x: 3 * x * np.abs(x)),
     "abs of one entry": (
@@ -97,7 +97,7 @@ def test_an_incapable_cost_is_refused_if_asked_for_by_name(name):
     ids=["maximum", "where"],
 )
 def test_maximum_and_where_are_right_by_either_method(cost):
-    # numpy orders complex numbers by their real parts first, so both carry the imaginary part
+    # numpy orders complex numbers by their real parts first, so both keep the imaginary part
     estimate = numerical_gradient(cost, X.copy())
     assert np.all(np.abs(estimate.value - 2 * np.maximum(X, 0)) <= estimate.error + 4 * EPS)
 
@@ -110,7 +110,7 @@ def test_maximum_and_where_are_right_by_either_method(cost):
     ],
     ids=["dropped", "halved"],
 )
-def test_arrays_are_judged_apart(rough, slope):
+def test_each_array_has_its_own_method(rough, slope):
     params = {"smooth": X.copy(), "rough": X.copy()}
     estimate = numerical_gradient(lambda p: np.sum(p["smooth"] ** 2) + rough(p["rough"]), params)
     assert estimate.method == "mixed"
@@ -160,20 +160,20 @@ OPPOSITE = {
 
 
 @pytest.mark.parametrize("name", OPPOSITE)
-def test_what_is_dropped_in_several_entries_does_not_cancel(name):
+def test_slopes_dropped_in_several_entries_do_not_cancel(name):
     params, term, slope = OPPOSITE[name]
 
     def cost(p):
         return sum(map(exponential, p.values())) + term(p)
 
-    without = {path: np.exp(value) for path, value in params.items()}
-    right = {path: without[path] + part for path, part in slope(params).items()}
+    wrong = {path: np.exp(value) for path, value in params.items()}
+    right = {path: wrong[path] + part for path, part in slope(params).items()}
     for seed in range(40):
         assert check_gradient(cost, right, params, seed=seed)
-        assert check_gradient(cost, without, params, seed=seed).verdict is Verdict.MISMATCH
+        assert check_gradient(cost, wrong, params, seed=seed).verdict is Verdict.MISMATCH
 
 
-def test_what_is_dropped_in_one_of_many_entries_is_seen():
+def test_a_slope_dropped_in_one_of_many_entries_is_seen():
     for seed in range(3):
         rng = np.random.default_rng(seed)
         a, w = rng.standard_normal((8, 1000)) * 0.6, rng.standard_normal(1000)
@@ -196,6 +196,6 @@ def test_where_the_cost_is_too_flat_it_is_proven_at_smaller_parameters():
     np.testing.assert_allclose(estimate.value, 4 * np.exp(-2 * x), rtol=1e-13)
 
 
-def test_what_the_cost_said_of_complex_numbers_is_told():
+def test_the_error_quotes_what_the_cost_raised_for_complex_numbers():
     with pytest.raises(ValueError, match=r"\(TypeError: only real numbers\); use method='auto'"):
         numerical_gradient(raises, X.copy(), method="complex-step")

@@ -16,14 +16,14 @@ def central(cost, x, seed=0):
 
 
 def assert_holds(value, error, exact):
-    # a float64 formula of the derivative is right to a few ulp
+    # the float64 formula of the derivative is itself off by a few ulp
     assert np.all(np.abs(value - exact) <= error + 4 * np.spacing(np.abs(exact)))
 
 
 @pytest.mark.parametrize("name", SMOOTH)
 def test_the_interval_holds_the_derivative_and_is_narrow(name):
     cost, gradient, point = SMOOTH[name]
-    # of fixed seeds: noise is measured, so an interval may miss, though not once in a thousand
+    # fixed seeds: the noise is measured, so an interval may miss, less than once in a thousand
     for seed in range(40):
         x = point * np.random.default_rng(seed).uniform(0.8, 1.25, point.shape)
         value, error = central(cost, x, seed=seed)
@@ -36,12 +36,12 @@ def test_the_interval_holds_the_derivative_and_is_narrow(name):
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.longdouble])
 @pytest.mark.parametrize("name", ["square", "exponential", "sine", "logistic", "Rosenbrock"])
 def test_parameters_in_another_precision_than_the_cost(name, dtype):
-    # x ± h is rounded to the dtype of x, and by far more than the noise of the cost
+    # x ± h is rounded to the dtype of x, by far more than the noise of the cost
     cost, gradient, point = SMOOTH[name]
     x = (10 * point).astype(dtype) / dtype(10)
     value, error = central(lambda x: cost(x.astype(np.float64)), x)
     assert_holds(value, error, gradient(x.astype(np.float64)))
-    # far below what rounding x ± h would cost, and below what a claim in this dtype owes
+    # far below the effect of rounding x ± h, and below the tolerance of a claim in this dtype
     assert error.max() <= max(1e-6, float(np.finfo(dtype).eps) ** 0.5) * np.abs(gradient(x)).max()
 
 
@@ -51,12 +51,12 @@ def rough(x, size):
 
 
 @pytest.mark.parametrize("size", [1e-12, 1e-9, 1e-6, 1e-4])
-def test_noise_widens_the_interval_and_not_more(size):
+def test_noise_widens_the_interval_no_more_than_necessary(size):
     for seed in range(40):
         x = X * np.random.default_rng(seed).uniform(0.8, 1.25, X.shape)
         value, error = central(lambda x: np.sum(np.exp(x)) + rough(x, size), x, seed=seed)
         assert_holds(value, error, np.exp(x))
-        assert error.max() <= 300 * size**0.8  # h⁴ + noise/h at its best step
+        assert error.max() <= 300 * size**0.8  # the minimum over h of h⁴ + noise/h
 
 
 @pytest.mark.parametrize("distance", [1e-1, 1e-2, 1e-4, 1e-6])

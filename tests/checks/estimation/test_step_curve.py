@@ -1,4 +1,4 @@
-"""The slopes at the worst entry, over steps of every size."""
+"""A step curve: the slopes at the worst entry, over steps of every size."""
 
 import numpy as np
 import pytest
@@ -18,29 +18,29 @@ def wrong(x):
     return slope
 
 
-def test_a_match_costs_nothing_and_has_none():
+def test_a_match_has_no_step_curve():
     report = check_gradient(cube, lambda x: 3 * x**2, X)
     assert report.verdict is Verdict.MATCH
     assert report.step_curve is None
 
 
 @pytest.mark.parametrize("method", ["auto", "central"])
-def test_differences_close_in_on_the_estimate_and_then_drown_in_noise(method):
+def test_differences_approach_the_estimate_until_noise_exceeds_truncation(method):
     report = check_gradient(cube, wrong, X, method=method)
     curve, worst = report.step_curve, report.worst
     assert curve.name == "params[1, 0]"
-    off = np.abs(curve.central - worst.numeric)
-    best = int(np.argmin(off))
+    errors = np.abs(curve.central - worst.numeric)
+    best = int(np.argmin(errors))
     assert 3 < best < curve.steps.size - 3
     # the truncation of a central difference of x³ is exactly h²
-    assert off[:best] == pytest.approx(curve.steps[:best] ** 2, rel=0.01)
-    assert np.all(off[best:] <= 10 * curve.noise / curve.steps[best:])
-    assert off[-1] > 1e6 * off[best]
-    away = abs(worst.claimed - worst.numeric)
-    assert np.abs(worst.claimed - curve.central[best]) == pytest.approx(away)
+    assert errors[:best] == pytest.approx(curve.steps[:best] ** 2, rel=0.01)
+    assert np.all(errors[best:] <= 10 * curve.noise / curve.steps[best:])
+    assert errors[-1] > 1e6 * errors[best]
+    discrepancy = abs(worst.claimed - worst.numeric)
+    assert np.abs(worst.claimed - curve.central[best]) == pytest.approx(discrepancy)
 
 
-def test_it_is_counted_repeatable_and_leaves_the_parameters_alone():
+def test_its_evaluations_are_counted_and_it_is_repeatable_and_parameters_stay():
     calls, x = [], X.copy()
     reports = []
     for _ in range(2):
@@ -64,7 +64,7 @@ def test_a_kink_has_a_slope_on_each_side():
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
 @pytest.mark.parametrize("x", [1.9, 0.0, -65.0])
 def test_every_step_moves_a_parameter_of_any_dtype(dtype, x):
-    # linear: each slope is 1, however its step is rounded
+    # a linear cost: every slope is 1, even where the step was rounded
     report = check_gradient(lambda p: p.astype(np.longdouble).sum(), 2.0, np.array(x, dtype))
     slopes = report.step_curve.slopes
     assert report.verdict is Verdict.MISMATCH
@@ -79,6 +79,6 @@ def test_where_the_cost_is_not_finite_there_is_no_slope():
     assert np.isfinite(right).all()
 
 
-def test_a_step_has_one():
+def test_a_wrong_step_has_a_step_curve():
     report = check_step(cube, lambda x, eta: x - 2 * eta * 3 * x**2, X)  # wrong on purpose
     assert report.step_curve.name == "params[1, 0]"
