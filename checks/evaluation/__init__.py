@@ -1,6 +1,7 @@
-"""The one place where the caller's function is called.
+"""The calls of the caller's cost, at the parameters and around them.
 
-`pointwise` moves single entries, `directional` whole arrays along a direction; `executors` and
-`stacked` evaluate many points elsewhere or at once; `progress` draws the bar. Imports parameters.
-Read `pointwise` first.
+`pointwise` moves single entries or whole arrays, `directional` moves along random directions; both
+leave the parameters as they were, by `restoring`. `executors` and `stacked` evaluate many points
+in workers or in one call. `cost_value` and `step_sizes` are small helpers, `progress` is the bar.
+Imports parameters. Read `pointwise` first.
 """

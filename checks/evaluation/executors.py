@@ -13,30 +13,33 @@ from checks.evaluation.pointwise import Evaluations
 from checks.parameters.claims import float_arrays
 from checks.parameters.nesting import Nesting
 
-__all__ = ["ExecutedCost", "in_order"]
+__all__ = ["ExecutedCost"]
 
 K = TypeVar("K")
 
-TASK = 0.25  # seconds of evaluations: far more than it takes to send them
-AHEAD = 256  # tasks sent before the first is back, each with the parameters: for as many workers
+TASK_SECONDS = 0.25  # of evaluations in one task: far more than sending the task takes
+# Tasks submitted before the first result is read. Each holds a copy of the parameters, so the
+# number is bounded; it keeps as many workers busy.
+MAX_PENDING = 256
 
 
 class ExecutedCost:
-    """A cost whose many single moves are evaluated by an executor.
+    """A cost that an executor evaluates where single entries are moved.
 
-    A task is some moves and a copy of the parameters. One that fails, as where its worker died, is
-    done again in this process: so nothing is lost, and what the cost raises is raised here.
+    A task is some moves and a copy of the parameters. A task that fails, for instance because its
+    worker died, is repeated in this process: no cost is missing, and the cost's own errors are
+    raised here.
 
     Parameters
     ----------
     cost
-        Takes the parameters and is sent to the workers, by processes pickled, as is its argument.
+        Takes the parameters. Both are sent to the workers; processes get them pickled.
     executor : concurrent.futures.Executor
 
     Attributes
     ----------
     lost : str
-        What a task failed of that did not fail here; empty otherwise.
+        The error of the last task that failed in a worker and succeeded here; empty otherwise.
 
     Raises
     ------
@@ -56,25 +59,26 @@ class ExecutedCost:
                 "such as ProcessPoolExecutor() or get_executor() of a Dask client"
             )
         self.cost, self.executor, self.lost = cost, executor, ""
-        self.seconds = TASK  # the shortest that a call took here
-        self.at_points = getattr(cost, "at_points", None)  # of all arrays, moved here
+        self._call_seconds = TASK_SECONDS  # the shortest call in this process so far
+        # moves of whole arrays are evaluated in this process
+        self.at_points = getattr(cost, "at_points", None)
 
     def __call__(self, params: Any) -> Any:
         """Return the cost, evaluated here."""
         started = time.perf_counter()
         result = self.cost(params)
-        self.seconds = max(1e-9, min(self.seconds, time.perf_counter() - started))
+        self._call_seconds = max(1e-9, min(self._call_seconds, time.perf_counter() - started))
         return result
 
     def at_entries(
         self, params: Any, path: str, entries: IntArray, steps: Any
     ) -> Iterator[tuple[slice, Any]]:
         """Yield some rows of steps and the costs there; see `pointwise.Evaluations`."""
-        rows = max(1, round(TASK / self.seconds / steps.shape[1]))
+        rows = max(1, round(TASK_SECONDS / self._call_seconds / steps.shape[1]))
         parts = (slice(first, first + rows) for first in range(0, len(entries), rows))
         tasks = ((p, (self.cost, params, path, entries[p], steps[p])) for p in parts)
         calls = (((part, task), (_at_entries, *task)) for part, task in tasks)
-        for (part, task), future in in_order(self.executor, calls, AHEAD):
+        for (part, task), future in _in_order(self.executor, calls, MAX_PENDING):
             try:
                 costs = future.result()
             except Exception as error:
@@ -88,10 +92,10 @@ class ExecutedCost:
         Raises
         ------
         TypeError
-            It returns none: the cost cannot be sent, or raises there.
+            The worker returns no cost: the cost cannot be sent, or raises there.
         ValueError
-            It returns another, as of a cost that closes over arrays and ignores its argument; or
-            the executor takes no tasks, being shut down.
+            The worker returns another cost, for instance because the cost closes over arrays and
+            ignores its argument; or the executor is shut down and takes no tasks.
         """
         rng = np.random.default_rng(seed)
         units = {
@@ -101,7 +105,7 @@ class ExecutedCost:
         for size in (*2.0 ** -np.arange(5, 50, 5), 0.0):
             moves = {path: size * unit for path, unit in units.items()}
             here = evaluations.along(moves)
-            if np.isfinite(here) and here != evaluations.at_point:  # so the move shows
+            if np.isfinite(here) and here != evaluations.at_point:  # the cost shows the move
                 break
         moved = {p: (a + moves[p]).astype(a.dtype) for p, a in evaluations.values.items()}
         name = getattr(self.cost, "__qualname__", None) or repr(self.cost)
@@ -139,25 +143,25 @@ def _at_point(cost: Callable[[Any], Any], params: Any) -> Any:
 def _at_entries(
     cost: Callable[[Any], Any], params: Any, path: str, entries: IntArray, steps: Any
 ) -> Any:
-    """Do a task: on a copy, as another thread may be moving the parameters."""
+    """Do a task, on a copy of the parameters, because another thread may be moving them."""
     nesting = Nesting(params)
     copies = {p: array.copy() for p, array in float_arrays(nesting).items()}
     with np.errstate(all="ignore"):
         return Evaluations(cost, nesting.rebuild(copies)).at_entries(path, entries, steps)
 
 
-def in_order(
-    executor: Executor, calls: Iterable[tuple[K, tuple[Any, ...]]], ahead: int
+def _in_order(
+    executor: Executor, calls: Iterable[tuple[K, tuple[Any, ...]]], max_pending: int
 ) -> Iterator[tuple[K, Future[Any]]]:
-    """Submit calls (function and arguments), a few ahead, and yield each key with its future.
+    """Submit calls (function and arguments), and yield each key with its future, in their order.
 
-    The futures come in the order of the calls; what is left when the caller stops is cancelled.
+    At most `max_pending` calls are submitted ahead. When the caller stops, the rest are cancelled.
     """
     pending: deque[tuple[K, Future[Any]]] = deque()
     try:
         for key, call in calls:
             pending.append((key, _submit(executor, call)))
-            if len(pending) > ahead:
+            if len(pending) > max_pending:
                 yield pending.popleft()
         while pending:
             yield pending.popleft()
@@ -167,7 +171,7 @@ def in_order(
 
 
 def _submit(executor: Executor, call: tuple[Any, ...]) -> Future[Any]:
-    """Submit a call; an executor that refuses it, being broken, gives a future that failed."""
+    """Submit a call; return a failed future if the executor refuses it, as a broken one does."""
     try:
         return executor.submit(*call)
     except Exception as error:

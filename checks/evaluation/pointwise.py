@@ -1,66 +1,71 @@
-"""The one seam to the cost: its value at the parameters, and with some entries moved."""
+"""The cost at the parameters, and with single entries or whole arrays moved."""
 
 import contextlib
-import math
-import warnings
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from checks._types import FloatArray, IntArray
+from checks._types import IntArray
+from checks.evaluation.cost_value import as_finite_real, as_number, not_a_number
 from checks.evaluation.progress import Progress
-from checks.parameters.claims import describe, entry_name, float_arrays
-from checks.parameters.nesting import Nesting
+from checks.evaluation.restoring import RestoresParameters
+from checks.evaluation.step_sizes import imaginary_step, typical_size
+from checks.parameters.claims import entry_name, float_arrays
 
-__all__ = ["Evaluations", "as_number", "imaginary_step", "not_a_number", "typical_size"]
+__all__ = ["Evaluations"]
 
-# Im C(θ + ih)/h: any h whose square vanishes beside 1 and whose product with a small slope does not
-# underflow will do (Squire and Trapp 1998). Powers of two, so that dividing by them is exact.
-COMPLEX_STEP = {np.dtype(np.complex64): 2.0**-40}
-DEFAULT_COMPLEX_STEP = 2.0**-100
-
-NUMBERS = 2**17  # that moves of whole arrays, several at once, may hold
+MAX_NUMBERS = 2**17  # held at once by moves of whole arrays: 1 MiB in float64
 
 
-class Evaluations:
+class Evaluations(RestoresParameters):
     """Values of a cost around a point, counted; the point is left bit for bit as it was.
 
     The caller's own writable arrays are moved in place, because their cost may close over them and
     ignore its argument; read-only ones, and all of them for complex moves, are moved in copies.
 
+    A cost may have more to offer than being called:
+
+    - a method ``at_entries(params, path, entries, steps)`` that moves many single entries. Its
+      arguments are those of `at_entries` below; ``params`` are at the point, and must not be
+      changed. It yields pairs: some rows of ``steps``, as a slice, and the costs there, nan where
+      the cost is not defined.
+    - a method ``at_points(params)`` that returns the costs (S,) of S points; every array of
+      ``params`` is (S, ...).
+    - ``analytic = True`` if the cost is known to carry imaginary parts through. This saves the
+      first trial of complex steps; they are proven all the same.
+
     Parameters
     ----------
     cost
-        Takes parameters nested as `params`, returns one number. It may have its own way with many
-        single moves, a method ``at_entries(params, path, entries, steps)``: its arguments are those
-        of `at_entries` below, with params at the point, not to be changed; it yields pairs of some
-        rows, as a slice, and their costs, nan outside the cost's domain. And with many points, a
-        method ``at_points(params)``: every leaf (S, ...), returns (S,). If it is known to carry
-        imaginary parts through, ``analytic = True`` saves the move by which that is tried; it is
-        proven in any case.
+        Takes parameters nested as `params`, returns one number.
     params
         See `checks.parameters.claims.flatten`.
     progress : Progress, optional
-        Is told of the entries that are done.
+        Shows how many entries are done.
 
     Attributes
     ----------
     values : dict of str to ndarray
         The parameters at the point, by path: copies, never moved.
     size : int
-        Their entries.
+        The number of entries of all arrays.
     count : int
         Calls of the cost so far.
     at_point : float
         The cost at the point.
     outside : str
-        Where moving a parameter made the cost raise, what it said last; empty otherwise.
+        What the cost last raised where a parameter was moved outside; empty if it never did.
     interrupted : bool
         A KeyboardInterrupt has ended the moving of entries, see `patience`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `cost` is no function, or its value no finite real number; `params` as in `flatten`.
     """
 
     def __init__(
@@ -71,79 +76,36 @@ class Evaluations:
                 f"cost is a {type(cost).__name__}, wanted a function of the parameters that "
                 "returns one number: pass the function, not its value"
             )
+        super().__init__(params)
         self.cost = cost
-        self.nesting = Nesting(params)
         arrays = float_arrays(self.nesting)
         self.values = {path: array.copy() for path, array in arrays.items()}
         ends = [*accumulate(array.size for array in arrays.values())]
         self.size = ends[-1]
-        self._parts = dict(zip(arrays, map(slice, [0, *ends[:-1]], ends), strict=True))
+        # the place of each array in a vector of all entries
+        self._slices = dict(zip(arrays, map(slice, [0, *ends[:-1]], ends), strict=True))
         self.count = 0
         self.outside = ""
         self.interrupted = False
         self._patient = False
         self._progress = progress or Progress(False)
-        self._changed = ""
-        self._complex_dtypes = {
-            path: np.result_type(array.dtype, np.complex64) for path, array in arrays.items()
-        }
         self._real = {p: a if a.flags.writeable else a.copy() for p, a in arrays.items()}
-        same = all(self._real[p] is a for p, a in arrays.items())
-        self._real_params = params if same else self.nesting.rebuild(self._real)
-        self._complex: dict[str, Any] = {}
-        self._complex_params: Any = None
-        self.at_point = self._at_point()
-
-    def _at_point(self) -> Any:
-        """Call the cost once, unmoved, and refuse what is not a cost."""
+        in_place = all(self._real[p] is a for p, a in arrays.items())
+        self._real_params = params if in_place else self.nesting.rebuild(self._real)
         with self.unchanged("cost"):
             result = self._call(self._real_params)
-        value = as_number(result)
-        if value.dtype.kind == "c":
-            raise TypeError(
-                f"cost(params) is {result!r}, wanted a real number: take the real part or the "
-                "modulus inside the cost"
-            )
-        if not np.isfinite(value):
-            raise ValueError(
-                f"cost(params) is {value}, wanted a finite number: a gradient is checked at a "
-                "point where the cost is defined"
-            )
-        return value
+        self.at_point = as_finite_real(result)
 
     def call_unmoved(self, function: Callable[[Any], Any]) -> Any:
-        """Return a function of the parameters at the point, such as their claimed gradient."""
+        """Call a function of the parameters, such as their claimed gradient, at the point."""
         return function(self._real_params)
 
     def _call(self, params: Any) -> Any:
         self.count += 1
         return self.cost(params)
 
-    @contextlib.contextmanager
-    def unchanged(self, who: str) -> Iterator[None]:
-        """Restore the parameters at the end, and refuse a function that has left them changed."""
+    def _restore_arrays(self) -> str:
         changed = ""
-        try:
-            yield
-        finally:
-            changed = self.restore() or self._changed
-        if changed:
-            raise ValueError(
-                f"{who} changes its argument ({changed}); the parameters were restored: let it "
-                "work on copies of what it assigns to"
-            )
-
-    @contextlib.contextmanager
-    def restoring_parameters(self) -> Iterator[None]:
-        """Hide the warnings of moved costs, and restore the parameters at the end."""
-        with self.unchanged("cost"), np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-
-    def restore(self) -> str:
-        """Put the point back, containers and values; return the first that had changed."""
-        replaced = self.nesting.restore()
-        changed = f"{replaced} is replaced" if replaced else ""
         for path, array in self._real.items():
             saved = self.values[path]
             if array.tobytes() == saved.tobytes():
@@ -159,7 +121,10 @@ class Evaluations:
 
     @contextlib.contextmanager
     def patience(self) -> Iterator[None]:
-        """Take the first KeyboardInterrupt for an answer: entries not yet moved have nan costs."""
+        """Let the first KeyboardInterrupt end the moving of entries only.
+
+        Entries that are not moved yet have nan costs then.
+        """
         self._patient = True
         try:
             yield
@@ -167,7 +132,7 @@ class Evaluations:
             self._patient = False
 
     def accept_interrupt(self) -> bool:
-        """Whether a KeyboardInterrupt ends the moving of entries only: the first, with patience."""
+        """Note a KeyboardInterrupt; return whether it ends the moving of entries only."""
         accepted = self._patient and not self.interrupted
         self.interrupted = self.interrupted or accepted
         return accepted
@@ -196,28 +161,31 @@ class Evaluations:
         entries : (m,) int
             Flat (row-major) indices into it.
         steps : (m, k) float or complex
-            What is added to each; real steps should be representable, see `differences`.
+            Row i is added to entry i, one step at a time. Real steps should be exact in the dtype
+            of the array, see `checks.estimation.finite_differences`.
 
         Returns
         -------
         (m, k) ndarray
             float64 (longdouble where the cost returns it), or complex for complex steps; nan where
-            the cost raised an arithmetic or value error, or an interruption came first.
+            the cost raised an ArithmeticError or ValueError, or an interruption came first.
         """
         costs = np.empty(steps.shape, self._result_dtypes[steps.dtype.kind == "c"])
         costs[...] = not_a_number(costs.dtype)
         if self.interrupted and self._patient:
             return costs
-        own = getattr(self.cost, "at_entries", None)
-        if own is None:
+        costs_of_entries = getattr(self.cost, "at_entries", None)
+        if costs_of_entries is None:
             pieces: Any = self._one_by_one(path, entries, steps, costs.dtype)
         else:
-            pieces = self._counted(own(self._real_params, path, entries, steps), costs.dtype)
+            pieces = self._counted(
+                costs_of_entries(self._real_params, path, entries, steps), costs.dtype
+            )
         try:
-            # closed, for where an interruption comes first an entry is still moved
+            # closed at once, so that an interruption leaves no entry moved
             with self._progress.of(path, len(entries)) as advance, contextlib.closing(pieces):
-                for rows, some in pieces:
-                    costs[rows] = some
+                for rows, piece in pieces:
+                    costs[rows] = piece
                     advance(rows.stop - rows.start)
         except KeyboardInterrupt:
             if not self.accept_interrupt():
@@ -225,6 +193,7 @@ class Evaluations:
         return costs
 
     def _counted(self, pieces: Any, dtype: Any) -> Iterator[tuple[slice, Any]]:
+        """Yield the pieces that the cost's own method yields, and count their evaluations."""
         with contextlib.closing(pieces):
             for rows, costs in pieces:
                 self.count += costs.size
@@ -234,6 +203,7 @@ class Evaluations:
     def _one_by_one(
         self, path: str, entries: IntArray, steps: Any, dtype: Any
     ) -> Iterator[tuple[slice, Any]]:
+        """Yield the costs of one entry after another."""
         arrays, params = self._arrays(steps.dtype.kind == "c")
         saved = self.values[path].reshape(-1)
         flat = arrays[path].flat
@@ -247,7 +217,7 @@ class Evaluations:
             finally:
                 flat[entry] = start
             yield slice(row, row + 1), [costs]
-        self._changed = self._changed or self.restore()
+        self._changed_by_cost = self._changed_by_cost or self.restore()
 
     def along(self, moves: Mapping[str, Any]) -> Any:
         """Return the cost with whole arrays moved at once, by path; complex if any move is."""
@@ -263,43 +233,46 @@ class Evaluations:
                 arrays[path][...] = self.values[path]
 
     def along_each(self, numbers: NDArray[Any], moves: Callable[[Any], Mapping[str, Any]]) -> Any:
-        """Return the cost with whole arrays moved, once for each of some numbers.
+        """Return the costs of many points, each with whole arrays moved.
 
         Parameters
         ----------
         numbers : (m,) array
+            One number for each point, such as a multiple of a direction.
         moves : callable
-            Of some of the numbers (k,), returns moves by path, (k, ...): as few as memory allows.
+            Takes k of the numbers; returns the moves of those points by path, (k, ...). It is
+            called with as many numbers at once as memory allows.
 
         Returns
         -------
         (m,) ndarray
         """
-        many = max(1, NUMBERS // self.size)
-        parts = (numbers[first : first + many] for first in range(0, len(numbers), many))
-        return np.concatenate([self._several(moves(part), len(part)) for part in parts])
+        most = max(1, MAX_NUMBERS // self.size)
+        parts = (numbers[first : first + most] for first in range(0, len(numbers), most))
+        return np.concatenate([self._costs_at(moves(part), len(part)) for part in parts])
 
     def split(self, vectors: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Return parts of vectors (..., P) of all entries, by path, (..., shape of the array)."""
-        some = vectors.shape[:-1]
+        leading = vectors.shape[:-1]
         return {
-            path: vectors[..., part].reshape((*some, *self.values[path].shape))
-            for path, part in self._parts.items()
+            path: vectors[..., part].reshape((*leading, *self.values[path].shape))
+            for path, part in self._slices.items()
         }
 
-    def _several(self, moves: Mapping[str, Any], count: int) -> Any:
-        own = getattr(self.cost, "at_points", None)
+    def _costs_at(self, moves: Mapping[str, Any], count: int) -> Any:
+        """Return the costs of a few points, by the cost's own ``at_points`` if it has one."""
+        at_points = getattr(self.cost, "at_points", None)
         is_complex = any(move.dtype.kind == "c" for move in moves.values())
-        if own is not None:
+        if at_points is not None:
             points = {}
             for path, value in self.values.items():
                 dtype = self.complex_dtype(path) if is_complex else value.dtype
-                moved = moves[path] if path in moves else np.zeros((count, *value.shape))
-                points[path] = (value + moved).astype(dtype, copy=False)
+                move = moves[path] if path in moves else np.zeros((count, *value.shape))
+                points[path] = (value + move).astype(dtype, copy=False)
             try:
-                costs = own(self.nesting.rebuild(points))
+                costs = at_points(self.nesting.rebuild(points))
             except (ArithmeticError, ValueError):
-                pass  # one of them has left the domain: which, is seen one by one
+                pass  # at least one point is outside: evaluate them one by one
             else:
                 self.count += count
                 if is_complex or costs.dtype.kind != "c":
@@ -310,21 +283,22 @@ class Evaluations:
 
     def complex_dtype(self, path: str) -> Any:
         """Return the dtype in which an array is moved by complex steps."""
-        return self._complex_dtypes[path]
+        return np.result_type(self.values[path].dtype, np.complex64)
 
     def complex_step(self, path: str) -> float:
-        """Return the h of an array's complex step: exact to divide by, its square vanishing."""
-        return imaginary_step(self.complex_dtype(path))
+        """Return the h of an array's complex step, see `imaginary_step`."""
+        return imaginary_step(self.values[path].dtype)
 
     def _arrays(self, is_complex: bool) -> tuple[dict[str, Any], Any]:
-        if not is_complex:
-            return self._real, self._real_params
-        if not self._complex:
-            self._complex = {
-                path: value.astype(self.complex_dtype(path)) for path, value in self.values.items()
-            }
-            self._complex_params = self.nesting.rebuild(self._complex)
-        return self._complex, self._complex_params
+        """Return the arrays that are moved, by path, and the parameters that hold them."""
+        return self._complex if is_complex else (self._real, self._real_params)
+
+    @cached_property
+    def _complex(self) -> tuple[dict[str, Any], Any]:
+        arrays = {
+            path: value.astype(self.complex_dtype(path)) for path, value in self.values.items()
+        }
+        return arrays, self.nesting.rebuild(arrays)
 
     @cached_property
     def _result_dtypes(self) -> tuple[Any, Any]:
@@ -333,7 +307,7 @@ class Evaluations:
         return real, np.result_type(real, np.complex64)
 
     def _moved_cost(self, params: Any, dtype: Any, where: str) -> Any:
-        """Call the cost away from the point: leaving its domain is an answer, nan, no error."""
+        """Call the cost at moved parameters; return nan, and note why, where these are outside."""
         nan = not_a_number(dtype)
         try:
             value = as_number(self._call(params))
@@ -347,60 +321,3 @@ class Evaluations:
             self.outside = f"cost(params) is {value}"
             return nan
         return value.astype(dtype)
-
-
-def not_a_number(dtype: Any) -> Any:
-    """Return nan of a dtype: of a complex one, in both its parts."""
-    return dtype.type(complex(np.nan, np.nan) if dtype.kind == "c" else np.nan)
-
-
-@cache
-def imaginary_step(dtype: Any) -> float:
-    """Return the h of a complex step from numbers of a dtype."""
-    return COMPLEX_STEP.get(np.result_type(dtype, np.complex64), DEFAULT_COMPLEX_STEP)
-
-
-def typical_size(values: FloatArray) -> float:
-    """Return the scale of an array's entries, their root mean square; 1 for zeros."""
-    size = float(np.abs(values).max(initial=0))
-    # scaled by the largest, so that squares neither overflow nor vanish
-    scaled = values.astype(float).reshape(-1) / (size or 1.0)
-    return size * math.sqrt(float(scaled @ scaled) / scaled.size) if size > 0 else 1.0
-
-
-def as_number(result: Any) -> Any:
-    """Return a cost as a 0-d numpy number: float, 0-d, (1,), (1, 1), any library's scalar.
-
-    Raises
-    ------
-    TypeError
-        Not one number, or not a number.
-    """
-    try:
-        value = np.asarray(result)
-    except ValueError:  # lists of different lengths
-        value = np.asarray(None)
-    if value.size != 1 or value.dtype.kind not in "fciu":
-        with contextlib.suppress(Exception):  # another library's scalar
-            value = np.asarray(result.item())
-    if value.size != 1 or value.dtype.kind not in "fciu":
-        raise TypeError(
-            f"cost(params) returned {describe(result)}, wanted one number: {_remedy(result)}"
-        )
-    number = value.reshape(())
-    return number.astype(np.float64) if number.dtype.kind in "iu" else number
-
-
-def _remedy(result: Any) -> str:
-    """Say what to do about a result that is not one number."""
-    if result is None:
-        return "is a return forgotten in the cost?"
-    if isinstance(result, tuple) and result:
-        first = result[0]
-        if isinstance(first, (int, float)) or getattr(first, "shape", None) == ():
-            return "let the cost return its value alone, without what else it tells"
-    if np.isscalar(result):
-        return "let the cost return a float"
-    if hasattr(result, "shape"):
-        return "reduce it inside the cost, with .sum() or .mean()"
-    return "is it the gradient? The cost comes first: check_gradient(cost, gradient, params)"

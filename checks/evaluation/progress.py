@@ -1,4 +1,4 @@
-"""A bar on a terminal: how far a long check is."""
+"""A progress bar on a terminal."""
 
 import contextlib
 import math
@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterator
 
 __all__ = ["Progress"]
 
-SILENT = 1.0  # seconds: shorter checks show nothing
-EVERY = 0.1
-BAR = 20  # characters
+SHOWN_AFTER = 1.0  # seconds: shorter checks show nothing
+REDRAWN_EVERY = 0.1  # seconds
+BAR_WIDTH = 20  # characters of the bar itself
 
 
 class Progress:
-    """How many entries of one pass after another are done, on stderr where that is a terminal.
+    """Shows on stderr, if that is a terminal, how many entries of a pass are done.
 
-    A pass is over entries of one array; how many more there will be is not known before.
+    A pass moves entries of one array. The number of passes is not known beforehand, so every pass
+    has a bar of its own.
 
     Parameters
     ----------
@@ -26,12 +27,12 @@ class Progress:
 
     def __init__(self, shown: bool = True) -> None:
         self._stream = sys.stderr if shown and sys.stderr and sys.stderr.isatty() else None
-        self._next = time.monotonic() + SILENT
+        self._next = time.monotonic() + SHOWN_AFTER
         self._width = 0
 
     @contextlib.contextmanager
     def of(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Give a function that is told of each few entries done; wipe the bar away at the end."""
+        """Begin a pass; give the function to call with the number of entries just done."""
         started, done = time.monotonic(), 0
 
         def advance(entries: int) -> None:
@@ -39,22 +40,22 @@ class Progress:
             done += entries
             if self._stream is None or done >= total or (now := time.monotonic()) < self._next:
                 return
-            self._next = now + EVERY
+            self._next = now + REDRAWN_EVERY
             rate = done / max(now - started, 1e-9)
-            filled = BAR * done // total
+            filled = BAR_WIDTH * done // total
             self._write(
-                f"{name} [{'#' * filled}{'.' * (BAR - filled)}] {done:,} of {total:,} entries, "
+                f"{name} [{'#' * filled}{'.' * (BAR_WIDTH - filled)}] {done:,} of {total:,} entries, "
                 f"{rate:,.0f}/s, {_duration((total - done) / rate)} left of this pass"
             )
 
         try:
             yield advance
         except KeyboardInterrupt:
-            self._next = math.inf  # a report is what comes next, of a few more evaluations
+            self._next = math.inf  # no more bars: the report follows after a few more evaluations
             raise
         finally:
             if self._width:
-                self._write("")
+                self._write("")  # wipes the bar away
 
     def _write(self, line: str) -> None:
         print(f"\r{line:{self._width}}", end="" if line else "\r", file=self._stream, flush=True)

@@ -6,34 +6,35 @@ from typing import Any
 import numpy as np
 
 from checks._types import IntArray
-from checks.evaluation.pointwise import Evaluations, not_a_number
+from checks.evaluation.cost_value import not_a_number
+from checks.evaluation.pointwise import Evaluations
 from checks.parameters.claims import entry_name
 from checks.parameters.nesting import Nesting, leaves
 
 __all__ = ["StackedCost"]
 
-# Sets in a stack: as many as would hold so many numbers if all were copies, and no more than pay,
-# as what the cost makes of each, on its batch, takes memory too.
-NUMBERS, MOST = 2**20, 256
+# A stack has as many sets as would hold this many numbers if every array were copied, and at most
+# MAX_SETS, because what the cost computes from each set on its batch takes memory too.
+MAX_NUMBERS, MAX_SETS = 2**20, 256
 
 
 class StackedCost:
-    """A cost that takes S parameter sets, along a leading axis of every leaf, and returns S costs.
+    """A cost that takes S parameter sets, along a leading axis of every array, and returns S costs.
 
-    Leaves are read-only. Of sets that differ in one entry each, all leaves but that of the entries
-    are views of one, repeated.
+    The arrays are read-only. Where single entries of one array move, the other arrays are views
+    that repeat one set.
 
     Parameters
     ----------
     cost
-        Takes parameters nested as usual, with leaves (S, ...); returns an array (S,).
+        Takes parameters nested as usual, with arrays (S, ...); returns an array (S,).
     """
 
     def __init__(self, cost: Callable[[Any], Any]) -> None:
         self.cost = cost
 
     def __call__(self, params: Any) -> Any:
-        """Return the cost of one set, as a stack of one."""
+        """Return the cost of one set, evaluated as a stack of one."""
         nesting = Nesting(params)
         one = {path: np.asarray(leaf)[None] for path, leaf in nesting.leaves.items()}
         return self._costs(nesting.rebuild(one), 1)[0]
@@ -53,36 +54,38 @@ class StackedCost:
         arrays = {p: np.asarray(leaf) for p, leaf in nesting.leaves.items()}
         if steps.dtype.kind == "c":
             arrays = {p: a.astype(np.result_type(a, np.complex64)) for p, a in arrays.items()}
-        leaf, count = arrays[path].reshape(-1), steps.shape[1]
-        rows = max(1, min(MOST, NUMBERS // sum(a.size for a in arrays.values())) // count)
-        moved = np.repeat(leaf[None], min(rows, len(entries)) * count, axis=0)
+        flat, count = arrays[path].reshape(-1), steps.shape[1]
+        size = sum(array.size for array in arrays.values())
+        rows = max(1, min(MAX_SETS, MAX_NUMBERS // size) // count)
+        moved = np.repeat(flat[None], min(rows, len(entries)) * count, axis=0)
 
-        def attempt(places: IntArray, values: Any) -> Any:
+        def stacked_costs(places: IntArray, values: Any) -> Any:
+            """Return the costs of sets that have one value each at its place in the array."""
             stack = {p: np.broadcast_to(a, (len(places), *a.shape)) for p, a in arrays.items()}
             stack[path] = moved[: len(places)].reshape(stack[path].shape)
             stack[path].flags.writeable = False
-            each = np.arange(len(places))
+            sets = np.arange(len(places))
             try:
-                moved[each, places] = values
+                moved[sets, places] = values
                 return self._costs(nesting.rebuild(stack), len(places))
             finally:
-                moved[each, places] = leaf[places]
+                moved[sets, places] = flat[places]
 
         def costs(places: IntArray, values: Any) -> Any:
             try:
-                return attempt(places, values)
-            except (ArithmeticError, ValueError):  # one of them may have left the domain
+                return stacked_costs(places, values)
+            except (ArithmeticError, ValueError):  # some set is outside: halve the stack to find it
                 if len(places) == 1:
-                    return not_a_number(leaf.dtype).reshape(1)
+                    return not_a_number(flat.dtype).reshape(1)
                 half = len(places) // 2
-                parts = [slice(half), slice(half, None)]
-                return np.concatenate([costs(places[part], values[part]) for part in parts])
+                halves = [slice(half), slice(half, None)]
+                return np.concatenate([costs(places[part], values[part]) for part in halves])
 
         for first in range(0, len(entries), rows):
-            some = slice(first, min(first + rows, len(entries)))
-            places = np.repeat(entries[some], count)
-            values = leaf[places] + steps[some].reshape(-1)
-            yield some, costs(places, values).reshape(-1, count)
+            part = slice(first, min(first + rows, len(entries)))
+            places = np.repeat(entries[part], count)
+            values = flat[places] + steps[part].reshape(-1)
+            yield part, costs(places, values).reshape(-1, count)
 
     def check(self, evaluations: Evaluations) -> None:
         """Raise unless the costs of a stack are those of its sets, one at a time.
@@ -94,7 +97,8 @@ class StackedCost:
         ValueError
             It returns other numbers.
         """
-        for sets in (2, 3):  # one of them is not the number of samples, for which it may take it
+        # two numbers of sets, because a cost may confuse one with its number of samples
+        for sets in (2, 3):
             stack = {
                 path: np.broadcast_to(value, (sets, *value.shape))
                 for path, value in evaluations.values.items()
@@ -113,7 +117,7 @@ class StackedCost:
                 entry = entry_name(path, (0,) * array.ndim)
                 raise ValueError(
                     f"cost(params) of two sets that differ in {entry} is {stacked}, but {alone} of "
-                    "each alone: with stacked=True the sets along the leading axis of every leaf "
+                    "each alone: with stacked=True the sets along the leading axis of every array "
                     "must not mix; or take stacked=False"
                 )
 
@@ -122,13 +126,13 @@ class StackedCost:
             costs = np.asarray(self.cost(params))
         except Exception as error:
             error.add_note(
-                "raised by cost(params) with stacked=True: every leaf had a leading axis of "
+                "raised by cost(params) with stacked=True: every array had a leading axis of "
                 f"{sets} parameter sets"
             )
             raise
         if costs.shape != (sets,):
             raise TypeError(
                 f"cost(params) returned shape {costs.shape}, wanted ({sets},): with stacked=True "
-                f"every leaf had a leading axis of {sets} parameter sets, and each has a cost"
+                f"every array had a leading axis of {sets} parameter sets, and each has a cost"
             )
         return costs

@@ -1,4 +1,4 @@
-"""An array as what it is: of numpy, PyTorch or JAX; the other libraries are imported if needed."""
+"""An array of numpy, PyTorch or JAX in its wrapper; PyTorch and JAX are imported only if used."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ __all__ = ["parameter_array"]
 
 
 def parameter_array(array: Any, path: str) -> NumpyArray:
-    """Return an array as what it is.
+    """Return the wrapper that moves an array where it lives.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Arrays of JAX as parameters. They never change: moved ones are made, each shard its own part."""
+"""Arrays of JAX as parameters: they are immutable, so every move makes a new array."""
 
 from typing import Any
 
@@ -15,17 +15,17 @@ Array = Any  # of JAX
 
 
 class JaxArray(NumpyArray):
-    """An array of JAX, on one device or sharded over many: every shard makes its own part."""
+    """An array of JAX, on one device or sharded over many: every device moves its own shard."""
 
     def _take(self, array: Array) -> np.dtype[Any]:
         self.real = array
         return known_dtype(str(array.dtype))
 
-    def keep(self) -> None:
-        """Nothing: it cannot change."""
+    def save_point(self) -> None:
+        """Do nothing: the array is immutable."""
 
     def settle(self) -> bool:
-        """Nothing was moved in place."""
+        """Return False: the array is immutable, so nobody can have changed it."""
         return False
 
     def _arguments(self, direction: Direction) -> tuple[Any, ...]:
@@ -40,32 +40,35 @@ class JaxArray(NumpyArray):
             self.real, *self._arguments(direction), np.asarray(step * direction.scale, kind)
         )
 
-    def at_point(self, is_complex: bool) -> Array:
-        """Return the array, complex if others are."""
+    def unmoved(self, is_complex: bool) -> Array:
+        """Return the array at the point, as complex numbers if asked for."""
         if not is_complex:
             return self.real
         return self.real.astype(np.result_type(self.dtype, np.complex64))
 
-    def claim(self, array: Array) -> Array:
-        """Return a claimed gradient of it."""
+    def accept_claim(self, array: Array) -> Array:
+        """Return a claimed gradient of this array."""
         return array
 
     def project(self, claim: Array, direction: Direction) -> float:
-        """Return g·v: JAX sums over the last axis, the host, in float64, over the rest."""
+        """Return g·v: JAX sums over the last axis, the host over the others, in float64."""
         sums = _projected(claim, *self._arguments(direction))
         return direction.scale * float(np.asarray(sums, np.float64).sum())
 
     def norm(self, claim: Array) -> float:
-        """Return ‖g‖₂; nan or inf where an entry is not finite."""
+        """Return ‖g‖₂; nan or inf if an entry is not finite."""
         return float((claim**2).sum() ** 0.5)
 
     def largest(self, claim: Array) -> float:
-        """Return the largest |entry|; nan or inf where one is not finite."""
+        """Return the largest |entry|; nan or inf if one is not finite."""
         return float(abs(claim).max())
 
 
-def _made(shape: tuple[int, ...], keys: Array, bounds: Array, dtype: Any) -> Array:
-    """Make all entries, 0 outside the region; elementwise, so that it follows any sharding."""
+def _entries(shape: tuple[int, ...], keys: Array, bounds: Array, dtype: Any) -> Array:
+    """Return all entries of a direction of scale 1, with 0 outside of its region.
+
+    The computation is elementwise, so that JAX can shard it like the array.
+    """
 
     def signed(words: Array) -> Array:
         return jax.lax.bitcast_convert_type(words, jnp.int32).astype(dtype)
@@ -77,19 +80,19 @@ def _made(shape: tuple[int, ...], keys: Array, bounds: Array, dtype: Any) -> Arr
     n = len(shape)
     rows = columns = jnp.zeros((1,) * n, jnp.uint32)
     for axis in range(n):
-        sides = [shape[axis] if axis == other else 1 for other in range(n)]
-        place = jax.lax.broadcasted_iota(jnp.uint32, sides, axis)
+        broadcast_shape = [shape[axis] if axis == other else 1 for other in range(n)]
+        place = jax.lax.broadcasted_iota(jnp.uint32, broadcast_shape, axis)
         if axis == 0 and n > 1:
             rows = place
         else:
             columns = columns * np.uint32(shape[axis]) + place
     r = factor(rows, bounds[0], bounds[1], 0)
-    return r * factor(columns, bounds[2], bounds[3], 0xFFFFFFFF)
+    return r * factor(columns, bounds[2], bounds[3], 0xFFFFFFFF)  # ~j: columns count backwards
 
 
 def _move(values: Array, keys: Array, bounds: Array, step: Array) -> Array:
     wide = jnp.promote_types(values.dtype, jnp.float32)
-    v = _made(values.shape, keys, bounds, wide)
+    v = _entries(values.shape, keys, bounds, wide)
     result = values + step * v
     kind = result.dtype if jnp.iscomplexobj(step) else values.dtype
     return result.astype(kind)
@@ -97,7 +100,7 @@ def _move(values: Array, keys: Array, bounds: Array, step: Array) -> Array:
 
 def _project(claim: Array, keys: Array, bounds: Array) -> Array:
     wide = jnp.promote_types(claim.dtype, jnp.float32)
-    terms = claim * _made(claim.shape, keys, bounds, wide)
+    terms = claim * _entries(claim.shape, keys, bounds, wide)
     return terms.sum(-1) if claim.ndim else terms
 
 

@@ -1,4 +1,7 @@
-"""Arrays of parameters where they live: moved along a direction, put back, and projected on one."""
+"""A numpy array of the parameters: moved along a direction, restored, and projected on one.
+
+The arrays of PyTorch and JAX are its subclasses, in files of their own.
+"""
 
 from typing import Any
 
@@ -19,12 +22,15 @@ class NumpyArray:
     Parameters
     ----------
     array
-        The caller's: moved in place where it is writable and its rows lie in line, else in a copy.
+        The caller's. It is moved in place if it is writable and can be seen as a matrix without a
+        copy; else a copy is moved.
 
     Attributes
     ----------
     real : array
-        What to call a cost with: at the point, but where it is moved and not put back yet.
+        The array to call a cost with: at the point, except where it is moved.
+    whole : Region
+        All of its entries.
     shape : tuple of int
     dtype : numpy dtype
     scale : float
@@ -36,23 +42,23 @@ class NumpyArray:
         self.whole = Region.whole(self.shape)
         self.real: Array = None
         self._complex: Array = None
-        self._kept: Array = None
-        # where the real array (False) and the complex one (True) are not at the point
-        self._away: dict[bool, Region] = {}
+        self._saved: Array = None
+        # the region where the real array (key False) or the complex one (key True) is moved
+        self._moved_region: dict[bool, Region] = {}
         self.dtype = self._take(array)
         norm = self.norm(array)
         self.scale = norm / self.whole.size**0.5 if norm > 0 else 1.0
 
     def _take(self, array: Array) -> np.dtype[Any]:
-        """Take the array in place or as a copy, and return its dtype."""
-        rows = array.reshape(self.whole.shape)
-        in_place = array.flags.writeable and np.may_share_memory(rows, array)
+        """Set `real` to the array or to a copy, and return its dtype."""
+        matrix = array.reshape(self.whole.shape)
+        in_place = array.flags.writeable and np.may_share_memory(matrix, array)
         self.real = array if in_place else array.copy()
         return self.real.dtype  # type: ignore[no-any-return]
 
-    def keep(self) -> None:
-        """Keep the point in a copy, once; nothing moves before."""
-        self._kept = self._copy() if self._kept is None else self._kept
+    def save_point(self) -> None:
+        """Save a copy of the point, once; it must be called before the array moves."""
+        self._saved = self._copy() if self._saved is None else self._saved
 
     def _copy(self) -> Array:
         return self.real.copy()
@@ -61,98 +67,104 @@ class NumpyArray:
         return np.empty(self.shape, np.result_type(self.dtype, np.complex64))
 
     def _matrix(self, array: Array) -> Array:
-        """Return rows and columns over the same memory."""
+        """Return an array as a matrix over the same memory, see `Region`."""
         return array.reshape(self.whole.shape)
 
-    def _product(self, r: FloatArray, c: FloatArray, out: Array) -> None:
-        """Write r c, a block of a direction, where the array lives."""
+    def _write_product(self, r: FloatArray, c: FloatArray, out: Array) -> None:
+        """Write r c, a piece of a direction, into an array of this library."""
         np.multiply(r, c, out=out)
 
     def moved(self, direction: Direction, step: float | complex) -> Array:
-        """Return the array moved by step × direction; it stays so until the next call."""
+        """Return the array moved by step × direction; it stays moved until the next call."""
         is_complex = isinstance(step, complex)
-        target = self._away_from_point(is_complex, direction.region)
-        to, start = self._matrix(target), self._matrix(self._kept)
+        target = self._restored_outside(direction.region, is_complex)
+        to, start = self._matrix(target), self._matrix(self._saved)
         for place, r, c in direction.parts:
             real = to.real[place]
             if step.real:
-                self._product(step.real * r, c, real)
+                self._write_product(step.real * r, c, real)
                 real += start[place]
             else:
                 real[...] = start[place]
             if is_complex:
-                self._product(step.imag * r, c, to.imag[place])
+                self._write_product(step.imag * r, c, to.imag[place])
         return target
 
-    def at_point(self, is_complex: bool) -> Array:
-        """Return the array unmoved, complex if others are."""
-        return self._away_from_point(is_complex, None)
+    def unmoved(self, is_complex: bool) -> Array:
+        """Return the array at the point, as complex numbers if asked for."""
+        return self._restored_outside(None, is_complex)
 
-    def _away_from_point(self, is_complex: bool, region: Region | None) -> Array:
-        """Return the real or the complex array, with the point put back outside of a region."""
+    def _restored_outside(self, region: Region | None, is_complex: bool) -> Array:
+        """Return the real or the complex array, at the point everywhere outside of a region.
+
+        What the region holds is arbitrary: the caller writes all of it.
+        """
         if is_complex or region:
-            self.keep()
+            self.save_point()
         if is_complex and self._complex is None:
-            self._complex, self._away[True] = self._empty_complex(), self.whole
-        for kind in {False, is_complex}:  # the complex one may wait until somebody looks at it
-            away = self._away.get(kind)
-            overwritten = kind == is_complex and region in (away, self.whole)
-            if away and not overwritten:
-                self._put_back(kind, away)
+            self._complex, self._moved_region[True] = self._empty_complex(), self.whole
+        # the real array is always restored, the complex one only if it is asked for
+        for kind in {False, is_complex}:
+            moved = self._moved_region.get(kind)
+            overwritten = kind == is_complex and region in (moved, self.whole)
+            if moved and not overwritten:
+                self._restore_region(kind, moved)
         if region:
-            self._away[is_complex] = region
+            self._moved_region[is_complex] = region
         return self._complex if is_complex else self.real
 
-    def _put_back(self, kind: bool, region: Region) -> None:
+    def _restore_region(self, is_complex: bool, region: Region) -> None:
         place = region.rows, region.columns
-        self._matrix(self._complex if kind else self.real)[place] = self._matrix(self._kept)[place]
-        self._away.pop(kind, None)
+        target = self._complex if is_complex else self.real
+        self._matrix(target)[place] = self._matrix(self._saved)[place]
+        self._moved_region.pop(is_complex, None)
 
     def settle(self) -> bool:
-        """Put the point back, bit for bit, and return whether somebody else had moved it."""
-        away = self._away.get(False)
-        if away:
-            self._put_back(False, away)
-        if self._kept is None or away == self.whole or self._is_kept():
+        """Restore the point, bit for bit, and return whether somebody else had changed it."""
+        moved = self._moved_region.get(False)
+        if moved:
+            self._restore_region(False, moved)
+        if self._saved is None or moved == self.whole or self._equals_saved():
             return False
-        self._put_back(False, self.whole)
+        self._restore_region(False, self.whole)
         return True
 
-    def _is_kept(self) -> bool:
-        # −0 equals 0, but its bits do not
+    def _equals_saved(self) -> bool:
+        # bits are compared, because −0 equals 0
         bits = f"u{self.dtype.itemsize}" if self.dtype.itemsize <= 8 else self.dtype
-        one, other = (self._matrix(array).view(bits) for array in (self.real, self._kept))
+        real, saved = (self._matrix(array).view(bits) for array in (self.real, self._saved))
         places = ((piece.rows, piece.columns) for piece in self.whole.blocks())
-        return all((one[place] == other[place]).all() for place in places)
+        return all((real[place] == saved[place]).all() for place in places)
 
-    def claim(self, array: Array) -> Array:
-        """Return a claimed gradient of it, copied if it would move along."""
+    def accept_claim(self, array: Array) -> Array:
+        """Return a claimed gradient of this array, copied if it shares this array's memory."""
         return array.copy() if np.may_share_memory(array, self.real) else array
 
     def project(self, claim: Array, direction: Direction) -> float:
         """Return g·v = rᵀ(G c), summed in float64."""
         g = claim.reshape(self.whole.shape)
         return sum(
-            float(self._here(r[:, 0]) @ (self._wide(g[place]) @ self._here(c)))
+            float(self._native(r[:, 0]) @ (self._in_float64(g[place]) @ self._native(c)))
             for place, r, c in direction.parts
         )
 
-    def _here(self, factor: FloatArray) -> Array:
-        """Return a factor of a direction where the array lives."""
+    def _native(self, factor: FloatArray) -> Array:
+        """Return a factor of a direction as an array of this library, on the same device."""
         return factor
 
-    def _wide(self, part: Array) -> Array:
+    def _in_float64(self, part: Array) -> Array:
+        """Return a part of a claim in float64, or in its own dtype if that is wider."""
         return part.astype(np.result_type(part.dtype, np.float64), copy=False)
 
     def norm(self, claim: Array) -> float:
-        """Return ‖g‖₂; nan or inf where an entry is not finite, or its square is not."""
+        """Return ‖g‖₂; nan or inf if the square of an entry is not finite."""
         flat = claim.ravel(order="K")
         parts = (flat[first : first + CHUNK] for first in range(0, flat.size, CHUNK))
         with np.errstate(over="ignore"):
-            return float(np.sqrt(sum(float(part @ part) for part in map(self._wide, parts))))
+            return float(np.sqrt(sum(float(part @ part) for part in map(self._in_float64, parts))))
 
     def largest(self, claim: Array) -> float:
-        """Return the largest |entry|; nan or inf where one is not finite."""
+        """Return the largest |entry|; nan or inf if one is not finite."""
         return float(np.maximum(abs(claim.max()), abs(claim.min())))
 
 

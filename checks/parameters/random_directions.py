@@ -1,4 +1,4 @@
-"""Random directions of rank one: an entry is a hash of its row times a hash of its column."""
+"""Random directions of rank one: the factors of an entry are hashes of its row and its column."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -11,20 +11,24 @@ from checks._types import FloatArray
 
 __all__ = ["SURE", "Direction", "Region", "factors_of"]
 
-SURE = 1 / 4  # of an error of one entry shows along a direction of scale 1, for certain
+# |v_ij| = |r_i c_j| ≥ ½ · ½ along a direction of scale 1: at least this part of an error of one entry
+# shows in the directional derivative.
+SURE = 1 / 4
 
-BLOCK = 2**18  # entries handled at once: what is made of them on the way takes 2 MiB
+PIECE = 2**18  # entries handled at once: a temporary array of them takes 2 MiB in float64
 
 
 @dataclass(frozen=True, order=True)
 class Region:
-    """A rectangle of an array, of whose shape (n, …) the first axis counts as rows.
+    """A rectangle of an array that is seen as a matrix.
+
+    The first axis of the array counts as rows, all others together, flat, as columns. An array of
+    fewer than two axes is one row.
 
     Attributes
     ----------
     top, bottom, left, right : int
-        Rows top … bottom − 1 and columns left … right − 1; a column is a place in what follows the
-        first axis, flat. An array of fewer than two axes is one row.
+        Rows top … bottom − 1 and columns left … right − 1.
     """
 
     top: int
@@ -34,33 +38,33 @@ class Region:
 
     @classmethod
     def whole(cls, shape: tuple[int, ...]) -> "Region":
-        """Return all of an array."""
+        """Return the region of all entries of an array of that shape."""
         rows = shape[0] if len(shape) > 1 else 1
         size = int(np.prod(shape))
         return cls(0, rows, 0, size // rows if rows else 0)
 
     @property
     def rows(self) -> slice:
-        """Its rows."""
+        """The rows, as an index."""
         return slice(self.top, self.bottom)
 
     @property
     def columns(self) -> slice:
-        """Its columns."""
+        """The columns, as an index."""
         return slice(self.left, self.right)
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """The numbers of rows and columns."""
         return self.bottom - self.top, self.right - self.left
 
     @property
     def size(self) -> int:
-        """Entries."""
+        """The number of entries."""
         return self.shape[0] * self.shape[1]
 
     def halves(self, axis: int) -> tuple["Region", "Region"]:
-        """Cut the rows (axis 0) or the columns (axis 1) in two; the first half is the larger."""
+        """Cut the rows (axis 0) or columns (axis 1) in two; of an odd number the first gets more."""
         if axis == 0:
             middle = (self.top + self.bottom + 1) // 2
             return replace(self, bottom=middle), replace(self, top=middle)
@@ -68,22 +72,22 @@ class Region:
         return replace(self, right=middle), replace(self, left=middle)
 
     def blocks(self) -> Iterator["Region"]:
-        """Cut it into pieces of at most so many entries, of whole rows where these are short."""
-        width = min(self.shape[1], BLOCK)
-        height = max(1, BLOCK // max(1, width))
+        """Yield pieces of at most `PIECE` entries, made of whole rows if a row fits in one."""
+        width = min(self.shape[1], PIECE)
+        height = max(1, PIECE // max(1, width))
         for top in range(self.top, self.bottom, height):
             for left in range(self.left, self.right, width):
                 bottom, right = min(top + height, self.bottom), min(left + width, self.right)
                 yield Region(top, bottom, left, right)
 
     def entry(self, number: int) -> "Region":
-        """Return one of its entries, counted row by row."""
+        """Return the region of one entry; entries are numbered row by row."""
         row, column = divmod(number, self.shape[1])
         top, left = self.top + row, self.left + column
         return Region(top, top + 1, left, left + 1)
 
     def index(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the index of its first entry in an array of that shape."""
+        """Return the index of the first entry in an array of that shape."""
         if not shape:
             return ()
         flat = self.top * Region.whole(shape).shape[1] + self.left
@@ -94,9 +98,19 @@ class Region:
 class Direction:
     """A random direction of one array: v_ij = scale × r_i c_j in a region, 0 outside.
 
-    r_i and c_j are ±[½, 1] and depend on the seed, the number of the array, the round, and the row
-    or column alone: they are the same in any order, in pieces of any size, on any shard. Lengths
-    are unequal, for of ±1 the effects of two equal errors would cancel one time in two.
+    |r_i| and |c_j| are drawn from [½, 1], with random signs. They depend only on the seed, the number
+    of the array, the round, and the row or column, so they are the same in any order, in pieces of
+    any size and on any shard. Factors of ±1 would let two equal errors cancel in half of all draws.
+
+    Attributes
+    ----------
+    seed : int
+    array : int
+        The number of the array among the parameters.
+    round : int
+        Tells apart the directions that are drawn for one array.
+    region : Region
+    scale : float
     """
 
     seed: int
@@ -107,26 +121,26 @@ class Direction:
 
     @cached_property
     def keys(self) -> Any:
-        """Two words of 32 bits that say which direction it is."""
+        """Two words of 32 bits, a hash of seed, array and round."""
         place = self.array, self.round
         return np.random.SeedSequence(self.seed, spawn_key=place).generate_state(2)
 
     @cached_property
     def factors(self) -> tuple[FloatArray, FloatArray]:
-        """Entries r, times the scale, of the rows of its region, and c of its columns."""
+        """The factors scale × r of the rows of the region, and c of its columns."""
         region = self.region
         rows = np.arange(region.top, region.bottom, dtype=np.uint32)
         columns = np.arange(region.left, region.right, dtype=np.uint32)
-        # columns count backwards: no row has the number of a column
+        # columns count backwards (~j), so that no row and column share a factor
         places = np.concatenate([rows, ~columns])
         both = np.empty(places.size)
-        for first in range(0, places.size, BLOCK):
-            some = slice(first, first + BLOCK)
-            both[some] = factors_of(places[some], self.keys, _signed)
+        for first in range(0, places.size, PIECE):
+            part = slice(first, first + PIECE)
+            both[part] = factors_of(places[part], self.keys, _signed)
         return self.scale * both[: rows.size], both[rows.size :]
 
     def block(self, piece: Region) -> FloatArray:
-        """Return its entries in a piece of its region, as (rows, columns)."""
+        """Return the entries in a piece of the region, as (rows, columns)."""
         r, c = self._factors_in(piece)
         return r * c
 
@@ -137,7 +151,7 @@ class Direction:
 
     @cached_property
     def parts(self) -> list[tuple[tuple[slice, slice], FloatArray, FloatArray]]:
-        """Rows and columns of each block of its region, with its r as a column and c as a row."""
+        """Of each piece of the region: its index (rows, columns), r as a column, and c."""
         return [
             ((piece.rows, piece.columns), *self._factors_in(piece))
             for piece in self.region.blocks()
@@ -145,26 +159,26 @@ class Direction:
 
 
 def factors_of(places: Any, keys: Any, signed: Callable[[Any], Any]) -> Any:
-    """Return r of some rows i or, of ~j, c of columns j, in the arithmetic of numpy or JAX.
+    """Return the factors of some rows or columns, in the arithmetic of numpy or JAX.
 
     Parameters
     ----------
     places
-        Words of 32 bits.
+        Words of 32 bits: i for row i, ~j for column j.
     keys
-        Of the direction.
+        See `Direction.keys`.
     signed
-        Returns such words as numbers from −2^31 to 2^31 − 1, in floats.
+        Takes words of 32 bits and returns them as floats from −2^31 to 2^31 − 1.
     """
-    v = signed(_mixed(_mixed(places + keys[0]) ^ keys[1])) * 2.0**-32
-    return v + 0.5 - 1.0 * (v < 0)
+    v = signed(_hash(_hash(places + keys[0]) ^ keys[1])) * 2.0**-32  # in [−½, ½)
+    return v + 0.5 - 1.0 * (v < 0)  # in [½, 1) or [−1, −½)
 
 
 def _signed(words: Any) -> Any:
     return words.view(np.int32).astype(np.float64)
 
 
-def _mixed(h: Any) -> Any:
+def _hash(h: Any) -> Any:
     """Hash words of 32 bits: "lowbias32" of C. Wellons, Prospecting for hash functions (2018)."""
     h = (h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D)
     h = (h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B)

@@ -1,4 +1,4 @@
-"""Tensors of PyTorch as parameters, on their devices."""
+"""Tensors of PyTorch as parameters: moved and projected on the device they are on."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ Array = Any  # a tensor
 
 
 class TorchArray(NumpyArray):
-    """A tensor of PyTorch, on any device: it and its moves never leave it."""
+    """A tensor of PyTorch, on any device. Its entries are not copied to the host."""
 
     def _take(self, array: Array) -> np.dtype[Any]:
         self.real = array
@@ -25,25 +25,25 @@ class TorchArray(NumpyArray):
 
     def _empty_complex(self) -> Array:
         dtype = torch.complex128 if self.dtype.itemsize == 8 else torch.complex64
-        return torch.empty_like(self._kept, dtype=dtype)
+        return torch.empty_like(self._saved, dtype=dtype)
 
     def _matrix(self, array: Array) -> Array:
         return array.detach().view(self.whole.shape)
 
-    def _here(self, factor: FloatArray) -> Array:
+    def _native(self, factor: FloatArray) -> Array:
         return torch.from_numpy(factor).to(self.real.device)
 
-    def _wide(self, part: Array) -> Array:
+    def _in_float64(self, part: Array) -> Array:
         return part.double()
 
-    def _product(self, r: FloatArray, c: FloatArray, out: Array) -> None:
-        torch.mul(self._here(r), self._here(c), out=out)
+    def _write_product(self, r: FloatArray, c: FloatArray, out: Array) -> None:
+        torch.mul(self._native(r), self._native(c), out=out)
 
-    def _is_kept(self) -> bool:
-        return bool((self.real == self._kept).all())
+    def _equals_saved(self) -> bool:
+        return bool((self.real == self._saved).all())
 
-    def claim(self, array: Array) -> Array:
-        """Return a claimed gradient of it, copied if it would move along."""
+    def accept_claim(self, array: Array) -> Array:
+        """Return a claimed gradient of this tensor, copied if it shares this tensor's memory."""
         if not isinstance(array, torch.Tensor) or not array.is_floating_point():
             raise TypeError(
                 f"gradient has a {type(array).__name__} of {array.dtype}, wanted a tensor of "
@@ -54,9 +54,9 @@ class TorchArray(NumpyArray):
         return array.clone() if same else array
 
     def norm(self, claim: Array) -> float:
-        """Return ‖g‖₂; nan or inf where an entry is not finite."""
+        """Return ‖g‖₂; nan or inf if an entry is not finite."""
         return float(claim.detach().double().norm())
 
     def largest(self, claim: Array) -> float:
-        """Return the largest |entry|; nan or inf where one is not finite."""
+        """Return the largest |entry|; nan or inf if one is not finite."""
         return float(claim.detach().abs().max())

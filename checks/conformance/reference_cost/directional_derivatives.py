@@ -9,7 +9,7 @@ import numpy as np
 from backprop.activations import Array
 from backprop.costs import COSTS
 from checks._types import FloatArray
-from checks.evaluation.pointwise import imaginary_step
+from checks.evaluation.step_sizes import imaginary_step
 
 if TYPE_CHECKING:
     from backprop import Network, Parameters

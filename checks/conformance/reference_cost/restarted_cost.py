@@ -14,7 +14,8 @@ from backprop.activations import Array
 from backprop.costs import COSTS
 from checks._types import FloatArray, IntArray
 from checks.conformance.reference_cost.directional_derivatives import slopes
-from checks.evaluation.pointwise import as_number, imaginary_step
+from checks.evaluation.cost_value import as_number
+from checks.evaluation.step_sizes import imaginary_step
 from checks.parameters.claims import flatten
 from checks.parameters.nesting import rebuild
 from checks.parameters.random_directions import Direction

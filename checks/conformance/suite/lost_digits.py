@@ -11,7 +11,7 @@ from checks.conformance.suite.smallest_failure import unrecorded
 from checks.conformance.suite.trial import Trial, try_out
 from checks.conformance.targets.known_costs import KnownCost, known_cost
 from checks.conformance.targets.target import Target
-from checks.evaluation.pointwise import as_number
+from checks.evaluation.cost_value import as_number
 from checks.report.verdict import Verdict
 from checks.strategies import Problem
 

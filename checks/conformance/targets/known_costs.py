@@ -10,7 +10,7 @@ import numpy as np
 from backprop.activations import ACTIVATIONS
 from backprop.costs import COSTS
 from checks.conformance.targets.target import Target
-from checks.evaluation.pointwise import as_number
+from checks.evaluation.cost_value import as_number
 from checks.strategies import Problem
 
 __all__ = ["KnownCost", "factor_names", "find_known_cost", "known_cost", "with_shares"]

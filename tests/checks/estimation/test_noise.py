@@ -5,7 +5,8 @@ import pytest
 
 from checks import Verdict, check_gradient
 from checks.estimation.noise import difference_table_noise, measure_noise
-from checks.evaluation.pointwise import Evaluations, typical_size
+from checks.evaluation.pointwise import Evaluations
+from checks.evaluation.step_sizes import typical_size
 
 X = np.array([0.7, -1.3, 0.2, 1.9])
 SEEDS = range(20)

@@ -38,7 +38,7 @@ def threads():
 
 @pytest.fixture(autouse=True)
 def many_tasks(monkeypatch):
-    monkeypatch.setattr(executors, "TASK", 1e-6)
+    monkeypatch.setattr(executors, "TASK_SECONDS", 1e-6)
 
 
 def assert_same(one, other):

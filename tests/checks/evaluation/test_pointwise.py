@@ -82,9 +82,8 @@ def test_many_moves_of_whole_arrays_are_those_one_by_one(numbers):
 
 
 def test_they_are_done_in_chunks(monkeypatch):
-    monkeypatch.setattr(
-        "checks.evaluation.pointwise.NUMBERS", 10
-    )  # of four entries: two sets at a time
+    # a point has four entries, so two points fit
+    monkeypatch.setattr("checks.evaluation.pointwise.MAX_NUMBERS", 10)
     evaluations = Evaluations(Stacked(), POINT)
     evaluations.along_each(np.arange(5) / 8, moves)
     assert evaluations.cost.sets == [2, 2, 1]

@@ -32,8 +32,8 @@ def point():
 
 @pytest.fixture
 def at_once(monkeypatch):
-    monkeypatch.setattr(progress, "SILENT", 0.0)
-    monkeypatch.setattr(progress, "EVERY", 0.0)
+    monkeypatch.setattr(progress, "SHOWN_AFTER", 0.0)
+    monkeypatch.setattr(progress, "REDRAWN_EVERY", 0.0)
 
 
 class TestBar:

@@ -69,7 +69,7 @@ def test_it_is_called_with_many_at_once():
 
 
 def test_chunks_are_of_bounded_memory(monkeypatch):
-    monkeypatch.setattr(stacked, "NUMBERS", 2**12)
+    monkeypatch.setattr(stacked, "MAX_NUMBERS", 2**12)
     sizes = []
 
     def cost(p):
@@ -148,6 +148,6 @@ def test_what_a_plain_cost_raises_is_told():
 
     with pytest.raises(IndexError) as told:
         check_gradient(plain, gradient, point(), stacked=True)
-    assert "stacked=True: every leaf had a leading axis of 1 parameter sets" in str(
+    assert "stacked=True: every array had a leading axis of 1 parameter sets" in str(
         told.value.__notes__
     )

@@ -1,0 +1,77 @@
+"""The value of a cost: one number, whatever type the caller's function returns it in."""
+
+import contextlib
+from typing import Any
+
+import numpy as np
+
+from checks.parameters.claims import describe
+
+__all__ = ["as_finite_real", "as_number", "not_a_number"]
+
+
+def as_number(result: Any) -> Any:
+    """Return a cost as a 0-d numpy number: float, 0-d, (1,), (1, 1), any library's scalar.
+
+    Raises
+    ------
+    TypeError
+        Not one number, or not a number.
+    """
+    try:
+        value = np.asarray(result)
+    except ValueError:  # lists of different lengths
+        value = np.asarray(None)
+    if value.size != 1 or value.dtype.kind not in "fciu":
+        with contextlib.suppress(Exception):  # another library's scalar
+            value = np.asarray(result.item())
+    if value.size != 1 or value.dtype.kind not in "fciu":
+        raise TypeError(
+            f"cost(params) returned {describe(result)}, wanted one number: {_remedy(result)}"
+        )
+    number = value.reshape(())
+    return number.astype(np.float64) if number.dtype.kind in "iu" else number
+
+
+def as_finite_real(result: Any) -> Any:
+    """Return the cost at the point as `as_number` does.
+
+    Raises
+    ------
+    TypeError
+        As `as_number`, or a complex number.
+    ValueError
+        Not finite.
+    """
+    value = as_number(result)
+    if value.dtype.kind == "c":
+        raise TypeError(
+            f"cost(params) is {result!r}, wanted a real number: take the real part or the "
+            "modulus inside the cost"
+        )
+    if not np.isfinite(value):
+        raise ValueError(
+            f"cost(params) is {value}, wanted a finite number: a gradient is checked at a "
+            "point where the cost is defined"
+        )
+    return value
+
+
+def not_a_number(dtype: Any) -> Any:
+    """Return nan of a dtype; for a complex dtype both parts are nan."""
+    return dtype.type(complex(np.nan, np.nan) if dtype.kind == "c" else np.nan)
+
+
+def _remedy(result: Any) -> str:
+    """Say what to do about a result that is not one number."""
+    if result is None:
+        return "is a return forgotten in the cost?"
+    if isinstance(result, tuple) and result:
+        first = result[0]
+        if isinstance(first, (int, float)) or getattr(first, "shape", None) == ():
+            return "let the cost return its value alone, without further results"
+    if np.isscalar(result):
+        return "let the cost return a float"
+    if hasattr(result, "shape"):
+        return "reduce it inside the cost, with .sum() or .mean()"
+    return "is it the gradient? The cost comes first: check_gradient(cost, gradient, params)"

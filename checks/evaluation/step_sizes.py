@@ -1,0 +1,31 @@
+"""Scales of steps: the typical size of an array's entries, and the imaginary step of a dtype."""
+
+import math
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from checks._types import FloatArray
+
+__all__ = ["imaginary_step", "typical_size"]
+
+# The complex step Im C(θ + ih)/h is exact to rounding for any h whose square vanishes beside 1 and
+# whose product with a small slope does not underflow (Squire and Trapp 1998). These are powers of
+# two, so that dividing by them is exact.
+COMPLEX_STEP = {np.dtype(np.complex64): 2.0**-40}
+DEFAULT_COMPLEX_STEP = 2.0**-100
+
+
+@cache
+def imaginary_step(dtype: Any) -> float:
+    """Return the h of a complex step for parameters of a real or complex dtype."""
+    return COMPLEX_STEP.get(np.result_type(dtype, np.complex64), DEFAULT_COMPLEX_STEP)
+
+
+def typical_size(values: FloatArray) -> float:
+    """Return the root mean square of an array's entries; 1 if all are zero."""
+    largest = float(np.abs(values).max(initial=0))
+    # divided by the largest entry, so that squares neither overflow nor underflow
+    scaled = values.astype(float).reshape(-1) / (largest or 1.0)
+    return largest * math.sqrt(float(scaled @ scaled) / scaled.size) if largest > 0 else 1.0
