@@ -1,4 +1,4 @@
-"""Array types, named once."""
+"""Names of the array types that annotations use."""
 
 from typing import Any
 

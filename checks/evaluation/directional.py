@@ -154,7 +154,7 @@ class DirectionalEvaluations(RestoresParameters):
         return result.detach() if hasattr(result, "detach") else result
 
     def _place(self, moves: Moves, step: float | complex) -> Any:
-        """Move the parameters to θ + step·v and return them; they stay there until the next move."""
+        """Move the parameters to θ + step·v, where they stay until the next move; return them."""
         is_complex = isinstance(step, complex)
         return self._nested(
             {

@@ -42,9 +42,9 @@ class Progress:
                 return
             self._next = now + REDRAWN_EVERY
             rate = done / max(now - started, 1e-9)
-            filled = BAR_WIDTH * done // total
+            bar = "#" * (BAR_WIDTH * done // total)
             self._write(
-                f"{name} [{'#' * filled}{'.' * (BAR_WIDTH - filled)}] {done:,} of {total:,} entries, "
+                f"{name} [{bar:.<{BAR_WIDTH}}] {done:,} of {total:,} entries, "
                 f"{rate:,.0f}/s, {_duration((total - done) / rate)} left of this pass"
             )
 

@@ -1,7 +1,7 @@
-"""The caller's parameters: nested arrays, moved and put back.
+"""The caller's parameters: nested arrays, and the moves and directions of these arrays.
 
-`nesting` finds the arrays in any nesting and rebuilds it; `claims` checks that a claimed gradient
-is nested alike; `random_directions` draws directions; `arrays` and the three files beside it move
-an array where it lives (numpy, PyTorch, JAX). Imports nothing of checks but `_types`.
-Read `nesting` first.
+`nesting` finds the arrays in any nesting and rebuilds it; `claims` checks that the parameters are
+float arrays and that a claimed gradient is nested alike; `random_directions` draws directions;
+`numpy_arrays`, `torch_arrays` and `jax_arrays` move an array along a direction where it lives,
+`arrays` picks one of the three. Imports nothing of checks but `_types`. Read `nesting` first.
 """

@@ -1,4 +1,4 @@
-"""The arrays of nested parameters, and of a claimed gradient: by path, or refused."""
+"""The arrays of nested parameters, and the claimed gradient of each, by path."""
 
 import dataclasses
 import numbers
@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from checks._types import FloatArray
-from checks.parameters.nesting import Nesting, children, path_name
+from checks.parameters.nesting import Nesting, Parts, children, path_name
 
 __all__ = ["describe", "entry_name", "flatten", "flatten_claim", "float_arrays"]
 
 
 def entry_name(path: str, index: tuple[int, ...]) -> str:
-    """Return the name of one entry, as in ``weights[1][0, 3]``; a 0-d array is its own entry."""
+    """Return the name of one entry, as in ``weights[1][0, 3]``; of a 0-d array, its path."""
     return f"{path}[{', '.join(map(str, index))}]" if index else path
 
 
@@ -24,8 +24,8 @@ def flatten(params: Any) -> dict[str, FloatArray]:
     Parameters
     ----------
     params
-        Any nesting of lists, tuples, named tuples, dicts and dataclasses whose leaves are arrays of
-        real floating dtype, or Python floats (which become 0-d arrays).
+        Any nesting of lists, tuples, named tuples, dicts and dataclasses that holds arrays of real
+        floating dtype, or Python floats (which become 0-d arrays).
 
     Returns
     -------
@@ -36,44 +36,46 @@ def flatten(params: Any) -> dict[str, FloatArray]:
     Raises
     ------
     TypeError
-        A leaf is not a float array: its path, what it was and the remedy are named.
+        Something is no container and no float array: its path, what it is and the remedy are named.
     ValueError
-        There is no entry at all, an entry is not finite, or two leaves share memory.
+        There is no entry at all, an entry is not finite, or two arrays share memory.
     """
     return float_arrays(Nesting(params))
 
 
 def float_arrays(nesting: Nesting) -> dict[str, FloatArray]:
-    """Return the leaves of a nesting as `flatten` does."""
+    """Return the arrays of a nesting as `flatten` does."""
     arrays: dict[str, FloatArray] = {}
-    for name, part in nesting.leaves.items():
-        leaf = part
-        if isinstance(part, (float, np.floating)):
-            leaf = np.asarray(part)
-            leaf.flags.writeable = False  # the caller's number cannot be moved in place: copy it
-        if not isinstance(leaf, np.ndarray) or isinstance(leaf, np.matrix):
+    for path, leaf in nesting.leaves.items():
+        array = leaf
+        if isinstance(leaf, (float, np.floating)):
+            array = np.asarray(leaf)
+            array.flags.writeable = False  # so that a copy is moved: the caller's number cannot be
+        if not isinstance(array, np.ndarray) or isinstance(array, np.matrix):
             raise TypeError(
-                f"{name} is {describe(leaf)}, wanted an array of floats: {_leaf_remedy(leaf)}"
+                f"{path} is {describe(array)}, wanted an array of floats: {_leaf_remedy(array)}"
             )
-        if leaf.dtype.kind != "f":
+        if array.dtype.kind != "f":
             remedy = {
                 "c": "give its real and imaginary parts as two arrays",
                 "O": "give it a float dtype with .astype(float)",
-            }.get(leaf.dtype.kind, "an integer cannot be moved by a small step: use .astype(float)")
-            raise TypeError(f"{name} has dtype {leaf.dtype}, wanted a real float dtype: {remedy}")
-        if not np.isfinite(leaf).all():
-            index = tuple(int(i) for i in np.argwhere(~np.isfinite(leaf))[0])
+            }.get(
+                array.dtype.kind, "an integer cannot be moved by a small step: use .astype(float)"
+            )
+            raise TypeError(f"{path} has dtype {array.dtype}, wanted a real float dtype: {remedy}")
+        if not np.isfinite(array).all():
+            index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
             raise ValueError(
-                f"{entry_name(name, index)} is {leaf[index]}, wanted finite parameters: "
+                f"{entry_name(path, index)} is {array[index]}, wanted finite parameters: "
                 "a gradient is checked at a point where the cost is defined"
             )
-        arrays[name] = leaf
-    if not sum(leaf.size for leaf in arrays.values()):
+        arrays[path] = array
+    if not sum(array.size for array in arrays.values()):
         raise ValueError(
             f"params has no entries ({describe(nesting.params)}), wanted at least one float array: "
             "there is nothing to check"
         )
-    _refuse_shared(arrays)
+    _refuse_shared_memory(arrays)
     return arrays
 
 
@@ -82,47 +84,53 @@ def _leaf_remedy(leaf: Any) -> str:
     if isinstance(leaf, numbers.Integral):
         return f"an integer cannot be moved by a small step, write {int(leaf)}.0"
     if isinstance(leaf, np.matrix):
-        return "make it one with np.asarray"
+        return "make it an array with np.asarray"
     if hasattr(leaf, "__array__"):
-        return 'make it one with np.asarray; coverage="projected" takes PyTorch and JAX too'
+        return 'make it a numpy array with np.asarray; coverage="projected" takes PyTorch and JAX'
     return (
         "params are numpy arrays or Python floats, nested in lists, tuples, dicts or dataclasses; "
         "of any other object give the arrays that it holds"
     )
 
 
-def _refuse_shared(arrays: Mapping[str, FloatArray]) -> None:
-    """Two leaves over the same memory would move together, and neither gradient would be seen."""
-    own = {id(leaf) for leaf in arrays.values() if leaf.flags.owndata}
-    if len(own) == len(arrays):
-        return  # each has its own
+def _refuse_shared_memory(arrays: Mapping[str, FloatArray]) -> None:
+    """Refuse arrays that share memory: they would move together, and no gradient would be seen."""
+    owners = {id(array) for array in arrays.values() if array.flags.owndata}
+    if len(owners) == len(arrays):
+        return
     by_start = sorted(
-        (np.lib.array_utils.byte_bounds(leaf), name) for name, leaf in arrays.items() if leaf.size
+        (np.lib.array_utils.byte_bounds(a), path) for path, a in arrays.items() if a.size
     )
-    reach: list[tuple[int, str]] = []  # (end, name) of the arrays that may still overlap the next
-    for (start, end), name in by_start:
-        reach = [(e, other) for e, other in reach if e > start]
-        for _, other in reach:
-            if np.shares_memory(arrays[name], arrays[other]):
-                first, second = (p for p in arrays if p in (name, other))
+    open_intervals: list[tuple[int, str]] = []  # (end, path) of arrays that may overlap the next
+    for (start, end), path in by_start:
+        open_intervals = [(e, other) for e, other in open_intervals if e > start]
+        for _, other in open_intervals:
+            if np.shares_memory(arrays[path], arrays[other]):
+                first, second = (p for p in arrays if p in (path, other))
                 raise ValueError(
                     f"{first} and {second} share memory (the same array twice?), wanted separate "
                     "arrays: pass a tied array once, or give one of them as a .copy()"
                 )
-        reach.append((end, name))
+        open_intervals.append((end, path))
 
 
 def flatten_claim(params: Any, claim: Any, source: str) -> tuple[dict[str, FloatArray], list[str]]:
     """Return the arrays of a claimed gradient under the paths of `params`, and findings about them.
 
-    Containers are matched by position (dicts by key): a tuple may answer a list, or ``(weights,
-    biases)`` a dataclass of these two. A leaf of the same size in another shape is reshaped, and
-    that is a finding; nothing is broadcast.
+    Dicts are matched by key, all other containers by position: a tuple fits a list, and ``(weights,
+    biases)`` fits a dataclass of these two. An array of the right size in another shape is
+    reshaped, and that is a finding; nothing is broadcast.
+
+    Parameters
+    ----------
+    params, claim
+    source : str
+        What errors call the claim.
 
     Raises
     ------
     TypeError
-        A container where an array is wanted or the reverse, or a leaf that is not real floats.
+        A container where an array is wanted or the reverse, or something that is not real floats.
     ValueError
         Another number of parts, other keys, or another size: both are named.
     """
@@ -133,63 +141,19 @@ def flatten_claim(params: Any, claim: Any, source: str) -> tuple[dict[str, Float
         inside = children(node)
         where = f"{source}{path}"
         if inside is None:
-            shape = np.shape(node)
-            try:
-                leaf = np.asarray(part)
-            except ValueError:  # lists of different lengths
-                leaf = np.asarray(None)
-            if leaf.dtype.kind != "f" or isinstance(part, np.matrix):
-                remedy = _claim_remedy(part, None, path)
-                if leaf.dtype.kind in "iu":
-                    remedy = "in integers it has lost its fractions"
-                raise TypeError(
-                    f"{where} is {describe(part)}, wanted an array of real floats of shape {shape}"
-                    + (f": {remedy}" if remedy else "")
-                )
-            if leaf.size != np.size(node):
-                raise ValueError(
-                    f"{where} has shape {leaf.shape}, wanted {shape}, the shape of "
-                    f"{path_name(path)}: reduce or index it in the gradient, nothing is broadcast "
-                    "here"
-                )
-            if leaf.shape != shape:
+            array = _claimed_array(node, part, path, where)
+            name, shape = path_name(path), np.shape(node)
+            if array.shape != shape:
                 findings.append(
-                    f"{path_name(path)} has shape {shape} but its gradient {leaf.shape}: compared "
-                    "entry by entry in row-major order; an update by it may broadcast."
+                    f"{name} has shape {shape} but its gradient {array.shape}: compared entry by "
+                    "entry in row-major order; an update by it may broadcast."
                 )
-            claimed[path_name(path)] = leaf.reshape(shape)
+            claimed[name] = array.reshape(shape)
             return
         if isinstance(node, Mapping):
-            if not isinstance(part, Mapping):
-                remedy = _claim_remedy(part, node, path) or "name its arrays as in params"
-                raise TypeError(
-                    f"{where} is {describe(part)}, wanted a dict of {_listed(node)}: {remedy}"
-                )
-            if set(part) != set(node):
-                missing = [key for key in node if key not in part]
-                extra = [key for key in part if key not in node]
-                lacks = f"lacks {_listed(missing)}" if missing else ""
-                has = f"has {_listed(extra)}" if extra else ""
-                raise ValueError(
-                    f"{where} {' and '.join(filter(None, (lacks, has)))}, wanted the keys of "
-                    f"params: {_listed(node)}"
-                )
-            parts: Sequence[Any] = [part[key] for key in node]
+            parts = _claimed_values(node, part, path, where)
         else:
-            if dataclasses.is_dataclass(part) and not isinstance(part, type):
-                part = [getattr(part, f.name) for f in dataclasses.fields(part)]
-            if not isinstance(part, (list, tuple)):
-                remedy = _claim_remedy(part, node, path)
-                raise TypeError(
-                    f"{where} is {describe(part)}, wanted {_parts(inside)}, nested as in "
-                    "params" + (f": {remedy}" if remedy else "")
-                )
-            if len(part) != len(inside):
-                raise ValueError(
-                    f"{where} has {_parts(part)}, wanted {len(inside)}, nested as in "
-                    f"params: {_cut(', '.join(path_name(path + step) for step, _ in inside))}"
-                )
-            parts = part
+            parts = _claimed_parts(node, inside, part, path, where)
         for (step, child), value in zip(inside, parts, strict=True):
             match(child, value, path + step)
 
@@ -197,12 +161,70 @@ def flatten_claim(params: Any, claim: Any, source: str) -> tuple[dict[str, Float
     return claimed, findings
 
 
+def _claimed_array(node: Any, part: Any, path: str, where: str) -> FloatArray:
+    """Return what is claimed of one array, checked for dtype and size."""
+    shape = np.shape(node)
+    try:
+        array = np.asarray(part)
+    except ValueError:  # lists of different lengths
+        array = np.asarray(None)
+    if array.dtype.kind != "f" or isinstance(part, np.matrix):
+        remedy = _claim_remedy(part, None, path)
+        if array.dtype.kind in "iu":
+            remedy = "integers have lost the fractions"
+        raise TypeError(
+            f"{where} is {describe(part)}, wanted an array of real floats of shape {shape}"
+            + (f": {remedy}" if remedy else "")
+        )
+    if array.size != np.size(node):
+        raise ValueError(
+            f"{where} has shape {array.shape}, wanted {shape}, the shape of {path_name(path)}: "
+            "reduce or index it in the gradient, nothing is broadcast here"
+        )
+    return array
+
+
+def _claimed_values(node: Mapping[Any, Any], part: Any, path: str, where: str) -> Sequence[Any]:
+    """Return the values of a claimed dict, in the order of the keys of `node`."""
+    if not isinstance(part, Mapping):
+        remedy = _claim_remedy(part, node, path) or "name its arrays as in params"
+        raise TypeError(f"{where} is {describe(part)}, wanted a dict of {_listed(node)}: {remedy}")
+    if set(part) != set(node):
+        missing = [key for key in node if key not in part]
+        extra = [key for key in part if key not in node]
+        lacks = f"lacks {_listed(missing)}" if missing else ""
+        has = f"has {_listed(extra)}" if extra else ""
+        raise ValueError(
+            f"{where} {' and '.join(filter(None, (lacks, has)))}, wanted the keys of params: "
+            f"{_listed(node)}"
+        )
+    return [part[key] for key in node]
+
+
+def _claimed_parts(node: Any, inside: Parts, part: Any, path: str, where: str) -> Sequence[Any]:
+    """Return the parts of a claimed list, tuple or dataclass, checked for their number."""
+    if dataclasses.is_dataclass(part) and not isinstance(part, type):
+        part = [getattr(part, f.name) for f in dataclasses.fields(part)]
+    if not isinstance(part, (list, tuple)):
+        remedy = _claim_remedy(part, node, path)
+        raise TypeError(
+            f"{where} is {describe(part)}, wanted {_count(inside)}, nested as in params"
+            + (f": {remedy}" if remedy else "")
+        )
+    if len(part) != len(inside):
+        raise ValueError(
+            f"{where} has {_count(part)}, wanted {len(inside)}, nested as in params: "
+            f"{_cut(', '.join(path_name(path + step) for step, _ in inside))}"
+        )
+    return part
+
+
 def _claim_remedy(part: Any, node: Any, path: str) -> str:
     """Say what to do about a part of a claim that is not nested as `node`, or not an array."""
     if part is None:
         return "where it vanishes, give zeros" if path else "is a return forgotten?"
     if isinstance(part, np.matrix):
-        return "make it one with np.asarray"
+        return "make it an array with np.asarray"
     sized = isinstance(part, (Mapping, Sequence)) or hasattr(part, "shape")
     if isinstance(part, Iterable) and not sized:
         return "make it a list, with list()"
@@ -217,7 +239,7 @@ def _claim_remedy(part: Any, node: Any, path: str) -> str:
 
 
 def describe(thing: Any) -> str:
-    """Say briefly what an argument was, for the text of an error."""
+    """Say briefly what an argument is, for the text of an error."""
     if thing is None:
         return "None"
     kind = type(thing).__name__
@@ -228,8 +250,8 @@ def describe(thing: Any) -> str:
     return f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}, {_cut(repr(thing))}"
 
 
-def _parts(sequence: Sequence[Any]) -> str:
-    return "1 part" if len(sequence) == 1 else f"{len(sequence)} parts"
+def _count(parts: Sequence[Any]) -> str:
+    return "1 part" if len(parts) == 1 else f"{len(parts)} parts"
 
 
 def _listed(keys: Iterable[Any]) -> str:

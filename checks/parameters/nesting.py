@@ -1,100 +1,112 @@
-"""Nested parameters: the paths to their leaves, the same nesting around others, and as it was."""
+"""Nested parameters: the paths to their arrays, and the same nesting around other arrays."""
 
 import copy
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import cache, cached_property
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Nesting", "children", "leaves", "path_name", "rebuild"]
+__all__ = ["Nesting", "Parts", "children", "leaves", "path_name", "rebuild"]
+
+Parts = list[tuple[str, Any]]  # (path step, part), as `children` returns them
+
+
+class _Container(NamedTuple):
+    """A container as it was found."""
+
+    node: Any
+    path: str
+    parts: Parts
+    keys: list[Any]  # of a dict
 
 
 class Nesting:
-    """What containers hold, however deep: lists, tuples, named tuples, dicts and dataclasses.
+    """Nested lists, tuples, named tuples, dicts and dataclasses, and the leaves that they hold.
 
     Parameters
     ----------
     params
     path
-        Where they lie in something larger.
+        Where `params` stands in a larger nesting.
 
     Attributes
     ----------
     params
     leaves : dict of str to object
-        What is no container, whatever it is, by path (see `path_name`), in order.
+        Everything that is no container, by path (see `path_name`), in order.
     """
 
     def __init__(self, params: Any, path: str = "") -> None:
         self.params = params
         self.leaves: dict[str, Any] = {}
-        self._held: list[tuple[Any, str, list[tuple[str, Any]], list[Any]]] = []
-        self._around = self._visit(params, path)
+        self._mutable: list[_Container] = []
+        self._builder = self._visit(params, path)
 
     def _visit(self, node: Any, path: str) -> Callable[[Mapping[str, Any]], Any]:
-        """Note a node and all below; return how to make its like around other leaves."""
-        inside = children(node)
-        if inside is None:
+        """Note a node and all below it; return a function that builds its like."""
+        parts = children(node)
+        if parts is None:
             name = path_name(path)
             self.leaves[name] = node
             return itemgetter(name)
-        # in a tuple that is no more than one nothing can be replaced
+        # nothing can be replaced in a tuple, unless it is a dataclass too
         if dataclasses.is_dataclass(node) or not isinstance(node, tuple):
             keys = list(node) if isinstance(node, Mapping) else []
-            self._held.append((node, path, inside, keys))
-        parts = [self._visit(part, path + step) for step, part in inside]
-        return lambda arrays: _like(node, inside, [part(arrays) for part in parts])
+            self._mutable.append(_Container(node, path, parts, keys))
+        builders = [self._visit(part, path + step) for step, part in parts]
+        return lambda arrays: _like(node, parts, [build(arrays) for build in builders])
 
     def rebuild(self, arrays: Mapping[str, Any]) -> Any:
         """Return the same nesting around other leaves, by path, in containers of its types."""
-        return self._around(arrays)
+        return self._builder(arrays)
 
     def restore(self) -> str:
         """Put back what was replaced, added or removed; return the path of the first such part."""
         changed = ""
-        for node, path, inside, keys in self._held:
-            kept = children(node) or []
-            if len(kept) == len(inside) and all(
+        for node, path, parts, keys in self._mutable:
+            now = children(node) or []
+            if len(now) == len(parts) and all(
                 step == other and part is same
-                for (step, part), (other, same) in zip(kept, inside, strict=True)
+                for (step, part), (other, same) in zip(now, parts, strict=True)
             ):
                 continue
-            now, then = dict(kept), dict(inside)
-            steps = [step for step in {**then, **now} if now.get(step, self) is not then.get(step)]
-            changed = changed or path_name(path + next(iter(steps), ""))  # none if only reordered
-            parts = [part for _, part in inside]
+            found, saved = dict(now), dict(parts)
+            steps = [s for s in {**saved, **found} if found.get(s, self) is not saved.get(s)]
+            # a dict that was only reordered has no such part: the path is its own
+            changed = changed or path_name(path + next(iter(steps), ""))
+            values = [part for _, part in parts]
             if dataclasses.is_dataclass(node):
-                for step, part in inside:
+                for step, part in parts:
                     object.__setattr__(node, step[1:], part)
             elif isinstance(node, Mapping):
                 node.clear()  # type: ignore[attr-defined]  # it was changed, so it is mutable
-                node.update(zip(keys, parts, strict=True))  # type: ignore[attr-defined]
+                node.update(zip(keys, values, strict=True))  # type: ignore[attr-defined]
             else:
-                node[:] = parts
+                node[:] = values
         return changed
 
 
-def _like(node: Any, inside: list[tuple[str, Any]], parts: list[Any]) -> Any:
-    """Return a container like a node, of other parts."""
+def _like(node: Any, parts: Parts, others: list[Any]) -> Any:
+    """Return a container like `node` that holds other parts."""
     if dataclasses.is_dataclass(node):
-        twin = copy.copy(node)  # not by its constructor, which may cast or refuse
-        for name in _kept(node.__class__):
-            getattr(twin, "__dict__", {}).pop(name, None)  # what it kept was of other arrays
-        for (step, _), part in zip(inside, parts, strict=True):
-            object.__setattr__(twin, step[1:], part)
+        twin = copy.copy(node)  # the constructor may cast or refuse
+        for name in _cached_properties(node.__class__):
+            getattr(twin, "__dict__", {}).pop(name, None)  # computed from the arrays of `node`
+        for (step, _), other in zip(parts, others, strict=True):
+            object.__setattr__(twin, step[1:], other)
         return twin
     if isinstance(node, tuple) and hasattr(node, "_fields"):
-        return type(node)(*parts)
+        return type(node)(*others)
     if isinstance(node, Mapping):
-        return dict(zip(node, parts, strict=True))
-    return type(node)(parts)
+        return dict(zip(node, others, strict=True))
+    return type(node)(others)
 
 
 @cache
-def _kept(kind: type) -> list[str]:
+def _cached_properties(kind: type) -> list[str]:
     """Return the names of a class's cached properties."""
     members = (item for base in kind.__mro__ for item in vars(base).items())
     return [name for name, member in members if isinstance(member, cached_property)]
@@ -110,7 +122,7 @@ def rebuild(params: Any, arrays: Mapping[str, Any]) -> Any:
     return Nesting(params).rebuild(arrays)
 
 
-def children(node: Any) -> list[tuple[str, Any]] | None:
+def children(node: Any) -> Parts | None:
     """Return the parts of a container as (path step, part), or None for a leaf."""
     if isinstance(node, np.ndarray):
         return None
@@ -130,5 +142,5 @@ def _key_step(key: object) -> str:
 
 
 def path_name(path: str) -> str:
-    """Return the name of a path from the top: ``weights[1]``, or ``params[0]``."""
+    """Return a path as it is shown: ``weights[1]`` of ``.weights[1]``, ``params[0]`` of ``[0]``."""
     return path[1:] if path.startswith(".") else "params" + path

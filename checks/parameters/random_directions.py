@@ -11,8 +11,8 @@ from checks._types import FloatArray
 
 __all__ = ["SURE", "Direction", "Region", "factors_of"]
 
-# |v_ij| = |r_i c_j| ≥ ½ · ½ along a direction of scale 1: at least this part of an error of one entry
-# shows in the directional derivative.
+# The least |v_ij| = |r_i c_j| of a direction of scale 1 is ½ · ½: at least this part of an error of
+# one entry shows in the directional derivative.
 SURE = 1 / 4
 
 PIECE = 2**18  # entries handled at once: a temporary array of them takes 2 MiB in float64
@@ -64,7 +64,7 @@ class Region:
         return self.shape[0] * self.shape[1]
 
     def halves(self, axis: int) -> tuple["Region", "Region"]:
-        """Cut the rows (axis 0) or columns (axis 1) in two; of an odd number the first gets more."""
+        """Cut the rows (axis 0) or columns (axis 1) in two; the first half is never smaller."""
         if axis == 0:
             middle = (self.top + self.bottom + 1) // 2
             return replace(self, bottom=middle), replace(self, top=middle)
@@ -98,9 +98,10 @@ class Region:
 class Direction:
     """A random direction of one array: v_ij = scale × r_i c_j in a region, 0 outside.
 
-    |r_i| and |c_j| are drawn from [½, 1], with random signs. They depend only on the seed, the number
-    of the array, the round, and the row or column, so they are the same in any order, in pieces of
-    any size and on any shard. Factors of ±1 would let two equal errors cancel in half of all draws.
+    |r_i| and |c_j| are drawn from [½, 1], with random signs. They depend only on the seed, the
+    number of the array, the round, and the row or column, so they are the same in any order, in
+    pieces of any size and on any shard. With factors of ±1, two equal errors would cancel in half
+    of all draws.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The cost evaluated by an executor: the numbers of one process, whatever becomes of workers."""
+"""The cost evaluated by an executor: the same numbers as in one process, even if workers die."""
 
 import multiprocessing
 import os
@@ -25,7 +25,7 @@ def theta():
 
 @pytest.fixture(scope="module")
 def processes():
-    # spawned, as on every platform: nothing of this process is there but what was sent
+    # spawned processes have nothing of this process but what is sent to them, on every platform
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
         yield pool
 
@@ -68,31 +68,31 @@ def test_the_numbers_are_the_same(request, kind, method):
     there = check_gradient(COST, GRADIENT, theta(), method=method, executor=pool)
     assert_same(here, there)
     assert there.findings == here.findings
-    assert pool.tasks > 39  # one for each entry, if not more, and a first one
+    assert pool.tasks > 39  # at least one for each entry, and the first check of a worker
     value = numerical_gradient(COST, theta(), method=method, executor=pool).value
     assert np.array_equal(
         value.ravel(), numerical_gradient(COST, theta(), method=method).value.ravel()
     )
 
 
-class Fragile:
+class KillsWorkerOnce:
     """A cost that ends the process of a worker, the first time that it moves a certain entry."""
 
     def __init__(self, flag):
-        self.home, self.flag = os.getpid(), flag
+        self.main_process, self.flag = os.getpid(), flag
 
     def __call__(self, p):
-        if os.getpid() != self.home and p.weights[1][2, 1] != PROBLEM.weights[1][2, 1]:
-            alone = (p.weights[0] == PROBLEM.weights[0]).all()
-            if alone and not self.flag.exists():
+        if os.getpid() != self.main_process and p.weights[1][2, 1] != PROBLEM.weights[1][2, 1]:
+            single_move = (p.weights[0] == PROBLEM.weights[0]).all()
+            if single_move and not self.flag.exists():
                 self.flag.touch()
                 os._exit(1)
         return COST(p)
 
 
-def test_what_a_dead_worker_leaves_is_done_again(tmp_path):
+def test_tasks_of_a_dead_worker_are_done_again(tmp_path):
     here = check_gradient(COST, GRADIENT, theta())
-    cost = Fragile(tmp_path / "flag")
+    cost = KillsWorkerOnce(tmp_path / "flag")
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         report = check_gradient(cost, GRADIENT, theta(), executor=pool)
     assert cost.flag.exists()
@@ -102,7 +102,8 @@ def test_what_a_dead_worker_leaves_is_done_again(tmp_path):
 
 def test_a_dask_cluster_gives_the_same(tmp_path):
     distributed = pytest.importorskip("distributed")
-    here, cost = check_gradient(COST, GRADIENT, theta()), Fragile(tmp_path / "flag")
+    here = check_gradient(COST, GRADIENT, theta())
+    cost = KillsWorkerOnce(tmp_path / "flag")
     with (
         distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
@@ -129,7 +130,7 @@ class Losing(ThreadPoolExecutor):
         return lost
 
 
-def test_so_is_what_an_executor_loses():
+def test_tasks_that_an_executor_loses_are_done_again():
     with Losing(2) as pool:
         report = check_gradient(COST, GRADIENT, theta(), executor=pool)
     assert pool.tasks > 20
@@ -137,7 +138,7 @@ def test_so_is_what_an_executor_loses():
 
 
 class Model:
-    """Keeps its parameters, as many do; its cost ignores its argument."""
+    """Holds its parameters, as many models do; its cost ignores its argument."""
 
     def __init__(self):
         self.theta = theta()
@@ -164,14 +165,14 @@ def test_a_cost_that_cannot_be_sent_is_refused_by_name(processes):
 
     with pytest.raises(TypeError, match=r"cost .*<locals>\.local cannot be evaluated by the exec"):
         check_gradient(local, GRADIENT, theta(), executor=processes)
-    assert len(calls) <= 3  # nothing had begun
+    assert len(calls) <= 3  # refused before the first entry was moved
 
 
-def test_threads_take_it(threads):
+def test_threads_take_a_cost_that_cannot_be_sent(threads):
     assert check_gradient(lambda p: COST(p) + 0.0, GRADIENT, theta(), executor=threads)
 
 
-def test_a_cost_that_is_flat_or_noisy_is_told_as_ever(threads):
+def test_a_flat_or_noisy_cost_is_reported_as_without_an_executor(threads):
     report = check_gradient(lambda p: 1.0, GRADIENT, theta(), executor=threads)
     assert "does not change by a bit" in str(report)
     rng = np.random.default_rng(0)
@@ -183,21 +184,21 @@ def square_root(p):
     return np.sum(np.sqrt(p))
 
 
-def unkind(p):
+def undefined_above_one(p):
     if p[0] > 1:
         raise LookupError("not there")
     return np.sum(p**2)
 
 
 @pytest.mark.parametrize("kind", ["processes", "threads"])
-def test_what_the_cost_raises(request, kind):
+def test_errors_of_the_cost_are_the_same(request, kind):
     pool, x = request.getfixturevalue(kind), np.array([0.0, 2.0])
     slope = np.array([1.0, 0.5 / np.sqrt(2)])
     assert_same(
         check_gradient(square_root, slope, x), check_gradient(square_root, slope, x, executor=pool)
     )
     with pytest.raises(LookupError, match="not there"):
-        check_gradient(unkind, 2 * x, np.array([1 - 2.0**-20, 1.0]), executor=pool)
+        check_gradient(undefined_above_one, 2 * x, np.array([1 - 2.0**-20, 1.0]), executor=pool)
 
 
 def test_products_take_an_executor(threads):
@@ -205,17 +206,17 @@ def test_products_take_an_executor(threads):
 
 
 @pytest.mark.parametrize("executor", [4, "processes"])
-def test_no_executor(executor):
+def test_what_is_no_executor_is_refused(executor):
     with pytest.raises(TypeError, match=r"wanted a concurrent\.futures\.Executor"):
         check_gradient(COST, GRADIENT, theta(), executor=executor)
 
 
-def test_a_class_of_executors_is_none():
+def test_a_class_of_executors_is_refused():
     with pytest.raises(TypeError, match=r"is the class ThreadPoolExecutor, .* call it, as in Thr"):
         check_gradient(COST, GRADIENT, theta(), executor=ThreadPoolExecutor)
 
 
-def test_nor_is_one_that_was_shut_down():
+def test_an_executor_that_was_shut_down_is_refused():
     with ThreadPoolExecutor(1) as pool:
         pass
     with pytest.raises(
@@ -233,6 +234,6 @@ def test_a_cost_named_cost_is_named_once(processes):
         check_gradient(cost, GRADIENT, theta(), executor=processes)
 
 
-def test_projection_takes_none(threads):
+def test_projected_coverage_takes_no_executor(threads):
     with pytest.raises(ValueError, match="wanted neither executor nor stacked"):
         check_gradient(COST, GRADIENT, theta(), coverage="projected", executor=threads)

@@ -1,4 +1,4 @@
-"""What an estimate costs: evaluations are counted, and the counts are deterministic."""
+"""How many evaluations an estimate takes, and moves of whole arrays."""
 
 from functools import partial
 
@@ -27,8 +27,9 @@ def test_central_differences_take_at_most_eight_evaluations_an_entry():
     assert per_entry(ordinary, "central") <= 8
 
 
-def test_the_complex_step_takes_hardly_more_than_one():
-    # what it costs to prove, 16 evaluations an array and ten more, counts less in larger networks
+def test_the_complex_step_takes_hardly_more_than_one_evaluation_an_entry():
+    # proving complex steps takes 16 evaluations an array and ten more: less per entry if there are
+    # many entries
     rng = np.random.default_rng(0)
     problems = []
     for sizes in ((64, 30, 10), (20, 20, 20), (32, 24, 16, 8)):
@@ -50,7 +51,7 @@ def moves(numbers):
 
 
 class Stacked:
-    """A cost with its own way of many points."""
+    """A cost that evaluates many points at once, and raises where b is in `fails`."""
 
     def __init__(self, fails=()):
         self.fails, self.sets = fails, []
@@ -68,7 +69,7 @@ class Stacked:
 
 
 @pytest.mark.parametrize("numbers", [np.arange(5) / 8, np.arange(5) * 1e-20j], ids=["real", "i"])
-def test_many_moves_of_whole_arrays_are_those_one_by_one(numbers):
+def test_many_moves_of_whole_arrays_give_the_costs_of_one_by_one(numbers):
     one_by_one, stacked = Evaluations(cost, POINT), Evaluations(Stacked(), POINT)
     alone = [one_by_one.along({p: m[0] for p, m in moves(numbers[k, None]).items()})
              for k in range(5)]  # fmt: skip
@@ -81,7 +82,7 @@ def test_many_moves_of_whole_arrays_are_those_one_by_one(numbers):
     assert stacked.cost.sets == [5]
 
 
-def test_they_are_done_in_chunks(monkeypatch):
+def test_many_moves_are_done_in_chunks(monkeypatch):
     # a point has four entries, so two points fit
     monkeypatch.setattr("checks.evaluation.pointwise.MAX_NUMBERS", 10)
     evaluations = Evaluations(Stacked(), POINT)
@@ -89,7 +90,7 @@ def test_they_are_done_in_chunks(monkeypatch):
     assert evaluations.cost.sets == [2, 2, 1]
 
 
-def test_one_that_leaves_the_domain_spares_the_others():
+def test_one_point_outside_does_not_lose_the_others():
     evaluations = Evaluations(Stacked(fails=[0.5]), POINT)
     costs = evaluations.along_each(np.arange(5) / 8, moves)
     assert np.flatnonzero(np.isnan(costs)).tolist() == [2]

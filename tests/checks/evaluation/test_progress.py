@@ -1,4 +1,4 @@
-"""A bar for long checks on a terminal, and what is told of a check that was interrupted."""
+"""The progress bar of long checks, and the report of a check that was interrupted."""
 
 import contextlib
 import io
@@ -43,7 +43,7 @@ class TestBar:
         return stream.getvalue() if stream else ""
 
     @pytest.mark.usefixtures("at_once")
-    def test_it_tells_entries_rate_and_time_left_and_is_wiped_away(self, monkeypatch):
+    def test_it_shows_entries_rate_and_time_left_and_is_wiped_away(self, monkeypatch):
         text = self.shown(monkeypatch, Terminal())
         assert "w [##########..........] 20 of 40 entries, " in text
         assert "/s, 0:00 left of this pass" in text
@@ -51,11 +51,11 @@ class TestBar:
         assert not text.split("\r")[-2].strip()
 
     @pytest.mark.usefixtures("at_once")
-    def test_what_is_done_is_not_shown(self, monkeypatch):
+    def test_a_pass_that_is_done_is_not_shown(self, monkeypatch):
         assert "40 of 40" not in self.shown(monkeypatch, Terminal())
 
     @pytest.mark.usefixtures("at_once")
-    def test_nor_is_what_follows_an_interruption(self, monkeypatch):
+    def test_no_bar_follows_an_interruption(self, monkeypatch):
         monkeypatch.setattr(sys, "stderr", Terminal())
         bars = progress.Progress()
         with contextlib.suppress(KeyboardInterrupt), bars.of("w", 40) as advance:
@@ -71,12 +71,12 @@ class TestBar:
         assert not self.shown(monkeypatch, Terminal())
 
     @pytest.mark.usefixtures("at_once")
-    def test_nor_does_one_without_a_terminal(self, monkeypatch):
+    def test_a_check_without_a_terminal_shows_nothing(self, monkeypatch):
         assert not self.shown(monkeypatch, io.StringIO())
         self.shown(monkeypatch, None)  # as under pythonw
 
     @pytest.mark.usefixtures("at_once")
-    def test_nor_one_that_was_told_so(self, monkeypatch):
+    def test_a_check_with_progress_false_shows_nothing(self, monkeypatch):
         assert not self.shown(monkeypatch, Terminal(), progress=False)
 
     @pytest.mark.parametrize(
@@ -87,7 +87,15 @@ class TestBar:
 
 
 class Interrupting:
-    """A cost that is interrupted at some of its calls, or where an entry of ``w`` moves."""
+    """A cost that is interrupted at some of its calls, or at some moves of an entry of ``w``.
+
+    Parameters
+    ----------
+    *calls, single
+        Numbers of the calls, and of the calls that move a single entry of ``w``.
+    then
+        How many calls after an interruption at a single move the next one comes; 0 for never.
+    """
 
     def __init__(self, *calls, single=(), then=0):
         self.calls, self.single = set(calls), set(single)
@@ -117,10 +125,10 @@ class TestInterruption:
         return stop.value
 
     def half_way(self, method, then=0):
-        """Return a cost that is interrupted while entries of ``w`` move; and in a later call."""
+        """Return a cost that is interrupted while entries of ``w`` move."""
         return Interrupting(single=[{"central": 150, "auto": 20}[method]], then=then)
 
-    def test_what_was_compared_is_reported(self, method):
+    def test_entries_that_were_compared_are_reported(self, method):
         stop = self.interrupted(method, self.half_way(method))
         report = stop.report
         known = np.isfinite(report.arrays["w"].error)
@@ -133,7 +141,7 @@ class TestInterruption:
         assert report.method == {"central": "central", "auto": "complex-step"}[method]
         assert f"Interrupted: {known.sum()} of 42 entries were compared." in str(stop)
 
-    def test_all_that_was_not_begun_is_told_in_one_line(self, method):
+    def test_arrays_that_were_not_begun_share_one_line(self, method):
         def wide(p):
             return stopping(p) + np.sum(p["c"] ** 2)
 
@@ -146,7 +154,7 @@ class TestInterruption:
                 method=method,
             )
 
-    def test_a_mistake_that_was_met_is_a_mismatch(self, method):
+    def test_a_mistake_that_was_found_before_is_a_mismatch(self, method):
         def wrong(p):
             return {"w": 1.5 * np.cos(p["w"]), "b": 2 * p["b"]}  # wrong on purpose
 
@@ -156,16 +164,16 @@ class TestInterruption:
         assert (report.arrays["w"].verdicts[known] == Verdict.MISMATCH).all()
         assert (report.arrays["w"].verdicts[~known] == Verdict.UNRESOLVED).all()
 
-    def test_outside_the_moves_of_entries_an_array_is_lost_and_no_more(self, method):
+    def test_an_interruption_between_moves_of_entries_loses_one_array_at_most(self, method):
         plain = Interrupting()
         check_gradient(plain, gradient, point(), method=method)
         calls = range(45, plain.count, 23 if method == "central" else 3)
         stops = [self.interrupted(method, Interrupting(at)).report for at in calls]
-        # all entries by complex steps are there by then
-        lost = {"central": Verdict.UNRESOLVED, "auto": Verdict.MATCH}[method]
-        assert {r.verdict for r in stops} == {lost}
+        # by then all complex steps of entries are done
+        expected = {"central": Verdict.UNRESOLVED, "auto": Verdict.MATCH}[method]
+        assert {r.verdict for r in stops} == {expected}
 
-    def test_a_second_one_leaves(self, method):
+    def test_a_second_interruption_ends_the_check(self, method):
         params = point()
         with pytest.raises(KeyboardInterrupt) as stop:
             check_gradient(self.half_way(method, then=1), gradient, params, method=method)
@@ -177,14 +185,14 @@ class TestInterruption:
             check_gradient(Interrupting(2), gradient, point(), method=method)
         assert not isinstance(stop.value, CheckInterrupted)
 
-    def test_a_step_is_reported_too(self, method):
+    def test_an_interrupted_step_is_reported_too(self, method):
         def step(p, eta):
             return {name: p[name] - eta * slope for name, slope in gradient(p).items()}
 
         with pytest.raises(CheckInterrupted, match=r"Interrupted: \d+ of 42 entries"):
             check_step(self.half_way(method), step, point(), method=method)
 
-    def test_an_estimate_is_not(self, method):
+    def test_an_interrupted_estimate_is_not_reported(self, method):
         params = point()
         with pytest.raises(KeyboardInterrupt) as stop:
             numerical_gradient(self.half_way(method), params, method=method)

@@ -64,8 +64,8 @@ def test_it_is_called_with_many_at_once():
 
     report = check_gradient(counting, gradient, point(), stacked=True, method="central")
     assert report
-    assert max(sizes) >= 10 * 6  # all but the first entries of w, six steps each
-    assert len(sizes) < report.evaluations / 5  # the noise, too, is that of stacks
+    assert max(sizes) >= 10 * 6  # all entries of w but the first few, six steps each
+    assert len(sizes) < report.evaluations / 5  # the noise is measured in stacks too
 
 
 def test_chunks_are_of_bounded_memory(monkeypatch):
@@ -85,10 +85,10 @@ def test_chunks_are_of_bounded_memory(monkeypatch):
     finally:
         tracemalloc.stop()
     assert max(n for n, _ in sizes) == 6
-    assert peak < 5e5  # all at once are 12e6
+    assert peak < 5e5  # all sets at once would take 12e6
 
 
-def test_a_set_outside_the_domain_spares_the_others():
+def test_a_set_outside_the_domain_does_not_lose_the_others():
     def cost(p):
         if (p < 0).any():
             raise ValueError("negative")
@@ -126,7 +126,7 @@ def test_complex_costs_of_real_moves_are_outside_the_domain():
     ],
     ids=["one number", "the first", "a column", "their mean", "reversed"],
 )
-def test_what_is_no_stacked_cost_is_refused(wrong, error, message):
+def test_a_cost_that_is_not_stacked_is_refused(wrong, error, message):
     with pytest.raises(error, match=message):
         check_gradient(wrong, gradient, point(), stacked=True)
 
@@ -142,7 +142,7 @@ def test_biases_that_spread_over_samples_are_refused():
     assert "a leading axis of 2 parameter sets" in str(told.value.__notes__)
 
 
-def test_what_a_plain_cost_raises_is_told():
+def test_errors_of_a_plain_cost_name_stacked():
     def plain(p):
         return np.sum((p["w"].reshape(3, 4) @ X.T)[:, 10])
 

@@ -1,4 +1,4 @@
-"""Nested parameters: paths, and the same nesting around other arrays."""
+"""Nested parameters: their paths, the same nesting around other arrays, and claims of them."""
 
 import dataclasses
 from collections import namedtuple
@@ -23,7 +23,7 @@ class Layer:
 
 
 class Bag(dict):
-    """A stranger's mapping."""
+    """A mapping of the caller's own type."""
 
 
 def ones(*shape):
@@ -53,12 +53,12 @@ def test_paths_read_like_the_code_that_reaches_the_leaf(case):
     assert list(flatten(params)) == paths
 
 
-def test_an_entry_has_its_index_behind_the_path():
+def test_an_entry_is_named_by_path_and_index():
     assert entry_name("weights[1]", (0, 3)) == "weights[1][0, 3]"
     assert entry_name("scale", ()) == "scale"
 
 
-def test_leaves_are_not_copied_but_numbers_are():
+def test_arrays_are_not_copied_but_numbers_are():
     array = ones(2)
     flat = flatten({"w": array, "scale": 1.5})
     assert flat["w"] is array
@@ -66,11 +66,11 @@ def test_leaves_are_not_copied_but_numbers_are():
     assert not flat["scale"].flags.writeable
 
 
-leaves = arrays.arrays(
+float_arrays = arrays.arrays(
     np.float64, arrays.array_shapes(max_dims=2, max_side=3), elements=st.floats(-9, 9)
 )
 nestings = st.recursive(
-    leaves,
+    float_arrays,
     lambda parts: st.one_of(
         st.lists(parts, min_size=1, max_size=3),
         st.lists(parts, min_size=1, max_size=3).map(tuple),
@@ -110,7 +110,7 @@ def test_containers_of_a_claim_are_matched_by_position_and_dicts_by_key():
     assert list(claims.items()) == [("w", 4.0), ("b", 3.0)]
 
 
-def test_a_claim_of_another_shape_is_read_row_by_row_and_found():
+def test_a_claim_of_another_shape_is_read_row_by_row_and_is_a_finding():
     claims, findings = flatten_claim([ones(1, 4)], [np.arange(4.0)], "gradient")
     assert claims["params[0]"].tolist() == [[0, 1, 2, 3]]
     assert len(findings) == 1
@@ -152,43 +152,43 @@ def test_other_parts_of_one_memory_are_taken(first, second):
 
 
 def test_a_nesting_puts_back_what_was_replaced_added_or_removed():
-    kept = Bag(w=ones(2), b=[ones(1), ones(3)], layer=Layer(ones(2), 0.5))
-    first, nesting = dict(kept), Nesting(kept)
+    params = Bag(w=ones(2), b=[ones(1), ones(3)], layer=Layer(ones(2), 0.5))
+    before, nesting = dict(params), Nesting(params)
     assert nesting.restore() == ""
     changes = {
-        "w": lambda: kept.update(w=ones(2)),
-        "b[1]": kept["b"].pop,
-        "b[2]": lambda: kept["b"].append(ones(1)),
-        "layer.b": lambda: setattr(kept["layer"], "b", 0.25),
-        "new": lambda: kept.update(new=1),
-        "layer": lambda: kept.pop("layer"),
+        "w": lambda: params.update(w=ones(2)),
+        "b[1]": params["b"].pop,
+        "b[2]": lambda: params["b"].append(ones(1)),
+        "layer.b": lambda: setattr(params["layer"], "b", 0.25),
+        "new": lambda: params.update(new=1),
+        "layer": lambda: params.pop("layer"),
     }
     for path, change in changes.items():
-        leaves = flatten(kept)
+        flat = flatten(params)
         change()
         assert nesting.restore() == path
-        assert list(kept) == list(first)
-        assert all(flatten(kept)[p] is a or p == "layer.b" for p, a in leaves.items())
-    assert type(kept) is Bag
+        assert list(params) == list(before)
+        assert all(flatten(params)[p] is a or p == "layer.b" for p, a in flat.items())
+    assert type(params) is Bag
 
 
-def test_what_a_container_has_kept_of_its_arrays_is_not_kept_of_others():
+def test_cached_properties_are_not_copied_to_a_rebuilt_dataclass():
     @dataclasses.dataclass(frozen=True)
-    class Kept:
+    class Caching:
         a: np.ndarray
 
         @cached_property
         def twice(self):
             return 2 * self.a
 
-    params = Kept(np.array([0.5, -1.0]))
+    params = Caching(np.array([0.5, -1.0]))
     assert params.twice[0] == 1.0
     twin = rebuild(params, {"a": np.array([3.0, 4.0])})
     assert twin.twice[0] == 6.0
     assert params.twice[0] == 1.0
 
 
-def test_nor_is_it_looked_for_where_nothing_can_be_kept():
+def test_a_dataclass_with_slots_can_be_rebuilt():
     @dataclasses.dataclass(slots=True)
     class Slotted:
         a: np.ndarray
