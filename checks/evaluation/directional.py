@@ -68,7 +68,7 @@ class DirectionalEvaluations(RestoresParameters):
             path: parameter_array(a, path) for path, a in arrays.items() if math.prod(a.shape)
         }
         self._empty = {path: a for path, a in arrays.items() if not math.prod(a.shape)}
-        # whether the caller's own arrays are moved; else the nesting is rebuilt around copies
+        # whether the caller's own arrays are moved; if not, the nesting is rebuilt around copies
         self._in_place = all(self.leaves[path].real is given[path] for path in self.leaves)
         self._real_params = self._nested({path: leaf.real for path, leaf in self.leaves.items()})
         # a cost with its own slopes does not change the parameters
@@ -76,7 +76,7 @@ class DirectionalEvaluations(RestoresParameters):
             for leaf in self.leaves.values():
                 leaf.save_point()
         if not self.own_slopes:
-            _ = self.at_point  # refuse what is no cost now
+            _ = self.at_point  # raises at once if it is no cost
         claim, source = gradient, "gradient"
         if callable(gradient):
             source = "gradient(params)"

@@ -9,6 +9,7 @@ from backprop import Network
 from benchmarks.calibration import draw_network
 from checks import check_gradient
 from checks.evaluation.pointwise import Evaluations
+from checks.parameters.nesting import Nesting
 
 
 def per_entry(problems, method):
@@ -95,3 +96,20 @@ def test_one_point_outside_does_not_lose_the_others():
     costs = evaluations.along_each(np.arange(5) / 8, moves)
     assert np.flatnonzero(np.isnan(costs)).tolist() == [2]
     assert "no cost here" in evaluations.outside
+
+
+def test_an_interruption_while_restoring_waits_until_the_point_is_back(monkeypatch):
+    params, restore, calls = {"w": np.ones(2)}, Nesting.restore, []
+    evaluations = Evaluations(lambda p: np.sum(p["w"]), params)
+
+    def interrupting(nesting):
+        calls.append(nesting)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return restore(nesting)
+
+    monkeypatch.setattr(Nesting, "restore", interrupting)
+    with pytest.raises(KeyboardInterrupt), evaluations.restoring_parameters():
+        params["w"][0] = 5.0
+    assert len(calls) == 2
+    assert params["w"].tolist() == [1.0, 1.0]
