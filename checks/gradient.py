@@ -13,7 +13,7 @@ from checks.evaluation.executors import ExecutedCost
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.progress import Progress
 from checks.evaluation.stacked import StackedCost
-from checks.judgement.every_entry import conclude
+from checks.judgement.every_entry import judge_gradient
 from checks.judgement.interruption import finish
 from checks.judgement.projected import check_projected
 from checks.parameters.claims import flatten_claim
@@ -180,7 +180,7 @@ def check_gradient(
             found = estimate_derivatives(evaluations, method, seed, rtol, claims)
         if isinstance(evaluations.cost, ExecutedCost) and evaluations.cost.lost:
             findings.append(f"Done again here, for the executor failed: {evaluations.cost.lost}.")
-        report = conclude(found, claims, resolution, started, findings)
+        report = judge_gradient(found, claims, resolution, started, findings)
     return finish(report, evaluations)
 
 

@@ -12,7 +12,7 @@ from checks.estimation.estimates import estimate_derivatives
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.progress import Progress
 from checks.gradient import check_options, require_match
-from checks.judgement.every_entry import conclude
+from checks.judgement.every_entry import judge_gradient
 from checks.judgement.interruption import finish
 from checks.parameters.claims import flatten_claim
 from checks.report.report import Report
@@ -78,7 +78,7 @@ def check_step(
                 evaluations, method, seed, rtol, next(iter(steps.values()))[0]
             )
         reports = {
-            eta: conclude(found, claims, resolution, started, findings, errors)
+            eta: judge_gradient(found, claims, resolution, started, findings, errors)
             for eta, (claims, errors, findings) in steps.items()
         }
     return finish(_worst(reports), evaluations)

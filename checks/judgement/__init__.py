@@ -1,7 +1,8 @@
-"""From estimates and claims to a verdict.
+"""From claims and estimates to verdicts and a report.
 
-`every_entry` judges each entry, and confirms an accusation by a second estimate; `projected` judges
-random directions, and `localisation` finds the wrong entries; `interruption` is a check ended by
-Ctrl-C. Imports diagnosis, report, estimation and evaluation.
+`every_entry` judges each entry of a gradient; where a claim is flagged (outside its interval),
+`confirmation` estimates the entry again. `projected` compares along random directions and lets
+`localisation` search a wrong array for its wrong entries. `interruption` reports a check that
+Ctrl-C ended. Imports from diagnosis, report, estimation, evaluation and parameters.
 Read `every_entry` first.
 """

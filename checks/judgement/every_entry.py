@@ -1,4 +1,4 @@
-"""From estimates and claims to verdicts: two witnesses, reasons, and a control."""
+"""Verdicts of every entry from the claim and the estimate, with the reasons."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,8 +10,9 @@ import numpy as np
 from checks._types import FloatArray
 from checks.diagnosis.diagnosis import diagnose
 from checks.estimation.estimates import Estimates
-from checks.estimation.finite_differences import differences, draw_direction
+from checks.estimation.finite_differences import draw_direction
 from checks.estimation.step_curve import measure_step_curve
+from checks.judgement.confirmation import mark_uncertain_kinks, mark_unconfirmed
 from checks.parameters.claims import entry_name
 from checks.report.array_report import ArrayReport
 from checks.report.report import Report
@@ -25,15 +26,19 @@ from checks.report.wording import (
     stochastic,
 )
 
-__all__ = ["conclude"]
+__all__ = ["judge_gradient"]
 
-# So many accusations of one array are each heard a second time; if all stand, so do the others.
-WITNESSED = 16
-# By how much a second estimate begins with smaller steps: away from what may have misled the first.
-NEARER = 1 / 16
+OUTSIDE_SLOPES = (
+    "at a kink the claim lies outside the slopes on both sides, or these slopes are uncertain: "
+    "there is no derivative to compare with. Check at a point beside it."
+)
+NO_CONVERGENCE = (
+    "differences do not converge at any step: a jump, an infinite slope or a fast oscillation at "
+    "these entries. Check at a point beside it."
+)
 
 
-def conclude(
+def judge_gradient(
     estimates: Estimates,
     claims: dict[str, FloatArray],
     resolution: float,
@@ -46,7 +51,7 @@ def conclude(
     Parameters
     ----------
     estimates
-        Of the cost; a few evaluations more are spent where a claim is accused.
+        Derivatives of the cost. Flagged entries and the diagnosis take a few more evaluations.
     claims
         By path, in the shapes of the parameters.
     resolution
@@ -54,13 +59,13 @@ def conclude(
     started : float
         `time.perf_counter` at the beginning of the check.
     findings
-        What was noticed before.
+        Sentences of earlier steps of the check, for the report.
     claim_error
-        What the claims themselves are uncertain by, by path.
+        By path, the rounding error of the claims themselves; default 0.
     """
-    blur = claim_error or {}
+    claim_error = claim_error or {}
     arrays = {
-        path: _judge_array(estimates, path, claim, resolution, blur.get(path, 0.0))
+        path: _judge_array(estimates, path, claim, resolution, claim_error.get(path, 0.0))
         for path, claim in claims.items()
     }
     report = Report(
@@ -75,12 +80,12 @@ def conclude(
         findings=(*findings, *_findings(estimates, arrays)),
     )
     if report:
-        escaped = _escaped(report)
-        if not escaped:
+        missed = _array_with_missed_error(report)
+        if not missed:
             return report
-        escaped.verdicts[...] = Verdict.UNRESOLVED
+        missed.verdicts[...] = Verdict.UNRESOLVED
         reason = "an error of the size said to be detectable went unseen."
-        arrays[escaped.path] = replace(escaped, reason=reason)
+        arrays[missed.path] = replace(missed, reason=reason)
     worst, evaluations = report.worst, estimates.evaluations
     curve = measure_step_curve(evaluations, worst.path, worst.index, estimates.noise.level)
     return replace(
@@ -93,7 +98,7 @@ def conclude(
 
 
 def _findings(estimates: Estimates, arrays: Mapping[str, ArrayReport]) -> Iterator[str]:
-    """Say what a verdict alone would hide: zeros that were not compared, kinks, a noisy cost."""
+    """Report zeros that were not compared, kinks, and a noisy cost: no verdict shows these."""
     zeros = [path for path, a in arrays.items() if a.claimed.size and a.compared_nothing]
     if zeros:
         yield nothing_compared(zeros)
@@ -123,9 +128,10 @@ def _judge_array(
     numeric = estimates.shaped(path, estimate.value)
     error = estimates.shaped(path, estimate.error) + claim_error
     slope_jump = estimates.shaped(path, estimate.slope_jump)
-    # what no move changes says nothing of any claim; complex moves may show where real ones do not
-    seen = estimate.method == "complex-step" and numeric.any()
-    unseen = not seen and estimates.noise.unseen
+    # A cost that no real move changes resolves nothing, unless complex steps see its derivatives.
+    # Then the noise is not needed, and asking for it would measure it.
+    complex_sees = estimate.method == "complex-step" and numeric.any()
+    unseen = not complex_sees and estimates.noise.unseen
     if unseen:
         error = np.full(error.shape, np.inf)
     verdicts = np.empty(claimed.shape, np.int8)
@@ -136,21 +142,17 @@ def _judge_array(
     if array.all_zero:
         if not unseen and _is_independent(estimates, path):
             verdicts[...] = Verdict.MATCH
-    elif not unseen and _doubtful(estimates, array, rtol):
+    elif not unseen and mark_unconfirmed(estimates, array):
         return replace(array, reason=DISAGREE)
-    if _unsure_kinks(estimates, array, rtol):
-        return replace(
-            array,
-            reason="at a kink the claim lies outside the slopes on both sides, or these are not "
-            "certain: there is no derivative to accuse it by. Check at a point beside it.",
-        )
+    if mark_uncertain_kinks(estimates, array):
+        return replace(array, reason=OUTSIDE_SLOPES)
     if array.verdict is Verdict.UNRESOLVED:
         return replace(array, reason=_why_unresolved(array, estimates))
     return array
 
 
 def _is_independent(estimates: Estimates, path: str) -> bool:
-    """Whether the cost stays the same, bit for bit, when a whole array moves, a little and far."""
+    """Whether the cost stays the same, bit for bit, for small and large moves of a whole array."""
     evaluations = estimates.evaluations
     values, rng = evaluations.values[path], np.random.default_rng(estimates.seed)
     moves = (
@@ -160,96 +162,27 @@ def _is_independent(estimates: Estimates, path: str) -> bool:
     return all(evaluations.along({path: move}) == evaluations.at_point for move in moves)
 
 
-def _doubtful(estimates: Estimates, array: ArrayReport, rtol: float) -> bool:
-    """Hear a second estimate of accused entries; where it does not stand, they are UNRESOLVED.
+def _array_with_missed_error(report: Report) -> ArrayReport | None:
+    """Test the report: return an array whose stated detectable error would not be a MISMATCH.
 
-    It must agree with the first, within a hundredth of what the claim is off by if not within the
-    errors, and accuse as well. Beside a complex step it need not be as sharp: there it is enough
-    that differences, from steps of their own, do not contradict.
-    """
-    if array.verdict is not Verdict.MISMATCH:
-        return False
-    estimate, path = estimates.by_path[array.path], array.path
-    claimed, verdicts = array.claimed.reshape(-1), array.verdicts.reshape(-1)
-    error = array.error.reshape(-1)
-    smooth = array.differentiable.reshape(-1)
-    accused = np.flatnonzero((verdicts == Verdict.MISMATCH) & np.isfinite(claimed) & smooth)
-    if not accused.size:
-        return False
-    # the worst first: if they all stand, the rest stands on the same estimate, proven on them
-    accused = accused[np.argsort(-np.abs(claimed - estimate.value)[accused])]
-    rng = np.random.default_rng([estimates.seed, len(estimates.by_path)])
-    doubtful = False
-    for some in filter(np.size, (accused[:WITNESSED], accused[WITNESSED:])):
-        second = differences(
-            estimates.evaluations, path, some, estimates.noise, rng, rtol / 100, start=NEARER
-        )
-        first = estimate.value[some]
-        apart = np.abs(second.value - first) - second.error - estimate.error[some]
-        stands = apart <= np.abs(claimed[some] - first) / 100
-        off = np.abs(second.value - claimed[some]) - second.error
-        # of what differences are too blurred to see, complex steps are no better proven
-        proven = np.abs(claimed[some] - first) > estimate.proof * array.largest
-        trusted = proven & (estimate.method == "complex-step")
-        stands &= trusted | (off > rtol * array.largest)
-        verdicts[some[~stands]] = Verdict.UNRESOLVED
-        known = np.nan_to_num(np.abs(second.value - first) + second.error, nan=np.inf)
-        error[some[~stands]] = np.maximum(error[some], known)[~stands]  # all that both know
-        doubtful = doubtful or not stands.all()
-        if not doubtful:
-            break
-    return doubtful
-
-
-def _unsure_kinks(estimates: Estimates, array: ArrayReport, rtol: float) -> bool:
-    """Leave entries at a kink UNRESOLVED, but for claims between slopes that are found twice.
-
-    The gradient that a program returns at a kink is a convention, often neither slope of the cost
-    as a whole: it is no ground for an accusation.
-    """
-    if not array.slope_jump.any():
-        return False
-    estimate, slope_jump = estimates.by_path[array.path], array.slope_jump.reshape(-1)
-    finite = np.isfinite(array.claimed).reshape(-1)  # what is not is wrong at a kink too
-    verdicts, kinks = array.verdicts.reshape(-1), np.flatnonzero((slope_jump != 0) & finite)
-    if not kinks.size:
-        return False
-    rng = np.random.default_rng([estimates.seed, len(estimates.by_path), 1])
-    second = differences(
-        estimates.evaluations,
-        array.path,
-        kinks,
-        estimates.noise,
-        rng,
-        rtol / 100,
-        start=NEARER,
-    )
-    slopes, error = estimate.slopes[kinks], estimate.error[kinks] - slope_jump[kinks] + second.error
-    again = np.all(np.abs(second.slopes - slopes) <= error[:, None], axis=1)
-    unsure = (verdicts[kinks] != Verdict.MATCH) | ~again
-    verdicts[kinks[unsure]] = Verdict.UNRESOLVED
-    return bool(unsure.any())
-
-
-def _escaped(report: Report) -> ArrayReport | None:
-    """Alter one entry of the claim by what is said to be detectable; return where it goes unseen.
-
-    The array whose errors are the least detectable, of those of which anything is said.
+    The claim of one entry is altered by that error and judged again: the least certain entry of
+    the array with the largest detectable error. None if it is a MISMATCH, as it should be.
     """
     rtol = report.rtol
-    known = [
+    candidates = [
         (array.detectable(rtol), array, array.least_certain)
         for array in report.arrays.values()
         if array.least_certain is not None and array.largest
     ]
-    if not known:
+    if not candidates:
         return None
-    detectable, array, entry = max(known, key=itemgetter(0))
+    detectable, array, entry = max(candidates, key=itemgetter(0))
     claimed, numeric, error = (
-        part.reshape(-1)[[entry]] for part in (array.claimed, array.numeric, array.error)
+        values.reshape(-1)[[entry]] for values in (array.claimed, array.numeric, array.error)
     )
     claimed = claimed.astype(np.result_type(claimed, numeric, error))
-    # if it becomes the largest entry itself, what it owes grows with it: by rtol of the change
+    # The altered entry may become the largest, s; the tolerance rtol · s then grows by rtol times
+    # the change, so the change is made larger by that.
     change = detectable * array.largest * (1 + 2 * rtol) / (1 - rtol)
     claimed += np.copysign(change, claimed - numeric)
     largest = max(array.largest, float(np.abs(claimed[0])))
@@ -268,12 +201,9 @@ def _why_unresolved(array: ArrayReport, estimates: Estimates) -> str:
     if np.isnan(array.numeric[unresolved]).any():
         return left_domain(estimates.evaluations.outside)
     if np.isinf(array.error[unresolved]).any():
-        return (
-            "differences do not converge at any step: a jump, an infinite slope or a fast "
-            "oscillation at these entries. Check at a point beside it."
-        )
-    nothing = ~array.claimed.any() and bool(np.all(np.abs(array.numeric) <= array.error))
-    if array.all_zero or nothing:
+        return NO_CONVERGENCE
+    claimed_zero = not array.claimed.any()
+    if array.all_zero or (claimed_zero and bool(np.all(np.abs(array.numeric) <= array.error))):
         return ONLY_ZEROS
     share = float(array.error[unresolved].max()) / array.largest
     return (

@@ -1,4 +1,4 @@
-"""A check that was interrupted, and what it had found by then."""
+"""A check ended by Ctrl-C still reports what it had compared by then."""
 
 from dataclasses import replace
 from typing import Any
@@ -15,12 +15,12 @@ __all__ = ["CheckInterrupted", "finish"]
 
 
 class CheckInterrupted(KeyboardInterrupt):
-    """Ctrl-C during a check: its text is the report of what had been compared.
+    """Ctrl-C ended a check; the text is the report of what had been compared by then.
 
     Attributes
     ----------
     report : Report
-        Entries, or whole arrays, that were not compared are UNRESOLVED.
+        Entries, or whole arrays, that had not been compared are UNRESOLVED.
     """
 
     def __init__(self, report: Report) -> None:
@@ -32,33 +32,41 @@ class CheckInterrupted(KeyboardInterrupt):
 
 
 def finish(report: Report, evaluations: Evaluations) -> Report:
-    """Record a report and return it.
+    """Record a report for the test session and return it.
 
     Raises
     ------
     CheckInterrupted
-        The evaluations were interrupted. An interruption stays one: a test session or a loop over
-        checks ends, as it would have.
+        The evaluations were interrupted. It is a KeyboardInterrupt, so it also ends a test session
+        or a loop over checks, as Ctrl-C does.
     """
     if not evaluations.interrupted:
         return record(report)
-    arrays = {path: _explained(array) for path, array in report.arrays.items()}
-    known = sum(int(np.isfinite(array.error).sum()) for array in arrays.values())
-    said = f"Interrupted: {known:,} of {report.entries:,} entries were compared."
-    methods = {array.method for array in arrays.values() if np.isfinite(array.error).any()}
-    told = replace(
+    arrays = {path: _with_reason(array) for path, array in report.arrays.items()}
+    compared = [np.isfinite(array.error) for array in arrays.values()]
+    count = sum(int(entries.sum()) for entries in compared)
+    methods = {
+        array.method
+        for array, entries in zip(arrays.values(), compared, strict=True)
+        if entries.any()
+    }
+    finding = f"Interrupted: {count:,} of {report.entries:,} entries were compared."
+    partial = replace(
         report,
         arrays=arrays,
         method=methods.pop() if len(methods) == 1 else report.method,
-        findings=(*report.findings, said),
+        findings=(*report.findings, finding),
     )
-    raise CheckInterrupted(record(told))
+    raise CheckInterrupted(record(partial))
 
 
-def _explained(array: ArrayReport) -> ArrayReport:
-    known = np.isfinite(array.error)
-    if known.all() or not (array.verdicts[~known] == Verdict.UNRESOLVED).any():
+def _with_reason(array: ArrayReport) -> ArrayReport:
+    """Give an array that was not compared wholly the interruption as its reason."""
+    compared = np.isfinite(array.error)
+    if compared.all() or not (array.verdicts[~compared] == Verdict.UNRESOLVED).any():
         return array
-    some = f"{known.sum():,} of {known.size:,} entries were compared"
-    # the same for all that were not begun, which are told in one line
-    return replace(array, reason=f"interrupted: {some if known.any() else 'not compared'}.")
+    if not compared.any():
+        # without the numbers, so that the report can list all such arrays in one line
+        return replace(array, reason="interrupted: not compared.")
+    count = f"{compared.sum():,} of {compared.size:,} entries were compared"
+    return replace(array, reason=f"interrupted: {count}.")

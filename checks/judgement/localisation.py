@@ -1,4 +1,4 @@
-"""Where a wrong array is wrong: single entries, and blocks that are wrong throughout."""
+"""Search a wrong array for its wrong entries, and for blocks that are wrong throughout."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,232 +10,251 @@ from checks.estimation.directional import DirectionalDerivative, DirectionalEsti
 from checks.parameters.random_directions import SURE, Direction, Region
 from checks.report.blocks import Block, Entry
 
-__all__ = ["locate", "not_finite", "wrong"]
+__all__ = ["find_nonfinite_blocks", "find_wrong_blocks", "locate"]
 
-TRIED = (
-    12  # entries of a region: if all are wrong it is a block, and half right is missed in 1/4096
-)
-SMALL = 4  # entries that are judged one by one
-# Of so many pieces along an axis, if more than this share is wrong, the axis tells nothing apart.
-PIECES, DENSE = 8, 0.75
-MOST = 50_000  # regions looked at; what is left is reported as it is
+# A region is a block if this many of its entries, drawn at random, are all wrong. A region that is
+# half right passes for a block once in 2¹² = 4096 times.
+SAMPLED = 12
+SMALL = 4  # regions of at most this many entries are judged entry by entry
+# Halving along an axis is given up if it has cut a region into at least MIN_PIECES, and more than
+# this share of them is wrong: such an axis does not separate wrong entries from right ones.
+MIN_PIECES, MAX_WRONG_SHARE = 8, 0.75
+MAX_COMPARISONS = 50_000  # regions and entries compared; those left then are reported unsearched
+
+# For several regions: whether the claim along a random direction is wrong in each.
+IsWrong: TypeAlias = Callable[[Sequence[Region]], Sequence[bool]]
+# For several regions of one entry each: that entry, with claim and estimate.
+JudgeEntries: TypeAlias = Callable[[Sequence[Region]], Sequence[Entry]]
 
 
-Wrong: TypeAlias = Callable[[Sequence[Region]], Sequence[bool]]
-Judge: TypeAlias = Callable[[Sequence[Region]], Sequence[Entry]]
+def find_wrong_blocks(
+    estimator: DirectionalEstimator, path: str, whole: DirectionalDerivative, tolerance: float
+) -> list[Block]:
+    """Return the wrong entries and blocks of an array; none if no entry exceeds its tolerance.
+
+    Parameters
+    ----------
+    estimator : DirectionalEstimator
+    path : str
+        The array.
+    whole : DirectionalDerivative
+        Claim and estimate along a direction of the whole array. Parts of it are estimated by the
+        same method; complex steps of them have the same error.
+    tolerance : float
+        By how much the claim may differ from the derivative along a direction.
+    """
+    evaluations = estimator.lines
+    array = evaluations.leaves[path]
+
+    def compare(regions: Sequence[Region]) -> list[tuple[Direction, DirectionalDerivative]]:
+        """Return a direction in each region, with claim and estimate along it."""
+        moves = [evaluations.directions({path: array.scale}, region) for region in regions]
+        if whole.method == "central":
+            compared = [estimator.central(path, move) for move in moves]
+        else:
+            slopes = evaluations.slopes(moves) if moves else ()
+            compared = [
+                DirectionalDerivative(
+                    evaluations.claimed(move), float(slope), whole.error, whole.method
+                )
+                for move, slope in zip(moves, slopes, strict=True)
+            ]
+        return [(move[path], result) for move, result in zip(moves, compared, strict=True)]
+
+    def is_wrong(regions: Sequence[Region]) -> list[bool]:
+        # "not … ≤", so that nan is wrong
+        return [
+            not result.discrepancy - result.error <= tolerance for _, result in compare(regions)
+        ]
+
+    def judge_entries(regions: Sequence[Region]) -> list[Entry]:
+        entries = []
+        for direction, result in compare(regions):
+            # along a direction with one entry v, the derivative is v times that of the entry
+            v = direction.block(direction.region).item()
+            claimed, numeric, error = result.claimed / v, result.numeric / v, result.error / abs(v)
+            wrong = abs(claimed - numeric) - error > tolerance / (SURE * array.scale)
+            entries.append(
+                Entry(direction.region, claimed, numeric, error, wrong and not result.kink)
+            )
+        return entries
+
+    return locate(array.whole, is_wrong, judge_entries, estimator.rng)
 
 
-def locate(whole: Region, wrong: Wrong, judge: Judge, rng: np.random.Generator) -> list[Block]:
-    """Find what is wrong in an array.
+def find_nonfinite_blocks(estimator: DirectionalEstimator, path: str) -> list[Block]:
+    """Return the claimed entries and blocks of an array that are not finite.
 
-    Halves of a region are looked at along fresh directions until single columns are left, and then
-    single rows: about 1½ log₂ P looks a mistake. Along an axis that tells nothing apart, as columns
-    do not where a row is wrong, that is given up early. A region is a block if entries tried at
-    random are all wrong.
+    This takes no evaluation of the cost.
+    """
+    evaluations = estimator.lines
+
+    def claims(regions: Sequence[Region]) -> list[float]:
+        moves = (evaluations.directions({path: 1.0}, region) for region in regions)
+        return [evaluations.claimed(move) for move in moves]
+
+    def is_wrong(regions: Sequence[Region]) -> list[bool]:
+        return [not np.isfinite(claimed) for claimed in claims(regions)]
+
+    def judge_entries(regions: Sequence[Region]) -> list[Entry]:
+        return [
+            Entry(region, claimed, np.nan, np.inf, not np.isfinite(claimed))
+            for region, claimed in zip(regions, claims(regions), strict=True)
+        ]
+
+    return locate(evaluations.leaves[path].whole, is_wrong, judge_entries, estimator.rng)
+
+
+def locate(
+    whole: Region, is_wrong: IsWrong, judge_entries: JudgeEntries, rng: np.random.Generator
+) -> list[Block]:
+    """Find the wrong entries and blocks of an array.
+
+    A region is halved by columns until single columns are left, and these by rows; each half is
+    compared along a fresh direction. One wrong entry among P takes about 1½ log₂ P comparisons.
+    Halving along an axis ends early if most pieces are wrong: where a whole row is wrong, every
+    column is. A region is a block if entries drawn from it at random are all wrong.
 
     Parameters
     ----------
     whole : Region
         The array.
-    wrong
-        Of several regions: whether the claim along a random direction is off in each.
-    judge
-        Of several regions of one entry each: estimates.
+    is_wrong, judge_entries
+        See `IsWrong` and `JudgeEntries`.
     rng
-        Chooses the entries to be tried.
+        Draws entries from regions.
 
     Returns
     -------
     list of Block
-        In the order of their places; adjacent blocks of the same extent are one.
+        In the order of their places; adjacent blocks of the same extent are joined.
     """
-    looks = 0
+    comparisons = 0
+    blocks: list[Block] = []
 
-    def look(regions: Sequence[Region]) -> Sequence[bool]:
-        nonlocal looks
-        looks += len(regions)
-        return wrong(regions) if regions else []
+    def counted_is_wrong(regions: Sequence[Region]) -> Sequence[bool]:
+        nonlocal comparisons
+        comparisons += len(regions)
+        return is_wrong(regions) if regions else []
 
-    def sort(regions: Sequence[Region]) -> list[Region]:
-        """Put small regions and blocks aside, and return the others."""
-        nonlocal looks
+    def counted_entries(regions: Sequence[Region]) -> Sequence[Entry]:
+        nonlocal comparisons
+        comparisons += len(regions)
+        return judge_entries(regions)
+
+    def unsettled(regions: Sequence[Region]) -> list[Region]:
+        """Add blocks and the entries of small regions to `blocks`; return the other regions."""
         small = [r.entry(i) for r in regions if r.size <= SMALL for i in range(r.size)]
-        blocks.extend(Block(e.region, (e,)) for e in judge(small) if e.wrong)
+        blocks.extend(Block(e.region, (e,)) for e in counted_entries(small) if e.wrong)
         large = [region for region in regions if region.size > SMALL]
-        firsts = judge([r.entry(int(rng.integers(r.size))) for r in large])
-        looks += len(small) + len(firsts)
-        rest = []
+        firsts = counted_entries([r.entry(int(rng.integers(r.size))) for r in large])
+        others = []
         for region, first in zip(large, firsts, strict=True):
             if first.wrong:
-                numbers = rng.integers(region.size, size=TRIED - 1)
-                tried = (first, *judge([region.entry(int(i)) for i in numbers]))
-                looks += len(tried) - 1
-                if all(entry.wrong for entry in tried):
-                    worst = tuple(sorted(tried, key=lambda entry: -entry.discrepancy))
-                    blocks.append(Block(region, worst))
+                numbers = rng.integers(region.size, size=SAMPLED - 1)
+                sampled = (first, *counted_entries([region.entry(int(i)) for i in numbers]))
+                if all(entry.wrong for entry in sampled):
+                    blocks.append(Block(region, _worst_first(sampled)))
                     continue
-            rest.append(region)
-        return rest
+            others.append(region)
+        return others
 
-    blocks: list[Block] = []
-    pending = [whole]
-    while pending:
-        pending = sort(pending)
-        if looks > MOST:
-            blocks += [Block(region, (), throughout=False) for region in pending]
+    regions = [whole]
+    while regions:
+        regions = unsettled(regions)
+        if comparisons > MAX_COMPARISONS:
+            blocks += [Block(region, (), throughout=False) for region in regions]
             break
-        found = []
-        for axis in (1, 0):  # columns, then rows where columns tell nothing apart
-            long = [region for region in pending if region.shape[axis] > 1]
-            pieces = _narrow(long, axis, look)
-            for region, parts in zip(long, pieces, strict=True):
-                if parts is not None:
-                    found += parts
-                    pending.remove(region)
-        # neither does: mistakes everywhere, between right entries
-        dense = [part for region in pending for part in _quarters(region)]
-        found += [part for part, bad in zip(dense, look(dense), strict=True) if bad]
-        pending = found
+        wrong = []
+        for axis in (1, 0):  # by columns, and by rows what these do not separate
+            divisible = [region for region in regions if region.shape[axis] > 1]
+            narrowed = _narrow(divisible, axis, counted_is_wrong)
+            for region, pieces in zip(divisible, narrowed, strict=True):
+                if pieces is not None:
+                    wrong += pieces
+                    regions.remove(region)
+        # neither axis separates them: wrong entries are everywhere, between right ones
+        pieces = [piece for region in regions for piece in _sixteenths(region)]
+        wrong += [p for p, bad in zip(pieces, counted_is_wrong(pieces), strict=True) if bad]
+        regions = wrong
     return _joined(blocks)
 
 
-def _narrow(regions: Sequence[Region], axis: int, look: Wrong) -> list[list[Region] | None]:
-    """Halve regions along an axis down to single rows or columns that are wrong.
+def _narrow(regions: Sequence[Region], axis: int, is_wrong: IsWrong) -> list[list[Region] | None]:
+    """Halve wrong regions along an axis down to the single rows or columns that are wrong.
 
-    Returns for each its wrong parts, or None where so many are that the axis tells nothing apart.
+    Returns for each region its wrong pieces, or None if they are too many: see `MIN_PIECES`.
     """
     found: list[list[Region] | None] = [[region] for region in regions]
-    count = 1  # pieces of each region by now
+    count = 1  # pieces that each region is cut into by now
     while True:
-        halved = {
-            (number, part): part.halves(axis)
-            for number, parts in enumerate(found)
-            for part in parts or ()
-            if part.shape[axis] > 1
+        halves = {
+            (number, piece): piece.halves(axis)
+            for number, pieces in enumerate(found)
+            for piece in pieces or ()
+            if piece.shape[axis] > 1
         }
-        if not halved:
+        if not halves:
             return found
-        first = look([half for half, _ in halved.values()])
-        firsts = dict(zip(halved, first, strict=True))
-        # if the first half is right the second is wrong, for the whole was
-        asked = [key for key, bad in firsts.items() if bad]
-        seconds = dict(zip(asked, look([halved[key][1] for key in asked]), strict=True))
+        first_wrong = dict(
+            zip(halves, is_wrong([first for first, _ in halves.values()]), strict=True)
+        )
+        # if the first half is right the second must be wrong, for together they are
+        unknown = [key for key, wrong in first_wrong.items() if wrong]
+        second_wrong = dict(
+            zip(unknown, is_wrong([halves[key][1] for key in unknown]), strict=True)
+        )
         count *= 2
-        for number, parts in enumerate(found):
-            kept = []
-            for part in parts or ():
-                key = number, part
-                if key not in halved:
-                    kept.append(part)
+        for number, pieces in enumerate(found):
+            if pieces is None:
+                continue
+            wrong_pieces = []
+            for piece in pieces:
+                key = number, piece
+                if key not in halves:
+                    wrong_pieces.append(piece)
                     continue
-                kept += [halved[key][0]] if firsts[key] else []
-                kept += [halved[key][1]] if seconds.get(key, True) else []
-            pieces = min(count, regions[number].shape[axis])
-            dense = pieces >= PIECES and len(kept) > DENSE * pieces
-            found[number] = None if parts is None or dense else kept
+                first, second = halves[key]
+                wrong_pieces += [first] if first_wrong[key] else []
+                wrong_pieces += [second] if second_wrong.get(key, True) else []
+            total = min(count, regions[number].shape[axis])
+            too_many = total >= MIN_PIECES and len(wrong_pieces) > MAX_WRONG_SHARE * total
+            found[number] = None if too_many else wrong_pieces
 
 
-def _quarters(region: Region) -> list[Region]:
-    """Cut a region in up to sixteen."""
-    parts = [region]
+def _sixteenths(region: Region) -> list[Region]:
+    """Halve a region twice along each axis, as far as it has rows and columns for that."""
+    pieces = [region]
     for axis in (0, 1, 0, 1):
-        parts = [
+        pieces = [
             half
-            for part in parts
-            for half in (part.halves(axis) if part.shape[axis] > 1 else (part,))
+            for piece in pieces
+            for half in (piece.halves(axis) if piece.shape[axis] > 1 else (piece,))
         ]
-    return parts
+    return pieces
 
 
 def _joined(blocks: list[Block]) -> list[Block]:
-    """Join neighbours of the same extent, rows below rows or columns beside columns."""
-    if not blocks:
-        return blocks
+    """Join adjacent blocks of the same extent: rows below rows, or columns beside columns."""
     joined: list[Block] = []
     for block in sorted(blocks, key=lambda block: block.region):
-        last, region = joined[-1] if joined else None, block.region
-        if last and block.throughout and last.throughout and region.size > 1 < last.region.size:
-            before = last.region
-            below = (before.left, before.right, before.bottom) == (
-                region.left,
-                region.right,
-                region.top,
-            )
-            beside = (before.top, before.bottom, before.right) == (
-                region.top,
-                region.bottom,
-                region.left,
-            )
-            if below or beside:
-                entries = sorted(last.entries + block.entries, key=lambda entry: -entry.discrepancy)
-                both = replace(before, bottom=region.bottom, right=region.right)
-                joined[-1] = Block(both, tuple(entries))
-                continue
-        joined.append(block)
+        if joined and _may_join(joined[-1], block):
+            last, region = joined[-1], block.region
+            both = replace(last.region, bottom=region.bottom, right=region.right)
+            joined[-1] = Block(both, _worst_first(last.entries + block.entries))
+        else:
+            joined.append(block)
     return joined
 
 
-def wrong(
-    at: DirectionalEstimator, path: str, along: DirectionalDerivative, owed: float
-) -> list[Block]:
-    """Find what is wrong in an array; where no entry is by more than it owes, nothing is.
-
-    Parameters
-    ----------
-    at : DirectionalEstimator
-    path : str
-        The array.
-    along : Along
-        What accuses it: by its method, and with its error by the complex step, parts are compared.
-    owed : float
-        The accuracy that the claim owes along a direction.
-    """
-    lines, leaf = at.lines, at.lines.leaves[path]
-
-    def each(regions: Sequence[Region]) -> list[tuple[Direction, DirectionalDerivative]]:
-        """Return a direction in each region, and claim and estimate along it."""
-        several = [lines.directions({path: leaf.scale}, region) for region in regions]
-        if along.method == "central":
-            found = [at.central(path, moves) for moves in several]
-        else:
-            slopes = lines.slopes(several) if several else ()
-            found = [
-                DirectionalDerivative(lines.claimed(moves), float(slope), along.error, along.method)
-                for moves, slope in zip(several, slopes, strict=True)
-            ]
-        return [(moves[path], one) for moves, one in zip(several, found, strict=True)]
-
-    def look(regions: Sequence[Region]) -> list[bool]:
-        return [not one.discrepancy - one.error <= owed for _, one in each(regions)]
-
-    def judge(regions: Sequence[Region]) -> list[Entry]:
-        """Estimate single entries: n·v over the one entry of v."""
-        entries = []
-        for direction, one in each(regions):
-            v = direction.block(direction.region).item()
-            claimed, numeric, error = one.claimed / v, one.numeric / v, one.error / abs(v)
-            off = abs(claimed - numeric) - error > owed / (SURE * leaf.scale)
-            entries.append(Entry(direction.region, claimed, numeric, error, off and not one.kink))
-        return entries
-
-    return locate(leaf.whole, look, judge, at.rng)
+def _may_join(last: Block, block: Block) -> bool:
+    a, b = last.region, block.region
+    if not (last.throughout and block.throughout and a.size > 1 and b.size > 1):
+        return False
+    below = (a.left, a.right, a.bottom) == (b.left, b.right, b.top)
+    beside = (a.top, a.bottom, a.right) == (b.top, b.bottom, b.left)
+    return below or beside
 
 
-def not_finite(at: DirectionalEstimator, path: str) -> list[Block]:
-    """Find the claimed entries of an array that are not finite, which takes no evaluation."""
-    lines = at.lines
-
-    def claimed(regions: Sequence[Region]) -> list[float]:
-        moves = (lines.directions({path: 1.0}, region) for region in regions)
-        return [lines.claimed(move) for move in moves]
-
-    def look(regions: Sequence[Region]) -> list[bool]:
-        return [not np.isfinite(g) for g in claimed(regions)]
-
-    def judge(regions: Sequence[Region]) -> list[Entry]:
-        return [
-            Entry(region, g, np.nan, np.inf, not np.isfinite(g))
-            for region, g in zip(regions, claimed(regions), strict=True)
-        ]
-
-    return locate(lines.leaves[path].whole, look, judge, at.rng)
+def _worst_first(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    return tuple(sorted(entries, key=lambda entry: -entry.discrepancy))

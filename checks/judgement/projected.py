@@ -1,8 +1,7 @@
-"""Whether a gradient too large for every entry is right: along random directions."""
+"""Check a gradient that is too large for every entry along random directions."""
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from checks.estimation.directional import (
 )
 from checks.evaluation.directional import DirectionalEvaluations
 from checks.judgement.interruption import CheckInterrupted
-from checks.judgement.localisation import not_finite, wrong
+from checks.judgement.localisation import find_nonfinite_blocks, find_wrong_blocks
 from checks.parameters.random_directions import SURE
 from checks.report.blocks import Block
 from checks.report.projected_report import ProjectedArray, ProjectedReport
@@ -33,185 +32,223 @@ from checks.report.wording import (
 
 __all__ = ["check_projected"]
 
-# Standard deviations that a sum along a random direction exceeds once in 10⁴ at most: its fourth
-# moment is at most 3⁴ σ⁴ (hypercontractivity), and σ ≤ rtol s √P if every entry is within rtol s.
-CHANCE = 32.0
-NOTHING = DirectionalDerivative(np.nan, np.nan, np.inf, "central")
+# If every entry is wrong by at most rtol · s, their sum along a random direction has a standard
+# deviation of at most σ = rtol · s · √P, and a fourth moment of at most 3⁴ σ⁴ (hypercontractivity).
+# It exceeds 32 σ once in 10⁴ at most: 3⁴/32⁴ < 10⁻⁴.
+DEVIATIONS = 32.0
+UNKNOWN = DirectionalDerivative(np.nan, np.nan, np.inf, "central")
 KINK = "the direction meets a kink: check at a point beside it, or compare every entry."
 
 
-class Projection:
+class ProjectedCheck:
     """A check of a claimed gradient along random directions.
 
     Parameters
     ----------
-    lines : Lines
+    evaluations : DirectionalEvaluations
         The cost and the claim.
     method, rtol, resolution
         As in `check_gradient`.
+
+    Attributes
+    ----------
+    arrays : dict of str to ProjectedArray
+        By path, the arrays judged so far.
     """
 
     def __init__(
-        self, lines: DirectionalEvaluations, method: str, rtol: float | None, resolution: float
+        self,
+        evaluations: DirectionalEvaluations,
+        method: str,
+        rtol: float | None,
+        resolution: float,
     ) -> None:
-        self.lines, self.method, self.resolution = lines, method, resolution
-        self.at = DirectionalEstimator(lines, method, rtol)
-        # one for all that is asked of whole arrays: a second would be a second chance to cancel
-        self.moves = lines.directions({path: leaf.scale for path, leaf in lines.leaves.items()})
+        self.evaluations, self.method, self.resolution = evaluations, method, resolution
+        self.estimator = DirectionalEstimator(evaluations, method, rtol)
+        # Whole arrays are compared along these directions alone: with a second one, errors that
+        # cancel would get a second chance to do so.
+        self.moves = evaluations.directions(
+            {path: leaf.scale for path, leaf in evaluations.leaves.items()}
+        )
         self.arrays: dict[str, ProjectedArray] = {}
 
     def run(self) -> None:
-        """Judge every array: all at once where that is enough, else one by one."""
-        for path in self.lines.leaves:
-            if not np.isfinite(self.lines.largest[path]):
-                blocks = not_finite(self.at, path)
-                self.arrays[path] = self._array(path, NOTHING, Verdict.MISMATCH, blocks=blocks)
+        """Judge every array: together those that a single complex step confirms, then the rest."""
+        for path in self.evaluations.leaves:
+            if not np.isfinite(self.evaluations.largest[path]):
+                blocks = find_nonfinite_blocks(self.estimator, path)
+                self.arrays[path] = self._array(path, UNKNOWN, Verdict.MISMATCH, blocks=blocks)
         if self.method != "central":
-            self._all_at_once()
-        for path in self.lines.leaves:
+            self._match_together()
+        for path in self.evaluations.leaves:
             if path not in self.arrays:
-                self.arrays[path] = self._one(path)
+                self.arrays[path] = self._judged(path)
 
     def give_up(self) -> str:
-        """Leave UNRESOLVED what an interruption left unjudged, and say how much was compared."""
-        said = f"{len(self.arrays):,} of {len(self.lines.leaves):,} arrays were compared"
+        """Make arrays that were not judged UNRESOLVED; return a finding on the interruption."""
+        count = f"{len(self.arrays):,} of {len(self.evaluations.leaves):,} arrays were compared"
         reason = "interrupted: not compared."
-        for path in self.lines.leaves:
+        for path in self.evaluations.leaves:
             if path not in self.arrays:
-                self.arrays[path] = self._array(path, NOTHING, Verdict.UNRESOLVED, reason)
-        return f"Interrupted: {said}."
+                self.arrays[path] = self._array(path, UNKNOWN, Verdict.UNRESOLVED, reason)
+        return f"Interrupted: {count}."
 
-    # All arrays at once.
+    def _match_together(self) -> None:
+        """Match arrays by one complex step that moves them all, if it agrees with the claim.
 
-    def _all_at_once(self) -> None:
-        """Judge arrays by one complex step that moves them all, where it agrees with the claim.
-
-        How closely they agree shows how accurate both are: an estimate blurred by much more would
-        do so by luck only.
+        Two numbers that agree closely are both accurate: if one of them were wrong by much more
+        than they differ, they would agree by luck only. So the error is taken from the discrepancy.
         """
-        lines = self.lines
-        paths = [p for p in lines.leaves if p not in self.arrays and lines.largest[p] > 0]
-        scales = {path: lines.leaves[path].scale for path in paths}
+        evaluations, estimator = self.evaluations, self.estimator
+        paths = [
+            path
+            for path in evaluations.leaves
+            if path not in self.arrays and evaluations.largest[path] > 0
+        ]
+        scales = {path: evaluations.leaves[path].scale for path in paths}
         moves = {path: self.moves[path] for path in paths}
-        numeric = self.at.slopes([moves]) if paths else None
-        if numeric is None:
+        slopes = estimator.slopes([moves]) if paths else None
+        if slopes is None:
             return
-        along = DirectionalDerivative(
-            lines.claimed(moves), float(numeric[0]), np.inf, "complex-step"
-        )
-        off = along.discrepancy
-        norm = float(np.sqrt(sum((scales[p] * lines.norms[p]) ** 2 for p in paths)))
-        error = WIDE * off + ROUNDING * self.at.eps * norm
-        passed = {}
+        claimed, numeric = evaluations.claimed(moves), float(slopes[0])
+        discrepancy = abs(claimed - numeric)
+        norm = float(np.sqrt(sum((scales[p] * evaluations.norms[p]) ** 2 for p in paths)))
+        error = WIDE * discrepancy + ROUNDING * estimator.eps * norm
+        derivative = DirectionalDerivative(claimed, numeric, error, "complex-step")
+        matches = {}
         for path in paths:
-            size = scales[path] * lines.largest[path]
-            if off <= SURE * self.at.rtol * size and error <= SURE * self.resolution * size:
-                passed[path] = self._array(path, replace(along, error=error), Verdict.MATCH)
-        if not passed:
+            size = scales[path] * evaluations.largest[path]
+            if (
+                discrepancy <= SURE * estimator.rtol * size
+                and error <= SURE * self.resolution * size
+            ):
+                matches[path] = self._array(path, derivative, Verdict.MATCH)
+        if not matches:
             return
-        # an array whose imaginary part is dropped would show by about its norm
-        sizes = {path: PROOF * scales[path] * lines.norms[path] for path in passed}
-        enough = min(sizes.values())
-        shown = 0.0 if lines.own_slopes else self.at.proof(moves, along.numeric, enough)
-        self.arrays |= {path: array for path, array in passed.items() if shown <= sizes[path]}
+        # If the cost drops the imaginary part of an array, the complex step differs from
+        # differences by about the norm of its gradient.
+        allowed = {path: PROOF * scales[path] * evaluations.norms[path] for path in matches}
+        agreement = 0.0
+        if not evaluations.own_slopes:
+            agreement = estimator.proof(moves, numeric, min(allowed.values()))
+        self.arrays |= {path: a for path, a in matches.items() if agreement <= allowed[path]}
 
-    # One by one.
-
-    def _one(self, path: str) -> ProjectedArray:
-        lines = self.lines
-        leaf, largest = lines.leaves[path], lines.largest[path]
-        own = lines.own_slopes and self.method != "central"
-        if not own and self.at.noise.unseen:
-            nothing = DirectionalDerivative(0.0, 0.0, np.inf, "central")
-            return self._array(path, nothing, Verdict.UNRESOLVED, UNSEEN)
+    def _judged(self, path: str) -> ProjectedArray:
+        """Judge one array."""
+        evaluations, estimator = self.evaluations, self.estimator
+        leaf, largest = evaluations.leaves[path], evaluations.largest[path]
+        own_slopes = evaluations.own_slopes and self.method != "central"
+        if not own_slopes and estimator.noise.unseen:
+            unseen = DirectionalDerivative(0.0, 0.0, np.inf, "central")
+            return self._array(path, unseen, Verdict.UNRESOLVED, UNSEEN)
         moves = {path: self.moves[path]}
-        along = self.at.complex_step(path, moves) if self.method != "central" else None
-        if along is None and self.method == "complex-step":
+        derivative = estimator.complex_step(path, moves) if self.method != "central" else None
+        if derivative is None and self.method == "complex-step":
             raise incapable([path])
-        along = along or self.at.central(path, moves)
-        if largest == 0 and self.at.is_independent(path):
-            return self._array(
-                path, DirectionalDerivative(0.0, 0.0, 0.0, along.method), Verdict.MATCH
-            )
-        size = leaf.scale * max(largest, self._numeric_size(path, along))
-        owed = SURE * self.at.rtol * size if largest else 0.0
-        if along.discrepancy - along.error > owed:
-            if along.kink:
-                return self._array(path, along, Verdict.UNRESOLVED, KINK)
-            self._accuse(path, along, "one estimate; a second was not heard")
-            # of a cost's own slopes, few differences will do if they agree
-            enough = PROOF * abs(along.numeric)
-            agreed = own and self.at.proof(moves, along.numeric, enough) <= enough
-            if not agreed and not self.at.is_witnessed(path, moves, along, owed):
-                return self._array(path, along, Verdict.UNRESOLVED, DISAGREE)
-            # entries that are all off by what they may be come to less than this
-            spread = CHANCE * self.at.rtol * size * leaf.whole.size**0.5
-            proven = along.discrepancy - along.error > spread
-            self._accuse(path, along, "two estimates; where was not found", proven)
-            blocks = wrong(self.at, path, along, owed)
-            if blocks:
-                return self._array(path, along, Verdict.MISMATCH, blocks=blocks)
-            reason = (
-                "no entry is off by more than it owes, but all together are, along a direction."
-            )
-            return self._array(path, along, Verdict.UNRESOLVED, reason)
-        if largest and along.error <= SURE * self.resolution * size:
-            return self._array(path, along, Verdict.MATCH)
-        return self._array(path, along, Verdict.UNRESOLVED, self._why(along, size))
+        derivative = derivative or estimator.central(path, moves)
+        if largest == 0 and estimator.is_independent(path):
+            zero = DirectionalDerivative(0.0, 0.0, 0.0, derivative.method)
+            return self._array(path, zero, Verdict.MATCH)
+        size = leaf.scale * max(largest, self._lower_bound_of_largest(path, derivative))
+        tolerance = SURE * estimator.rtol * size if largest else 0.0
+        if derivative.discrepancy - derivative.error > tolerance:
+            return self._judged_flagged(path, derivative, size, tolerance)
+        if largest and derivative.error <= SURE * self.resolution * size:
+            return self._array(path, derivative, Verdict.MATCH)
+        reason = self._why_unresolved(derivative, size)
+        return self._array(path, derivative, Verdict.UNRESOLVED, reason)
 
-    def _accuse(
-        self, path: str, along: DirectionalDerivative, witnesses: str, proven: bool = False
-    ) -> None:
-        """Note what is known of an array, should an interruption come before its verdict."""
+    def _judged_flagged(
+        self, path: str, derivative: DirectionalDerivative, size: float, tolerance: float
+    ) -> ProjectedArray:
+        """Judge an array whose claim lies outside the interval: confirm it, and search it."""
+        if derivative.kink:
+            return self._array(path, derivative, Verdict.UNRESOLVED, KINK)
+        self._note_flagged(path, derivative, "one estimate; a second was not made")
+        if not self._is_confirmed(path, derivative, tolerance):
+            return self._array(path, derivative, Verdict.UNRESOLVED, DISAGREE)
+        # entries that are each within their tolerance add up to less than this
+        entries = self.evaluations.leaves[path].whole.size
+        limit = DEVIATIONS * self.estimator.rtol * size * entries**0.5
+        certain = derivative.discrepancy - derivative.error > limit
+        self._note_flagged(path, derivative, "two estimates; where was not found", certain)
+        blocks = find_wrong_blocks(self.estimator, path, derivative, tolerance)
+        if blocks:
+            return self._array(path, derivative, Verdict.MISMATCH, blocks=blocks)
         reason = (
-            f"interrupted: off along a random direction (claimed {along.claimed:.9g}, numeric "
-            f"{along.numeric:.9g} ± {along.error:.0e}), by {witnesses}."
+            "no entry alone is wrong by more than its tolerance, but all together are, along a "
+            "random direction."
         )
-        verdict = Verdict.MISMATCH if proven else Verdict.UNRESOLVED
-        self.arrays[path] = self._array(path, along, verdict, reason)
+        return self._array(path, derivative, Verdict.UNRESOLVED, reason)
 
-    def _numeric_size(self, path: str, along: DirectionalDerivative) -> float:
-        """Return what the largest derivative is at least."""
-        leaf = self.lines.leaves[path]
-        return max(0.0, abs(along.numeric) - along.error) / (leaf.scale * leaf.whole.size)
+    def _is_confirmed(self, path: str, derivative: DirectionalDerivative, tolerance: float) -> bool:
+        moves = {path: self.moves[path]}
+        if self.evaluations.own_slopes and self.method != "central":
+            # the cost's own slopes are confirmed by few differences, if these agree closely
+            allowed = PROOF * abs(derivative.numeric)
+            if self.estimator.proof(moves, derivative.numeric, allowed) <= allowed:
+                return True
+        return self.estimator.is_witnessed(path, moves, derivative, tolerance)
 
-    def _why(self, along: DirectionalDerivative, size: float) -> str:
-        if self.at.noise.stochastic:
-            return stochastic(self.at.noise.level)
-        if np.isnan(along.numeric):
-            return left_domain(self.at.outside)
-        if not np.isfinite(along.error):
+    def _note_flagged(
+        self, path: str, derivative: DirectionalDerivative, by: str, certain: bool = False
+    ) -> None:
+        """Store what is known of a flagged array by now, in case of an interruption."""
+        reason = (
+            f"interrupted: wrong along a random direction (claimed {derivative.claimed:.9g}, "
+            f"numeric {derivative.numeric:.9g} ± {derivative.error:.0e}), by {by}."
+        )
+        verdict = Verdict.MISMATCH if certain else Verdict.UNRESOLVED
+        self.arrays[path] = self._array(path, derivative, verdict, reason)
+
+    def _lower_bound_of_largest(self, path: str, derivative: DirectionalDerivative) -> float:
+        """Return a lower bound of the largest derivative of an array.
+
+        An entry of v is at most the scale, so |g·v| ≤ scale × P × the largest of P derivatives.
+        """
+        leaf = self.evaluations.leaves[path]
+        return max(0.0, abs(derivative.numeric) - derivative.error) / (leaf.scale * leaf.whole.size)
+
+    def _why_unresolved(self, derivative: DirectionalDerivative, size: float) -> str:
+        noise = self.estimator.noise
+        if noise.stochastic:
+            return stochastic(noise.level)
+        if np.isnan(derivative.numeric):
+            return left_domain(self.estimator.outside)
+        if not np.isfinite(derivative.error):
             return "differences do not converge along the direction: check at a point beside it."
-        if along.kink:
+        if derivative.kink:
             return KINK
-        if not along.claimed and abs(along.numeric) <= along.error:
+        if not derivative.claimed and abs(derivative.numeric) <= derivative.error:
             return ONLY_ZEROS
         return (
-            f"blurred: one entry must be off by {2 * along.error / (SURE * size):.1e} of the "
-            f"largest to be seen, from a noise of {self.at.noise.relative:.0e} in the cost. "
+            f"blurred: one entry must be off by {2 * derivative.error / (SURE * size):.1e} of the "
+            f"largest to be seen, from a noise of {noise.relative:.0e} in the cost. "
             "Compare every entry, or use a cost in higher precision or capable of complex numbers."
         )
 
     def _array(
         self,
         path: str,
-        along: DirectionalDerivative,
+        derivative: DirectionalDerivative,
         verdict: Verdict,
         reason: str = "",
         blocks: Sequence[Block] = (),
     ) -> ProjectedArray:
-        leaf = self.lines.leaves[path]
+        leaf = self.evaluations.leaves[path]
         return ProjectedArray(
             path=path,
             shape=leaf.shape,
-            claimed=along.claimed / leaf.scale,
-            numeric=along.numeric / leaf.scale,
-            error=along.error / leaf.scale,
-            largest=max(self.lines.largest[path], self._numeric_size(path, along)),
+            claimed=derivative.claimed / leaf.scale,
+            numeric=derivative.numeric / leaf.scale,
+            error=derivative.error / leaf.scale,
+            largest=max(
+                self.evaluations.largest[path], self._lower_bound_of_largest(path, derivative)
+            ),
             verdict=verdict,
             blocks=tuple(blocks),
             reason=reason,
-            method=along.method,
+            method=derivative.method,
         )
 
 
@@ -229,32 +266,33 @@ def check_projected(
     Raises
     ------
     CheckInterrupted
-        After the first verdict. A second interruption leaves at once, with the parameters restored.
+        Ctrl-C after the first verdict. A second Ctrl-C ends the check without a report; the
+        parameters are restored all the same.
     """
     started = time.perf_counter()
-    lines = DirectionalEvaluations(cost, params, gradient, seed)
-    projection = Projection(lines, method, rtol, resolution)
+    evaluations = DirectionalEvaluations(cost, params, gradient, seed)
+    check = ProjectedCheck(evaluations, method, rtol, resolution)
     interrupted = False
-    with lines.restoring_parameters():
+    with evaluations.restoring_parameters():
         try:
-            projection.run()
+            check.run()
         except KeyboardInterrupt:
-            if not projection.arrays:
+            if not check.arrays:
                 raise
             interrupted = True
-    methods = {array.method for array in projection.arrays.values()}
-    findings = [*lines.findings]
+    methods = {array.method for array in check.arrays.values()}  # of arrays compared
+    findings = [*evaluations.findings]
     if interrupted:
-        findings.append(projection.give_up())
-    if zeros := [path for path, array in projection.arrays.items() if array.compared_nothing]:
+        findings.append(check.give_up())
+    if zeros := [path for path, array in check.arrays.items() if array.compared_nothing]:
         findings.append(nothing_compared(zeros))
     report = ProjectedReport(
-        arrays={path: projection.arrays[path] for path in lines.leaves},
-        rtol=projection.at.rtol,
+        arrays={path: check.arrays[path] for path in evaluations.leaves},
+        rtol=check.estimator.rtol,
         resolution=resolution,
         method=methods.pop() if len(methods) == 1 else "mixed",
-        noise=projection.at.level,
-        evaluations=lines.count,
+        noise=check.estimator.level,
+        evaluations=evaluations.count,
         seconds=time.perf_counter() - started,
         seed=seed,
         findings=tuple(findings),

@@ -14,7 +14,7 @@ from checks import Verdict, check_gradient
 from checks.conformance.reference_cost import RestartedCost
 from checks.estimation.estimates import estimate_derivatives
 from checks.evaluation.pointwise import Evaluations
-from checks.judgement.every_entry import conclude
+from checks.judgement.every_entry import judge_gradient
 from checks.parameters.claims import flatten
 from checks.strategies import REGIMES, Problem, layer_sizes, problems
 
@@ -62,7 +62,7 @@ def test_every_entry_of_random_networks(tally):
             measured = estimate_derivatives(evaluations, "auto", seed=0)  # once, for all three
             for name, form in FORMS.items():
                 claim = form.gradient(net, theta, problem.x, problem.y)
-                report = conclude(measured, flatten(claim), resolution=1e-3, started=0.0)
+                report = judge_gradient(measured, flatten(claim), resolution=1e-3, started=0.0)
                 tally.add(name, networks=1, entries=report.entries)
                 look(report, problem, on_a_kink)
 

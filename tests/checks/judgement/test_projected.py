@@ -1,4 +1,4 @@
-"""Projected checks: directions, planted mistakes and where they are found, and what is not told."""
+"""Projected checks: directions, planted mistakes and where they are found, UNRESOLVED arrays."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ SIZES = (30, 40, 8)
 WHOLE = Region(0, 40, 0, 30)
 
 
-def problem(seed=0, dtype=np.float64, activation="logistic", sizes=SIZES):
+def make_problem(seed=0, dtype=np.float64, activation="logistic", sizes=SIZES):
     """Return a network, its parameters and a batch."""
     rng = np.random.default_rng(seed)
     net = Network(sizes, activation)
@@ -25,9 +25,9 @@ def problem(seed=0, dtype=np.float64, activation="logistic", sizes=SIZES):
     return net, theta, rng.random((5, sizes[0])), rng.random((5, sizes[-1]))
 
 
-def checked(gradient, restarted=False, made=None, **options):
+def checked(gradient, restarted=False, problem=None, **options):
     """Check a gradient of the problem, and that the parameters are as before."""
-    net, theta, x, y = made or problem()
+    net, theta, x, y = problem or make_problem()
     before = theta.ravel().tobytes()
     cost = RestartedCost(net, x, y) if restarted else lambda p: net.cost(p, x, y)
     report = check_gradient(cost, gradient, theta, coverage="projected", **options)
@@ -35,9 +35,9 @@ def checked(gradient, restarted=False, made=None, **options):
     return report
 
 
-def right(made=None):
+def right_gradient(problem=None):
     """Return the right gradient as lists of arrays that may be altered."""
-    net, theta, x, y = made or problem()
+    net, theta, x, y = problem or make_problem()
     gradient = net.gradient(theta, x, y)
     return Parameters([w.copy() for w in gradient.weights], [b.copy() for b in gradient.biases])
 
@@ -61,7 +61,7 @@ def test_a_direction_is_the_same_in_pieces_of_any_size():
     assert direction.block(entry) == whole[20, 11]
 
 
-def test_entries_are_uneven_and_directions_independent():
+def test_entries_have_unequal_sizes_and_directions_are_independent():
     numbers = [(0, 0, 1), (1, 0, 1), (0, 1, 1), (0, 0, 2), (2**32, 0, 1)]
     n = 200_000
     drawn = [Direction(*three, Region(0, n, 0, n)).factors for three in numbers]
@@ -71,7 +71,7 @@ def test_entries_are_uneven_and_directions_independent():
         assert 0.999 < np.abs(v).max() <= 1
         share = np.histogram(v, np.r_[np.linspace(-1, -0.5, 6), np.linspace(0.5, 1, 6)])[0]
         assert np.abs(share[[0, 1, 2, 3, 4, 6, 7, 8, 9, 10]] / v.size - 0.1).max() < 0.004
-        # neighbours: 5 standard deviations of chance
+        # neighbours are not correlated: 5 standard deviations of chance
         assert abs(np.corrcoef(v[1:], v[:-1])[0, 1]) < 5 / n**0.5
     correlations = np.corrcoef(vectors) - np.eye(len(vectors))
     assert np.abs(correlations).max() < 5 / n**0.5
@@ -84,21 +84,23 @@ def test_entries_are_uneven_and_directions_independent():
 @pytest.mark.parametrize("activation", ["logistic", "tanh", "relu"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_right_gradient_matches(options, activation, dtype):
-    made = problem(dtype=dtype, activation=activation)
-    report = checked(right(made), made=made, **options)
+    problem = make_problem(dtype=dtype, activation=activation)
+    report = checked(right_gradient(problem), problem=problem, **options)
     assert report.discrepancy < report.detectable
     if dtype is np.float32 and report.method != "complex-step":
-        assert report.verdict is not Verdict.MISMATCH  # its noise may blur the larger arrays
+        assert (
+            report.verdict is not Verdict.MISMATCH
+        )  # its noise may hide the derivatives of larger arrays
     else:
         assert report.verdict is Verdict.MATCH, str(report)
-        # what a MATCH stands for; in float64 far less
+        # what a MATCH promises; in float64 it is far less
         assert report.detectable <= report.rtol + 2 * report.resolution
         assert report.detectable < 1e-6 or dtype is np.float32
 
 
-def test_the_tangents_of_the_reference_are_its_complex_steps():
+def test_directional_derivatives_of_the_reference_cost_agree_with_the_gradient():
     for activation in ("logistic", "tanh", "relu"):
-        net, theta, x, y = problem(activation=activation)
+        net, theta, x, y = make_problem(activation=activation)
         grad = net.gradient(theta, x, y)
         cost = RestartedCost(net, x, y)
         regions = [WHOLE, Region(3, 11, 0, 30), Region(0, 40, 5, 6), Region(7, 8, 9, 10)]
@@ -108,22 +110,24 @@ def test_the_tangents_of_the_reference_are_its_complex_steps():
                 "biases[1]": Direction(0, 3, 1, Region(0, 1, 2, 8), 0.5),
             }
             v, u = (move.block(move.region) for move in moves.values())
-            only = np.sum(grad.w[1][region.rows, region.columns] * v)
-            both = only + np.sum(grad.b[2][2:8] * u)
-            several = [moves, {"weights[0]": moves["weights[0]"]}]
-            assert np.allclose(cost.slopes(theta)(several), [both, only], rtol=1e-12, atol=1e-16)
+            of_weights = np.sum(grad.w[1][region.rows, region.columns] * v)
+            of_both = of_weights + np.sum(grad.b[2][2:8] * u)
+            directions = [moves, {"weights[0]": moves["weights[0]"]}]
+            slopes = cost.slopes(theta)(directions)
+            assert np.allclose(slopes, [of_both, of_weights], rtol=1e-12, atol=1e-16)
 
 
-# Mistakes, and where they are.
+# Mistakes, and where they are found.
 
 
-def off_by(gradient, path, index, amount):
+def add_error(gradient, path, index, amount):
+    """Add to an entry of the first array so many times the largest of that array."""
     array = getattr(gradient, path)[0]
     array[index] += amount * np.abs(array).max()
 
 
 PLANTED = {
-    "an entry": (lambda g: off_by(g, "weights", (17, 4), 1e-3), Region(17, 18, 4, 5), None),
+    "an entry": (lambda g: add_error(g, "weights", (17, 4), 1e-3), Region(17, 18, 4, 5), None),
     "a row": (lambda g: g.weights[0].__setitem__(11, -g.weights[0][11]), Region(11, 12, 0, 30), -1),
     "two columns": (
         lambda g: g.weights[0].__imul__(np.where(np.isin(np.arange(30), [8, 9]), 3, 1)),
@@ -137,7 +141,11 @@ PLANTED = {
         WHOLE,
         None,
     ),
-    "not a number": (lambda g: off_by(g, "weights", (3, 29), np.nan), Region(3, 4, 29, 30), None),
+    "not a number": (
+        lambda g: add_error(g, "weights", (3, 29), np.nan),
+        Region(3, 4, 29, 30),
+        None,
+    ),
 }
 
 
@@ -145,7 +153,7 @@ PLANTED = {
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_mistake_is_found_in_its_place(options, name):
     plant, region, factor = PLANTED[name]
-    gradient = right()
+    gradient = right_gradient()
     plant(gradient)  # wrong on purpose
     report = checked(gradient, **options)
     assert report.verdict is Verdict.MISMATCH, str(report)
@@ -159,12 +167,12 @@ def test_a_mistake_is_found_in_its_place(options, name):
 
 
 def test_scattered_mistakes_are_all_found_and_printed_compactly():
-    made = problem(sizes=(200, 100, 5))
-    gradient, rng = right(made), np.random.default_rng(0)
+    problem = make_problem(sizes=(200, 100, 5))
+    gradient, rng = right_gradient(problem), np.random.default_rng(0)
     w = gradient.weights[0]
     places = rng.choice(w.size, 60, replace=False)
     w.reshape(-1)[places] += rng.uniform(1e-5, 1, 60) * np.abs(w).max()  # wrong on purpose
-    report = checked(gradient, made=made, restarted=True)
+    report = checked(gradient, problem=problem, restarted=True)
     blocks = report.arrays["weights[0]"].blocks
     assert {block.region for block in blocks} == {
         Region(0, 100, 0, 200).entry(int(place)) for place in places
@@ -175,15 +183,15 @@ def test_scattered_mistakes_are_all_found_and_printed_compactly():
 
 
 def test_one_mistake_takes_few_evaluations_and_a_wrong_array_too():
-    made = problem(sizes=(100, 120, 5))
-    clean = checked(right(made), made=made).evaluations
+    problem = make_problem(sizes=(100, 120, 5))
+    clean = checked(right_gradient(problem), problem=problem).evaluations
     for plant in (
-        lambda g: off_by(g, "weights", (119, 99), 1e-6),  # wrong on purpose
+        lambda g: add_error(g, "weights", (119, 99), 1e-6),  # wrong on purpose
         lambda g: g.weights[0].__imul__(2),  # wrong on purpose
     ):
-        gradient = right(made)
+        gradient = right_gradient(problem)
         plant(gradient)
-        report = checked(gradient, made=made)
+        report = checked(gradient, problem=problem)
         assert len(report.arrays["weights[0]"].blocks) == 1
         assert report.evaluations - clean < 250
 
@@ -192,15 +200,15 @@ def test_one_mistake_takes_few_evaluations_and_a_wrong_array_too():
 def test_no_single_mistake_above_the_resolution_is_missed(restarted):
     for seed in range(25):
         rng = np.random.default_rng(seed)
-        made = problem(seed, sizes=(6, 5, 3))
-        gradient = right(made)
-        resolution = checked(gradient, made=made, restarted=restarted, seed=seed).detectable
+        problem = make_problem(seed, sizes=(6, 5, 3))
+        gradient = right_gradient(problem)
+        resolution = checked(gradient, problem=problem, restarted=restarted, seed=seed).detectable
         number = rng.integers(4)
         array = (*gradient.weights, *gradient.biases)[number]
         index = tuple(int(rng.integers(n)) for n in array.shape)
-        # wrong on purpose; not so that the entry becomes the largest itself
+        # wrong on purpose, towards 0, so that the entry does not become the largest itself
         array[index] -= np.sign(array[index]) * 1.01 * resolution * np.abs(array).max()
-        report = checked(gradient, made=made, restarted=restarted, seed=seed)
+        report = checked(gradient, problem=problem, restarted=restarted, seed=seed)
         path = list(report.arrays)[number]
         (block,) = report.arrays[path].blocks
         assert block.region.index(array.shape) == index, str(report)
@@ -211,19 +219,20 @@ def test_errors_that_cancel_pass_no_more_often_than_stated():
     slopes, w = rng.standard_normal((2, 12, 9))
     cost = lambda p: np.sum(slopes * p)  # noqa: E731
     options = {"coverage": "projected", "rtol": 1e-4}
-    times, seeds = 10, 250
+    multiple, seeds = 10, 250  # F of the report, and how often it is tried
     claim = slopes.copy()
     resolution = check_gradient(cost, claim, w, **options).detectable
-    # wrong on purpose: (r_2 + r_4)(c_3 + c_5) of them is seen, and either factor may be near 0
-    claim[np.ix_([2, 4], [3, 5])] += times * resolution * np.abs(slopes).max()
+    # wrong on purpose: along a direction (r_2 + r_4)(c_3 + c_5) times the error is seen, and
+    # either sum may be near 0
+    claim[np.ix_([2, 4], [3, 5])] += multiple * resolution * np.abs(slopes).max()
     passed = [check_gradient(cost, claim, w, seed=seed, **options) for seed in range(seeds)]
     share = np.mean([report.verdict is Verdict.MATCH for report in passed])
-    # a fifth of them; were directions not of rank one, it would be less than 1/F
-    assert 1 / times < share <= (1 + np.log(times)) / times
+    # about a fifth; with directions that are not of rank one it would be less than 1/F
+    assert 1 / multiple < share <= (1 + np.log(multiple)) / multiple
 
 
 @pytest.mark.parametrize("penalty", [1e-3, 1e-6])
-def test_a_penalty_that_complex_steps_do_not_see_is_found(penalty):
+def test_a_missing_penalty_that_complex_steps_do_not_see_is_found(penalty):
     rng = np.random.default_rng(0)
     w, x = rng.standard_normal((20, 10)), rng.standard_normal((10, 20))
 
@@ -239,13 +248,13 @@ def test_a_penalty_that_complex_steps_do_not_see_is_found(penalty):
     assert check_gradient(cost, right, w, coverage="projected").verdict is Verdict.MATCH
 
 
-def test_an_array_whose_imaginary_part_is_dropped_is_left_to_differences():
+def test_an_array_whose_imaginary_part_is_dropped_is_compared_by_differences():
     for drop in (np.abs, np.real):
-        net, theta, x, y = problem()
+        net, theta, x, y = make_problem()
 
         def cost(p, drop=drop, net=net, x=x, y=y):
-            big = Parameters(p.weights, [drop(p.biases[0]), p.biases[1]])
-            return net.cost(big, x, y)
+            dropped = Parameters(p.weights, [drop(p.biases[0]), p.biases[1]])
+            return net.cost(dropped, x, y)
 
         theta.biases[0][...] = np.abs(theta.biases[0])  # where |b| = b
         gradient = net.gradient(theta, x, y)
@@ -302,13 +311,14 @@ def test_arrays_need_not_be_contiguous(order):
         "reversed": rng.standard_normal((6, 5))[::-1, ::-1],
         "F of three axes": np.asfortranarray(rng.standard_normal((6, 5, 4))),
     }[order]
-    before, seen = w.copy(), 0 if w.ndim > 2 else 1
+    before, in_place = w.copy(), w.ndim <= 2
     for method in ("auto", "central"):
         slopes, place = np.asfortranarray(np.cos(w)), (4, 3, 2)[: w.ndim]
 
         def cost(p, method=method):
-            # by differences it closes over w, which moves too, where its rows can be had in place
-            return np.sum(np.sin(seen * w + (1 - seen) * p if method == "central" else p))
+            # With differences the cost closes over w instead of taking p: w is moved in place, if
+            # it has fewer than three axes.
+            return np.sum(np.sin(w if in_place and method == "central" else p))
 
         assert check_gradient(cost, slopes, w, coverage="projected", method=method)
         slopes[place] += 0.1  # wrong on purpose
@@ -317,7 +327,7 @@ def test_arrays_need_not_be_contiguous(order):
     assert np.array_equal(w, before)
 
 
-# What cannot be told.
+# UNRESOLVED.
 
 
 def test_zeros_are_a_match_only_where_the_cost_does_not_depend_on_them():
@@ -341,10 +351,10 @@ def test_a_cost_that_does_not_see_its_parameters_or_is_noisy_is_unresolved():
     assert "not a function of its parameters" in report.arrays["params"].reason
 
 
-def test_the_report_says_what_was_found_and_raises():
-    gradient = right()
+def test_an_assertion_raises_with_the_report_of_what_is_wrong():
+    gradient = right_gradient()
     gradient.weights[1][2] *= 2  # wrong on purpose
-    net, theta, x, y = problem()
+    net, theta, x, y = make_problem()
     cost = lambda p: net.cost(p, x, y)  # noqa: E731
     with pytest.raises(GradientMismatch, match=r"weights\[1\]\[2, :\]: .*factor 2\.") as caught:
         assert_gradient(cost, gradient, theta, coverage="projected")
@@ -371,15 +381,15 @@ def test_arrays_may_be_read_only_of_any_rank_and_bare():
 # Interruptions.
 
 
-def interrupted(at, claim, **options):
-    """Interrupt a check at some call of its cost; return what it raises, None if it ends before."""
-    net, theta, x, y = problem()
+def interrupted(call, claim, **options):
+    """Interrupt a check at a call of its cost; return what it raises, None if it ends before."""
+    net, theta, x, y = make_problem()
     before, calls = theta.ravel().tobytes(), 0
 
     def cost(p):
         nonlocal calls
         calls += 1
-        if calls == at:
+        if calls == call:
             raise KeyboardInterrupt
         return net.cost(p, x, y)
 
@@ -392,85 +402,86 @@ def interrupted(at, claim, **options):
     return None
 
 
-def one_off():
-    claim = right()
+def with_one_wrong_entry():
+    claim = right_gradient()
     claim.weights[1][3, 20] += np.abs(claim.weights[1]).max()
     return claim
 
 
 @pytest.mark.parametrize("method", ["auto", "central"])
-def test_an_interruption_tells_what_was_judged_by_then(method):
-    stops, at = [], 1
-    while (stop := interrupted(at, one_off(), method=method)) is not None:
+def test_an_interruption_reports_what_was_judged_by_then(method):
+    stops, call = [], 1
+    while (stop := interrupted(call, with_one_wrong_entry(), method=method)) is not None:
         stops.append(stop)
-        at += 2 if method == "auto" else 23
-    told = [isinstance(stop, CheckInterrupted) for stop in stops]
-    assert not told[0]  # nothing was compared
-    assert told == sorted(told)
+        call += 2 if method == "auto" else 23
+    reported = [isinstance(stop, CheckInterrupted) for stop in stops]
+    assert not reported[0]  # nothing was compared
+    assert reported == sorted(reported)
     reports = [stop.report for stop in stops if isinstance(stop, CheckInterrupted)]
-    seen = [report.arrays["weights[1]"] for report in reports]
-    verdicts = [array.verdict for array in seen]
-    assert verdicts == sorted(verdicts)  # no accusation is taken back
+    arrays = [report.arrays["weights[1]"] for report in reports]
+    verdicts = [array.verdict for array in arrays]
+    assert verdicts == sorted(verdicts)  # a MISMATCH stays one
     assert set(verdicts) == {Verdict.UNRESOLVED, Verdict.MISMATCH}
-    for array, report in zip(seen, reports, strict=True):
-        witnessed = "by two estimates; where was not found" in array.reason
-        assert witnessed == (array.verdict is Verdict.MISMATCH and not array.blocks)
+    for array, report in zip(arrays, reports, strict=True):
+        confirmed = "by two estimates; where was not found" in array.reason
+        assert confirmed == (array.verdict is Verdict.MISMATCH and not array.blocks)
         assert report.verdict is array.verdict
         others = [a for path, a in report.arrays.items() if path != "weights[1]"]
         for other in others:
             assert other.verdict is Verdict.MATCH or other.reason == "interrupted: not compared."
         assert report.findings[-1].startswith("Interrupted: ")
-    reasons = " ".join(array.reason for array in seen)
-    assert "one estimate; a second was not heard" in reasons
-    assert "interrupted: off along a random direction (claimed " in reasons
+    reasons = " ".join(array.reason for array in arrays)
+    assert "one estimate; a second was not made" in reasons
+    assert "interrupted: wrong along a random direction (claimed " in reasons
 
 
-def test_an_interruption_is_a_mismatch_only_where_entries_must_be_off_by_more_than_they_owe():
-    claim = right()
+def test_an_interruption_is_a_mismatch_only_if_some_entry_must_exceed_its_tolerance():
+    claim = right_gradient()
     for array in (*claim.weights, *claim.biases):
         array[...] += 0.9e-6 * np.abs(array).max() * np.sign(array)
-    stops = (interrupted(at, claim, rtol=1e-6, method="central") for at in range(60, 800, 120))
+    calls = range(60, 800, 120)
+    stops = (interrupted(call, claim, rtol=1e-6, method="central") for call in calls)
     reports = [stop.report for stop in stops if isinstance(stop, CheckInterrupted)]
     assert {report.verdict for report in reports} == {Verdict.UNRESOLVED}
     assert "by two estimates; where was not found." in str(reports[-1].arrays)
 
 
-def test_the_method_told_is_of_what_was_compared():
-    stops = (interrupted(at, one_off()) for at in range(1, 60))
-    told = [stop.report for stop in stops if isinstance(stop, CheckInterrupted)]
-    assert told
-    assert {report.method for report in told} == {"complex-step"}
+def test_after_an_interruption_the_method_is_that_of_the_arrays_compared():
+    stops = (interrupted(call, with_one_wrong_entry()) for call in range(1, 60))
+    reports = [stop.report for stop in stops if isinstance(stop, CheckInterrupted)]
+    assert reports
+    assert {report.method for report in reports} == {"complex-step"}
 
 
-def test_a_second_interruption_leaves_once_the_point_is_back(monkeypatch):
-    settle, second = NumpyArray.settle, []
+def test_a_second_interruption_ends_the_check_once_the_point_is_restored(monkeypatch):
+    settle, restored = NumpyArray.settle, []
 
     def interrupting(leaf):
-        if moved:
-            second.append(leaf)
-            if len(second) == 2:
+        if interrupted_once:
+            restored.append(leaf)
+            if len(restored) == 2:
                 raise KeyboardInterrupt
         return settle(leaf)
 
     monkeypatch.setattr(NumpyArray, "settle", interrupting)
-    net, theta, x, y = problem()
-    before, moved = theta.ravel().tobytes(), []
+    net, theta, x, y = make_problem()
+    before, interrupted_once = theta.ravel().tobytes(), []
 
     def cost(p):
         if np.count_nonzero(p.weights[1] != theta_before.weights[1]) == 1:  # in the search
-            moved.append(True)
+            interrupted_once.append(True)
             raise KeyboardInterrupt
         return net.cost(p, x, y)
 
     theta_before = Parameters([w.copy() for w in theta.weights], theta.biases)
     with pytest.raises(KeyboardInterrupt) as stop:
-        check_gradient(cost, one_off(), theta, coverage="projected")
+        check_gradient(cost, with_one_wrong_entry(), theta, coverage="projected")
     assert not isinstance(stop.value, CheckInterrupted)
-    assert len(second) > 2
+    assert len(restored) > 2
     assert theta.ravel().tobytes() == before
 
 
-def test_complex_steps_by_name_are_proven_too():
+def test_complex_steps_are_proven_also_if_the_caller_asks_for_them():
     w = np.random.default_rng(0).standard_normal((3, 4))
     with pytest.raises(ValueError, match="method is 'complex-step', but complex moves of params"):
         check_gradient(
@@ -482,7 +493,7 @@ def test_complex_steps_by_name_are_proven_too():
         )
 
 
-def test_a_claim_of_a_narrower_dtype_owes_what_it_holds():
+def test_the_tolerance_is_that_of_the_dtype_of_the_claim():
     for seed in range(20):
         w = np.random.default_rng(seed).standard_normal((30, 20))
         claim = np.cos(w).astype(np.float32)
@@ -494,7 +505,7 @@ def test_a_claim_of_a_narrower_dtype_owes_what_it_holds():
 
 
 @pytest.mark.parametrize("coverage", ["every", "projected"])
-def test_that_nothing_was_compared_is_said_and_the_rest_speaks_for_itself(coverage):
+def test_arrays_with_nothing_to_compare_are_named_and_the_others_judged(coverage):
     point = {"seen": np.ones(3), "unseen": np.ones(2)}
     claim = {"seen": 2 * point["seen"], "unseen": np.zeros(2)}
     report = check_gradient(lambda p: np.sum(p["seen"] ** 2), claim, point, coverage=coverage)
@@ -504,7 +515,7 @@ def test_that_nothing_was_compared_is_said_and_the_rest_speaks_for_itself(covera
 
 
 @pytest.mark.parametrize("claim", [0.5, 2.0, 5.0])
-def test_a_kink_on_the_way_is_the_reason(claim):
+def test_a_kink_along_the_direction_is_the_reason(claim):
     report = check_gradient(
         lambda p: np.sum(np.maximum(p, 0)), np.full((3, 3), claim), np.zeros((3, 3)),
         coverage="projected",

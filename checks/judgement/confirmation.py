@@ -1,0 +1,95 @@
+"""Flagged entries are estimated a second time before they are called wrong."""
+
+import numpy as np
+
+from checks._types import IntArray
+from checks.estimation.estimates import Estimates
+from checks.estimation.finite_differences import Estimate, differences
+from checks.report.array_report import ArrayReport
+from checks.report.verdict import Verdict
+
+__all__ = ["mark_uncertain_kinks", "mark_unconfirmed"]
+
+# At most so many flagged entries of an array are estimated again. If all of them are confirmed,
+# the others are taken as confirmed; if one is not, the others are estimated again too.
+CONFIRMED_FIRST = 16
+# The second estimate starts from steps this much smaller: whatever lies far from the point and
+# misled the first estimate does not mislead the second.
+SMALLER = 1 / 16
+
+
+def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> bool:
+    """Make flagged entries that a second estimate does not confirm UNRESOLVED, in place.
+
+    An entry is confirmed if the two estimates agree, to within their errors and a hundredth of the
+    discrepancy, and the claim lies outside the second interval too. A complex step is more accurate
+    than the differences that confirm it, so there the agreement is enough.
+
+    Returns
+    -------
+    bool
+        Whether there were such entries; their errors then cover both estimates.
+    """
+    if array.verdict is not Verdict.MISMATCH:
+        return False
+    estimate, tolerance = estimates.by_path[array.path], estimates.rtol * array.largest
+    # views: what is assigned to them below changes the report
+    verdicts, error = array.verdicts.reshape(-1), array.error.reshape(-1)
+    claimed = array.claimed.reshape(-1)
+    differentiable = array.differentiable.reshape(-1)
+    flagged = np.flatnonzero((verdicts == Verdict.MISMATCH) & np.isfinite(claimed) & differentiable)
+    discrepancy = np.abs(claimed - estimate.value)
+    flagged = flagged[np.argsort(-discrepancy[flagged])]
+    rng = np.random.default_rng([estimates.seed, len(estimates.by_path)])
+    for entries in filter(np.size, (flagged[:CONFIRMED_FIRST], flagged[CONFIRMED_FIRST:])):
+        second = _second_estimate(estimates, array.path, entries, rng)
+        difference = np.abs(second.value - estimate.value[entries])
+        agree = difference - second.error - estimate.error[entries] <= discrepancy[entries] / 100
+        flagged_again = np.abs(second.value - claimed[entries]) - second.error > tolerance
+        # differences have shown complex steps to be right to within `proof`, and no further
+        above_proof = discrepancy[entries] > estimate.proof * array.largest
+        confirmed = agree & (flagged_again | (above_proof & (estimate.method == "complex-step")))
+        if confirmed.all():
+            break
+        unconfirmed = entries[~confirmed]
+        verdicts[unconfirmed] = Verdict.UNRESOLVED
+        both = np.nan_to_num(difference + second.error, nan=np.inf)[~confirmed]
+        error[unconfirmed] = np.maximum(error[unconfirmed], both)
+    return bool(np.any(verdicts[flagged] == Verdict.UNRESOLVED))
+
+
+def mark_uncertain_kinks(estimates: Estimates, array: ArrayReport) -> bool:
+    """Make entries at a kink UNRESOLVED, in place, except certain matches.
+
+    A match is certain if the claim lies between the slopes on both sides, and a second estimate
+    finds the same slopes. No other claim is called wrong: what a program returns at a kink is a
+    convention, and often neither slope of the whole cost.
+
+    Returns
+    -------
+    bool
+        Whether there were such entries.
+    """
+    slope_jump = array.slope_jump.reshape(-1)
+    finite = np.isfinite(array.claimed).reshape(-1)  # a claim of nan is wrong at a kink too
+    kinks = np.flatnonzero((slope_jump != 0) & finite)
+    if not kinks.size:
+        return False
+    estimate, verdicts = estimates.by_path[array.path], array.verdicts.reshape(-1)
+    rng = np.random.default_rng([estimates.seed, len(estimates.by_path), 1])
+    second = _second_estimate(estimates, array.path, kinks, rng)
+    error = estimate.error[kinks] - slope_jump[kinks] + second.error
+    agree = np.all(np.abs(second.slopes - estimate.slopes[kinks]) <= error[:, None], axis=1)
+    uncertain = kinks[(verdicts[kinks] != Verdict.MATCH) | ~agree]
+    verdicts[uncertain] = Verdict.UNRESOLVED
+    return bool(uncertain.size)
+
+
+def _second_estimate(
+    estimates: Estimates, path: str, entries: IntArray, rng: np.random.Generator
+) -> Estimate:
+    """Estimate entries by differences, from smaller steps than at first."""
+    goal = estimates.rtol / 100
+    return differences(
+        estimates.evaluations, path, entries, estimates.noise, rng, goal, start=SMALLER
+    )
