@@ -1,4 +1,8 @@
-"""gradient-gate: decides whether a gradient is right, how sure that is, and where it is wrong."""
+"""gradient-gate: check whether a gradient is right, how certain that is, and where it is wrong.
+
+Start with `check_gradient`. `check_vjp` and `check_jvp` check functions with array results,
+`check_step` a training step; `assert_…` raise instead of returning a report that is no MATCH.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -33,8 +37,9 @@ __all__ = [
     "numerical_gradient",
 ]
 
-# Imported at first use: the pytest plugin lies in this package, and pytest imports it in every run.
-_HOMES = {
+# Modules are imported at first use. pytest imports the plugin, and so this package, in every run of
+# every project that has it installed; that must stay quick.
+_MODULES = {
     "gradient": ("NumericalGradient", "assert_gradient", "check_gradient", "numerical_gradient"),
     "jacobian": ("check_jvp", "check_vjp"),
     "judgement.interruption": ("CheckInterrupted",),
@@ -45,9 +50,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
+    for module, names in _MODULES.items():
         if name in names:
-            value = globals()[name] = getattr(import_module(f"checks.{home}"), name)
+            value = globals()[name] = getattr(import_module(f"checks.{module}"), name)
             return value
     raise AttributeError(f"module 'checks' has no attribute {name!r}")
 

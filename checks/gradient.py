@@ -1,4 +1,4 @@
-"""The front door: whether a gradient is right."""
+"""Check a gradient, or estimate one: `check_gradient` and what goes with it."""
 
 import time
 from collections.abc import Callable
@@ -33,12 +33,13 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class NumericalGradient:
-    """An estimate of a gradient.
+    """An estimate of a gradient, as `numerical_gradient` returns it.
 
     Attributes
     ----------
     value, error
-        Nested as the parameters: each derivative lies in value ± error, inf where nothing is known.
+        Nested as the parameters. Each derivative lies in value ± error; the error is inf where
+        nothing is known.
     evaluations : int
         Calls of the cost.
     method : str
@@ -66,14 +67,15 @@ def numerical_gradient(
     Parameters
     ----------
     cost
-        Takes parameters nested as `params`, returns one number; a function of them alone.
+        Takes parameters nested as `params` and returns one number, which depends on nothing else.
     params
-        Any nesting of lists, tuples, named tuples, dicts and dataclasses with arrays of floats as
-        leaves, at most one leaf an array. Writable arrays are moved in place and restored.
+        The point: any nesting of lists, tuples, named tuples, dicts and dataclasses that holds
+        arrays of floats, each array once. Writable arrays are moved in place and restored.
     method : {"auto", "complex-step", "central"}
-        "auto" takes the complex step for arrays where it agrees with central differences.
+        "auto" takes the complex step for arrays where it agrees with central differences, and
+        central differences for the others.
     seed : int
-        Draws the directions and the steps.
+        Determines the random directions and step sizes.
     executor, stacked, progress
         As in `check_gradient`.
 
@@ -89,14 +91,17 @@ def numerical_gradient(
     check_options(method=method, seed=seed)
     evaluations = _evaluations(cost, params, seed, executor, stacked, progress)
     with evaluations.restoring_parameters():
-        found = estimate_derivatives(evaluations, method, seed)
+        estimates = estimate_derivatives(evaluations, method, seed)
 
-    def nested(name: str) -> Any:
-        parts = {path: getattr(estimate, name) for path, estimate in found.by_path.items()}
-        shaped = {path: found.shaped(path, part) for path, part in parts.items()}
-        return evaluations.nesting.rebuild(shaped)
+    def nested(attribute: str) -> Any:
+        """Return the values, or the errors, nested as the parameters."""
+        arrays = {
+            path: estimates.shaped(path, getattr(estimate, attribute))
+            for path, estimate in estimates.by_path.items()
+        }
+        return evaluations.nesting.rebuild(arrays)
 
-    return NumericalGradient(nested("value"), nested("error"), evaluations.count, found.method)
+    return NumericalGradient(nested("value"), nested("error"), evaluations.count, estimates.method)
 
 
 def check_gradient(
@@ -115,38 +120,45 @@ def check_gradient(
 ) -> Report:
     """Check a gradient against numerical estimates of the cost's derivatives.
 
+    Each entry gets a verdict from the claim g, the estimate n, its error e, and the largest entry s
+    of its array: MISMATCH if |g − n| − e > rtol · s; otherwise MATCH if e ≤ resolution · s, and
+    UNRESOLVED if not. The report's verdict is the worst of all entries.
+
     Parameters
     ----------
     cost
-        Takes parameters nested as `params`, returns one number; a function of them alone.
+        Takes parameters nested as `params` and returns one number, which depends on nothing else.
     gradient
-        Takes the parameters too and returns their gradient in the same nesting; or that nesting.
+        The claim: arrays nested as `params`, or a function that takes the parameters and returns
+        these.
     params
-        Any nesting of lists, tuples, named tuples, dicts and dataclasses with arrays of floats as
-        leaves, at most one leaf an array. Writable arrays are moved in place and restored bit for
-        bit, also where the cost raises; read-only ones are moved in copies.
+        The point: any nesting of lists, tuples, named tuples, dicts and dataclasses that holds
+        arrays of floats, each array once. Writable arrays are moved in place and restored bit for
+        bit, even if the cost raises; read-only arrays are moved in copies.
     rtol : float, optional
-        The accuracy that the claim owes, relative to the largest entry of its array. √eps of the
-        coarsest of: the cost's noise, the dtype of the parameters, the dtype of the claim.
+        How accurate the claim must be, relative to the largest entry of its array. Default: √eps
+        of the coarsest of the cost's noise, the dtype of the parameters, and that of the claim.
     resolution : float
-        The accuracy that the estimate owes, likewise relative.
+        How accurate the estimate must be for a MATCH, relative to the largest entry of its array.
     method : {"auto", "complex-step", "central"}
-        "auto" takes the complex step for arrays where it agrees with central differences.
+        "auto" takes the complex step for arrays where it agrees with central differences, and
+        central differences for the others.
     coverage : {"every", "projected"}
-        Every entry of every array; or, for large ones, random directions, and a search for what is
-        wrong where they show that something is. Arrays may then be of PyTorch or JAX as well, and
-        stay on their devices; the report is a `checks.report.projected_report.ProjectedReport`.
+        "every" compares every entry. "projected" is for large arrays: it compares along random
+        directions, and searches for the wrong entries only where these show a mistake. It also
+        takes arrays of PyTorch and JAX, which stay on their devices, and it returns a
+        `checks.report.projected_report.ProjectedReport`.
     seed : int
-        Draws the directions and the steps.
+        Determines the random directions and step sizes.
     executor : concurrent.futures.Executor, optional
-        Evaluates the cost: a process pool, or ``get_executor()`` of a Dask client. Each task has
-        its own copy of the parameters, so the cost must be a function of its argument; for
-        processes cost and parameters must be such as can be pickled. Same numbers, bit for bit.
+        Evaluates the cost: a process pool, or ``get_executor()`` of a Dask client. Each task gets
+        a copy of the parameters, so the cost must use its argument, not arrays that it closes over.
+        For processes, cost and parameters must be picklable. The numbers are the same, bit for bit.
     stacked : bool
-        The cost takes many parameter sets at once, along a leading axis of every leaf, and returns
-        an array of their costs. Leaves that do not differ are read-only views of one, repeated.
+        The cost takes many parameter sets at once, along a leading axis of every array, and returns
+        an array of their costs. Arrays that are the same in all sets are read-only broadcasts.
     progress : bool
-        A check of more than a second shows a bar on stderr, where that is a terminal.
+        Show a bar on stderr, if that is a terminal and the check takes more than a second.
 
     Returns
     -------
@@ -156,38 +168,40 @@ def check_gradient(
     Raises
     ------
     TypeError
-        Leaves, cost or claim of the wrong kind; each error names what it was and what was wanted.
+        The parameters, the cost or the claim are of a wrong kind; the message says what was wanted.
     ValueError
-        No entries, shared memory, not finite, another nesting or size; a cost or gradient that
-        changes its argument; a cost that is not capable of an explicit ``method="complex-step"``,
-        or does not give the same costs by the executor, or stacked.
+        The parameters have no entries, share memory, or are not finite; the claim has another
+        nesting or size; an option is out of range; the cost or the gradient changes its argument;
+        the cost does not take the complex steps of an explicit ``method="complex-step"``; the cost
+        gives other numbers by the executor, or stacked.
     CheckInterrupted
-        A KeyboardInterrupt, as which it also passes: its text, and its ``report``, are of what was
-        compared by then.
+        Ctrl-C, a KeyboardInterrupt, ended the check. The text and the attribute ``report`` say what
+        had been compared by then.
     """
     check_options(method, seed, rtol, resolution, coverage)
     if coverage == "projected" and (executor is not None or stacked):
         raise ValueError(
-            "coverage is 'projected', which moves whole arrays: wanted neither executor nor stacked"
+            "coverage is 'projected', which moves whole arrays, one at a time: wanted neither "
+            "executor nor stacked"
         )
     if coverage == "projected":
         return record(check_projected(cost, gradient, params, rtol, resolution, method, seed))
     started = time.perf_counter()
     evaluations = _evaluations(cost, params, seed, executor, stacked, progress)
-    claims, findings = _claim(gradient, evaluations)
+    claims, findings = _claimed_arrays(gradient, evaluations)
     with evaluations.restoring_parameters():
         with evaluations.patience():
-            found = estimate_derivatives(evaluations, method, seed, rtol, claims)
+            estimates = estimate_derivatives(evaluations, method, seed, rtol, claims)
         if isinstance(evaluations.cost, ExecutedCost) and evaluations.cost.lost:
             findings.append(f"Done again here, for the executor failed: {evaluations.cost.lost}.")
-        report = judge_gradient(found, claims, resolution, started, findings)
+        report = judge_gradient(estimates, claims, resolution, started, findings)
     return finish(report, evaluations)
 
 
 def assert_gradient(
     cost: Callable[[Any], Any], gradient: Any, params: Any, **options: Any
 ) -> Report:
-    """Check a gradient, and raise unless it matches.
+    """Check a gradient, and raise an AssertionError unless it is a MATCH.
 
     Parameters
     ----------
@@ -201,16 +215,18 @@ def assert_gradient(
     Raises
     ------
     GradientMismatch
-        The gradient is wrong: the text is the whole report.
+        The gradient is wrong. The text is the whole report.
     GradientUnresolved
-        The estimate is too blurred to say, and why.
+        The estimates are too uncertain to tell. The text is the whole report, with the reasons.
+    TypeError, ValueError, CheckInterrupted
+        As `check_gradient`.
     """
     __tracebackhide__ = True
     return require_match(check_gradient(cost, gradient, params, **options))
 
 
 def require_match(report: Report) -> Report:
-    """Return a report that is a MATCH; raise any other."""
+    """Return a report whose verdict is MATCH; raise any other as an error."""
     __tracebackhide__ = True
     if report.verdict is Verdict.MISMATCH:
         raise GradientMismatch(report)
@@ -226,13 +242,13 @@ def check_options(
     resolution: float = 1e-3,
     coverage: str = "every",
 ) -> None:
-    """Raise a ValueError that names the first option of a check that is out of its range."""
+    """Raise a ValueError that names the first option that is out of range."""
     if method not in METHODS:
         raise ValueError(f"method is {method!r}, wanted one of {', '.join(METHODS)}")
     if coverage not in ("every", "projected"):
         raise ValueError(f"coverage is {coverage!r}, wanted 'every' or 'projected'")
     for name, value in (("rtol", rtol), ("resolution", resolution)):
-        if value is None and name == "rtol":
+        if name == "rtol" and value is None:
             continue
         if not isinstance(value, Real) or not 0 < value < 1:
             raise ValueError(
@@ -251,24 +267,26 @@ def _evaluations(
     stacked: bool,
     progress: bool,
 ) -> Evaluations:
-    """Return the evaluations of a cost, by way of what was asked for, once that is seen to work."""
-    own: Any = cost
+    """Return the evaluations of a cost, after testing that it works by the executor and stacked."""
+    evaluated: Any = cost
     if stacked and callable(cost):
-        own = stack = StackedCost(cost)
+        evaluated = stacked_cost = StackedCost(cost)
     if executor is not None and callable(cost):
-        own = workers = ExecutedCost(own, executor)
-    evaluations = Evaluations(own, params, Progress(progress))
+        evaluated = executed_cost = ExecutedCost(evaluated, executor)
+    evaluations = Evaluations(evaluated, params, Progress(progress))  # refuses what is not callable
     if executor is not None:
         with evaluations.restoring_parameters():
-            workers.check(evaluations, seed)
+            executed_cost.check(evaluations, seed)
     if stacked:
         with evaluations.restoring_parameters():
-            stack.check(evaluations)
+            stacked_cost.check(evaluations)
     return evaluations
 
 
-def _claim(gradient: Any, evaluations: Evaluations) -> tuple[dict[str, FloatArray], list[str]]:
-    """Return the claimed arrays, copied, and findings about their shapes."""
+def _claimed_arrays(
+    gradient: Any, evaluations: Evaluations
+) -> tuple[dict[str, FloatArray], list[str]]:
+    """Return copies of the claimed arrays by path, and findings about their shapes."""
     source = "gradient"
     if callable(gradient):
         source = "gradient(params)"

@@ -1,4 +1,4 @@
-"""Check functions with array results: a layer, or a custom autograd function."""
+"""Check derivatives of functions with array results: a layer, or a custom autograd function."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -18,7 +18,7 @@ from checks.report.verdict import judge
 
 __all__ = ["check_jvp", "check_vjp"]
 
-TANGENTS = 4  # random directions in which a forward derivative is taken
+TANGENTS = 4  # random directions along which a forward derivative is checked
 
 
 def check_vjp(
@@ -31,55 +31,56 @@ def check_vjp(
 ) -> Report:
     """Check a vector–Jacobian product, the backward pass of a function with array results.
 
-    For random cotangents u, vjp(x, u) must be the gradient of ⟨u, f(x)⟩, in every entry; for one of
-    another scale too, so that it is linear in u; and zero for u = 0.
+    For a random cotangent u, every entry of vjp(x, u) must match the gradient of ⟨u, f(x)⟩. Because
+    the product must be linear in u, it is checked for 1000 u too, and must be zero for u = 0.
 
     Parameters
     ----------
     f
-        Takes `x`, returns an array of floats or a nesting of them.
+        Takes `x` and returns an array of floats or a nesting of them.
     vjp
-        Takes `x` and a cotangent nested as f(x), returns a result nested as `x`.
+        Takes `x` and a cotangent nested as f(x), and returns a result nested as `x`.
     x
-        Parameters of f, nested as in `check_gradient`.
+        The point: the argument of f, nested as the params of `check_gradient`.
     seed : int
-        Draws the cotangents too.
+        Determines the cotangent, the random directions and step sizes.
     **options
-        Of `check_gradient`.
+        Further options of `check_gradient`.
 
     Returns
     -------
     Report
-        Of the cotangent with the worst verdict.
+        That of the cotangent with the worst verdict; a finding names the cotangent.
 
     Raises
     ------
-    TypeError, ValueError
-        As `check_gradient`; f(x) is not arrays of floats.
+    TypeError, ValueError, CheckInterrupted
+        As `check_gradient`; also if f(x) is not an array of floats or a nesting of them.
     """
     rng = np.random.default_rng(seed)
-    result = f(x)
+    result = f(x)  # as an example of the nesting
     u = {p: rng.standard_normal(a.shape).astype(a.dtype) for p, a in flatten(result).items()}
     reports = {}
     for scale in (1, 1000):
-        scaled = {path: scale * part for path, part in u.items()}
-        reports[f"Of a random cotangent times {scale}."] = check_gradient(
-            partial(_inner, scaled, f),
-            partial(_applied, vjp, rebuild(result, scaled)),
+        scaled = {path: scale * array for path, array in u.items()}
+        reports[f"With a random cotangent times {scale}."] = check_gradient(
+            partial(_inner_product, scaled, f),
+            partial(_with_cotangent, vjp, rebuild(result, scaled)),
             x,
             seed=seed,
             **options,
         )
     finding, report = max(reports.items(), key=lambda item: item[1].verdict)
-    nothing = vjp(x, rebuild(result, {path: 0 * part for path, part in u.items()}))
-    claims, _ = flatten_claim(x, nothing, "vjp(x, 0)")
+    zero_u = rebuild(result, {path: 0 * array for path, array in u.items()})
+    claims, _ = flatten_claim(x, vjp(x, zero_u), "vjp(x, 0)")
     if report and any(claim.any() for claim in claims.values()):
-        finding = "Of a cotangent of zeros: vjp is not linear in it."
-        zeros = {}
+        finding = "With a cotangent of zeros, vjp is not zero: it is not linear in the cotangent."
+        arrays = {}
         for path, claim in claims.items():
             zero = np.zeros(claim.shape)
-            zeros[path] = ArrayReport(path, claim, zero, zero, judge(claim, zero, zero, 0, 0), zero)
-        report = record(replace(report, arrays=zeros))
+            verdicts = judge(claim, zero, zero, 0, 0)
+            arrays[path] = ArrayReport(path, claim, zero, zero, verdicts, zero)
+        report = record(replace(report, arrays=arrays))
     return replace(report, findings=(*report.findings, finding))
 
 
@@ -93,58 +94,65 @@ def check_jvp(
 ) -> Report:
     """Check a Jacobian–vector product, the forward derivative of a function with array results.
 
-    For random tangents v_j and a random cotangent u, ⟨u, jvp(x, v_j)⟩ must be the derivative of
-    ⟨u, f(x + Σ t_j v_j)⟩ by t_j at t = 0, and jvp(x, 0) zero.
+    For random tangents v_j and a random cotangent u, ⟨u, jvp(x, v_j)⟩ must match the derivative of
+    ⟨u, f(x + Σ t_j v_j)⟩ by t_j at t = 0. For a tangent of zeros, jvp(x, 0) must be zero.
 
     Parameters
     ----------
     f
-        Takes `x`, returns an array of floats or a nesting of them.
+        Takes `x` and returns an array of floats or a nesting of them.
     jvp
-        Takes `x` and a tangent nested as `x`, returns a result nested as f(x).
+        Takes `x` and a tangent nested as `x`, and returns a result nested as f(x).
     x
-        Nested as in `check_gradient`.
-    seed, **options
-        As in `check_vjp`.
+        The point: the argument of f, nested as the params of `check_gradient`.
+    seed : int
+        Determines the tangents and the cotangent, the random directions and step sizes.
+    **options
+        Further options of `check_gradient`.
 
     Returns
     -------
     Report
-        Its one array, ``params``, holds the derivatives by t_j.
+        Its one array, ``params``, holds the derivatives by t_j: of four random tangents of
+        different scales, and of the tangent of zeros.
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError, ValueError, CheckInterrupted
         As `check_vjp`.
     """
     rng = np.random.default_rng(seed)
-    result, at = f(x), flatten(x)
+    result, point = f(x), flatten(x)
     u = {p: rng.standard_normal(a.shape).astype(a.dtype) for p, a in flatten(result).items()}
-    coarsest = max((a.dtype for a in at.values()), key=lambda dtype: np.finfo(dtype).eps)
+    coarsest = max((a.dtype for a in point.values()), key=lambda dtype: np.finfo(dtype).eps)
     scales = np.append(10.0 ** rng.uniform(-1, 1, TANGENTS), 0.0)
     tangents = [
-        {p: (scale * rng.standard_normal(a.shape)).astype(a.dtype) for p, a in at.items()}
+        {p: (scale * rng.standard_normal(a.shape)).astype(a.dtype) for p, a in point.items()}
         for scale in scales
     ]
 
-    def along(t: Any) -> Any:
+    def moved_product(t: Any) -> Any:
+        """Return ⟨u, f(x + Σ t_j v_j)⟩."""
         moved = {
             path: a + sum(s * v[path] for s, v in zip(t, tangents, strict=True))
-            for path, a in at.items()
+            for path, a in point.items()
         }
-        return _inner(u, f, rebuild(x, moved))
+        return _inner_product(u, f, rebuild(x, moved))
 
-    def derivatives(_: Any) -> FloatArray:
-        return np.array([_inner(u, partial(jvp, x), rebuild(x, v)) for v in tangents], coarsest)
+    def claimed(_: Any) -> FloatArray:
+        """Return ⟨u, jvp(x, v_j)⟩ for every j."""
+        return np.array(
+            [_inner_product(u, partial(jvp, x), rebuild(x, v)) for v in tangents], coarsest
+        )
 
-    at_zero = np.zeros(len(tangents), coarsest)  # so that x + Σ t_j v_j stays in the dtype of x
-    return check_gradient(along, derivatives, at_zero, seed=seed, **options)
+    t = np.zeros(len(tangents), coarsest)  # a wider dtype would widen x + Σ t_j v_j
+    return check_gradient(moved_product, claimed, t, seed=seed, **options)
 
 
-def _inner(u: Mapping[str, FloatArray], f: Callable[[Any], Any], x: Any) -> Any:
+def _inner_product(u: Mapping[str, FloatArray], f: Callable[[Any], Any], x: Any) -> Any:
     """Return ⟨u, f(x)⟩, complex if f(x) is."""
-    return sum(np.sum(u[path] * part) for path, part in leaves(f(x)).items())
+    return sum(np.sum(u[path] * array) for path, array in leaves(f(x)).items())
 
 
-def _applied(vjp: Callable[[Any, Any], Any], u: Any, x: Any) -> Any:
+def _with_cotangent(vjp: Callable[[Any, Any], Any], u: Any, x: Any) -> Any:
     return vjp(x, u)

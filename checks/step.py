@@ -1,4 +1,4 @@
-"""Check a training step: the gradient that an update implies."""
+"""Check a training step by the gradient that its update implies."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,8 +20,8 @@ from checks.report.verdict import Verdict
 
 __all__ = ["assert_step", "check_step"]
 
-# From far below to far above the steps of training. A tiny one hides what is done to the weights
-# before they are used again; a huge one shows it, and leaves the plain step its last digits.
+# From far below to far above the learning rates of training. A large rate shows whether the step
+# uses weights that it has already updated, and loses no digits of the update to rounding.
 LEARNING_RATES = (2.0**-10, 1.0, 2.0**10)
 
 
@@ -38,48 +38,51 @@ def check_step(
 ) -> Report:
     """Check a step of gradient descent, θ' = θ − η ∇C, against the cost.
 
-    The implied gradient (θ − θ')/η must match at every learning rate η. Where it depends on η, as
-    it does when weights are updated before the backward pass uses them again, that is a finding.
+    At every learning rate η, the implied gradient (θ − θ')/η must match. If it depends on η, the
+    report says so: then weights are updated before the backward pass uses them again, for example.
 
     Parameters
     ----------
     cost
-        Takes parameters nested as `params`, returns one number; a function of them alone.
+        Takes parameters nested as `params` and returns one number, which depends on nothing else.
     step
-        Takes the parameters and a learning rate; returns new parameters in the same nesting, or
-        None where it updates its argument in place (which is restored).
+        Takes the parameters and a learning rate. Returns new parameters in the same nesting, or
+        updates its argument in place and returns None; the parameters are restored.
     params
         As in `check_gradient`.
     learning_rates
-        Positive.
+        Positive numbers; the default spans 2⁻¹⁰ to 2¹⁰.
     rtol, resolution, method, seed
         As in `check_gradient`.
 
     Returns
     -------
     Report
-        Of the learning rate with the worst verdict. At one so small that rounding hides the
-        update, UNRESOLVED does not count where another is a MATCH.
+        That of the learning rate with the worst verdict. UNRESOLVED counts only if no learning rate
+        is a MATCH: at small ones, rounding hides the update.
 
     Raises
     ------
     TypeError, ValueError
-        As `check_gradient`; a learning rate that is not positive.
+        As `check_gradient`; also if a learning rate is not positive.
+    CheckInterrupted
+        As `check_gradient`.
     """
     check_options(method, seed, rtol, resolution)
     if not learning_rates or not all(0 < eta < np.inf for eta in learning_rates):
         raise ValueError(f"learning_rates is {learning_rates!r}, wanted positive numbers")
     started = time.perf_counter()
     evaluations = Evaluations(cost, params, Progress())
-    steps = {float(eta): _implied_gradient(evaluations, step, float(eta)) for eta in learning_rates}
+    implied = {
+        float(eta): _implied_gradient(evaluations, step, float(eta)) for eta in learning_rates
+    }
     with evaluations.restoring_parameters():
         with evaluations.patience():
-            found = estimate_derivatives(
-                evaluations, method, seed, rtol, next(iter(steps.values()))[0]
-            )
+            any_claims = next(iter(implied.values()))[0]  # all have the same dtypes
+            estimates = estimate_derivatives(evaluations, method, seed, rtol, any_claims)
         reports = {
-            eta: judge_gradient(found, claims, resolution, started, findings, errors)
-            for eta, (claims, errors, findings) in steps.items()
+            eta: judge_gradient(estimates, claims, resolution, started, findings, errors)
+            for eta, (claims, errors, findings) in implied.items()
         }
     return finish(_worst(reports), evaluations)
 
@@ -87,7 +90,7 @@ def check_step(
 def assert_step(
     cost: Callable[[Any], Any], step: Callable[[Any, float], Any], params: Any, **options: Any
 ) -> Report:
-    """Check a step of gradient descent, and raise unless it matches.
+    """Check a step of gradient descent, and raise an AssertionError unless it is a MATCH.
 
     Parameters
     ----------
@@ -101,7 +104,9 @@ def assert_step(
     Raises
     ------
     GradientMismatch, GradientUnresolved
-        With the whole report as text.
+        The text is the whole report.
+    TypeError, ValueError, CheckInterrupted
+        As `check_step`.
     """
     __tracebackhide__ = True
     return require_match(check_step(cost, step, params, **options))
@@ -110,9 +115,10 @@ def assert_step(
 def _implied_gradient(
     evaluations: Evaluations, step: Callable[[Any, float], Any], eta: float
 ) -> tuple[dict[str, FloatArray], dict[str, FloatArray], list[str]]:
-    """Return (θ − θ')/η, what rounding θ' leaves unknown of it, and findings, by path."""
+    """Return by path (θ − θ')/η and its rounding error, and findings about shapes."""
 
     def updated(params: Any) -> tuple[dict[str, FloatArray], list[str]]:
+        """Return θ', copied before the point is restored."""
         result = step(params, eta)
         after, findings = flatten_claim(
             evaluations.nesting.params,
@@ -135,22 +141,23 @@ def _implied_gradient(
 
 
 def _worst(reports: dict[float, Report]) -> Report:
-    """Return the report that counts, and whether the gradient depends on the learning rate."""
+    """Return the report that counts; a finding says if the gradient depends on the rate."""
     wrong = [eta for eta, report in reports.items() if report.verdict is Verdict.MISMATCH]
     if wrong:
         eta = max(wrong, key=lambda eta: reports[eta].discrepancy)
     else:
         eta = max(reports, key=lambda eta: (bool(reports[eta]), eta))
     findings = [f"At learning rate {eta:g}."]
-    if wrong and any(_differs(reports[eta], other) for other in reports.values()):
+    if wrong and any(_differ(reports[eta], other) for other in reports.values()):
         findings.append(
-            "The implied gradient depends on the learning rate, as where weights are updated "
+            "The implied gradient depends on the learning rate, as it does if weights are updated "
             "before the backward pass uses them again."
         )
     return replace(reports[eta], findings=(*reports[eta].findings, *findings))
 
 
-def _differs(one: Report, other: Report) -> bool:
+def _differ(one: Report, other: Report) -> bool:
+    """Whether the claims of two reports differ by more than their errors and the tolerance."""
     return any(
         bool(np.any(~(np.abs(a.claimed - b.claimed) <= a.error + b.error + one.rtol * a.largest)))
         for a, b in zip(one.arrays.values(), other.arrays.values(), strict=True)
