@@ -1,6 +1,7 @@
 """Hypothesis strategies for random networks: layer sizes, parameters, batches, whole problems.
 
-A parameter set is `(weights, biases)`, two lists of arrays in the shapes of the symbol table.
+Parameters are `(weights, biases)`, two lists of arrays in the shapes of the symbol table in
+`backprop/__init__.py`.
 """
 
 import inspect
@@ -30,9 +31,9 @@ __all__ = [
 Sizes = Iterable[int] | st.SearchStrategy[tuple[int, ...]]
 
 REGIMES = ("ordinary", "saturated", "vanishing", "zeros", "targets")
-"""What a network can be like, from the plainest on; `generate_arrays` says what each one is."""
+"""Kinds of networks, the plainest first; comments in `generate_arrays` say what each one is."""
 
-# A problem of at most this many numbers is drawn number by number: it still fits on a few lines.
+# Problems of at most this many numbers are drawn number by number; they print on a few lines.
 TINY = 12
 
 
@@ -43,7 +44,7 @@ def generate_arrays(
     seed: int = 0,
     dtype: str = "float64",
 ) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray, np.ndarray]:
-    """Return the weights (n_l, n_{l-1}), biases (n_l,), x (B, n_0) and y (B, n_L) of a seed."""
+    """Return random weights (n_l, n_{l-1}), biases (n_l,), x (B, n_0) and y (B, n_L)."""
     rng = np.random.default_rng(seed)
     # ordinary: w^l ~ N(0, 1/n_{l-1}), b^l ~ N(0, 1), x ~ N(0, 1), y ~ U(0, 1)
     weights = [rng.standard_normal((m, n)) / np.sqrt(n) for n, m in pairwise(sizes)]
@@ -53,13 +54,13 @@ def generate_arrays(
     if regime == "saturated":  # |z| is typically 20 to 40
         weights = [10 * w for w in weights]
         biases = [np.copysign(rng.uniform(20, 40, b.shape), b) for b in biases]
-    elif regime == "vanishing":  # each layer passes back less than a hundredth
+    elif regime == "vanishing":  # each layer passes back less than a hundredth of δ
         weights = [w / 100 for w in weights]
-    elif regime == "zeros":  # about half of the arrays are zero, one at least
+    elif regime == "zeros":  # about half of w and b are zero, at least one
         zero = rng.uniform(size=2 * len(biases)) < 0.5
         zero[rng.integers(len(zero))] = True
-        for array, blank in zip(biases + weights, zero, strict=True):
-            if blank:
+        for array, is_zero in zip(biases + weights, zero, strict=True):
+            if is_zero:
                 array.fill(0)
     elif regime == "targets":  # y lies 0.5 to 2.5 outside [0, 1], on either side
         y = 0.5 + np.copysign(rng.uniform(1, 3, y.shape), y - 0.5)
@@ -77,8 +78,8 @@ def generate_arrays(
 class Problem:
     """A network's sizes and parameters together with a batch of B samples.
 
-    `repr` is an expression and `snippet` a script, both of plain Python, that give the same arrays
-    bit for bit: by their seed if they still are what it generates, otherwise number by number.
+    `repr` gives an expression, and `snippet` a script, that make the same arrays bit for bit: from
+    the seed if the arrays are still those that it generates, otherwise number by number.
 
     Attributes
     ----------
@@ -111,12 +112,12 @@ class Problem:
         seed: int = 0,
         dtype: DTypeLike = np.float64,
     ) -> "Problem":
-        """Return the problem with the arrays of `generate_arrays` for the same arguments.
+        """Return the problem with the arrays that `generate_arrays` returns for these arguments.
 
         Raises
         ------
         InvalidArgument
-            If the sizes, samples or dtype are impossible, or the regime is not one of these sizes.
+            The sizes, samples or dtype are impossible, or the regime does not exist for the sizes.
         """
         sizes, name = _checked_sizes(sizes, regime), _checked_dtype(dtype)
         _check_bounds("samples", samples, samples)
@@ -129,7 +130,7 @@ class Problem:
 
     def __repr__(self) -> str:
         if self._is_generated():
-            return f"Problem.generate({self._recipe()})"
+            return f"Problem.generate({self._arguments()})"
         fields = ", ".join(f"{name}={value}" for name, value in self._literals().items())
         return f"Problem({fields}, regime={self.regime!r})"
 
@@ -139,15 +140,15 @@ class Problem:
     def snippet(self) -> str:
         """Return a script that needs numpy only and sets sizes, weights, biases, x and y.
 
-        A seed means the same numbers wherever `numpy.random.default_rng` draws the same stream,
-        which numpy keeps for a release and does not promise for ever.
+        If the script uses the seed, the numbers are the same as long as `numpy.random.default_rng`
+        draws the same stream; numpy may change that between releases.
         """
         if self._is_generated():
             return (
                 "from itertools import pairwise\n\nimport numpy as np\n\n\n"
                 f"{inspect.getsource(generate_arrays)}\n\n"
                 f"sizes = {self.sizes}\n"
-                f"weights, biases, x, y = generate_arrays({self._recipe()})\n"
+                f"weights, biases, x, y = generate_arrays({self._arguments()})\n"
             )
         lines = [f"{name} = {value}\n" for name, value in self._literals().items()]
         return f"import numpy as np\n\n# regime: {self.regime}\n{''.join(lines)}"
@@ -161,7 +162,7 @@ class Problem:
         generated = [*weights, *biases, x, y]
         return [a.tobytes() for a in self.arrays] == [a.tobytes() for a in generated]
 
-    def _recipe(self) -> str:
+    def _arguments(self) -> str:
         return (
             f"{self.sizes}, samples={len(self.x)}, regime={self.regime!r}, seed={self.seed}, "
             f"dtype={self.x.dtype.name!r}"
@@ -198,7 +199,7 @@ def layer_sizes(
     Raises
     ------
     InvalidArgument
-        If a bound is not a whole number of at least 1, or a minimum is above its maximum.
+        A bound is not a whole number of at least 1, or a minimum is above its maximum.
     """
     _check_bounds("layers", min_layers, max_layers)
     _check_bounds("width", min_width, max_width)
@@ -211,7 +212,7 @@ def parameters(
 ) -> st.SearchStrategy[tuple[list[np.ndarray], list[np.ndarray]]]:
     """Draw `(weights, biases)`: those of `problems` with a single sample.
 
-    Shrinks as `problems` does. Takes and raises the same.
+    Shrinks as `problems` does. Parameters and errors are those of `problems`.
     """
     drawn = problems(sizes, max_samples=1, dtype=dtype, regime=regime)
     return drawn.map(_noted).map(lambda problem: (problem.weights, problem.biases))
@@ -227,7 +228,7 @@ def batches(
 ) -> st.SearchStrategy[tuple[np.ndarray, np.ndarray]]:
     """Draw `(x, y)`, of shapes (B, n_0) and (B, n_L): those of `problems`.
 
-    Shrinks as `problems` does. Takes and raises the same.
+    Shrinks as `problems` does. Parameters and errors are those of `problems`.
     """
     drawn = problems(
         sizes, min_samples=min_samples, max_samples=max_samples, dtype=dtype, regime=regime
@@ -246,8 +247,9 @@ def problems(
     """Draw a network's sizes, its parameters and a batch, together: a `Problem`.
 
     Shrinks towards an ordinary network of one layer, width 1 and one sample. Problems of up to
-    twelve numbers are drawn number by number, short ones, each towards the least of its range; of
-    larger ones only a seed is drawn. A failing test prints the problem as an expression.
+    twelve numbers are drawn number by number, as short decimals, each of which shrinks towards the
+    smallest of its range. For larger problems a seed is drawn. A failing test prints the problem as
+    an expression.
 
     Parameters
     ----------
@@ -258,13 +260,13 @@ def problems(
     dtype
         float64 or float32, of every array.
     regime
-        One of `REGIMES`; default: drawn too. What vanishes does so from layer to layer, so
-        "vanishing" is for two layers and more.
+        One of `REGIMES`; default: drawn too. "vanishing" needs two layers or more, because δ
+        vanishes from layer to layer.
 
     Raises
     ------
     InvalidArgument
-        If the bounds, sizes or dtype are impossible, or the regime is not one of these sizes.
+        The bounds, sizes or dtype are impossible, or the regime does not exist for the sizes.
     """
     _check_bounds("samples", min_samples, max_samples)
     name = _checked_dtype(dtype)
@@ -287,26 +289,28 @@ def _problems(
     regime: str | None,
 ) -> Problem:
     widths = _checked_sizes(draw(sizes), regime)
-    rows = draw(samples)
+    drawn_samples = draw(samples)
     if regime is None:
         regime = draw(st.sampled_from(_regimes(widths)))
-    numbers = sum((n + 1) * m for n, m in pairwise(widths)) + rows * (widths[0] + widths[-1])
+    numbers = sum((n + 1) * m for n, m in pairwise(widths)) + drawn_samples * (
+        widths[0] + widths[-1]
+    )
     if numbers <= TINY:
-        return _tiny_problem(draw, widths, rows, dtype, regime)
-    # Of two failures Hypothesis keeps the one of fewer choices. A seed of this many digits is more
-    # choices than a tiny problem's numbers (and one for its zeros), so a failure can become tiny.
+        return _tiny_problem(draw, widths, drawn_samples, dtype, regime)
+    # Hypothesis shrinks to the failure that takes fewer choices. A tiny problem takes at most
+    # TINY + 1, for its numbers and its zeros, so a seed of more digits can shrink to one.
     digits = draw(st.tuples(*[st.integers(0, 9)] * (TINY + 2)))
     seed = int("".join(map(str, digits)))
-    return Problem.generate(widths, rows, regime, seed, dtype)
+    return Problem.generate(widths, drawn_samples, regime, seed, dtype)
 
 
 def _tiny_problem(
     draw: st.DrawFn, sizes: tuple[int, ...], samples: int, dtype: str, regime: str
 ) -> Problem:
-    """Draw short numbers for the arrays of `generate_arrays`, one by one."""
+    """Draw short decimals one by one, in the ranges of `generate_arrays`."""
 
     def nonzero(low: int, high: int) -> st.SearchStrategy[int]:
-        # Magnitudes low … high, of one choice each, which shrink towards +low.
+        # ±low … ±high, drawn as one choice that shrinks towards +low.
         return st.integers(low - high, high - low).map(lambda k: k - low if k < 0 else k + low)
 
     def array(elements: st.SearchStrategy[float], *shape: int) -> np.ndarray:
@@ -314,8 +318,8 @@ def _tiny_problem(
         drawn = draw(st.lists(elements, min_size=size, max_size=size))
         return np.array(drawn, dtype=dtype).reshape(shape)
 
-    # Halves for w and x, odd eighths for b, quarters for y: then z^1 = w x + b is neither 0 nor y,
-    # and no network of one layer lies on relu's kink or has a gradient of zero by accident.
+    # w and x are halves, b odd eighths, y quarters. So z^1 = w x + b is neither 0 nor y, and a
+    # network of one layer has neither a relu at its kink nor a gradient of zero by accident.
     halves = nonzero(1, 10).map(lambda k: k / 2)
     weight = nonzero(1, 10).map(lambda k: k / 1000) if regime == "vanishing" else halves
     eighths = nonzero(80, 160) if regime == "saturated" else st.integers(-16, 16)
@@ -326,20 +330,21 @@ def _tiny_problem(
     biases = [array(bias, m) for m in sizes[1:]]
     x, y = array(halves, samples, sizes[0]), array(target, samples, sizes[-1])
     if regime == "zeros":
-        blank = draw(st.integers(1, 4 ** len(biases) - 1))  # one bit an array
+        zero = draw(st.integers(1, 4 ** len(biases) - 1))  # one bit for each array
         for bit, zeroed in enumerate(biases + weights):
-            if blank >> bit & 1:
+            if zero >> bit & 1:
                 zeroed.fill(0)
     return Problem(sizes, weights, biases, x, y, regime)
 
 
 def _noted(problem: Problem) -> Problem:
-    """Have a failing test print the whole problem, where only a part of it is an argument."""
+    """Let a failing test print the whole problem, of which it takes only a part."""
     note(problem)
     return problem
 
 
 def _regimes(sizes: tuple[int, ...]) -> list[str]:
+    """Return the regimes that exist for these sizes."""
     return [regime for regime in REGIMES if regime != "vanishing" or len(sizes) > 2]
 
 
@@ -371,7 +376,7 @@ def _checked_sizes(sizes: Iterable[int], regime: str | None) -> tuple[int, ...]:
         _check_regime(regime)
         if regime not in _regimes(widths):
             raise InvalidArgument(
-                f"regime={regime!r} needs two layers and more, sizes={widths} has one: add a "
+                f"regime={regime!r} needs two layers or more, sizes={widths} has one: add a "
                 "width, or pass another regime."
             )
     return tuple(int(n) for n in widths)

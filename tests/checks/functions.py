@@ -1,4 +1,4 @@
-"""Costs whose derivatives are known, for the two estimators."""
+"""Costs with known derivatives, for the tests of differences and complex steps."""
 
 import numpy as np
 

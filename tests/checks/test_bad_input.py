@@ -1,4 +1,4 @@
-"""What the front door refuses, and what it must take; the caller's arrays are never changed."""
+"""Input that `check_gradient` refuses, and input that it must take; arrays are never changed."""
 
 import dataclasses
 import re
@@ -88,7 +88,7 @@ def matrix(array):
 A = np.arange(1.0, 13.0)
 W, B = np.zeros((2, 3)), np.zeros(2)
 
-# id: ({cost, gradient, params, options as they differ from the good ones}, error, fragments)
+# id: ({arguments that replace those of a right call}, error, fragments of its text)
 CASES = {
     # cost
     "cost a number": ({"cost": 3.0}, TypeError, "cost is a float", "pass the function"),
@@ -306,7 +306,7 @@ CASES = {
 
 
 def bits(params):
-    """Return containers and leaves so that they differ wherever a bit does."""
+    """Return containers and leaves in a form that differs if any bit does."""
     if isinstance(params, dict):
         return [(key, bits(part)) for key, part in params.items()]
     if dataclasses.is_dataclass(params):
@@ -318,8 +318,9 @@ def bits(params):
     return repr(params)
 
 
-def concerns(door, options):
-    return door is not numerical_gradient or not set(options) & {
+def takes(function, options):
+    """Whether a function takes all of these arguments."""
+    return function is not numerical_gradient or not set(options) & {
         "gradient",
         "rtol",
         "resolution",
@@ -328,41 +329,41 @@ def concerns(door, options):
 
 
 @pytest.mark.parametrize(
-    ("door", "case"),
+    ("function", "case"),
     [
-        pytest.param(door, case, id=f"{door.__name__}-{case}")
-        for door in (check_gradient, assert_gradient, numerical_gradient)
+        pytest.param(function, case, id=f"{function.__name__}-{case}")
+        for function in (check_gradient, assert_gradient, numerical_gradient)
         for case in CASES
-        if concerns(door, CASES[case][0])
+        if takes(function, CASES[case][0])
     ],
 )
-def test_named_and_nothing_of_the_callers_is_changed(door, case):
+def test_an_error_names_the_cause_and_nothing_of_the_callers_is_changed(function, case):
     changed, error, *fragments = CASES[case]
     arguments = {"cost": square, "gradient": slope, "params": point()} | changed
-    if door is numerical_gradient:
+    if function is numerical_gradient:
         del arguments["gradient"]
     params = arguments["params"]
     before = bits(params)
     with pytest.raises(error) as raised:
-        door(**arguments)
-    said = "\n".join([str(raised.value), *getattr(raised.value, "__notes__", ())])
+        function(**arguments)
+    text = "\n".join([str(raised.value), *getattr(raised.value, "__notes__", ())])
     for fragment in fragments:
-        assert fragment in said
+        assert fragment in text
     assert bits(params) == before
 
 
-def test_a_gradient_of_numbers_is_refused_before_the_cost_is_moved():
+def test_a_gradient_given_as_arrays_is_refused_before_the_parameters_are_moved():
     calls = []
     with pytest.raises(ValueError, match="wanted"):
         check_gradient(lambda p: calls.append(p) or square(p), [W, np.zeros(3)], point())
     assert len(calls) == 1
 
 
-# What must work
+# Input that must work
 
 
 class Layers(list):
-    """A stranger's container."""
+    """A subclass of a container."""
 
 
 @dataclasses.dataclass
@@ -417,12 +418,12 @@ WORKING = {
 
 
 def weighted(params):
-    """Return a cost that tells every entry from every other."""
+    """Return a cost in which every entry has a weight of its own."""
     leaves = [np.asarray(leaf) for leaf in leaves_of(params)]
-    return sum(np.sum(leaf * (leaf + ramp(leaf, k))) for k, leaf in enumerate(leaves))
+    return sum(np.sum(leaf * (leaf + weights(leaf, k))) for k, leaf in enumerate(leaves))
 
 
-def ramp(leaf, k):
+def weights(leaf, k):
     return 1 + k + np.arange(leaf.size, dtype=leaf.real.dtype).reshape(leaf.shape)
 
 
@@ -436,34 +437,34 @@ def leaves_of(params):
     return [params]
 
 
-def like(params, leaves):
-    """Return the nesting of `params`, in its own types, around the next of `leaves`."""
+def with_leaves(params, leaves):
+    """Return `params` with its leaves replaced, in order, from the iterator `leaves`."""
     if isinstance(params, dict):
-        return {key: like(part, leaves) for key, part in params.items()}
+        return {key: with_leaves(part, leaves) for key, part in params.items()}
     if dataclasses.is_dataclass(params):
-        return type(params)(**like(vars(params), leaves))
+        return type(params)(**with_leaves(vars(params), leaves))
     if isinstance(params, Pair):
-        return Pair(*(like(part, leaves) for part in params))
+        return Pair(*(with_leaves(part, leaves) for part in params))
     if isinstance(params, (list, tuple)):
-        return type(params)(like(part, leaves) for part in params)
+        return type(params)(with_leaves(part, leaves) for part in params)
     return next(leaves)
 
 
 def slopes(params):
     leaves = [np.asarray(leaf) for leaf in leaves_of(params)]
-    return like(params, iter([2 * leaf + ramp(leaf, k) for k, leaf in enumerate(leaves)]))
+    return with_leaves(params, iter([2 * leaf + weights(leaf, k) for k, leaf in enumerate(leaves)]))
 
 
 @pytest.mark.parametrize("method", ["auto", "central", "complex-step"])
 @pytest.mark.parametrize("case", WORKING)
-def test_taken_and_nothing_of_the_callers_is_changed(case, method):
+def test_right_and_wrong_gradients_are_told_apart_and_nothing_is_changed(case, method):
     params = WORKING[case]()
     before, identity = bits(params), [id(leaf) for leaf in leaves_of(params)]
     report = check_gradient(weighted, slopes, params, method=method)
     assert report.verdict is Verdict.MATCH
     assert bits(params) == before
     assert [id(leaf) for leaf in leaves_of(params)] == identity
-    twice = like(params, iter([2 * np.asarray(leaf) for leaf in leaves_of(slopes(params))]))
+    twice = with_leaves(params, iter([2 * np.asarray(leaf) for leaf in leaves_of(slopes(params))]))
     assert check_gradient(weighted, twice, params, method=method).verdict is Verdict.MISMATCH
     estimate = numerical_gradient(weighted, params, method=method)
     for leaf, n, e in zip(
@@ -532,7 +533,7 @@ def test_other_errors_away_from_the_point_keep_their_type_and_the_parameters(err
     params = point()
 
     def cost(p):
-        if p[1][0] != 0.5 and p[0][0, 0] == 1:  # once params[0] is done, halfway through
+        if p[1][0] != 0.5 and p[0][0, 0] == 1:  # halfway: params[0] is done, params[1] is moved
             raise error
         return square(p)
 

@@ -1,4 +1,4 @@
-"""The main claim: every ∂C/∂w and ∂C/∂b of every form is the derivative of the cost."""
+"""The main claim: every ∂C/∂w and ∂C/∂b of every form is a derivative of the cost."""
 
 from collections import Counter
 
@@ -19,7 +19,7 @@ from checks.parameters.claims import flatten
 from checks.strategies import REGIMES, Problem, layer_sizes, problems
 
 FORMS = {"index": index_form, "chain": chain_form, "matrix": matrix_form}
-# Where nothing vanishes by design, an array is resolved unless its gradient is zero.
+# Regimes in which nothing vanishes: every array is a MATCH unless its gradient is zero.
 PLAIN = ("ordinary", "targets")
 
 
@@ -27,7 +27,7 @@ def check(form, problem, activation, cost, **options):
     net = Network(problem.sizes, activation, cost)
     theta = Parameters(problem.weights, problem.biases)
     return check_gradient(
-        RestartedCost(net, problem.x, problem.y),  # for speed: test_restart.py has its agreement
+        RestartedCost(net, problem.x, problem.y),  # faster; its own test says that it agrees
         lambda theta: FORMS[form].gradient(net, theta, problem.x, problem.y),
         theta,
         **options,
@@ -55,21 +55,23 @@ def test_every_entry_of_random_networks(tally):
         net = Network(problem.sizes, activation, cost)
         theta = Parameters(problem.weights, problem.biases)
         on_a_kink = lies_on_a_kink(net, theta, problem.x)
-        # in short numbers the slopes on both sides of a kink agree by chance, and not with 0
+        # With short decimals, the slopes on both sides of a kink may be equal by chance, but not 0.
         assume(not (on_a_kink and problem.seed is None))
         evaluations = Evaluations(RestartedCost(net, problem.x, problem.y), theta)
         with evaluations.restoring_parameters():
-            measured = estimate_derivatives(evaluations, "auto", seed=0)  # once, for all three
+            estimates = estimate_derivatives(
+                evaluations, "auto", seed=0
+            )  # once, for all three forms
             for name, form in FORMS.items():
                 claim = form.gradient(net, theta, problem.x, problem.y)
-                report = judge_gradient(measured, flatten(claim), resolution=1e-3, started=0.0)
+                report = judge_gradient(estimates, flatten(claim), resolution=1e-3, started=0.0)
                 tally.add(name, networks=1, entries=report.entries)
-                look(report, problem, on_a_kink)
+                assert_right(report, problem, on_a_kink)
 
-    def look(report, problem, on_a_kink):
+    def assert_right(report, problem, on_a_kink):
         note(str(report))
-        # Where several relus tie, the form's σ'(0) = 0 can add up to a claim beyond the slopes on
-        # both sides. There is no derivative then; everywhere else no entry is accused.
+        # With several relus at their kinks, σ'(0) = 0 can add up to a claim outside the slopes on
+        # both sides; there is no derivative then. Everywhere else no entry is a MISMATCH.
         assert on_a_kink or report.verdict is not Verdict.MISMATCH
         for array in report.arrays.values():
             assert not ((array.verdicts == Verdict.MISMATCH) & (array.slope_jump == 0)).any()

@@ -1,7 +1,4 @@
-"""A gallery of hostile costs: the interval holds the derivative, or the verdict says why not.
-
-Never certain and wrong.
-"""
+"""A gallery of hostile costs: the interval holds the derivative, or the reason says why not."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +12,7 @@ from flint import arb, ctx
 
 from checks import Verdict, check_gradient, numerical_gradient
 
-SEEDS = range(2)  # the steps are jittered by the seed
+SEEDS = range(2)  # they change the step sizes
 BITS = 400  # of the exact derivatives: enough for sin(1e12) and e^700
 PI = math.pi  # the float, in the cost and in its derivative
 
@@ -27,25 +24,26 @@ class Hostile:
     Attributes
     ----------
     cost
-        Of an array.
+        A function of an array.
     x
-        The point: a number is an array of one.
+        The point; a number stands for an array of one entry.
     slope
-        The derivative by one entry, as a function of it in ball arithmetic; or the numbers, one for
-        each entry; or, at a kink, the slopes on the left and on the right; inf where there is none.
-    word
-        What the reason says if the verdict is UNRESOLVED ("|" for "or"). Empty: it must not be.
-    says
-        What the report says in any case.
+        The derivative by one entry, as a function of it in ball arithmetic; or numbers, one for
+        each entry; or, at a kink, the slopes on the left and on the right. inf where there is none.
+    reason
+        A word of the reason if the verdict is UNRESOLVED; "|" separates alternatives. If it is
+        empty, the verdict of the right claim must be MATCH.
+    report
+        A word of the report, whatever the verdict.
     undetectable
-        Whether 10 % are within what the cost's noise lets a claim be off by default.
+        Whether an error of 10 % is within the default rtol, because of the cost's noise.
     """
 
     cost: Callable[[Any], Any]
     x: Any
     slope: Any
-    word: str = ""
-    says: str = ""
+    reason: str = ""
+    report: str = ""
     undetectable: bool = False
 
     def point(self) -> np.ndarray:
@@ -74,7 +72,7 @@ def logistic_slope(z):
 
 
 def hashed(x):
-    """Return standard normal noise that is a function of x: the same at the same point."""
+    """Return standard normal noise that is a function of x: it repeats at the same point."""
     return np.random.default_rng(list(np.real(x).tobytes())).standard_normal()
 
 
@@ -96,12 +94,12 @@ def dropout(fresh):
 
 
 def only_real(function):
-    """Return the function, refusing complex numbers as the math module does."""
+    """Return a cost that refuses complex numbers, as functions of the math module do."""
     return lambda x: sum(function(v) for v in x.tolist())
 
 
 def kinked(distance):
-    """Return max(x, K)² /2 + |x − K| + relu(x − K) at a distance from its kink: three of them."""
+    """Return max(x, K)² /2 + |x − K| + relu(x − K) at a distance from its kink."""
     kink = 0.7 - distance
 
     def cost(x):
@@ -218,22 +216,22 @@ GALLERY = {
     ),
     "x|x|^1.7 + x at 0": Hostile(lambda x: np.sum(x + x * np.abs(x) ** 1.7), 0.0, 1.0),
     # kinks and jumps
-    "relu at 0": Hostile(lambda x: np.sum(np.maximum(x, 0)), 0.0, (0, 1), says="kink"),
+    "relu at 0": Hostile(lambda x: np.sum(np.maximum(x, 0)), 0.0, (0, 1), report="kink"),
     "relu² at 0": Hostile(lambda x: np.sum(x + np.maximum(x, 0) ** 2), 0.0, 1.0, "converge|noise"),
-    "abs at 0": Hostile(lambda x: np.sum(np.abs(x)), 0.0, (-1, 1), "zero", says="kink"),
+    "abs at 0": Hostile(lambda x: np.sum(np.abs(x)), 0.0, (-1, 1), "zero", report="kink"),
     "abs + e^x at 0.7": Hostile(
-        lambda x: np.sum(np.abs(x - 0.7) + np.exp(x - 0.7)), 0.7, (0, 2), says="kink"
+        lambda x: np.sum(np.abs(x - 0.7) + np.exp(x - 0.7)), 0.7, (0, 2), report="kink"
     ),
     "relu(x − 0.7) at 0.7": Hostile(
-        lambda x: np.sum(np.maximum(x - 0.7, 0) + x), 0.7, (1, 2), says="kink"
+        lambda x: np.sum(np.maximum(x - 0.7, 0) + x), 0.7, (1, 2), report="kink"
     ),
     "where(x > 0.7) at 0.7": Hostile(
-        lambda x: np.sum(np.where(x > 0.7, 3 * (x - 0.7), x - 0.7)), 0.7, (1, 3), says="kink"
+        lambda x: np.sum(np.where(x > 0.7, 3 * (x - 0.7), x - 0.7)), 0.7, (1, 3), report="kink"
     ),
     "one relu of 5,000 at its kink": Hostile(
-        lambda x: np.mean(np.maximum(UNITS + x, 0)), 0.7, (RIGHT - 2e-4, RIGHT), says="kink"
+        lambda x: np.mean(np.maximum(UNITS + x, 0)), 0.7, (RIGHT - 2e-4, RIGHT), report="kink"
     ),
-    "tied maxima": Hostile(np.max, [0.7, 0.7, -1.0], ([0, 0, 0], [1, 1, 0]), says="kink"),
+    "tied maxima": Hostile(np.max, [0.7, 0.7, -1.0], ([0, 0, 0], [1, 1, 0]), report="kink"),
     "nearly tied maxima": Hostile(np.max, [0.7, 0.7 + 1e-9, -1.0], [0, 1, 0]),
     **{
         f"a kink {-distance:+.0e} away": Hostile(*kinked(distance), "noise")
@@ -376,7 +374,7 @@ def test_the_gallery_is_large():
     assert len(GALLERY) >= 45
 
 
-# What no difference can tell from noise (docs/verdict.md, "Limits"): certain, and wrong.
+# Here the interval is wrong: no difference tells this from noise (docs/verdict.md, "Limits").
 LIMITS = {
     ("ripple 1e-9 sin 1e9 x", "central"): "far below every step, smooth between rounding's steps",
     ("ripple 1e-9 sin 1e9 x", "auto"): "far below every step, smooth between rounding's steps",
@@ -394,41 +392,44 @@ def test_the_interval_holds_the_derivative(name, method):
     for seed in SEEDS:
         found = numerical_gradient(row.cost, row.point(), method=method, seed=seed)
         for slope in row.slopes():
-            held = np.abs(found.value - slope) <= found.error + 4 * np.spacing(np.abs(slope))
-            # an infinite slope is held by an infinite error only
-            assert np.all(np.isinf(found.error) | np.isfinite(slope) & held), (seed, found)
+            inside = np.abs(found.value - slope) <= found.error + 4 * np.spacing(np.abs(slope))
+            # an infinite slope is inside an infinite error only
+            assert np.all(np.isinf(found.error) | np.isfinite(slope) & inside), (seed, found)
 
 
 @pytest.mark.parametrize(("name", "method"), ROWS)
-def test_a_right_claim_is_never_accused(name, method):
+def test_a_right_claim_is_never_a_mismatch(name, method):
     row = GALLERY[name]
     left, right = row.slopes()
     for seed in SEEDS[:2]:
-        # at a kink each of the three is right, at any other point they are one
+        # at a kink these three are all right; at any other point they are the same
         claim = (left, right, (left + right) / 2)[seed]
         if not np.isfinite(claim).all():
             continue
         report = check_gradient(row.cost, claim, row.point(), method=method, seed=seed)
         reason = report.arrays["params"].reason
         assert report.verdict is not Verdict.MISMATCH, str(report)
-        assert row.says in str(report)
+        assert row.report in str(report)
         if report.verdict is Verdict.UNRESOLVED:
-            assert any(word and word in reason for word in row.word.split("|")), str(report)
+            assert any(word and word in reason for word in row.reason.split("|")), str(report)
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", [name for name, row in GALLERY.items() if not row.undetectable])
-def test_a_claim_off_by_a_tenth_never_passes(name, method):
+def test_a_claim_wrong_by_a_tenth_is_never_a_match(name, method):
     row = GALLERY[name]
     slopes = np.stack(row.slopes())
     finite = np.isfinite(slopes)
-    tenth = 0.1 * (np.abs(slopes[finite]).max(initial=0) or 1)
-    above, below = np.where(finite, slopes, 0).max(axis=0), np.where(finite, slopes, 0).min(axis=0)
+    error = 0.1 * (np.abs(slopes[finite]).max(initial=0) or 1)
+    highest, lowest = (
+        np.where(finite, slopes, 0).max(axis=0),
+        np.where(finite, slopes, 0).min(axis=0),
+    )
     for seed in SEEDS[:1]:
-        wrong = above + tenth if seed % 2 else below - tenth  # wrong on purpose
+        wrong = highest + error if seed % 2 else lowest - error  # wrong on purpose
         report = check_gradient(row.cost, wrong, row.point(), method=method, seed=seed)
         assert report.verdict is not Verdict.MATCH, str(report)
-        if not row.word:
-            kinked = slopes[0] != slopes[1]  # where a gradient is a convention
+        if not row.reason:
+            kinked = slopes[0] != slopes[1]  # there, what a gradient returns is a convention
             expected = Verdict.UNRESOLVED if kinked.all() else Verdict.MISMATCH
             assert report.verdict is expected, str(report)

@@ -1,4 +1,4 @@
-"""The front door: verdicts, errors, counts, seeds, and what strangers' costs do."""
+"""`check_gradient`: verdicts, errors, counts, seeds, and unusual costs."""
 
 import pickle
 import warnings
@@ -32,7 +32,7 @@ def slope(x):
     return 2 * x
 
 
-class Counted:
+class CountedCost:
     def __init__(self, cost):
         self.cost, self.calls = cost, 0
 
@@ -59,7 +59,7 @@ def test_x_squared(method):
 
 @pytest.mark.parametrize("method", ["auto", "central"])
 @given(seed=st.integers(0, 99), exponent=st.integers(-6, -1), sign=st.sampled_from([-1, 1]))
-def test_an_error_far_below_what_is_visible_to_the_eye_is_a_mismatch(method, seed, exponent, sign):
+def test_a_small_error_of_one_entry_is_a_mismatch(method, seed, exponent, sign):
     claim = 2 * X
     claim[seed % 3] += sign * 10.0**exponent * 4
     report = check_gradient(square, claim, X.copy(), method=method, seed=seed)
@@ -80,7 +80,9 @@ def test_all_zero_claims_of_a_real_gradient_are_a_mismatch():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("coverage", ["every", "projected"])
-def test_what_is_not_finite_is_a_mismatch_where_the_cost_does_not_look(value, coverage):
+def test_a_claim_that_is_not_finite_is_a_mismatch_also_in_an_array_that_the_cost_ignores(
+    value, coverage
+):
     point = {"used": X.copy(), "ignored": X.copy()}
     claim = {"used": 2 * X, "ignored": np.array([0, value, 0])}
     report = check_gradient(lambda p: square(p["used"]), claim, point, coverage=coverage)
@@ -96,7 +98,7 @@ def test_only_a_match_is_true():
     assert [bool(r) for r in (match, unresolved, mismatch)] == [True, False, False]
 
 
-def test_the_report_is_as_bad_as_its_worst_array():
+def test_the_verdict_of_the_report_is_that_of_its_worst_array():
     point = [X.copy(), np.zeros(3)]
     cost = lambda p: square(p[0]) + square(p[1])  # noqa: E731
     assert check_gradient(cost, [2 * X, np.zeros(3)], point).verdict is Verdict.UNRESOLVED
@@ -104,29 +106,29 @@ def test_the_report_is_as_bad_as_its_worst_array():
 
 
 @pytest.mark.parametrize("path", ["sharp", "blurred"])
-def test_what_is_not_found_as_promised_is_unresolved(monkeypatch, path):
-    def promised(array, rtol):
+def test_a_detectable_error_that_is_not_detected_is_unresolved(monkeypatch, path):
+    def too_optimistic(array, rtol):
         return detectable(array, rtol) / (10 if array.path == path else 1)
 
     detectable = ArrayReport.detectable
-    monkeypatch.setattr(ArrayReport, "detectable", promised)
+    monkeypatch.setattr(ArrayReport, "detectable", too_optimistic)
     point = {"sharp": X.copy(), "blurred": 1e-4 * X}
     claim = {name: 2 * value for name, value in point.items()}
     cost = lambda p: square(p["sharp"]) + square(p["blurred"])  # noqa: E731
     report = check_gradient(cost, claim, point, method="central", rtol=1e-13)
-    # the control is of the array that a promise says least of
+    # only the array with the largest detectable error is tested
     assert report.verdict is (Verdict.UNRESOLVED if path == "blurred" else Verdict.MATCH)
     assert ("said to be detectable went unseen" in str(report)) == (path == "blurred")
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_control_keeps_the_precision_of_a_claim(seed):
+def test_the_test_of_the_detectable_error_keeps_the_precision_of_the_claim(seed):
     point = np.random.default_rng(seed).normal(size=3).astype(np.longdouble)
     report = check_gradient(lambda x: np.sum(x.real**2), lambda x: 2 * x, point, rtol=1e-14)
     assert "went unseen" not in str(report)
 
 
-def test_rtol_and_resolution_are_the_callers():
+def test_the_caller_may_set_rtol_and_resolution():
     claim = 2 * X * (1 + 1e-4)
     assert check_gradient(square, claim, X.copy()).verdict is Verdict.MISMATCH
     assert check_gradient(square, claim, X.copy(), rtol=1e-3).verdict is Verdict.MATCH
@@ -165,15 +167,15 @@ def test_assert_gradient_raises_with_the_whole_report(claim, point, error):
 
 @pytest.mark.parametrize("method", ["auto", "central"])
 @pytest.mark.parametrize("claim", [2 * X, 3 * X], ids=["right", "wrong"])
-def test_evaluations_are_the_calls_really_made(method, claim):
-    cost = Counted(square)
+def test_evaluations_counts_the_calls_of_the_cost(method, claim):
+    cost = CountedCost(square)
     assert check_gradient(cost, claim, X.copy(), method=method).evaluations == cost.calls
-    cost = Counted(square)
+    cost = CountedCost(square)
     assert numerical_gradient(cost, X.copy(), method=method).evaluations == cost.calls
 
 
 @pytest.mark.parametrize("size", [1, 10, 300])
-def test_evaluations_grow_by_a_few_for_every_entry(size):
+def test_evaluations_grow_with_the_number_of_entries(size):
     x = np.random.default_rng(0).standard_normal(size)
     complex_step = check_gradient(lambda x: np.sum(np.exp(x)), np.exp, x)
     assert complex_step.evaluations <= 150 + size
@@ -222,7 +224,7 @@ def test_the_global_random_state_is_left_alone():
 
 @pytest.mark.parametrize("claim", [-1.0, -0.5, 0.0, 0.3, 1.0])
 @pytest.mark.parametrize("method", ["auto", "central"])
-def test_any_claim_between_the_slopes_of_a_kink_stands(claim, method):
+def test_any_claim_between_the_slopes_of_a_kink_is_accepted(claim, method):
     report = check_gradient(lambda x: np.sum(np.abs(x)), np.full(3, claim), 0 * X, method=method)
     assert report.verdict is not Verdict.MISMATCH
 
@@ -245,17 +247,17 @@ def test_ties_of_a_maximum_are_no_mismatch(tie):
     assert report.verdict is not Verdict.MISMATCH
 
 
-def test_relu_away_from_its_kink_is_right_and_wrong():
+def test_relu_away_from_its_kink_is_a_match_or_a_mismatch():
     relu = lambda x: np.sum(np.maximum(x, 0))  # noqa: E731
     assert check_gradient(relu, lambda x: (x > 0) * 1.0, X.copy()).verdict is Verdict.MATCH
     assert check_gradient(relu, np.ones(3), X.copy()).verdict is Verdict.MISMATCH
 
 
-# Costs of strangers
+# Unusual costs
 
 
 @pytest.mark.parametrize("size", [1e-1, 1e-3, 1.0])
-def test_a_stochastic_cost_is_named_and_nobody_is_accused(size):
+def test_a_stochastic_cost_is_unresolved_and_named(size):
     rng = np.random.default_rng(0)
     report = check_gradient(lambda x: square(x) + size * rng.standard_normal(), slope, X.copy())
     assert report.verdict is Verdict.UNRESOLVED
@@ -264,12 +266,12 @@ def test_a_stochastic_cost_is_named_and_nobody_is_accused(size):
 
 @pytest.mark.parametrize("method", ["auto", "central"])
 @pytest.mark.parametrize("z", [29.0, 31.0, 31.185, 33.0])
-def test_stairs_that_rounding_makes_are_no_slope(z, method):
+def test_steps_that_rounding_makes_are_not_taken_for_a_slope(z, method):
     def sigma(z):
         return 1 / (1 + np.exp(-z))
 
     def cost(z):
-        return -np.sum(np.log(1 - sigma(z)))  # by 31 in steps of 3e-3
+        return -np.sum(np.log(1 - sigma(z)))  # near z = 31 it takes values 3e-3 apart, by rounding
 
     for seed in range(5):
         point = np.array([z, 1.0])
@@ -279,7 +281,7 @@ def test_stairs_that_rounding_makes_are_no_slope(z, method):
         assert wrong.verdict is not Verdict.MATCH
 
 
-def test_what_a_stochastic_cost_owes_is_not_a_matter_of_luck():
+def test_the_default_rtol_of_a_stochastic_cost_does_not_depend_on_luck():
     for seed in range(20):
         rng = np.random.default_rng(seed)
         cost = lambda x: square(x) + 1e-12 * rng.standard_normal()  # noqa: E731, B023
@@ -337,7 +339,7 @@ def test_float32_inside_a_float64_cost_is_noticed():
     assert report.noise > 1e-9
 
 
-def test_a_cost_that_warns_away_from_the_point_warns_nobody():
+def test_warnings_of_a_cost_away_from_the_point_are_hidden():
     def cost(x):
         if not np.array_equal(x, X):
             warnings.warn("far out", RuntimeWarning, stacklevel=1)
@@ -346,7 +348,7 @@ def test_a_cost_that_warns_away_from_the_point_warns_nobody():
     assert check_gradient(cost, slope, X.copy()).verdict is Verdict.MATCH
 
 
-def test_a_warning_at_the_point_is_the_callers():
+def test_a_warning_at_the_point_reaches_the_caller():
     def cost(x):
         warnings.warn("careful", RuntimeWarning, stacklevel=1)
         return square(x)
@@ -355,7 +357,7 @@ def test_a_warning_at_the_point_is_the_callers():
         check_gradient(cost, slope, X.copy())
 
 
-def test_the_callers_floating_point_errors_stay_as_they_are():
+def test_floating_point_error_settings_of_the_caller_are_kept():
     with np.errstate(all="raise"):
         before = np.geterr()
         # 1e-308 times a small step underflows, though not at the point
@@ -366,7 +368,7 @@ def test_the_callers_floating_point_errors_stay_as_they_are():
             check_gradient(lambda x: np.sum(np.exp(1e6 * x)), slope, X.copy())
 
 
-def test_a_cost_far_from_its_changes_is_blurred_not_wrong():
+def test_a_cost_with_a_huge_offset_is_unresolved():
     report = check_gradient(lambda x: 1e14 + float(square(x)), slope, X.copy())
     assert report.verdict is Verdict.UNRESOLVED
     assert "blurred" in str(report) or "rounding" in str(report)

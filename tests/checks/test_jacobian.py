@@ -46,9 +46,9 @@ def nested(p):
 
 def nested_vjp(p, u):
     w, (b, c) = p
-    through = u["sum"] / np.cosh(w + b) ** 2
+    of_sum = u["sum"] / np.cosh(w + b) ** 2
     first, second = u["parts"]
-    return through + first * c, (through + 2 * b * second, np.sum(first * w))
+    return of_sum + first * c, (of_sum + 2 * b * second, np.sum(first * w))
 
 
 def nested_jvp(p, v):
@@ -159,7 +159,7 @@ def test_a_wrong_vjp_is_a_mismatch(name):
 
 
 @pytest.mark.parametrize("name", ["constant for a zero cotangent", "nan for a zero cotangent"])
-def test_what_a_zero_cotangent_returns_is_said(name):
+def test_the_report_says_that_a_zero_cotangent_gives_no_zeros(name):
     f, vjp, x = WRONG_VJP[name]
     assert "not linear" in str(check_vjp(f, vjp, x))
 
@@ -212,7 +212,7 @@ def test_float32_stays_float32():
     assert wrong.verdict is Verdict.MISMATCH
 
 
-def test_the_argument_is_as_before():
+def test_the_argument_is_restored():
     for name, (f, vjp, jvp, x) in RIGHT.items():
         if isinstance(x, np.ndarray):
             before = x.tobytes()

@@ -1,4 +1,4 @@
-"""``python -m checks TARGET``: a verdict for a person, on a suite of a few tests."""
+"""The command ``python -m checks TARGET``, with a suite of a few tests in place of its own."""
 
 import io
 import os
@@ -43,7 +43,7 @@ def test_digits_are_kept():
 
 @pytest.fixture
 def here(pytester, monkeypatch):
-    """Work where a target lies, and settings and a conftest.py that must not count."""
+    """Work in a folder with targets, and with settings and a conftest.py that must be ignored."""
     suite = pytester.mkdir("suite")
     suite.joinpath("test_suite.py").write_text(SUITE, encoding="utf-8")
     monkeypatch.setattr(plugin, "SUITE", suite)
@@ -78,13 +78,13 @@ def test_a_right_target(here, capsys):
     assert not (here.path / ".pytest_cache").exists()
 
 
-def test_a_wrong_target_and_what_is_said_of_it(here, capsys):
+def test_a_wrong_target_and_its_first_failure(here, capsys):
     assert main(["wrong.py"]) == 1
     printed = capsys.readouterr().out
     table, failure = printed.split("\nThe first failure: every entry is right\n\n")
     assert "\n  WRONG    every entry is right\n  ok       the answer" in table
     assert "\n1 of 4 properties hold, 1 failed, 1 skipped, 1 excused\n" in table
-    # nothing but the text itself
+    # the text alone, without pytest's traceback
     assert failure.startswith("gradient check: MISMATCH ")
     assert "[0][0]" in failure
     assert failure.endswith("\n\nTo see it again: print('again')\n")
@@ -129,7 +129,7 @@ def test_help_shows_a_target(capsys):
     assert all(f"  {line}\n" in printed for line in EXAMPLE.splitlines() if line)
 
 
-def test_a_console_without_our_letters(here, monkeypatch):
+def test_a_console_that_has_only_ascii(here, monkeypatch):
     console = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", console)
     assert main(["wrong"]) == 1
@@ -137,7 +137,7 @@ def test_a_console_without_our_letters(here, monkeypatch):
     assert b"  WRONG    every entry is right" in console.buffer.getvalue()
 
 
-def test_as_a_command(here):
+def test_the_command_itself(here):
     done = subprocess.run(
         [sys.executable, "-m", "checks", "there/net.py"],
         env=os.environ | {"PYTHONPATH": str(Path(checks.__file__).parents[1])},

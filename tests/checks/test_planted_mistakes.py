@@ -1,4 +1,4 @@
-"""Wrong backpropagations, the catalogue's: the checker is to catch them all."""
+"""The wrong backpropagations of the catalogue of faults: the checker has to catch them all."""
 
 from collections import Counter
 from itertools import product
@@ -17,8 +17,8 @@ from checks.strategies import Problem, layer_sizes, problems
 
 METHODS = ("auto", "central")
 ROWS = list(product(ACTIVATIONS, COSTS))
-# On these every fault makes a difference, under some activation and cost.
-TELLING = [
+# With some activation and cost, every fault changes the gradient of one of these.
+REVEALING = [
     Problem.generate((3, 3, 3, 3), samples=3, seed=0),
     Problem.generate((4, 5, 1), samples=4, seed=1),
     Problem.generate((2, 4, 3), samples=1, seed=2),
@@ -32,15 +32,16 @@ TELLING = [
         regime="saturated",
     ),
 ]
+# What a network needs for the fault to change its gradient.
 NEEDED = {
     "a (1 − a) loses digits": {"regime": "saturated"},
     "(B,) against (B, 1)": {"outputs": 1},
     "batch of one squeezed": {"samples": 1},
 }
 OPTIONS = {
-    # a claim in float32 owes no more than its digits, if nothing else is asked for
+    # by default the claim's dtype sets rtol, and float32 is then accurate enough
     "float32 inside": {"rtol": 1e-9},
-    # differences see nothing of so flat a cost
+    # the cost is so flat that differences do not resolve it
     "a (1 − a) loses digits": {"method": "auto"},
 }
 
@@ -49,20 +50,20 @@ OPTIONS = {
 def networks(draw, regime="ordinary", outputs=None, samples=None):
     """Draw a network; half of them have one width, where most mistakes in shapes can happen."""
     sizes = draw(layer_sizes(max_layers=3, max_width=5) | st.integers(2, 4).map(lambda n: (n,) * 4))
-    # not the tiny ones, which are drawn in short numbers of up to 5 and mostly saturated
-    some = problems((*sizes[:-1], outputs or sizes[-1]), max_samples=samples or 4, regime=regime)
-    return draw(some.filter(lambda problem: problem.seed is not None))
+    # without tiny problems: their numbers are up to 5, so most of them are saturated
+    drawn = problems((*sizes[:-1], outputs or sizes[-1]), max_samples=samples or 4, regime=regime)
+    return draw(drawn.filter(lambda problem: problem.seed is not None))
 
 
 def call(target, problem):
-    """Return the gradient of a target that has seen another network of these shapes before."""
+    """Return the gradient of a target, called before with another network of these shapes."""
     before = [[value + 0.5 for value in part] for part in (problem.weights, problem.biases)]
     target.gradient(*before, problem.x + 0.5, problem.y)
     return target.gradient(problem.weights, problem.biases, problem.x, problem.y)
 
 
-def truth(fault, rows, problem):
-    """Return the right gradient of the cost that a faulty target has."""
+def right_gradient(fault, rows, problem):
+    """Return the right gradient of the cost of a faulty target."""
     dw, db = call(right_target(*rows), problem)
     if "penalty" in fault.steps:
         dw = [g + Constants.decay * w for g, w in zip(dw, problem.weights, strict=True)]
@@ -79,48 +80,51 @@ def check(target, problem, **options):
 
 
 def makes_a_difference(fault, rows, problem):
-    """Whether the gradient is off by more than rounding."""
+    """Whether the claimed gradient is wrong by more than rounding."""
     with np.errstate(all="ignore"):
         claimed = [g for part in call(fault.target(*rows), problem) for g in part]
     return any(
         g.size != right.size
         or np.abs(g.reshape(right.shape) - right).max() > 1e-12 * np.abs(right).max()
-        for g, right in zip(claimed, truth(fault, rows, problem), strict=True)
+        for g, right in zip(claimed, right_gradient(fault, rows, problem), strict=True)
     )
 
 
-def is_visible(report, right):
-    """Whether an entry is off by more than the report says it would have seen."""
+def is_detectable(report, right):
+    """Whether an entry is wrong by more than what the report calls detectable."""
     return any(
         np.abs(array.claimed - true).max() > array.detectable(report.rtol) * array.largest
         for array, true in zip(report.arrays.values(), right, strict=True)
     )
 
 
-def where_it_tells(name, number):
-    """Return an activation, a cost and a network with which a fault is one, others by number."""
+def revealing(name, number):
+    """Return (activation, cost) and a network for which a fault changes the gradient.
+
+    The number says with which activation and cost to begin, so that faults vary in them.
+    """
     fault = FAULTS[name]
-    turned = ROWS[number % len(ROWS) :] + ROWS[: number % len(ROWS)]
-    places = product(turned, TELLING)
-    return next((r, p) for r, p in places if makes_a_difference(fault, r, p))
+    rotated = ROWS[number % len(ROWS) :] + ROWS[: number % len(ROWS)]
+    candidates = product(rotated, REVEALING)
+    return next((r, p) for r, p in candidates if makes_a_difference(fault, r, p))
 
 
 @pytest.mark.parametrize("method", METHODS)
 @settings(max_examples=20)
 @given(rows=st.sampled_from(ROWS), problem=networks())
-def test_the_right_gradient_is_never_accused(method, rows, problem):
+def test_the_right_gradient_is_never_a_mismatch(method, rows, problem):
     assert check(right_target(*rows), problem, method=method).verdict is not Verdict.MISMATCH
 
 
 @pytest.mark.parametrize(
     ("name", "number"), [pytest.param(name, i, id=name) for i, name in enumerate(FAULTS)]
 )
-def test_caught_on_every_network_on_which_it_is_a_mistake(name, number):
+def test_a_fault_is_caught_on_every_network_whose_gradient_it_changes(name, number):
     fault, count = FAULTS[name], Counter()
-    rows, telling = where_it_tells(name, number)
+    rows, network = revealing(name, number)
 
     @settings(max_examples=max(1, settings().max_examples // 100))
-    @example(problem=telling)
+    @example(problem=network)
     @given(problem=networks(**NEEDED.get(name, {})))
     def caught(problem):
         target = fault.target(*rows)
@@ -136,7 +140,7 @@ def test_caught_on_every_network_on_which_it_is_a_mistake(name, number):
         if not difference:
             count["harmless"] += 1
             assert report.verdict is not Verdict.MISMATCH
-        elif is_visible(report, truth(fault, rows, problem)):
+        elif is_detectable(report, right_gradient(fault, rows, problem)):
             count["caught"] += 1
             assert report.verdict is Verdict.MISMATCH
         else:

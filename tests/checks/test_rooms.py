@@ -13,7 +13,7 @@ PACKAGE = Path(checks.__file__).parent
 ROOT = PACKAGE.parent
 FILES = sorted(path for name in ("backprop", "checks") for path in (ROOT / name).rglob("*.py"))
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in FILES}
-# From the top floor down, as CONTRIBUTING.md draws it.
+# From top to bottom, as CONTRIBUTING.md draws it.
 TOWER = (
     "__main__",
     "adapters",
@@ -34,7 +34,8 @@ TOWER = (
     "parameters",
     "_types",
 )
-FACES = ("checks.__init__", "checks.conformance.__init__")  # they only hand out names
+# These only hand out names of modules below them.
+FACES = ("checks.__init__", "checks.conformance.__init__")
 
 
 def imports(source: str) -> Iterator[str]:
@@ -44,7 +45,7 @@ def imports(source: str) -> Iterator[str]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "wanted absolute imports"
-            # what is imported from a package may be a module of it
+            # a name imported from a package may be one of its modules
             names = [f"{node.module}.{alias.name}" for alias in node.names]
             names = [name if name in MODULES else str(node.module) for name in names]
         else:
@@ -102,11 +103,11 @@ def test_an_import_upwards_is_found():
 
 def test_no_files_import_in_a_circle():
     sources = {module: path.read_text(encoding="utf-8") for module, path in MODULES.items()}
-    # the network calls the matrix form, which names the network's type and imports nothing of it
+    # the matrix form imports the network that calls it, but only for its type
     form = sources["backprop.matrix_form"]
     assert form.count("from backprop.network import Network") == 1
     sources["backprop.matrix_form"] = form.replace("from backprop.network import Network", "pass")
-    # a face hands out names of its own room: whoever imports the room by its face is above it
+    # a FACE imports modules of its own room, which are below whoever imports the FACE
     assert circle({name: text for name, text in sources.items() if name not in FACES}) == []
 
 

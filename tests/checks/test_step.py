@@ -57,8 +57,8 @@ RIGHT = [functional, in_place, in_place_and_returned, other_nesting]
 @pytest.mark.parametrize("method", ["auto", "central"])
 @pytest.mark.parametrize("step", RIGHT, ids=lambda step: step.__name__)
 def test_a_right_step_matches(step, method):
-    value, params = network()
-    report = assert_step(value, step, params, method=method)
+    cost, params = network()
+    report = assert_step(cost, step, params, method=method)
     assert report.verdict is Verdict.MATCH
     assert report.detectable < 1e-5
 
@@ -66,16 +66,16 @@ def test_a_right_step_matches(step, method):
 @pytest.mark.parametrize("step", RIGHT, ids=lambda step: step.__name__)
 @pytest.mark.parametrize("method", ["auto", "central"])
 def test_the_parameters_are_as_before_bit_for_bit(step, method):
-    value, params = network()
+    cost, params = network()
     before = [p.tobytes() for part in params for p in part]
-    held = [p for part in params for p in part]
-    check_step(value, step, params, method=method)
+    arrays = [p for part in params for p in part]
+    check_step(cost, step, params, method=method)
     assert [p.tobytes() for part in params for p in part] == before
-    assert all(p is q for p, q in zip((p for part in params for p in part), held, strict=True))
+    assert all(p is q for p, q in zip((p for part in params for p in part), arrays, strict=True))
 
 
-def test_also_where_the_step_raises():
-    value, params = network()
+def test_the_parameters_are_restored_if_the_step_raises():
+    cost, params = network()
     before = params[0][0].copy()
 
     def step(params, eta):
@@ -83,49 +83,49 @@ def test_also_where_the_step_raises():
         raise RuntimeError("the optimizer is broken")
 
     with pytest.raises(RuntimeError, match="the optimizer is broken"):
-        check_step(value, step, params)
+        check_step(cost, step, params)
     np.testing.assert_array_equal(params[0][0], before)
 
 
 def test_cost_and_step_may_close_over_the_parameters():
-    value, params = network()
-    report = assert_step(lambda _: value(params), lambda _, eta: in_place(params, eta), params)
+    cost, params = network()
+    report = assert_step(lambda _: cost(params), lambda _, eta: in_place(params, eta), params)
     assert report.verdict is Verdict.MATCH
 
 
 def test_a_step_that_replaces_arrays_in_their_list():
-    value, params = network()
+    cost, params = network()
     first = params[0][0]
 
     def step(params, eta):
         for part, slopes in zip(params, gradient(params), strict=True):
             part[:] = [p - eta * g for p, g in zip(part, slopes, strict=True)]
 
-    assert assert_step(value, step, params)
+    assert assert_step(cost, step, params)
     assert params[0][0] is first
 
 
-def test_read_only_parameters():
-    value, params = network()
+def test_read_only_parameters_match():
+    cost, params = network()
     for part in params:
         for p in part:
             p.flags.writeable = False
-    assert assert_step(value, functional, params)
+    assert assert_step(cost, functional, params)
 
 
-def test_float32():
-    value, params = network("float32")
-    report = assert_step(value, functional, params)
+def test_float32_is_a_match_or_a_mismatch():
+    cost, params = network("float32")
+    report = assert_step(cost, functional, params)
     assert report.verdict is Verdict.MATCH
     assert report.detectable < 1e-2
 
     def doubled(params, eta):
         return functional(params, 2 * eta)  # wrong on purpose
 
-    assert check_step(value, doubled, params).verdict is Verdict.MISMATCH
+    assert check_step(cost, doubled, params).verdict is Verdict.MISMATCH
 
 
-def updated_too_early(rate):
+def updated_too_early():
     """Return a step whose backward pass uses weights that it has already updated."""
 
     def step(params, eta):
@@ -141,20 +141,20 @@ def updated_too_early(rate):
 
 @pytest.mark.parametrize("method", ["auto", "central"])
 def test_weights_updated_before_they_are_used_are_caught_and_named(method):
-    value, params = network()
-    report = check_step(value, updated_too_early(params), params, method=method)
+    cost, params = network()
+    report = check_step(cost, updated_too_early(), params, method=method)
     assert report.verdict is Verdict.MISMATCH
     assert "depends on the learning rate" in str(report)
     assert report.worst.path.endswith("[0]")  # the layer below is wrong, the last is right
     assert report.arrays["params[0][1]"].verdict is Verdict.MATCH
 
 
-def test_that_mistake_shows_at_large_learning_rates_only():
-    value, params = network()
-    step = updated_too_early(params)
-    tiny = check_step(value, step, params, learning_rates=[1e-7], rtol=1e-3)
+def test_weights_updated_too_early_show_at_large_learning_rates_only():
+    cost, params = network()
+    step = updated_too_early()
+    tiny = check_step(cost, step, params, learning_rates=[1e-7], rtol=1e-3)
     assert tiny.verdict is Verdict.MATCH
-    both = check_step(value, step, params, learning_rates=[1e-7, 10.0], rtol=1e-3)
+    both = check_step(cost, step, params, learning_rates=[1e-7, 10.0], rtol=1e-3)
     assert both.verdict is Verdict.MISMATCH
     assert "At learning rate 10." in str(both)
 
@@ -177,41 +177,41 @@ WRONG = {
 @pytest.mark.parametrize("method", ["auto", "central"])
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_step_is_a_mismatch(name, method):
-    value, params = network()
+    cost, params = network()
     with pytest.raises(GradientMismatch, match="At learning rate"):
-        assert_step(value, WRONG[name], params, method=method)
+        assert_step(cost, WRONG[name], params, method=method)
 
 
-def test_a_learning_rate_that_rounding_swallows_is_unresolved():
-    value, params = network()
+def test_a_learning_rate_too_small_for_rounding_is_unresolved():
+    cost, params = network()
     with pytest.raises(GradientUnresolved):
-        assert_step(value, functional, params, learning_rates=[1e-20])
-    assert check_step(value, WRONG["twice"], params, learning_rates=[1e-20]).verdict is not (
+        assert_step(cost, functional, params, learning_rates=[1e-20])
+    assert check_step(cost, WRONG["twice"], params, learning_rates=[1e-20]).verdict is not (
         Verdict.MATCH
     )
 
 
-def test_it_does_not_count_beside_one_that_is_seen():
-    value, params = network()
-    assert assert_step(value, functional, params, learning_rates=[1e-20, 1.0])
+def test_a_learning_rate_too_small_does_not_count_beside_a_match():
+    cost, params = network()
+    assert assert_step(cost, functional, params, learning_rates=[1e-20, 1.0])
 
 
 @pytest.mark.parametrize("rates", [[], [0.0], [-0.1], [np.inf], [np.nan], [0.1, 0.0]], ids=repr)
-def test_learning_rates_are_positive(rates):
-    value, params = network()
+def test_learning_rates_that_are_not_positive_are_refused(rates):
+    cost, params = network()
     with pytest.raises(ValueError, match=r"learning_rates is .*, wanted positive numbers"):
-        check_step(value, functional, params, learning_rates=rates)
+        check_step(cost, functional, params, learning_rates=rates)
 
 
 def test_a_step_of_another_size_is_refused_with_both_shapes():
-    value, params = network()
+    cost, params = network()
     with pytest.raises(ValueError, match=r"step\(params, learning_rate\)\[0\]\[0\] has shape"):
-        check_step(value, lambda params, _: ([p[:1] for p in params[0]], params[1]), params)
+        check_step(cost, lambda params, _: ([p[:1] for p in params[0]], params[1]), params)
 
 
 def test_a_step_that_returns_nan_is_a_mismatch():
-    value, params = network()
+    cost, params = network()
     report = check_step(
-        value, lambda params, eta: functional(params, np.nan), params
+        cost, lambda params, eta: functional(params, np.nan), params
     )  # wrong on purpose
     assert report.verdict is Verdict.MISMATCH

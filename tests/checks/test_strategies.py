@@ -17,14 +17,15 @@ from checks.strategies import (
 )
 
 DTYPES = ("float64", "float32")
-UNSHRUNK = settings(max_examples=600, phases=[Phase.generate])
+NO_SHRINKING = settings(max_examples=600, phases=[Phase.generate])
 
 
-def always(_):
+def anything(_):
     return True
 
 
 def bits(arrays):
+    """Return arrays in a form that differs if a dtype, a shape or any bit does."""
     return [(array.dtype.name, array.shape, array.tobytes()) for array in arrays]
 
 
@@ -92,11 +93,11 @@ def test_sizes_may_be_a_strategy_or_any_iterable(theta, problem):
 @pytest.mark.parametrize("seeded", [False, True])
 @pytest.mark.parametrize("regime", REGIMES)
 def test_every_regime_is_drawn_tiny_and_seeded(regime, seeded):
-    def wanted(problem):
+    def is_drawn(problem):
         return problem.regime == regime and (problem.seed is not None) == seeded
 
     small = layer_sizes(max_layers=2, max_width=2)
-    assert wanted(find(problems(small), wanted, settings=UNSHRUNK))
+    assert is_drawn(find(problems(small), is_drawn, settings=NO_SHRINKING))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -135,32 +136,32 @@ def test_vanishing_problems_are_deep_and_pass_little_back(problem):
 
 
 @given(problems(regime="zeros"))
-def test_zeros_blank_whole_arrays(problem):
-    blank = [not array.any() for array in (*problem.weights, *problem.biases)]
-    assert any(blank)
-    assert all(array.all() or not array.any() for array in problem.arrays[: len(blank)])
+def test_zeros_fill_whole_arrays(problem):
+    zero = [not array.any() for array in (*problem.weights, *problem.biases)]
+    assert any(zero)
+    assert all(array.all() or not array.any() for array in problem.arrays[: len(zero)])
     assert not any(np.signbit(array[array == 0]).any() for array in problem.arrays)
 
 
 @pytest.mark.parametrize("seeded", [False, True])
 @pytest.mark.parametrize("kind", ["weights", "biases"])
-def test_zeros_blank_either_kind_alone(kind, seeded):
+def test_zeros_may_fill_weights_or_biases_alone(kind, seeded):
     def only_this_kind(problem):
         other = {"weights": problem.biases, "biases": problem.weights}[kind]
         return all(array.all() for array in other) and (problem.seed is not None) == seeded
 
     small = layer_sizes(max_layers=2, max_width=2)
-    problem = find(problems(small, regime="zeros"), only_this_kind, settings=UNSHRUNK)
+    problem = find(problems(small, regime="zeros"), only_this_kind, settings=NO_SHRINKING)
     assert not all(array.any() for array in getattr(problem, kind))
 
 
 @given(problems(regime="targets"))
-def test_targets_lie_outside(problem):
+def test_targets_lie_outside_the_range_of_a_logistic(problem):
     assert ((problem.y <= -0.5) | (problem.y >= 1.5)).all()
 
 
 @given(problems((1, 1)).filter(lambda problem: problem.regime != "zeros"))
-def test_a_tiny_network_of_one_layer_lies_neither_on_a_kink_nor_on_its_target(problem):
+def test_z_of_a_tiny_network_of_one_layer_is_neither_0_nor_the_target(problem):
     z = problem.x @ problem.weights[0].T + problem.biases[0]
     assert z.all()
     assert (z != problem.y).all()
@@ -170,9 +171,9 @@ def test_a_tiny_network_of_one_layer_lies_neither_on_a_kink_nor_on_its_target(pr
 
 
 def test_sizes_shrink_to_few_layers_then_to_narrow_ones():
-    assert find(layer_sizes(), always) == (1, 1)
-    assert find(layer_sizes(min_layers=3), always) == (1, 1, 1, 1)
-    assert find(layer_sizes(min_width=3), always) == (3, 3)
+    assert find(layer_sizes(), anything) == (1, 1)
+    assert find(layer_sizes(min_layers=3), anything) == (1, 1, 1, 1)
+    assert find(layer_sizes(min_width=3), anything) == (3, 3)
     assert find(layer_sizes(), lambda sizes: max(sizes) > 4) == (1, 5)
     assert find(layer_sizes(), lambda sizes: len(sizes) > 2 and sizes[1] > 4) == (1, 5, 1)
 
@@ -191,7 +192,7 @@ def test_sizes_shrink_to_few_layers_then_to_narrow_ones():
 def test_problems_shrink_to_one_layer_of_width_one_and_one_sample(
     regime, sizes, weights, biases, x, y
 ):
-    problem = find(problems(regime=regime), always)
+    problem = find(problems(regime=regime), anything)
     assert problem.regime == (regime or "ordinary")
     assert problem.sizes == sizes
     assert [w.tolist() for w in problem.weights] == weights
@@ -221,7 +222,7 @@ def test_the_numbers_of_a_tiny_problem_shrink_one_by_one():
 
 
 def test_a_seed_shrinks_to_zero():
-    assert find(problems((6, 6)), always).seed == 0
+    assert find(problems((6, 6)), anything).seed == 0
 
 
 # What a failure prints
@@ -251,7 +252,7 @@ def test_the_repr_evaluates_to_the_problem(data, dtype):
     assert repr(again) == repr(problem)
 
 
-def test_the_repr_names_the_seed_only_while_the_arrays_are_its_own():
+def test_the_repr_has_the_seed_only_if_the_arrays_are_those_of_the_seed():
     problem = Problem.generate((2, 3), samples=4, regime="targets", seed=7, dtype=np.float32)
     assert repr(problem) == (
         "Problem.generate((2, 3), samples=4, regime='targets', seed=7, dtype='float32')"
@@ -337,9 +338,9 @@ def test_arrays_are_chained():
         (lambda: problems(dtype=None), "dtype=None: pass np.float32 or np.float64"),
         (lambda: problems(dtype="fast"), "dtype='fast': pass np.float32 or np.float64"),
         (lambda: Problem.generate((3, 2), samples=0), "0 as a bound of samples"),
-        (lambda: Problem.generate((3, 2), regime="vanishing"), "needs two layers and more"),
+        (lambda: Problem.generate((3, 2), regime="vanishing"), "needs two layers or more"),
         (lambda: Problem.generate((3, 2), dtype=complex), "dtype=complex128"),
-        (lambda: find(problems(st.just((3,))), always), "sizes=(3,): pass the widths n_0"),
+        (lambda: find(problems(st.just((3,))), anything), "sizes=(3,): pass the widths n_0"),
     ],
 )
 def test_impossible_arguments_name_the_remedy(call, fragment):
