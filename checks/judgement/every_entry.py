@@ -84,7 +84,7 @@ def judge_gradient(
         if not missed:
             return report
         missed.verdicts[...] = Verdict.UNRESOLVED
-        reason = "an error of the size said to be detectable went unseen."
+        reason = "an error of the size called detectable was not detected."
         arrays[missed.path] = replace(missed, reason=reason)
     worst, evaluations = report.worst, estimates.evaluations
     curve = measure_step_curve(evaluations, worst.path, worst.index, estimates.noise.level)
