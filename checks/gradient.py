@@ -190,10 +190,11 @@ def check_gradient(
     evaluations = _evaluations(cost, params, seed, executor, stacked, progress)
     claims, findings = _claimed_arrays(gradient, evaluations)
     with evaluations.restoring_parameters():
-        with evaluations.patience():
+        with evaluations.tolerating_interrupt():
             estimates = estimate_derivatives(evaluations, method, seed, rtol, claims)
-        if isinstance(evaluations.cost, ExecutedCost) and evaluations.cost.lost:
-            findings.append(f"Done again here, for the executor failed: {evaluations.cost.lost}.")
+        if isinstance(evaluations.cost, ExecutedCost) and evaluations.cost.worker_error:
+            error = evaluations.cost.worker_error
+            findings.append(f"Evaluated again in this process, as the executor failed: {error}.")
         report = judge_gradient(estimates, claims, resolution, started, findings)
     return finish(report, evaluations)
 
@@ -291,6 +292,6 @@ def _claimed_arrays(
     if callable(gradient):
         source = "gradient(params)"
         with evaluations.unchanged("gradient"):
-            gradient = evaluations.call_unmoved(gradient)
+            gradient = evaluations.call_at_point(gradient)
     claims, findings = flatten_claim(evaluations.nesting.params, gradient, source)
     return {path: claim.copy() for path, claim in claims.items()}, findings

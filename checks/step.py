@@ -77,7 +77,7 @@ def check_step(
         float(eta): _implied_gradient(evaluations, step, float(eta)) for eta in learning_rates
     }
     with evaluations.restoring_parameters():
-        with evaluations.patience():
+        with evaluations.tolerating_interrupt():
             any_claims = next(iter(implied.values()))[0]  # all have the same dtypes
             estimates = estimate_derivatives(evaluations, method, seed, rtol, any_claims)
         reports = {
@@ -128,7 +128,7 @@ def _implied_gradient(
         return {path: array.copy() for path, array in after.items()}, findings
 
     try:
-        after, findings = evaluations.call_unmoved(updated)
+        after, findings = evaluations.call_at_point(updated)
     finally:
         evaluations.restore()
     claims, errors = {}, {}

@@ -13,7 +13,7 @@ from checks.estimation.finite_differences import Estimate, directional_differenc
 from checks.estimation.noise import CostNoise, Noise
 from checks.evaluation.pointwise import Evaluations
 
-__all__ = ["PROOF", "complex_step", "incapable"]
+__all__ = ["PROOF", "complex_step", "incapable_error"]
 
 # Differences that agree with complex steps, and have at most this relative error, prove that the
 # cost carries imaginary parts through.
@@ -104,7 +104,7 @@ def _complex_steps(
     try:
         if not getattr(evaluations.cost, "analytic", False):
             moves = {path: smallest_step * move for path, move in direction.items()}
-            if not evaluations.along(moves).imag:
+            if not evaluations.cost_moved(moves).imag:
                 return steps
         for path, value in evaluations.values.items():
             h, entries = evaluations.complex_step(path), np.arange(value.size)
@@ -211,7 +211,7 @@ def _prove(
         array = steps[path]
         if base:
             moves: dict[str, Any] = {**base, path: base[path] + 1j * array.h * direction}
-            parts[path] = float(evaluations.along(moves).imag / array.h)
+            parts[path] = float(evaluations.cost_moved(moves).imag / array.h)
         else:
             parts[path] = float(np.vdot(array.slopes, direction))
     value, error = directional_difference(evaluations, directions, noise, base)
@@ -253,7 +253,7 @@ def _rounding(
                 by_path[path].imag[its_samples - samples[0]] = (directions.T * h[its_samples]).T
         return by_path
 
-    costs = evaluations.along_each(np.arange(h.size), moves)
+    costs = evaluations.costs_moved(np.arange(h.size), moves)
     deviations = np.abs(costs.imag / h - expected).reshape(-1, SAMPLES).max(axis=1)
     rounding = {}
     for (path, array), deviation in zip(steps.items(), deviations.tolist(), strict=True):
@@ -271,7 +271,7 @@ def _last_places(evaluations: Evaluations, path: str) -> FloatArray:
     return np.spacing(np.where(values == 0, values.dtype.type(evaluations.scales[path]), values))
 
 
-def incapable(paths: Iterable[str], reason: str = "") -> ValueError:
+def incapable_error(paths: Iterable[str], reason: str = "") -> ValueError:
     """Return the error for method="complex-step" where complex steps of some arrays fail.
 
     `reason` is what the cost raised when it was given complex numbers, if anything.

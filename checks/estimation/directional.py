@@ -12,15 +12,15 @@ from checks.estimation.finite_differences import differences
 from checks.estimation.noise import ASSUMED_PLACES, Noise, measure_noise
 from checks.estimation.stencils import central as central_trial
 from checks.estimation.step_selection import first_step
-from checks.evaluation.directional import DirectionalEvaluations, Moves
-from checks.parameters.random_directions import SURE
+from checks.evaluation.directional import DirectionalEvaluations, Directions
+from checks.parameters.random_directions import MIN_VISIBLE_SHARE
 
-__all__ = ["ROUNDING", "WIDE", "DirectionalDerivative", "DirectionalEstimator"]
+__all__ = ["SPREAD_FACTOR", "SUM_ROUNDING", "DirectionalDerivative", "DirectionalEstimator"]
 
 # Factor from a disagreement to an error bound: on the largest difference among a few estimates of
 # one derivative, or on the difference of a claim and an estimate that agree.
-WIDE = 8.0
-ROUNDING = 16.0  # in units of eps ‖g‖₂: the least error of a sum over a whole array
+SPREAD_FACTOR = 8.0
+SUM_ROUNDING = 16.0  # in units of eps ‖g‖₂: the least error of a sum over a whole array
 # A step to either side of the point has this power of eps. The best step for one-sided slopes has
 # the power ½, for their mean ⅓; both are used.
 TWO_SIDED_STEP = 0.4
@@ -59,7 +59,7 @@ class DirectionalEstimator:
 
     Parameters
     ----------
-    lines : DirectionalEvaluations
+    evaluations : DirectionalEvaluations
         The cost and the claim.
     method, rtol
         As in `check_gradient`.
@@ -68,17 +68,19 @@ class DirectionalEstimator:
     ----------
     eps : float
         eps of the coarsest array.
-    level : float
+    relative_noise : float
         The relative noise of the cost: `eps` until it is measured.
     outside : str
         The last message of the cost where a move left its domain; empty if none did.
     """
 
-    def __init__(self, lines: DirectionalEvaluations, method: str, rtol: float | None) -> None:
-        self.lines, self.method, self.given_rtol = lines, method, rtol
-        self.rng = np.random.default_rng(lines.seed)
-        self.eps = max(float(np.finfo(leaf.dtype).eps) for leaf in lines.leaves.values())
-        self.level = self.eps
+    def __init__(
+        self, evaluations: DirectionalEvaluations, method: str, rtol: float | None
+    ) -> None:
+        self.evaluations, self.method, self.given_rtol = evaluations, method, rtol
+        self.rng = np.random.default_rng(evaluations.seed)
+        self.eps = max(float(np.finfo(array.dtype).eps) for array in evaluations.arrays.values())
+        self.relative_noise = self.eps
         self.outside = ""
 
     @property
@@ -87,31 +89,33 @@ class DirectionalEstimator:
 
         Noise of more than 64 last places takes the place of eps, up to 1 %.
         """
-        coarsest = max(self.eps, *map(_eps, self.lines.claims.values()), _eps(np.zeros(1)))
-        if self.level > ASSUMED_PLACES * coarsest:
-            coarsest = min(self.level, 0.01)
+        coarsest = max(self.eps, *map(_eps, self.evaluations.claims.values()), _eps(np.zeros(1)))
+        if self.relative_noise > ASSUMED_PLACES * coarsest:
+            coarsest = min(self.relative_noise, 0.01)
         return self.given_rtol or float(coarsest) ** 0.5
 
     @cached_property
     def noise(self) -> Noise:
         """The noise of the cost along a direction of all arrays."""
-        scales = {path: leaf.scale for path, leaf in self.lines.leaves.items()}
-        noise = measure_noise(self.lines.along(self.lines.directions(scales)), self.rng)
-        self.level = max(self.level, noise.relative)
+        evaluations = self.evaluations
+        scales = {path: array.scale for path, array in evaluations.arrays.items()}
+        line = evaluations.on_line(evaluations.directions(scales))
+        noise = measure_noise(line, self.rng)
+        self.relative_noise = max(self.relative_noise, noise.relative)
         return noise
 
-    def slopes(self, several: Sequence[Moves], nudge: float = 0.0) -> Any:
+    def slopes(self, several: Sequence[Directions], nudge: float = 0.0) -> Any:
         """Return complex steps along several directions, or None where the cost gives none.
 
         They are taken at the point moved by `nudge` along the direction.
         """
         try:
-            slopes = self.lines.slopes(several, nudge)
+            slopes = self.evaluations.complex_slopes(several, nudge)
         except Exception:  # any exception means that the cost cannot take complex numbers
             return None
         return slopes if np.isfinite(slopes).all() and slopes.any() else None
 
-    def proof(self, moves: Moves, slope: float, enough: float) -> float:
+    def agreement(self, moves: Directions, slope: float, enough: float) -> float:
         """Return how closely differences along a direction agree with a complex step; else inf.
 
         One step to either side of the point suffices if both slopes agree with the complex step to
@@ -119,7 +123,7 @@ class DirectionalEstimator:
         they agree if the complex step lies within their error. Noise can only make them disagree,
         so it need not be measured: 64 last places are assumed.
         """
-        line, f0 = self.lines.along(moves), self.lines.at_point
+        line, f0 = self.evaluations.on_line(moves), self.evaluations.at_point
 
         def costs(steps: Any) -> Any:
             return line.at_entries("params", np.zeros(1, int), steps)
@@ -143,18 +147,18 @@ class DirectionalEstimator:
             h *= float(trial.step_ratio[0])
         return agreement
 
-    def complex_step(self, path: str, moves: Moves) -> DirectionalDerivative | None:
+    def complex_step(self, path: str, moves: Directions) -> DirectionalDerivative | None:
         """Return an estimate by the complex step, or None where differences do not prove it.
 
         A direction along which differences are too inaccurate is replaced by others.
         """
-        lines, proven = self.lines, self.lines.own_slopes
-        scales = {path: lines.leaves[path].scale}
+        evaluations, proven = self.evaluations, self.evaluations.supplies_slopes
+        scales = {path: evaluations.arrays[path].scale}
         slope = self.slopes([moves])
         for attempt in range(TRIES):
             if slope is None or proven:
                 break
-            direction = moves if attempt == 0 else lines.directions(scales)
+            direction = moves if attempt == 0 else evaluations.directions(scales)
             numeric = slope if attempt == 0 else self.slopes([direction])
             if numeric is None:
                 return None
@@ -165,52 +169,64 @@ class DirectionalEstimator:
         if slope is None or not proven:
             return None
         # its rounding is sampled a few last places away
-        eps = float(np.finfo(lines.leaves[path].dtype).eps)
+        eps = float(np.finfo(evaluations.arrays[path].dtype).eps)
         nearby = [self.slopes([moves], k * eps) for k in (-4, -2, 2, 4)]
         if any(sample is None for sample in nearby):
             return None
         spread = max(abs(float(sample[0] - slope[0])) for sample in nearby)
-        error = WIDE * spread + ROUNDING * eps * scales[path] * lines.norms[path]
-        return DirectionalDerivative(lines.claimed(moves), float(slope[0]), error, "complex-step")
+        error = SPREAD_FACTOR * spread + SUM_ROUNDING * eps * scales[path] * evaluations.norms[path]
+        return DirectionalDerivative(
+            evaluations.claimed_slope(moves), float(slope[0]), error, "complex-step"
+        )
 
-    def central(self, path: str, moves: Moves) -> DirectionalDerivative:
+    def central(self, path: str, moves: Directions) -> DirectionalDerivative:
         """Return an estimate by central differences."""
-        lines = self.lines
-        claimed = lines.claimed(moves)
+        evaluations = self.evaluations
+        claimed = evaluations.claimed_slope(moves)
         # a quarter of the tolerance on the claim
-        error_wanted = SURE * self.rtol * lines.leaves[path].scale * lines.largest[path] / 4
+        error_wanted = (
+            MIN_VISIBLE_SHARE
+            * self.rtol
+            * evaluations.arrays[path].scale
+            * evaluations.largest[path]
+            / 4
+        )
         goal = error_wanted / abs(claimed) if claimed else self.rtol / 100
         value, error, kink = self._differences(moves, float(np.clip(goal, 1e-14, PROOF)))
         return DirectionalDerivative(claimed, value, error, "central", kink)
 
     def _differences(
-        self, moves: Moves, goal: float, start: float = 1.0
+        self, moves: Directions, goal: float, start: float = 1.0
     ) -> tuple[float, float, bool]:
         """Return slope and error along a direction, and whether the point lies on a kink."""
-        line = self.lines.along(moves)
+        line = self.evaluations.on_line(moves)
         estimate = differences(line, "params", np.zeros(1, int), self.noise, self.rng, goal, start)
         self.outside = line.outside or self.outside
         kink = bool(np.isfinite(estimate.slopes).any())
         return float(estimate.value[0]), float(estimate.error[0]), kink
 
-    def is_witnessed(
-        self, path: str, moves: Moves, along: DirectionalDerivative, owed: float
+    def is_confirmed(
+        self, moves: Directions, estimate: DirectionalDerivative, tolerance: float
     ) -> bool:
         """Whether a second estimate, by differences of shorter steps, confirms that a claim fails.
 
         It has to agree with the first estimate, and to find the claim off by more than the
-        tolerance `owed` as well. The latter is not asked if the first is a complex step, which is
+        tolerance as well. The latter is not asked if the first is a complex step, which is
         much more accurate than differences.
         """
-        goal = float(np.clip(owed / (8 * abs(along.numeric) or 1), 1e-14, PROOF))
+        goal = float(np.clip(tolerance / (8 * abs(estimate.numeric) or 1), 1e-14, PROOF))
         value, error, _ = self._differences(moves, goal, SECOND_START)
-        agrees = abs(value - along.numeric) - error - along.error <= along.discrepancy / 100
-        claim_fails = abs(along.claimed - value) - error > owed
-        return agrees and (claim_fails or along.method == "complex-step")
+        agrees = (
+            abs(value - estimate.numeric) - error - estimate.error <= estimate.discrepancy / 100
+        )
+        claim_fails = abs(estimate.claimed - value) - error > tolerance
+        return agrees and (claim_fails or estimate.method == "complex-step")
 
     def is_independent(self, path: str) -> bool:
         """Whether no move of an array, small or large, changes the cost by a single bit."""
-        line = self.lines.along(self.lines.directions({path: self.lines.leaves[path].scale}))
+        line = self.evaluations.on_line(
+            self.evaluations.directions({path: self.evaluations.arrays[path].scale})
+        )
         steps = np.array([[2.0**-8, 2.0**-2, 2.0**4]])
         return bool((line.at_entries("params", np.zeros(1, int), steps) == line.at_point).all())
 

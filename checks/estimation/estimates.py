@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from checks._types import FloatArray
-from checks.estimation.complex_step import complex_step, incapable
+from checks.estimation.complex_step import complex_step, incapable_error
 from checks.estimation.finite_differences import Estimate, differences
 from checks.estimation.noise import CostNoise, Noise
 from checks.evaluation.pointwise import Evaluations
@@ -88,7 +88,7 @@ def estimate_derivatives(
         estimates = complex_step(evaluations, noise, np.random.default_rng(seed))
     missing = {p: v.size for p, v in evaluations.values.items() if v.size and p not in estimates}
     if missing and method == "complex-step" and not evaluations.interrupted:
-        raise incapable(missing, evaluations.outside)
+        raise incapable_error(missing, evaluations.outside)
     current_noise = noise.measured if missing else noise.known  # differences need it measured
     if rtol is None:
         dtypes = {claim.dtype for claim in (claims or {}).values()}

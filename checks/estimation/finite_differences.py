@@ -139,14 +139,14 @@ def directional_difference(
         return stacked
 
     def costs(steps: Any) -> Any:
-        return evaluations.along_each(steps[0], moves)[None]
+        return evaluations.costs_moved(steps[0], moves)[None]
 
     # all P entries move at once, each by 1/√P of what one alone would
     scale = np.array([1 / np.sqrt(sum(values[path].size for path in directions))])
     finest = max(
         _finest_step(np.abs(values[path]).max()) / evaluations.scales[path] for path in directions
     )
-    f0 = evaluations.along_each(np.zeros(1), moves)[0] if base else evaluations.at_point
+    f0 = evaluations.costs_moved(np.zeros(1), moves)[0] if base else evaluations.at_point
     h, best = scale * first_step(noise.relative), (np.nan, np.inf)
     for _ in range(STEPS):
         trial = central(costs, np.zeros(1), np.maximum(h, finest), scale, f0, noise)

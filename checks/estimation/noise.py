@@ -36,14 +36,14 @@ class Noise:
         level / size, where size is the largest |cost| met near the point.
     stochastic : bool
         Two calls at one point differed.
-    unseen : bool
+    is_constant : bool
         No move changed the cost by a single bit: it ignores its argument, or is constant.
     """
 
     level: float
     relative: float
     stochastic: bool
-    unseen: bool
+    is_constant: bool
 
 
 class CostNoise:
@@ -71,7 +71,9 @@ class CostNoise:
         Where `costs` holds only one cost, the cost is called at the point once more instead.
         """
         evaluations = self._evaluations
-        if np.ptp(costs) if costs.size > 1 else evaluations.again() != evaluations.at_point:
+        if costs.size < 2:
+            costs = np.array([evaluations.at_point, evaluations.repeat_at_point()])
+        if np.ptp(costs):
             _ = self.measured
 
     @property
@@ -87,7 +89,7 @@ class CostNoise:
     def _assumed(self) -> Noise:
         eps = self._evaluations.eps
         level = ASSUMED_PLACES * eps * abs(float(self._evaluations.at_point))
-        return Noise(level, eps, stochastic=False, unseen=False)
+        return Noise(level, eps, stochastic=False, is_constant=False)
 
 
 def difference_table_noise(costs: FloatArray) -> tuple[float | None, str]:
@@ -141,7 +143,7 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
         Draws the directions.
     """
     at_point = evaluations.at_point
-    stochastic = bool(evaluations.again() != at_point)
+    stochastic = bool(evaluations.repeat_at_point() != at_point)
     costs = [at_point]
     eps = evaluations.eps
     places = (20, 60) if eps < 1e-5 else (1, 3)  # float16 has only 2^10 last places in 1 … 2
@@ -173,7 +175,7 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
         levels += measure_tables()
     units = _draw_units(evaluations, places, rng)
     # moves by 1/4 and by 16, to see whether the cost depends on its argument at all
-    far_costs = evaluations.along_each(
+    far_costs = evaluations.costs_moved(
         np.array([8, 512]) * side_distance, partial(_multiples, evaluations, units)
     )
     finite = np.array([cost for cost in costs if np.isfinite(cost)])
@@ -188,7 +190,7 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     # which underflows to 0 for the smallest subnormal
     level = max(level, last_place / math.sqrt(12)) or last_place
     if stochastic:  # its noise may be so large that a table takes it for the function
-        level = max(level, float(np.std([evaluations.again() for _ in range(POINTS)])))
+        level = max(level, float(np.std([evaluations.repeat_at_point() for _ in range(POINTS)])))
     unseen = not stochastic and all(cost == at_point for cost in (*costs, *far_costs))
     return Noise(level, level / size if size > 0 else 0.0, stochastic, unseen)
 
@@ -250,7 +252,7 @@ def _noise_along(
     suspected, has_shrunk = 0.0, False
     while True:
         multiples = origin + spacing * (np.arange(POINTS) - POINTS // 2)
-        costs = evaluations.along_each(multiples, partial(_multiples, evaluations, units))
+        costs = evaluations.costs_moved(multiples, partial(_multiples, evaluations, units))
         costs_met.extend(costs)
         noise, unsuitable = difference_table_noise(costs)
         if suspected and not (noise and noise <= suspected / SAME_WITHIN):

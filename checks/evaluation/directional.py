@@ -17,9 +17,9 @@ from checks.parameters.claims import flatten_claim, float_arrays
 from checks.parameters.nesting import leaves
 from checks.parameters.random_directions import Direction, Region
 
-__all__ = ["DirectionalEvaluations", "Moves"]
+__all__ = ["DirectionalEvaluations", "Directions"]
 
-Moves: TypeAlias = Mapping[str, Direction]  # by the paths of the arrays that move
+Directions: TypeAlias = Mapping[str, Direction]  # by the paths of the arrays that move
 
 
 class DirectionalEvaluations(RestoresParameters):
@@ -30,7 +30,7 @@ class DirectionalEvaluations(RestoresParameters):
     cost
         Takes parameters nested as `params`, returns one number. A cost of numpy arrays may supply
         its own directional derivatives: a method ``slopes(params)`` returns a function that takes
-        a sequence of `Moves` and returns the derivative along each.
+        a sequence of `Directions` and returns the derivative along each.
     params
         Nested arrays of numpy, or of PyTorch or JAX, which stay where they are.
     gradient
@@ -64,18 +64,18 @@ class DirectionalEvaluations(RestoresParameters):
         arrays: Mapping[str, Any] = float_arrays(self.nesting) if self._all_numpy else given
         if not self._all_numpy:
             _refuse_repeated(given)
-        self.leaves = {
+        self.arrays = {
             path: parameter_array(a, path) for path, a in arrays.items() if math.prod(a.shape)
         }
         self._empty = {path: a for path, a in arrays.items() if not math.prod(a.shape)}
         # whether the caller's own arrays are moved; if not, the nesting is rebuilt around copies
-        self._in_place = all(self.leaves[path].real is given[path] for path in self.leaves)
-        self._real_params = self._nested({path: leaf.real for path, leaf in self.leaves.items()})
+        self._in_place = all(self.arrays[path].real is given[path] for path in self.arrays)
+        self._real_params = self._nested({path: array.real for path, array in self.arrays.items()})
         # a cost with its own slopes does not change the parameters
-        if callable(gradient) or not self.own_slopes:
-            for leaf in self.leaves.values():
-                leaf.save_point()
-        if not self.own_slopes:
+        if callable(gradient) or not self.supplies_slopes:
+            for array in self.arrays.values():
+                array.save_point()
+        if not self.supplies_slopes:
             _ = self.at_point  # raises at once if it is no cost
         claim, source = gradient, "gradient"
         if callable(gradient):
@@ -83,28 +83,30 @@ class DirectionalEvaluations(RestoresParameters):
             with self.unchanged(source):
                 claim = gradient(self._real_params)
         self.claims, self.findings = self._match_claim(claim, source)
-        self.largest = {path: leaf.largest(self.claims[path]) for path, leaf in self.leaves.items()}
-        self.norms = {path: leaf.norm(self.claims[path]) for path, leaf in self.leaves.items()}
+        self.largest = {
+            path: array.largest(self.claims[path]) for path, array in self.arrays.items()
+        }
+        self.norms = {p: array.norm(self.claims[p]) for p, array in self.arrays.items()}
 
     @property
-    def own_slopes(self) -> bool:
+    def supplies_slopes(self) -> bool:
         """Whether the cost supplies its own directional derivatives."""
         return self._all_numpy and self._slopes is not None
 
-    def directions(self, scales: Mapping[str, float], region: Region | None = None) -> Moves:
+    def directions(self, scales: Mapping[str, float], region: Region | None = None) -> Directions:
         """Return a new direction, of the given scale, of each array, or of a region of one."""
         self.round += 1
-        numbers = {path: number for number, path in enumerate(self.leaves)}
+        numbers = {path: number for number, path in enumerate(self.arrays)}
         return {
             path: Direction(
-                self.seed, numbers[path], self.round, region or self.leaves[path].whole, scale
+                self.seed, numbers[path], self.round, region or self.arrays[path].whole, scale
             )
             for path, scale in scales.items()
         }
 
-    def claimed(self, moves: Moves) -> float:
+    def claimed_slope(self, moves: Directions) -> float:
         """Return the directional derivative g·v of the claimed gradient."""
-        return sum(self.leaves[p].project(self.claims[p], v) for p, v in moves.items())
+        return sum(self.arrays[p].project(self.claims[p], v) for p, v in moves.items())
 
     @cached_property
     def at_point(self) -> Any:
@@ -113,9 +115,9 @@ class DirectionalEvaluations(RestoresParameters):
             result = self._value({}, 0.0)
         return as_finite_real(result)
 
-    def along(self, moves: Moves) -> Evaluations:
+    def on_line(self, moves: Directions) -> Evaluations:
         """Return the cost as a function of one number t, at θ + t·v."""
-        dtype = min((self.leaves[path].dtype for path in moves), key=lambda d: d.itemsize)
+        dtype = min((self.arrays[path].dtype for path in moves), key=lambda d: d.itemsize)
         known = [self.at_point]  # `Evaluations` asks for the cost at the point first
 
         def cost(t: FloatArray) -> Any:
@@ -123,20 +125,20 @@ class DirectionalEvaluations(RestoresParameters):
 
         return Evaluations(cost, np.zeros(1, dtype))
 
-    def slopes(self, directions: Sequence[Moves], nudge: float = 0.0) -> FloatArray:
+    def complex_slopes(self, directions: Sequence[Directions], nudge: float = 0.0) -> FloatArray:
         """Return Im C(θ + (nudge + ih)·v)/h along each direction v."""
-        if self.own_slopes:
+        if self.supplies_slopes:
             return self._own_slopes(directions, nudge)
-        h = min(imaginary_step(leaf.dtype) for leaf in self.leaves.values())
+        h = min(imaginary_step(array.dtype) for array in self.arrays.values())
         values = [self._value(moves, complex(nudge, h)) for moves in directions]
         return np.array([as_number(value).imag / h for value in values], dtype=float)
 
     @cached_property
-    def _slopes_at_point(self) -> Callable[[Sequence[Moves]], FloatArray]:
-        slopes: Callable[[Sequence[Moves]], FloatArray] = self._slopes(self._real_params)
+    def _slopes_at_point(self) -> Callable[[Sequence[Directions]], FloatArray]:
+        slopes: Callable[[Sequence[Directions]], FloatArray] = self._slopes(self._real_params)
         return slopes
 
-    def _own_slopes(self, directions: Sequence[Moves], nudge: float) -> FloatArray:
+    def _own_slopes(self, directions: Sequence[Directions], nudge: float) -> FloatArray:
         self.count += len(directions)
         self._place({}, 0.0)
         if not nudge:
@@ -147,30 +149,30 @@ class DirectionalEvaluations(RestoresParameters):
             slopes += list(self._slopes(self._real_params)([moves]))
         return np.array(slopes)
 
-    def _value(self, moves: Moves, step: float | complex) -> Any:
+    def _value(self, moves: Directions, step: float | complex) -> Any:
         """Return the cost at θ + step·v."""
         self.count += 1
         result = self.cost(self._place(moves, step))
         return result.detach() if hasattr(result, "detach") else result
 
-    def _place(self, moves: Moves, step: float | complex) -> Any:
+    def _place(self, moves: Directions, step: float | complex) -> Any:
         """Move the parameters to θ + step·v, where they stay until the next move; return them."""
         is_complex = isinstance(step, complex)
         return self._nested(
             {
-                path: leaf.moved(moves[path], step) if path in moves else leaf.unmoved(is_complex)
-                for path, leaf in self.leaves.items()
+                path: array.moved(moves[path], step) if path in moves else array.unmoved(is_complex)
+                for path, array in self.arrays.items()
             }
         )
 
     def _nested(self, arrays: Mapping[str, Any]) -> Any:
         """Return the parameters with these arrays: the caller's own object if it holds them."""
-        if self._in_place and all(arrays[p] is leaf.real for p, leaf in self.leaves.items()):
+        if self._in_place and all(arrays[p] is array.real for p, array in self.arrays.items()):
             return self.nesting.params
         return self.nesting.rebuild({**self._empty, **arrays})
 
     def _restore_arrays(self) -> str:
-        changed = [path for path, leaf in self.leaves.items() if leaf.settle()]
+        changed = [path for path, array in self.arrays.items() if array.restore()]
         return changed[0] if changed else ""
 
     def _match_claim(self, claim: Any, source: str) -> tuple[dict[str, Any], list[str]]:
@@ -188,7 +190,7 @@ class DirectionalEvaluations(RestoresParameters):
                     "same shapes"
                 )
         return {
-            path: leaf.accept_claim(claims[path]) for path, leaf in self.leaves.items()
+            path: array.accept_claim(claims[path]) for path, array in self.arrays.items()
         }, findings
 
 

@@ -58,7 +58,7 @@ class ExecutedCost:
                 f"executor is a {type(executor).__name__}, wanted a concurrent.futures.Executor, "
                 "such as ProcessPoolExecutor() or get_executor() of a Dask client"
             )
-        self.cost, self.executor, self.lost = cost, executor, ""
+        self.cost, self.executor, self.worker_error = cost, executor, ""
         self._call_seconds = TASK_SECONDS  # the shortest call in this process so far
         # moves of whole arrays are evaluated in this process
         self.at_points = getattr(cost, "at_points", None)
@@ -83,7 +83,7 @@ class ExecutedCost:
                 costs = future.result()
             except Exception as error:
                 costs = _at_entries(*task)
-                self.lost = f"{type(error).__name__}: {error}"
+                self.worker_error = f"{type(error).__name__}: {error}"
             yield part, costs
 
     def check(self, evaluations: Evaluations, seed: int) -> None:
@@ -104,7 +104,7 @@ class ExecutedCost:
         }
         for size in (*2.0 ** -np.arange(5, 50, 5), 0.0):
             moves = {path: size * unit for path, unit in units.items()}
-            here = evaluations.along(moves)
+            here = evaluations.cost_moved(moves)
             if np.isfinite(here) and here != evaluations.at_point:  # the cost shows the move
                 break
         moved = {p: (a + moves[p]).astype(a.dtype) for p, a in evaluations.values.items()}
@@ -126,7 +126,7 @@ class ExecutedCost:
                 f"{error}), wanted a function that it can send to its workers: for processes one "
                 "at the top level of a module, with its data in functools.partial"
             ) from error
-        if there != here and here == evaluations.along(moves):
+        if there != here and here == evaluations.cost_moved(moves):
             raise ValueError(
                 f"{who} is {here!s} at moved parameters here and {there!s} in the executor, "
                 "wanted the same: it must be a function of its argument alone, for arrays that it "

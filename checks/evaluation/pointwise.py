@@ -60,7 +60,7 @@ class Evaluations(RestoresParameters):
     outside : str
         What the cost last raised where a parameter was moved outside; empty if it never did.
     interrupted : bool
-        A KeyboardInterrupt has ended the moving of entries, see `patience`.
+        A KeyboardInterrupt has ended the moving of entries, see `tolerating_interrupt`.
 
     Raises
     ------
@@ -96,7 +96,7 @@ class Evaluations(RestoresParameters):
             result = self._call(self._real_params)
         self.at_point = as_finite_real(result)
 
-    def call_unmoved(self, function: Callable[[Any], Any]) -> Any:
+    def call_at_point(self, function: Callable[[Any], Any]) -> Any:
         """Call a function of the parameters, such as their claimed gradient, at the point."""
         return function(self._real_params)
 
@@ -120,7 +120,7 @@ class Evaluations(RestoresParameters):
         return changed
 
     @contextlib.contextmanager
-    def patience(self) -> Iterator[None]:
+    def tolerating_interrupt(self) -> Iterator[None]:
         """Let the first KeyboardInterrupt end the moving of entries only.
 
         Entries that are not moved yet have nan costs then.
@@ -147,7 +147,7 @@ class Evaluations(RestoresParameters):
         """The spacing of numbers at 1 in the coarsest of the arrays' dtypes."""
         return max(float(np.finfo(dtype).eps) for dtype in {v.dtype for v in self.values.values()})
 
-    def again(self) -> Any:
+    def repeat_at_point(self) -> Any:
         """Call the cost at the point once more."""
         return self._moved_cost(self._real_params, self._result_dtypes[False], "at the point")
 
@@ -219,7 +219,7 @@ class Evaluations(RestoresParameters):
             yield slice(row, row + 1), [costs]
         self._changed_by_cost = self._changed_by_cost or self.restore()
 
-    def along(self, moves: Mapping[str, Any]) -> Any:
+    def cost_moved(self, moves: Mapping[str, Any]) -> Any:
         """Return the cost with whole arrays moved at once, by path; complex if any move is."""
         is_complex = any(move.dtype.kind == "c" for move in moves.values())
         arrays, params = self._arrays(is_complex)
@@ -232,7 +232,7 @@ class Evaluations(RestoresParameters):
             for path in moves:
                 arrays[path][...] = self.values[path]
 
-    def along_each(self, numbers: NDArray[Any], moves: Callable[[Any], Mapping[str, Any]]) -> Any:
+    def costs_moved(self, numbers: NDArray[Any], moves: Callable[[Any], Mapping[str, Any]]) -> Any:
         """Return the costs of many points, each with whole arrays moved.
 
         Parameters
@@ -278,7 +278,7 @@ class Evaluations(RestoresParameters):
                 if is_complex or costs.dtype.kind != "c":
                     return costs.astype(self._result_dtypes[is_complex])
         return np.array(
-            [self.along({path: move[k] for path, move in moves.items()}) for k in range(count)]
+            [self.cost_moved({path: move[k] for path, move in moves.items()}) for k in range(count)]
         )
 
     def complex_dtype(self, path: str) -> Any:

@@ -109,7 +109,7 @@ class StackedCost:
                 continue
             move = np.zeros(array.shape)
             move.flat[0] = step = 2.0**-5 * max(1.0, abs(float(array.flat[0])))
-            alone = np.array([evaluations.at_point, evaluations.along({path: move})])
+            alone = np.array([evaluations.at_point, evaluations.cost_moved({path: move})])
             stacked = evaluations.at_entries(path, np.array([0]), np.array([[0.0, step]]))[0]
             rounding = np.sqrt(np.finfo(array.dtype).eps) * np.abs(alone).max()
             same = (np.abs(stacked - alone) <= rounding) | (np.isnan(stacked) & np.isnan(alone))

@@ -131,7 +131,7 @@ def _judge_array(
     # A cost that no real move changes resolves nothing, unless complex steps see its derivatives.
     # Then the noise is not needed, and asking for it would measure it.
     complex_sees = estimate.method == "complex-step" and numeric.any()
-    unseen = not complex_sees and estimates.noise.unseen
+    unseen = not complex_sees and estimates.noise.is_constant
     if unseen:
         error = np.full(error.shape, np.inf)
     verdicts = np.empty(claimed.shape, np.int8)
@@ -159,7 +159,7 @@ def _is_independent(estimates: Estimates, path: str) -> bool:
         size * evaluations.scales[path] * draw_direction(values.shape, rng)
         for size in (2.0**-8, 2.0**-2, 2.0**4)
     )
-    return all(evaluations.along({path: move}) == evaluations.at_point for move in moves)
+    return all(evaluations.cost_moved({path: move}) == evaluations.at_point for move in moves)
 
 
 def _array_with_missed_error(report: Report) -> ArrayReport | None:
@@ -194,7 +194,7 @@ def _why_unresolved(array: ArrayReport, estimates: Estimates) -> str:
     """Say why an array has unresolved entries, and what would resolve them."""
     unresolved = array.verdicts == Verdict.UNRESOLVED
     noise = estimates.noise
-    if noise.unseen and np.isinf(array.error).all():
+    if noise.is_constant and np.isinf(array.error).all():
         return UNSEEN
     if noise.stochastic:
         return stochastic(noise.level)

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 
 from checks.estimation.directional import DirectionalDerivative, DirectionalEstimator
-from checks.parameters.random_directions import SURE, Direction, Region
+from checks.parameters.random_directions import MIN_VISIBLE_SHARE, Direction, Region
 from checks.report.blocks import Block, Entry
 
 __all__ = ["find_nonfinite_blocks", "find_wrong_blocks", "locate"]
@@ -43,8 +43,8 @@ def find_wrong_blocks(
     tolerance : float
         By how much the claim may differ from the derivative along a direction.
     """
-    evaluations = estimator.lines
-    array = evaluations.leaves[path]
+    evaluations = estimator.evaluations
+    array = evaluations.arrays[path]
 
     def compare(regions: Sequence[Region]) -> list[tuple[Direction, DirectionalDerivative]]:
         """Return a direction in each region, with claim and estimate along it."""
@@ -52,10 +52,10 @@ def find_wrong_blocks(
         if whole.method == "central":
             compared = [estimator.central(path, move) for move in moves]
         else:
-            slopes = evaluations.slopes(moves) if moves else ()
+            slopes = evaluations.complex_slopes(moves) if moves else ()
             compared = [
                 DirectionalDerivative(
-                    evaluations.claimed(move), float(slope), whole.error, whole.method
+                    evaluations.claimed_slope(move), float(slope), whole.error, whole.method
                 )
                 for move, slope in zip(moves, slopes, strict=True)
             ]
@@ -71,9 +71,9 @@ def find_wrong_blocks(
         entries = []
         for direction, result in compare(regions):
             # along a direction with one entry v, the derivative is v times that of the entry
-            v = direction.block(direction.region).item()
+            v = direction.values_in(direction.region).item()
             claimed, numeric, error = result.claimed / v, result.numeric / v, result.error / abs(v)
-            wrong = abs(claimed - numeric) - error > tolerance / (SURE * array.scale)
+            wrong = abs(claimed - numeric) - error > tolerance / (MIN_VISIBLE_SHARE * array.scale)
             entries.append(
                 Entry(direction.region, claimed, numeric, error, wrong and not result.kink)
             )
@@ -87,11 +87,11 @@ def find_nonfinite_blocks(estimator: DirectionalEstimator, path: str) -> list[Bl
 
     This takes no evaluation of the cost.
     """
-    evaluations = estimator.lines
+    evaluations = estimator.evaluations
 
     def claims(regions: Sequence[Region]) -> list[float]:
         moves = (evaluations.directions({path: 1.0}, region) for region in regions)
-        return [evaluations.claimed(move) for move in moves]
+        return [evaluations.claimed_slope(move) for move in moves]
 
     def is_wrong(regions: Sequence[Region]) -> list[bool]:
         return [not np.isfinite(claimed) for claimed in claims(regions)]
@@ -102,7 +102,7 @@ def find_nonfinite_blocks(estimator: DirectionalEstimator, path: str) -> list[Bl
             for region, claimed in zip(regions, claims(regions), strict=True)
         ]
 
-    return locate(evaluations.leaves[path].whole, is_wrong, judge_entries, estimator.rng)
+    return locate(evaluations.arrays[path].whole, is_wrong, judge_entries, estimator.rng)
 
 
 def locate(

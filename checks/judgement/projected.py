@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from checks.estimation.complex_step import PROOF, incapable
+from checks.estimation.complex_step import PROOF, incapable_error
 from checks.estimation.directional import (
-    ROUNDING,
-    WIDE,
+    SPREAD_FACTOR,
+    SUM_ROUNDING,
     DirectionalDerivative,
     DirectionalEstimator,
 )
 from checks.evaluation.directional import DirectionalEvaluations
 from checks.judgement.interruption import CheckInterrupted
 from checks.judgement.localisation import find_nonfinite_blocks, find_wrong_blocks
-from checks.parameters.random_directions import SURE
+from checks.parameters.random_directions import MIN_VISIBLE_SHARE
 from checks.report.blocks import Block
 from checks.report.projected_report import ProjectedArray, ProjectedReport
 from checks.report.session import record
@@ -68,27 +68,27 @@ class ProjectedCheck:
         # Whole arrays are compared along these directions alone: with a second one, errors that
         # cancel would get a second chance to do so.
         self.moves = evaluations.directions(
-            {path: leaf.scale for path, leaf in evaluations.leaves.items()}
+            {path: array.scale for path, array in evaluations.arrays.items()}
         )
         self.arrays: dict[str, ProjectedArray] = {}
 
     def run(self) -> None:
         """Judge every array: together those that a single complex step confirms, then the rest."""
-        for path in self.evaluations.leaves:
+        for path in self.evaluations.arrays:
             if not np.isfinite(self.evaluations.largest[path]):
                 blocks = find_nonfinite_blocks(self.estimator, path)
                 self.arrays[path] = self._array(path, UNKNOWN, Verdict.MISMATCH, blocks=blocks)
         if self.method != "central":
             self._match_together()
-        for path in self.evaluations.leaves:
+        for path in self.evaluations.arrays:
             if path not in self.arrays:
                 self.arrays[path] = self._judged(path)
 
     def give_up(self) -> str:
         """Make arrays that were not judged UNRESOLVED; return a finding on the interruption."""
-        count = f"{len(self.arrays):,} of {len(self.evaluations.leaves):,} arrays were compared"
+        count = f"{len(self.arrays):,} of {len(self.evaluations.arrays):,} arrays were compared"
         reason = "interrupted: not compared."
-        for path in self.evaluations.leaves:
+        for path in self.evaluations.arrays:
             if path not in self.arrays:
                 self.arrays[path] = self._array(path, UNKNOWN, Verdict.UNRESOLVED, reason)
         return f"Interrupted: {count}."
@@ -102,25 +102,25 @@ class ProjectedCheck:
         evaluations, estimator = self.evaluations, self.estimator
         paths = [
             path
-            for path in evaluations.leaves
+            for path in evaluations.arrays
             if path not in self.arrays and evaluations.largest[path] > 0
         ]
-        scales = {path: evaluations.leaves[path].scale for path in paths}
+        scales = {path: evaluations.arrays[path].scale for path in paths}
         moves = {path: self.moves[path] for path in paths}
         slopes = estimator.slopes([moves]) if paths else None
         if slopes is None:
             return
-        claimed, numeric = evaluations.claimed(moves), float(slopes[0])
+        claimed, numeric = evaluations.claimed_slope(moves), float(slopes[0])
         discrepancy = abs(claimed - numeric)
         norm = float(np.sqrt(sum((scales[p] * evaluations.norms[p]) ** 2 for p in paths)))
-        error = WIDE * discrepancy + ROUNDING * estimator.eps * norm
+        error = SPREAD_FACTOR * discrepancy + SUM_ROUNDING * estimator.eps * norm
         derivative = DirectionalDerivative(claimed, numeric, error, "complex-step")
         matches = {}
         for path in paths:
             size = scales[path] * evaluations.largest[path]
             if (
-                discrepancy <= SURE * estimator.rtol * size
-                and error <= SURE * self.resolution * size
+                discrepancy <= MIN_VISIBLE_SHARE * estimator.rtol * size
+                and error <= MIN_VISIBLE_SHARE * self.resolution * size
             ):
                 matches[path] = self._array(path, derivative, Verdict.MATCH)
         if not matches:
@@ -129,31 +129,31 @@ class ProjectedCheck:
         # differences by about the norm of its gradient.
         allowed = {path: PROOF * scales[path] * evaluations.norms[path] for path in matches}
         agreement = 0.0
-        if not evaluations.own_slopes:
-            agreement = estimator.proof(moves, numeric, min(allowed.values()))
+        if not evaluations.supplies_slopes:
+            agreement = estimator.agreement(moves, numeric, min(allowed.values()))
         self.arrays |= {path: a for path, a in matches.items() if agreement <= allowed[path]}
 
     def _judged(self, path: str) -> ProjectedArray:
         """Judge one array."""
         evaluations, estimator = self.evaluations, self.estimator
-        leaf, largest = evaluations.leaves[path], evaluations.largest[path]
-        own_slopes = evaluations.own_slopes and self.method != "central"
-        if not own_slopes and estimator.noise.unseen:
+        array, largest = evaluations.arrays[path], evaluations.largest[path]
+        supplies_slopes = evaluations.supplies_slopes and self.method != "central"
+        if not supplies_slopes and estimator.noise.is_constant:
             unseen = DirectionalDerivative(0.0, 0.0, np.inf, "central")
             return self._array(path, unseen, Verdict.UNRESOLVED, UNSEEN)
         moves = {path: self.moves[path]}
         derivative = estimator.complex_step(path, moves) if self.method != "central" else None
         if derivative is None and self.method == "complex-step":
-            raise incapable([path])
+            raise incapable_error([path])
         derivative = derivative or estimator.central(path, moves)
         if largest == 0 and estimator.is_independent(path):
             zero = DirectionalDerivative(0.0, 0.0, 0.0, derivative.method)
             return self._array(path, zero, Verdict.MATCH)
-        size = leaf.scale * max(largest, self._lower_bound_of_largest(path, derivative))
-        tolerance = SURE * estimator.rtol * size if largest else 0.0
+        size = array.scale * max(largest, self._lower_bound_of_largest(path, derivative))
+        tolerance = MIN_VISIBLE_SHARE * estimator.rtol * size if largest else 0.0
         if derivative.discrepancy - derivative.error > tolerance:
             return self._judged_flagged(path, derivative, size, tolerance)
-        if largest and derivative.error <= SURE * self.resolution * size:
+        if largest and derivative.error <= MIN_VISIBLE_SHARE * self.resolution * size:
             return self._array(path, derivative, Verdict.MATCH)
         reason = self._why_unresolved(derivative, size)
         return self._array(path, derivative, Verdict.UNRESOLVED, reason)
@@ -168,7 +168,7 @@ class ProjectedCheck:
         if not self._is_confirmed(path, derivative, tolerance):
             return self._array(path, derivative, Verdict.UNRESOLVED, DISAGREE)
         # entries that are each within their tolerance add up to less than this
-        entries = self.evaluations.leaves[path].whole.size
+        entries = self.evaluations.arrays[path].whole.size
         limit = DEVIATIONS * self.estimator.rtol * size * entries**0.5
         certain = derivative.discrepancy - derivative.error > limit
         self._note_flagged(path, derivative, "two estimates; where was not found", certain)
@@ -183,12 +183,12 @@ class ProjectedCheck:
 
     def _is_confirmed(self, path: str, derivative: DirectionalDerivative, tolerance: float) -> bool:
         moves = {path: self.moves[path]}
-        if self.evaluations.own_slopes and self.method != "central":
+        if self.evaluations.supplies_slopes and self.method != "central":
             # the cost's own slopes are confirmed by few differences, if these agree closely
             allowed = PROOF * abs(derivative.numeric)
-            if self.estimator.proof(moves, derivative.numeric, allowed) <= allowed:
+            if self.estimator.agreement(moves, derivative.numeric, allowed) <= allowed:
                 return True
-        return self.estimator.is_witnessed(path, moves, derivative, tolerance)
+        return self.estimator.is_confirmed(moves, derivative, tolerance)
 
     def _note_flagged(
         self, path: str, derivative: DirectionalDerivative, by: str, certain: bool = False
@@ -206,8 +206,10 @@ class ProjectedCheck:
 
         An entry of v is at most the scale, so |g·v| ≤ scale × P × the largest of P derivatives.
         """
-        leaf = self.evaluations.leaves[path]
-        return max(0.0, abs(derivative.numeric) - derivative.error) / (leaf.scale * leaf.whole.size)
+        array = self.evaluations.arrays[path]
+        return max(0.0, abs(derivative.numeric) - derivative.error) / (
+            array.scale * array.whole.size
+        )
 
     def _why_unresolved(self, derivative: DirectionalDerivative, size: float) -> str:
         noise = self.estimator.noise
@@ -221,9 +223,10 @@ class ProjectedCheck:
             return KINK
         if not derivative.claimed and abs(derivative.numeric) <= derivative.error:
             return ONLY_ZEROS
+        visible = 2 * derivative.error / (MIN_VISIBLE_SHARE * size)
         return (
-            f"blurred: one entry must be off by {2 * derivative.error / (SURE * size):.1e} of the "
-            f"largest to be seen, from a noise of {noise.relative:.0e} in the cost. "
+            f"blurred: one entry must be off by {visible:.1e} of the largest to be seen, "
+            f"from a noise of {noise.relative:.0e} in the cost. "
             "Compare every entry, or use a cost in higher precision or capable of complex numbers."
         )
 
@@ -235,13 +238,13 @@ class ProjectedCheck:
         reason: str = "",
         blocks: Sequence[Block] = (),
     ) -> ProjectedArray:
-        leaf = self.evaluations.leaves[path]
+        array = self.evaluations.arrays[path]
         return ProjectedArray(
             path=path,
-            shape=leaf.shape,
-            claimed=derivative.claimed / leaf.scale,
-            numeric=derivative.numeric / leaf.scale,
-            error=derivative.error / leaf.scale,
+            shape=array.shape,
+            claimed=derivative.claimed / array.scale,
+            numeric=derivative.numeric / array.scale,
+            error=derivative.error / array.scale,
             largest=max(
                 self.evaluations.largest[path], self._lower_bound_of_largest(path, derivative)
             ),
@@ -287,11 +290,11 @@ def check_projected(
     if zeros := [path for path, array in check.arrays.items() if array.compared_nothing]:
         findings.append(nothing_compared(zeros))
     report = ProjectedReport(
-        arrays={path: check.arrays[path] for path in evaluations.leaves},
+        arrays={path: check.arrays[path] for path in evaluations.arrays},
         rtol=check.estimator.rtol,
         resolution=resolution,
         method=methods.pop() if len(methods) == 1 else "mixed",
-        noise=check.estimator.level,
+        noise=check.estimator.relative_noise,
         evaluations=evaluations.count,
         seconds=time.perf_counter() - started,
         seed=seed,

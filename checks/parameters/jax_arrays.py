@@ -24,7 +24,7 @@ class JaxArray(NumpyArray):
     def save_point(self) -> None:
         """Do nothing: the array is immutable."""
 
-    def settle(self) -> bool:
+    def restore(self) -> bool:
         """Return False: the array is immutable, so nobody can have changed it."""
         return False
 

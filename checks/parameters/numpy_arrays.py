@@ -119,7 +119,7 @@ class NumpyArray:
         self._matrix(target)[place] = self._matrix(self._saved)[place]
         self._moved_region.pop(is_complex, None)
 
-    def settle(self) -> bool:
+    def restore(self) -> bool:
         """Restore the point, bit for bit, and return whether somebody else had changed it."""
         moved = self._moved_region.get(False)
         if moved:
@@ -133,7 +133,7 @@ class NumpyArray:
         # bits are compared, because −0 equals 0
         bits = f"u{self.dtype.itemsize}" if self.dtype.itemsize <= 8 else self.dtype
         real, saved = (self._matrix(array).view(bits) for array in (self.real, self._saved))
-        places = ((piece.rows, piece.columns) for piece in self.whole.blocks())
+        places = ((piece.rows, piece.columns) for piece in self.whole.pieces())
         return all((real[place] == saved[place]).all() for place in places)
 
     def accept_claim(self, array: Array) -> Array:

@@ -9,11 +9,11 @@ import numpy as np
 
 from checks._types import FloatArray
 
-__all__ = ["SURE", "Direction", "Region", "factors_of"]
+__all__ = ["MIN_VISIBLE_SHARE", "Direction", "Region", "factors_of"]
 
 # The least |v_ij| = |r_i c_j| of a direction of scale 1 is ½ · ½: at least this part of an error of
 # one entry shows in the directional derivative.
-SURE = 1 / 4
+MIN_VISIBLE_SHARE = 1 / 4
 
 PIECE = 2**18  # entries handled at once: a temporary array of them takes 2 MiB in float64
 
@@ -71,7 +71,7 @@ class Region:
         middle = (self.left + self.right + 1) // 2
         return replace(self, right=middle), replace(self, left=middle)
 
-    def blocks(self) -> Iterator["Region"]:
+    def pieces(self) -> Iterator["Region"]:
         """Yield pieces of at most `PIECE` entries, made of whole rows if a row fits in one."""
         width = min(self.shape[1], PIECE)
         height = max(1, PIECE // max(1, width))
@@ -140,7 +140,7 @@ class Direction:
             both[part] = factors_of(places[part], self.keys, _signed)
         return self.scale * both[: rows.size], both[rows.size :]
 
-    def block(self, piece: Region) -> FloatArray:
+    def values_in(self, piece: Region) -> FloatArray:
         """Return the entries in a piece of the region, as (rows, columns)."""
         r, c = self._factors_in(piece)
         return r * c
@@ -155,7 +155,7 @@ class Direction:
         """Of each piece of the region: its index (rows, columns), r as a column, and c."""
         return [
             ((piece.rows, piece.columns), *self._factors_in(piece))
-            for piece in self.region.blocks()
+            for piece in self.region.pieces()
         ]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from checks.parameters.claims import entry_name
-from checks.parameters.random_directions import SURE, Region
+from checks.parameters.random_directions import MIN_VISIBLE_SHARE, Region
 from checks.report.array_report import WorstEntry
 from checks.report.blocks import Block
 from checks.report.report import Report
@@ -93,7 +93,9 @@ class ProjectedArray:
     def detectable(self, rtol: float) -> float:
         """Return the smallest relative error of any one entry that would have been a MISMATCH."""
         # an entry off by Δ shows as Δ/4 at least, and that is seen above rtol·s/4 + 2e
-        return rtol + 2 * self.error / (SURE * self.largest) if self.largest else math.inf
+        return (
+            rtol + 2 * self.error / (MIN_VISIBLE_SHARE * self.largest) if self.largest else math.inf
+        )
 
     def found(self) -> Iterator[str]:
         """Say what is wrong, block by block."""

@@ -68,7 +68,7 @@ def slopes(
                 some = slice(some.start - reached.start, some.stop - reached.start)
                 z_dot[:, some] += np.outer(a[l - 1][:, v.region.columns] @ c, r)
             if u:
-                z_dot[:, u.region.columns] += u.block(u.region)[0]
+                z_dot[:, u.region.columns] += u.values_in(u.region)[0]
             # ȧ^l = σ'(z^l) ⊙ ż^l
             a_dot, nodes = a_prime[l][:, reached] * z_dot, reached
         if a_dot is None:

@@ -19,7 +19,7 @@ DIRECTION = Direction(5, 1, 2, Region(1, 6, 2, 9), scale=0.5)
 def dense(shape):
     """Return the direction as numpy makes it."""
     v = np.zeros(Region.whole(shape).shape)
-    v[DIRECTION.region.rows, DIRECTION.region.columns] = DIRECTION.block(DIRECTION.region)
+    v[DIRECTION.region.rows, DIRECTION.region.columns] = DIRECTION.values_in(DIRECTION.region)
     return v.reshape(shape)
 
 
@@ -49,7 +49,7 @@ def test_torch_moves_in_the_same_directions_as_numpy(torch, shape):
     leaf = parameter_array(tensor, "w")
     moved = leaf.moved(DIRECTION, 1.0).detach().numpy().copy()
     assert np.array_equal(moved, values + dense(shape))
-    assert not leaf.settle()  # nobody else has moved it
+    assert not leaf.restore()  # nobody else has moved it
     assert np.array_equal(tensor.detach().numpy(), values)
     assert np.isclose(leaf.project(tensor.detach(), DIRECTION), np.sum(values * dense(shape)))
 

@@ -88,12 +88,12 @@ def test_other_costs_are_not_stochastic():
 @pytest.mark.parametrize("value", [0.0, 1.5, -1e300])
 def test_a_constant_is_unseen_and_has_the_noise_of_its_last_place(value):
     for noise in measured(lambda _: value):
-        assert noise.unseen
+        assert noise.is_constant
         assert noise.level <= np.spacing(abs(value))
 
 
 def test_a_cost_of_only_one_entry_of_many_is_seen():
-    assert not any(noise.unseen for noise in measured(lambda x: x[0] ** 2, np.ones(300)))
+    assert not any(noise.is_constant for noise in measured(lambda x: x[0] ** 2, np.ones(300)))
 
 
 def test_a_perfect_fit_has_the_noise_of_its_neighbours():

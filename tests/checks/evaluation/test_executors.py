@@ -97,7 +97,9 @@ def test_tasks_of_a_dead_worker_are_done_again(tmp_path):
         report = check_gradient(cost, GRADIENT, theta(), executor=pool)
     assert cost.flag.exists()
     assert_same(here, report)
-    assert "Done again here, for the executor failed: BrokenProcessPool" in str(report)
+    assert "Evaluated again in this process, as the executor failed: BrokenProcessPool" in str(
+        report
+    )
 
 
 def test_a_dask_cluster_gives_the_same(tmp_path):

@@ -72,11 +72,11 @@ class Stacked:
 @pytest.mark.parametrize("numbers", [np.arange(5) / 8, np.arange(5) * 1e-20j], ids=["real", "i"])
 def test_many_moves_of_whole_arrays_give_the_costs_of_one_by_one(numbers):
     one_by_one, stacked = Evaluations(cost, POINT), Evaluations(Stacked(), POINT)
-    alone = [one_by_one.along({p: m[0] for p, m in moves(numbers[k, None]).items()})
+    alone = [one_by_one.cost_moved({p: m[0] for p, m in moves(numbers[k, None]).items()})
              for k in range(5)]  # fmt: skip
     for evaluations in (one_by_one, stacked):
         before = evaluations.count
-        costs = evaluations.along_each(numbers, moves)
+        costs = evaluations.costs_moved(numbers, moves)
         assert np.array_equal(costs, alone)
         assert costs.dtype == numbers.dtype
         assert evaluations.count == before + 5
@@ -87,13 +87,13 @@ def test_many_moves_are_done_in_chunks(monkeypatch):
     # a point has four entries, so two points fit
     monkeypatch.setattr("checks.evaluation.pointwise.MAX_NUMBERS", 10)
     evaluations = Evaluations(Stacked(), POINT)
-    evaluations.along_each(np.arange(5) / 8, moves)
+    evaluations.costs_moved(np.arange(5) / 8, moves)
     assert evaluations.cost.sets == [2, 2, 1]
 
 
 def test_one_point_outside_does_not_lose_the_others():
     evaluations = Evaluations(Stacked(fails=[0.5]), POINT)
-    costs = evaluations.along_each(np.arange(5) / 8, moves)
+    costs = evaluations.costs_moved(np.arange(5) / 8, moves)
     assert np.flatnonzero(np.isnan(costs)).tolist() == [2]
     assert "no cost here" in evaluations.outside
 

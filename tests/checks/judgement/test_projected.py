@@ -54,11 +54,11 @@ METHODS = pytest.mark.parametrize(
 
 def test_a_direction_is_the_same_in_pieces_of_any_size():
     direction = Direction(3, 1, 2, Region(0, 50, 0, 7000))
-    whole = direction.block(direction.region)
-    for piece in direction.region.blocks():
-        assert np.array_equal(direction.block(piece), whole[piece.rows, piece.columns])
+    whole = direction.values_in(direction.region)
+    for piece in direction.region.pieces():
+        assert np.array_equal(direction.values_in(piece), whole[piece.rows, piece.columns])
     entry = direction.region.entry(7000 * 20 + 11)
-    assert direction.block(entry) == whole[20, 11]
+    assert direction.values_in(entry) == whole[20, 11]
 
 
 def test_entries_have_unequal_sizes_and_directions_are_independent():
@@ -109,7 +109,7 @@ def test_directional_derivatives_of_the_reference_cost_agree_with_the_gradient()
                 "weights[0]": Direction(0, 0, 1, region),
                 "biases[1]": Direction(0, 3, 1, Region(0, 1, 2, 8), 0.5),
             }
-            v, u = (move.block(move.region) for move in moves.values())
+            v, u = (move.values_in(move.region) for move in moves.values())
             of_weights = np.sum(grad.w[1][region.rows, region.columns] * v)
             of_both = of_weights + np.sum(grad.b[2][2:8] * u)
             directions = [moves, {"weights[0]": moves["weights[0]"]}]
