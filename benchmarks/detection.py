@@ -23,10 +23,10 @@ from backprop.costs import COSTS
 from benchmarks.peers import PEERS, Claim, accepts
 from checks import Verdict, check_gradient
 from checks.conformance.naming import name_fault
-from checks.conformance.naming.agreement import SAME, likeness
+from checks.conformance.naming.agreement import TOLERANCE, compare
 from checks.conformance.naming.evidence import Evidence
 from checks.conformance.naming.faults import FAULTS, PLUS, right_target, together
-from checks.conformance.naming.observations import NETWORKS, watch
+from checks.conformance.naming.observations import NETWORKS, observe
 from checks.conformance.naming.textbook import Constants
 from checks.strategies import Problem
 
@@ -194,8 +194,8 @@ def reproduces(names, target, rows):
     """Whether the faults named give the target's gradient on networks not seen before."""
     fault = FAULTS[names[0]] if len(names) == 1 else together(*(FAULTS[n] for n in names[:2]))
     return fault is not None and all(
-        likeness(rows, "gradient", fault, seen)[0] <= SAME
-        for seen in watch(target, rows, "gradient", NETWORKS, seed=1000)
+        compare(rows, "gradient", fault, observation)[0] <= TOLERANCE
+        for observation in observe(target, rows, "gradient", NETWORKS, seed=1000)
     )
 
 

@@ -1,8 +1,9 @@
-"""The name of a target's mistake: the fault that gives the same gradient.
+"""Naming the mistake of a wrong target: which fault of a catalogue returns the same gradient.
 
-`faults` is the catalogue, each a step of `textbook` replaced (`wrong_steps` has the longer ones);
-`observations` are networks shown to a target, `agreement` compares a fault with what it returned,
-`evidence` collects which faults explain all. Imports targets, diagnosis and report.
+`textbook` is a right backpropagation made of replaceable steps; each fault of `faults` replaces one
+or two of them, and `wrong_steps` holds the longer replacements. `observations` records what a
+target returns on a dozen networks, `agreement` compares a fault with one observation, `evidence`
+collects the faults that agree with all of them. Imports targets, diagnosis and report.
 Read `fault_name` first.
 """
 

@@ -6,107 +6,126 @@ from typing import Any
 import numpy as np
 
 from checks.conformance.naming.faults import Fault
-from checks.conformance.naming.observations import LEARNING_RATE, Observation, Rows
+from checks.conformance.naming.observations import LEARNING_RATE, Observation, TextbookCost
 from checks.conformance.naming.textbook import Textbook
 
-__all__ = ["NEGLIGIBLE", "RIGHT", "SAME", "apart", "is_free", "likeness", "predict"]
+__all__ = [
+    "NEGLIGIBLE",
+    "NO_FAULT",
+    "TOLERANCE",
+    "compare",
+    "fault_gradient",
+    "has_fitted_constant",
+    "relative_distance",
+]
 
-# Two gradients are the same if no entry differs by more, relative to its array's largest: far above
-# rounding in networks such as are watched, far below what any fault does to them but lost digits.
-SAME = 1e-9
-# An array so small beside the gradient as a whole is compared with that: it may be nothing but
-# rounding, as ∂C/∂b^L of a softmax is, when it is summed over the nodes.
+# Two gradients are the same if their relative distance is at most this. It is far above the
+# rounding error of the networks observed, and far below the effect of every fault except lost
+# digits.
+TOLERANCE = 1e-9
+# A difference is divided by the largest entry of its array, but by no less than this fraction of
+# the gradient's largest entry: an array that small may be nothing but rounding error, as ∂C/∂b^L
+# of a softmax is when it is summed over the nodes.
 NEGLIGIBLE = 1e-5
-# Newton's method, for constants in which most faults are linear: so often, from each of these.
-ROUNDS, GUESSES = 8, (0.01, 0.1, 1.0)
+# Most faults are linear in their constant, so a few Newton steps find it from one of the guesses.
+NEWTON_STEPS, GUESSES = 8, (0.01, 0.1, 1.0)
 
-RIGHT = Fault("", "", {})
+NO_FAULT = Fault("", "", {})
 
 
-def predict(
-    rows: Rows, fault: Fault, seen: Observation, constant: float | None = None
+def fault_gradient(
+    textbook_cost: TextbookCost,
+    fault: Fault,
+    observation: Observation,
+    constant: float | None = None,
 ) -> list[Any]:
-    """Return the gradient that a fault gives, of a target's cost: ∂C/∂w^l and then ∂C/∂b^l.
+    """Return the gradient of a target's cost as a fault computes it: ∂C/∂w^l, then ∂C/∂b^l.
 
     Parameters
     ----------
-    rows
+    textbook_cost
         The target's activation and cost.
-    fault, seen
+    fault, observation
     constant
-        In place of the one that the fault brings along.
+        Replaces the default of the fault's constant.
     """
     constants: Any = {} if constant is None else {fault.constant: constant}
-    book = Textbook(*rows, steps=fault.steps, **constants)
-    if "forward" in fault.steps and seen.before:
-        book.gradient(*seen.before.copies)
-    of_weights, of_biases = (0.0, 0.0) if "penalty" in fault.steps else seen.decay
+    book = Textbook(*textbook_cost, steps=fault.steps, **constants)
+    if "forward" in fault.steps and observation.before:
+        book.gradient(*observation.before.copies)  # the call that a stale cache remembers
+    # a fault with a penalty of its own adds the penalty's gradient itself, or forgets to
+    weight_decay, bias_decay = (0.0, 0.0) if "penalty" in fault.steps else observation.decay
+    weights, biases, scale = observation.weights, observation.biases, observation.scale
     try:
-        dw, db = book.gradient(seen.weights, seen.biases, seen.x, seen.y)
+        dw, db = book.gradient(weights, biases, observation.x, observation.y)
         return [
-            *(seen.scale * g + of_weights * w for g, w in zip(dw, seen.weights, strict=True)),
-            *(seen.scale * g + of_biases * b for g, b in zip(db, seen.biases, strict=True)),
+            *(scale * g + weight_decay * w for g, w in zip(dw, weights, strict=True)),
+            *(scale * g + bias_decay * b for g, b in zip(db, biases, strict=True)),
         ]
-    except ValueError:  # the shapes of two faults do not go together
-        return [np.array([np.nan])] * len(seen.claimed)
+    except ValueError:  # two faults together can give shapes that do not fit
+        return [np.array([np.nan])] * len(observation.claimed)
 
 
-def is_free(fault: Fault, through: str) -> bool:
-    """Whether a fault has a constant that only the gradient itself can tell."""
-    stepped = fault.constant == "learning_rate" and through == "step"
-    return bool(fault.constant) and "penalty" not in fault.steps and not stepped
+def has_fitted_constant(fault: Fault, through: str) -> bool:
+    """Whether the constant of a fault is unknown until it is fitted to the claimed gradient."""
+    is_known = fault.constant == "learning_rate" and through == "step"
+    return bool(fault.constant) and "penalty" not in fault.steps and not is_known
 
 
-def likeness(
-    rows: Rows, through: str, fault: Fault, seen: Observation
+def compare(
+    textbook_cost: TextbookCost, through: str, fault: Fault, observation: Observation
 ) -> tuple[float, float | None]:
-    """Return how far apart a fault and the target's claim are, and the fault's constant there."""
-    if is_free(fault, through):
-        return _fitted(rows, fault, seen)
+    """Return the relative distance of a fault's gradient from the claimed one, and its constant."""
+    if has_fitted_constant(fault, through):
+        return _fit_constant(textbook_cost, fault, observation)
     constant = None
-    if "penalty" in fault.steps:  # the cost tells
-        constant = seen.decay[0] / seen.scale
-        if not constant or seen.decay[1]:
+    if "penalty" in fault.steps:  # the cost has shown how large its penalty is
+        constant = observation.decay[0] / observation.scale
+        if not constant or observation.decay[1]:
             return np.inf, None
     elif fault.constant:
         constant = LEARNING_RATE
-    return apart(seen.claimed, predict(rows, fault, seen, constant)), constant
+    predicted = fault_gradient(textbook_cost, fault, observation, constant)
+    return relative_distance(observation.claimed, predicted), constant
 
 
-def _fitted(rows: Rows, fault: Fault, seen: Observation) -> tuple[float, float]:
-    """Return the same, for the constant that fits best."""
-    largest = max(float(np.abs(g).max()) for g in seen.claimed)
-    norm = float(np.sqrt(sum((g * g).sum() for g in seen.claimed)))
+def _fit_constant(
+    textbook_cost: TextbookCost, fault: Fault, observation: Observation
+) -> tuple[float, float]:
+    """Return the smallest distance that any constant of the fault gives, and that constant."""
+    claimed = observation.claimed
+    largest = max(float(np.abs(g).max()) for g in claimed)
+    norm = float(np.sqrt(sum((g * g).sum() for g in claimed)))
     best = np.inf, np.nan
     for guess in (largest, norm) if fault.constant == "limit" else GUESSES:
         constant = guess
-        for _ in range(ROUNDS):
+        for _ in range(NEWTON_STEPS):
             if not constant > 0:
                 break
-            predicted = predict(rows, fault, seen, constant)
-            off = apart(seen.claimed, predicted)
-            best = min(best, (off, constant))
-            nudge = 1e-4 * constant
-            nudged = _joined(predict(rows, fault, seen, constant + nudge))
-            slope = (nudged - _joined(predicted)) / nudge
-            if off <= SAME / 100 or not slope.any() or not np.isfinite(off):
+            predicted = fault_gradient(textbook_cost, fault, observation, constant)
+            distance = relative_distance(claimed, predicted)
+            best = min(best, (distance, constant))
+            h = 1e-4 * constant
+            moved = fault_gradient(textbook_cost, fault, observation, constant + h)
+            slope = (_joined(moved) - _joined(predicted)) / h
+            if distance <= TOLERANCE / 100 or not slope.any() or not np.isfinite(distance):
                 break
-            left = _joined(seen.claimed) - _joined(predicted)
-            constant += float(slope @ left / (slope @ slope))
+            residual = _joined(claimed) - _joined(predicted)
+            constant += float(slope @ residual / (slope @ slope))
     return best
 
 
-def apart(claimed: Sequence[Any], predicted: Sequence[Any]) -> float:
-    """Return the largest difference of any entry, relative to its array's largest."""
-    worst, whole = 0.0, max(float(np.abs(g).max()) for g in claimed)
+def relative_distance(claimed: Sequence[Any], predicted: Sequence[Any]) -> float:
+    """Return the largest difference of any entry, relative to the largest entry of its array."""
+    worst, largest = 0.0, max(float(np.abs(g).max()) for g in claimed)
     for g, p in zip(claimed, predicted, strict=True):
         if g.size != p.size:
             return np.inf
-        size = max(float(np.abs(g).max()), float(np.abs(p).max()), NEGLIGIBLE * whole)
-        off = float(np.abs(g.ravel() - p.ravel()).max())
-        if not np.isfinite(off):
+        size = max(float(np.abs(g).max()), float(np.abs(p).max()), NEGLIGIBLE * largest)
+        difference = float(np.abs(g.ravel() - p.ravel()).max())
+        if not np.isfinite(difference):
             return np.inf
-        worst = max(worst, off / size if size else 0.0)
+        worst = max(worst, difference / size if size else 0.0)
     return worst
 
 

@@ -1,15 +1,20 @@
 """The name of a target's mistake: the fault of the catalogue that returns the same gradient."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from checks.conformance.naming.agreement import RIGHT, SAME, apart, predict
+from checks.conformance.naming.agreement import (
+    NO_FAULT,
+    TOLERANCE,
+    fault_gradient,
+    relative_distance,
+)
 from checks.conformance.naming.evidence import Evidence, Match
 from checks.conformance.naming.faults import FAULTS, PLUS, Fault, together
-from checks.conformance.naming.observations import Observation, rows_of
+from checks.conformance.naming.observations import Observation, find_textbook_cost
 from checks.conformance.targets.known_costs import factor_names
 from checks.conformance.targets.target import Target
 from checks.diagnosis.diagnosis import diagnose
@@ -19,7 +24,7 @@ from checks.report.verdict import judge
 
 __all__ = ["UNKNOWN", "name_fault"]
 
-UNKNOWN = "unknown"  # the name where there is only a condition to tell
+UNKNOWN = "unknown"  # the name of a mistake that is known only to occur under a condition
 
 
 def name_fault(target: Target) -> tuple[Diagnosis, ...]:
@@ -33,52 +38,55 @@ def name_fault(target: Target) -> tuple[Diagnosis, ...]:
     Returns
     -------
     tuple of Diagnosis
-        The fault of the catalogue that returns the target's gradient on all of a dozen networks;
-        several where nothing tells them apart; the two of a pair that does it together; else what
-        the structure of the errors shows on every network. Empty if nothing fits, or all is right.
+        The fault of the catalogue that gives the target's gradient on all of a dozen networks;
+        several faults if they give the same gradient on every network; both faults of a pair if
+        only two together give it; otherwise what the structure of the errors shows on every
+        network. Empty if nothing fits, or if the target is right.
     """
     with np.errstate(all="ignore"):
-        rows = rows_of(target)
+        textbook_cost = find_textbook_cost(target)
         for through in ("gradient", "step"):
-            if rows and getattr(target, through) is not None:
-                evidence = Evidence(target, rows, through)
+            if textbook_cost and getattr(target, through) is not None:
+                evidence = Evidence(target, textbook_cost, through)
                 if evidence.wrong:
-                    return _answer(evidence)
+                    return _explain(evidence)
     return ()
 
 
-def _answer(evidence: Evidence) -> tuple[Diagnosis, ...]:
-    """Return the plainest kind of explanation that there is."""
-    faults = list(FAULTS.values())
-    plain = [fault for fault in faults if not evidence.free(fault)]
-    for explain, some in (
-        (evidence.matching, plain),
-        (evidence.matching, faults),
-        (evidence.conditional, faults),
+def _explain(evidence: Evidence) -> tuple[Diagnosis, ...]:
+    """Return the simplest kind of explanation that fits."""
+    every_fault = list(FAULTS.values())
+    simple = [fault for fault in every_fault if not evidence.has_fitted_constant(fault)]
+    for find_matches, faults in (
+        (evidence.matching, simple),
+        (evidence.matching, every_fault),
+        (evidence.conditional, every_fault),
     ):
-        matches = explain(some)
+        matches = find_matches(faults)
         if matches:
-            return tuple(_worded(evidence, match, matches) for match in matches)
-    distinct = evidence.distinct(plain)
-    matches = evidence.matching(_pairs(list(distinct)))
+            return tuple(_describe(evidence, match, matches) for match in matches)
+    distinct = evidence.distinct(simple)
+    matches = evidence.matching(_pairs(distinct))
     if matches:
-        return _both(evidence, matches, {fault.name: names for fault, names in distinct.items()})
-    return _factor(evidence) or _structure(evidence)
+        equivalents = {fault.name: names for fault, names in distinct.items()}
+        return _describe_pairs(evidence, matches, equivalents)
+    return _common_factor(evidence) or _common_structure(evidence)
 
 
-def _pairs(faults: Sequence[Fault]) -> Iterator[Fault]:
+def _pairs(faults: Iterable[Fault]) -> Iterator[Fault]:
+    """Yield all pairs of faults that can occur together, each as one fault."""
     for one, other in combinations(faults, 2):
         pair = together(one, other)
         if pair:
             yield pair
 
 
-def _worded(evidence: Evidence, match: Match, matches: Sequence[Match]) -> Diagnosis:
-    """Say what the mistake is, and how it is known."""
+def _describe(evidence: Evidence, match: Match, matches: Sequence[Match]) -> Diagnosis:
+    """Return what the mistake is, and how it is known."""
     whose = "your gradient" if evidence.through == "gradient" else "what your step implies"
-    total, wrong = len(evidence.seen), len(evidence.wrong)
+    total, wrong = len(evidence.observations), len(evidence.wrong)
     count = wrong if match.condition else total
-    digits = f"{match.off:.0e}" if match.off else "the last bit"
+    digits = f"{match.distance:.0e}" if match.distance else "the last bit"
     text = f"{match.fault.text} Reproduces {whose} to {digits} on {count} of {count} networks"
     if match.condition:
         text += f" {match.condition}; on the other {total - wrong} your gradient is right"
@@ -88,73 +96,87 @@ def _worded(evidence: Evidence, match: Match, matches: Sequence[Match]) -> Diagn
     others = [other.fault.name for other in matches if other is not match]
     if others:
         text += f" On no network does it differ from: {'; '.join(others)}."
-    activation, cost, linear = evidence.rows
-    if evidence.rows != (evidence.target.activation, evidence.target.cost_name, False):
+    activation, cost_name, linear = evidence.textbook_cost
+    if evidence.textbook_cost != (evidence.target.activation, evidence.target.cost_name, False):
         last = " and a linear last layer" if linear else ""
-        text += f" (Your cost is that of activation={activation!r}, cost_name={cost!r}{last}.)"
+        text += f" (Your cost is that of activation={activation!r}, cost_name={cost_name!r}{last}.)"
     return Diagnosis(match.fault.name, text)
 
 
-def _both(
-    evidence: Evidence, matches: Sequence[Match], alike: Mapping[str, list[str]]
+def _describe_pairs(
+    evidence: Evidence, matches: Sequence[Match], equivalents: Mapping[str, list[str]]
 ) -> tuple[Diagnosis, ...]:
-    """Name the two faults of a pair; of several pairs that nothing tells apart, all."""
-    named: dict[str, str] = {}
+    """Name the two faults of every pair that matches.
+
+    Parameters
+    ----------
+    evidence, matches
+    equivalents
+        By the name of a fault, the names of those that give the same gradient here.
+    """
+    texts: dict[str, str] = {}
     for match in matches:
-        text = f"Two mistakes together. {_worded(evidence, match, matches).text}"
+        text = f"Two mistakes together. {_describe(evidence, match, matches).text}"
         for name in match.fault.name.split(PLUS):
-            also = f" The same here: {'; '.join(alike[name])}." if alike[name] else ""
-            named.setdefault(name, text + also)
-    return tuple(Diagnosis(*pair) for pair in named.items())
+            names = equivalents[name]
+            also = f" On these networks it is the same as: {'; '.join(names)}." if names else ""
+            texts.setdefault(name, text + also)
+    return tuple(Diagnosis(name, text) for name, text in texts.items())
 
 
-def _factor(evidence: Evidence) -> tuple[Diagnosis, ...]:
-    """Return the product of 2, B and n_L by which the whole gradient is off."""
+def _common_factor(evidence: Evidence) -> tuple[Diagnosis, ...]:
+    """Return the product of 2, B and n_L by which the whole gradient differs on every network."""
     names: list[str] = []
-    for seen in evidence.seen:
-        right, network = predict(evidence.rows, RIGHT, seen), cast(Any, seen)
+    for observation in evidence.observations:
+        right = fault_gradient(evidence.textbook_cost, NO_FAULT, observation)
         fitting = [
             name
-            for name, factor in factor_names(network).items()
-            if apart(seen.claimed, [factor * g for g in right]) <= SAME
+            for name, factor in factor_names(observation).items()
+            if relative_distance(observation.claimed, [factor * g for g in right]) <= TOLERANCE
         ]
-        names = fitting if seen is evidence.seen[0] else [n for n in names if n in fitting]
+        is_first = observation is evidence.observations[0]
+        names = fitting if is_first else [name for name in names if name in fitting]
     if not names:
         return ()
+    total = len(evidence.observations)
     text = (
-        f"Your gradient is {names[0]} × that of your cost, in every entry on {len(evidence.seen)} "
-        f"of {len(evidence.seen)} networks: look at what ① divides by, and at what the cost does."
+        f"Your gradient is {names[0]} × that of your cost, in every entry on {total} of {total} "
+        "networks: look at what ① divides by, and at what the cost does."
     )
     return (Diagnosis(f"factor {names[0]}", text),)
 
 
-def _structure(evidence: Evidence) -> tuple[Diagnosis, ...]:
-    """Return what the structure of the errors shows on every network where there are any."""
-    only = f", only {evidence.conditions[0]}" if evidence.conditions else ""
-    first = _diagnosed(evidence, evidence.wrong[0])
+def _common_structure(evidence: Evidence) -> tuple[Diagnosis, ...]:
+    """Return what the structure of the errors shows, if it is the same wherever there are errors.
+
+    Otherwise return the condition under which the target is wrong, if there is one.
+    """
+    condition = f", only {evidence.conditions[0]}" if evidence.conditions else ""
+    total, wrong = len(evidence.observations), len(evidence.wrong)
+    first, *others = (_diagnose(evidence, observation) for observation in evidence.wrong)
     names = {mistake.name for mistake in first}
-    if names and all(
-        {mistake.name for mistake in _diagnosed(evidence, seen)} == names
-        for seen in evidence.wrong[1:]
-    ):
-        where = f"{len(evidence.wrong)} of {len(evidence.seen)} networks{only}"
-        return tuple(Diagnosis(m.name, f"On {where}; of the first: {m.text}") for m in first)
-    if only:
-        text = f"Right on {len(evidence.seen) - len(evidence.wrong)} networks and wrong on others"
-        return (Diagnosis(UNKNOWN, f"{text}{only}: look at what is special there."),)
+    if names and all({mistake.name for mistake in other} == names for other in others):
+        where = f"{wrong} of {total} networks{condition}"
+        return tuple(
+            Diagnosis(m.name, f"On {where}; on the first of them: {m.text}") for m in first
+        )
+    if condition:
+        text = f"Right on {total - wrong} networks and wrong on others{condition}"
+        return (Diagnosis(UNKNOWN, f"{text}: look at what your code does differently there."),)
     return ()
 
 
-def _diagnosed(evidence: Evidence, seen: Observation) -> tuple[Diagnosis, ...]:
-    layers = range(len(seen.weights))
-    paths = [f"{what}[{layer}]" for what in ("weights", "biases") for layer in layers]
-    values = dict(zip(paths, [*seen.weights, *seen.biases], strict=True))
+def _diagnose(evidence: Evidence, observation: Observation) -> tuple[Diagnosis, ...]:
+    """Return what the structure of the errors shows on one network."""
+    weights, biases = observation.weights, observation.biases
+    paths = [f"{name}[{layer}]" for name in ("weights", "biases") for layer in range(len(weights))]
+    values = dict(zip(paths, [*weights, *biases], strict=True))
     arrays: dict[str, Any] = {}
-    right = predict(evidence.rows, RIGHT, seen)
-    for path, claimed, numeric in zip(paths, seen.claimed, right, strict=True):
+    right = fault_gradient(evidence.textbook_cost, NO_FAULT, observation)
+    for path, claimed, numeric in zip(paths, observation.claimed, right, strict=True):
         if claimed.size != numeric.size:
             return ()
-        claim, error = claimed.reshape(numeric.shape), np.abs(numeric) * SAME / 100
-        verdicts = judge(claim, numeric, error, SAME, resolution=1e-3)
+        claim, error = claimed.reshape(numeric.shape), np.abs(numeric) * TOLERANCE / 100
+        verdicts = judge(claim, numeric, error, TOLERANCE, resolution=1e-3)
         arrays[path] = ArrayReport(path, claim, numeric, error, verdicts, np.zeros_like(error))
-    return diagnose(arrays, values, SAME)
+    return diagnose(arrays, values, TOLERANCE)

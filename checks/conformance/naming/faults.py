@@ -1,8 +1,8 @@
-"""The catalogue of wrong backpropagations: the ways in which people really go wrong.
+"""The catalogue of faults: wrong backpropagations as people really write them.
 
-Each is the one of `checks.conformance.naming.textbook` with a step replaced. To add one, add a row:
-its name, where to look, and the step, marked ``# wrong on purpose``. Tests, naming and benchmark
-run over the table.
+Each fault is the `Textbook` with a step replaced. To add one, add a row: its name, where to look,
+and the step, marked ``# wrong on purpose``. The tests, `name_fault` and the detection benchmark use
+every row.
 """
 
 # ruff: noqa: E741 — the notes' letter l
@@ -29,13 +29,13 @@ class Fault:
     Attributes
     ----------
     name : str
-        What is done for what.
+        Short, as "σ for σ'": what is done in place of what.
     text : str
-        In a sentence: what is wrong, and in which formula ① – ④ or line of the recursion to look.
+        One sentence: what is wrong, and in which formula ① – ④ or line of the recursion to look.
     steps : dict of str to function
-        The methods of `Textbook` that are replaced.
+        Functions that replace the methods of `Textbook` of these names.
     constant : str
-        The one of the textbook's `Constants` that the mistake brings along; empty if none.
+        The name of the one of `Constants` that the fault uses; empty if it uses none.
     """
 
     name: str
@@ -50,13 +50,13 @@ class Fault:
         linear: bool = False,
         **constants: float,
     ) -> Textbook:
-        """Return the textbook with this step replaced."""
+        """Return a textbook that has this fault."""
         return Textbook(activation, cost_name, linear, self.steps, **constants)
 
     def target(
         self, activation: str = "logistic", cost_name: str = "mean_squared", linear: bool = False
     ) -> Target:
-        """Return a target with this fault, and no memory of any call."""
+        """Return a target that has this fault and has not been called before."""
         book = self.textbook(activation, cost_name, linear)
         return _target(self.name, book, activation, cost_name)
 
@@ -67,12 +67,15 @@ def right_target(activation: str = "logistic", cost_name: str = "mean_squared") 
 
 
 def together(one: Fault, other: Fault) -> Fault | None:
-    """Return both faults in one; None where they replace the same step."""
+    """Return a fault that does what two do; None if both replace the same step.
+
+    Only ``finish`` may be replaced by both: one is then applied after the other.
+    """
     steps = {**one.steps, **other.steps}
     for step in one.steps.keys() & other.steps.keys():
         if step != "finish":
             return None
-        steps[step] = partial(_one_after_the_other, (one.steps[step], other.steps[step]))
+        steps[step] = partial(_finish_twice, one.steps[step], other.steps[step])
     constant = one.constant or other.constant
     return Fault(f"{one.name}{PLUS}{other.name}", f"{one.text} And: {other.text}", steps, constant)
 
@@ -81,8 +84,7 @@ def _target(name: str, book: Textbook, activation: str, cost_name: str) -> Targe
     return Target(name, book.cost, book.gradient, book.step, activation, cost_name)
 
 
-def _one_after_the_other(finishes: tuple[Step, Step], net: Textbook, dw: Any, db: Any) -> Any:
-    first, second = finishes
+def _finish_twice(first: Step, second: Step, net: Textbook, dw: Any, db: Any) -> Any:
     return second(net, *first(net, dw, db))
 
 
@@ -90,8 +92,8 @@ def _fault(name: str, text: str, constant: str = "", **steps: Step) -> Fault:
     return Fault(name, text, steps, constant)
 
 
-_ROWS = (
-    # ① ∂C/∂a^L: what the error at the output is, and what it is divided by
+_CATALOGUE = (
+    # ① ∂C/∂a^L: the error at the output, and what it is divided by
     _fault(
         "factor 2 missing",
         "① is half of what it should be: the 2 of the derivative of a square was dropped.",
@@ -104,7 +106,7 @@ _ROWS = (
     ),
     _fault(
         "y − a for a − y",
-        "① has the wrong sign: it is a^L − y, whatever the cost.",
+        "① has the wrong sign: it is a^L − y for every cost, not y − a^L.",
         output_error=lambda net: -Textbook.output_error(net),  # wrong on purpose
     ),
     _fault(
@@ -129,7 +131,7 @@ _ROWS = (
     ),
     _fault(
         "the cost for its derivative",
-        "① is (a^L − y)² where its derivative, 2 (a^L − y), is meant.",
+        "① is (a^L − y)² instead of its derivative 2 (a^L − y).",
         output_error=lambda net: (
             Textbook.output_error(net) * (net.a[-1] - net.y) / 2  # wrong on purpose
         ),
@@ -147,10 +149,10 @@ _ROWS = (
     ),
     _fault(
         "σ' once more after a cross entropy",
-        "① on logits, p − y, is ∂C/∂z^L already: another σ'(z^L) is too many in δ^L.",
-        output_slope=wrong.logistic_slope,  # wrong on purpose
+        "① on logits, p − y, is ∂C/∂z^L already: δ^L has one σ'(z^L) too many.",
+        output_slope=wrong.extra_output_slope,  # wrong on purpose
     ),
-    # σ'(z^l): which function, and of what
+    # σ'(z^l): the wrong function, or the right one at the wrong place
     _fault(
         "σ'(a) for σ'(z)",
         "The derivative is taken at the activation: δ^l has σ'(z^l), and a^l is σ(z^l) already.",
@@ -187,12 +189,12 @@ _ROWS = (
     _fault(
         "σ' omitted on the path to hidden layers",
         "The recursion passes the error before ⊙ σ' down, not δ^{l+1}: ∂C/∂w^L is right, ③ is not.",
-        back=lambda net, delta, l: net.upstream @ net.w[l + 1],  # wrong on purpose
+        upstream_error=lambda net, delta, l: net.upstream @ net.w[l + 1],  # wrong on purpose
     ),
     _fault(
         "σ' omitted in the biases",
-        "④ of a bias is σ'(z^l) too: ∂C/∂b^l = δ^l, not the error before ⊙ σ'.",
-        into_biases=lambda net, delta, l: net.upstream.sum(axis=0),  # wrong on purpose
+        "④ of a bias has the factor σ'(z^l) too: ∂C/∂b^l = δ^l, not the error before ⊙ σ'.",
+        bias_gradient=lambda net, delta, l: net.upstream.sum(axis=0),  # wrong on purpose
     ),
     _fault(
         "σ' twice at hidden layers",
@@ -212,106 +214,113 @@ _ROWS = (
     _fault(
         "a (1 − a) for σ'",
         "The logistic's derivative under another activation: σ' has to belong to σ.",
-        slope=wrong.exact_if_logistic,  # wrong on purpose
+        slope=wrong.logistic_formula,  # wrong on purpose
     ),
     _fault(
         "1 − a² for σ'",
         "The tanh's derivative under another activation: σ' has to belong to σ.",
-        slope=wrong.exact_if_tanh,  # wrong on purpose
+        slope=wrong.tanh_formula,  # wrong on purpose
     ),
     _fault(
         "σ' in terms of a, taken of z",
-        "logistic' = a (1 − a) and tanh' = 1 − a² want a^l; they were given z^l.",
-        slope=lambda net, l: wrong.in_terms_of_a(net, net.z[l]),  # wrong on purpose
+        "logistic' = a (1 − a) and tanh' = 1 − a² take a^l; they were given z^l.",
+        slope=lambda net, l: wrong.slope_from_value(net, net.z[l]),  # wrong on purpose
     ),
     _fault(
         "a (1 − a) loses digits",
-        "Right on paper: but where a rounds to 1, 1 − a (tanh: 1 − a²) keeps no digit. With "
-        "t = e^{−|z|}, logistic' = t/(1 + t)².",
-        slope=lambda net, l: wrong.in_terms_of_a(net, net.a[l]),  # wrong on purpose
+        "The formula is right, but where a rounds to 1, 1 − a (tanh: 1 − a²) has no digit left. "
+        "With t = e^{−|z|}, logistic' = t/(1 + t)².",
+        slope=lambda net, l: wrong.slope_from_value(net, net.a[l]),  # wrong on purpose
     ),
     # δ^l = (w^{l+1}ᵀ δ^{l+1}) ⊙ σ'(z^l): ② and ③
     _fault(
         "w for wᵀ",
-        "The recursion multiplies by w^{l+1} where it is square, which raises no error; w^{l+1}ᵀ "
-        "is meant: ③ is σ'(z_j^{l+1}) w_jA^{l+1}, summed over j.",
-        back=lambda net, delta, l: delta @ wrong.transposed(net.w[l + 1]),  # wrong on purpose
+        "The recursion multiplies by w^{l+1} and not by w^{l+1}ᵀ, which raises no error where it "
+        "is square: ③ is σ'(z_j^{l+1}) w_jA^{l+1}, summed over j.",
+        upstream_error=lambda net, delta, l: (
+            delta @ wrong.transposed_if_square(net.w[l + 1])
+        ),  # wrong on purpose
     ),
     _fault(
         "w of the layer below",
         "The recursion takes w^l for w^{l+1} where the shapes agree: off by one layer in ③.",
-        back=lambda net, delta, l: delta @ wrong.alike(net.w[l], net.w[l + 1]),  # wrong on purpose
+        upstream_error=lambda net, delta, l: (
+            delta @ wrong.if_same_shape(net.w[l], net.w[l + 1])
+        ),  # wrong on purpose
     ),
     _fault(
         "w left out",
         "δ^l = δ^{l+1} ⊙ σ'(z^l) where w^{l+1} is square: w^{l+1}ᵀ is missing, ③.",
-        back=lambda net, delta, l: wrong.alike(delta, delta @ net.w[l + 1]),  # wrong on purpose
+        upstream_error=lambda net, delta, l: wrong.if_same_shape(
+            delta, delta @ net.w[l + 1]
+        ),  # wrong on purpose
     ),
     _fault(
         "updated w in the backward pass",
         "w^{l+1} is updated before the recursion uses it: all of ∂C/∂w first, then the step.",
         constant="learning_rate",
-        back=lambda net, delta, l: (
+        upstream_error=lambda net, delta, l: (
             delta @ (net.w[l + 1] - net.learning_rate * net.dw[l + 1])  # wrong on purpose
         ),
     ),
     _fault(
         "upstream gradient dropped",
-        "The local derivative is returned as it is: δ^{l+1} is missing from w^{l+1}ᵀ δ^{l+1}.",
-        back=lambda net, delta, l: np.ones_like(delta) @ net.w[l + 1],  # wrong on purpose
+        "The local derivative is passed down alone: δ^{l+1} is missing from w^{l+1}ᵀ δ^{l+1}.",
+        upstream_error=lambda net, delta, l: np.ones_like(delta) @ net.w[l + 1],  # wrong on purpose
     ),
     _fault(
         "δ^L for δ^{l+1}",
         "The recursion starts from the output again in every layer where shapes allow it: with "
         "three or more layers, δ^{l+1} has to be carried down, ②.",
-        back=wrong.from_the_top,  # wrong on purpose
+        upstream_error=wrong.output_error_again,  # wrong on purpose
     ),
     _fault(
         "biases left out of z",
-        "The backward pass computes z^l = w^l a^{l−1} anew, without + b^l.",
+        "The backward pass computes z^l again as w^l a^{l−1}, without + b^l.",
         weighted_input=lambda net, a, l: a @ net.w[l].T,  # wrong on purpose
     ),
     _fault(
         "stale cache",
-        "The activations of the call before are used, where the shapes agree: forward, then back.",
+        "The activations of the previous call are used where the shapes agree: run the forward "
+        "pass first.",
         forward=wrong.stale_cache,  # wrong on purpose
     ),
     _fault(
         "one buffer for layers of one width",
-        "a^l is overwritten by a later layer of the same width: ④ needs a^{l−1} as it was.",
+        "a^l is overwritten by a later layer of the same width: ④ needs the old a^{l−1}.",
         forward=wrong.shared_buffer,  # wrong on purpose
     ),
     # ④ ∂C/∂w^l = δ^l a^{l−1}ᵀ
     _fault(
         "z for a",
         "∂C/∂w^l takes z^{l−1}: ④ has a^{l−1}.",
-        into_weights=lambda net, delta, l: delta.T @ net.z[l - 1],  # wrong on purpose
+        weight_gradient=lambda net, delta, l: delta.T @ net.z[l - 1],  # wrong on purpose
     ),
     _fault(
         "a^l for a^{l−1}",
         "∂C/∂w^l takes the activations of its own layer where the widths agree: ④ has a^{l−1}.",
-        into_weights=lambda net, delta, l: (
-            delta.T @ wrong.alike(net.a[l], net.a[l - 1])  # wrong on purpose
+        weight_gradient=lambda net, delta, l: (
+            delta.T @ wrong.if_same_shape(net.a[l], net.a[l - 1])  # wrong on purpose
         ),
     ),
     _fault(
         "σ'(z^{l−1}) written over a^{l−1}",
         "The derivative is computed in place, in the memory of a^{l−1}, which ④ still needs.",
-        into_weights=lambda net, delta, l: (
+        weight_gradient=lambda net, delta, l: (
             delta.T @ (net.slope(l - 1) if l > 1 else net.a[0])  # wrong on purpose
         ),
     ),
     _fault(
         "outer product transposed",
-        "∂C/∂w^l = a^{l−1} δ^lᵀ where w^l is square, which raises no error; δ^l a^{l−1}ᵀ in ④.",
-        into_weights=lambda net, delta, l: wrong.transposed(
+        "∂C/∂w^l is a^{l−1} δ^lᵀ, which raises no error where w^l is square: ④ is δ^l a^{l−1}ᵀ.",
+        weight_gradient=lambda net, delta, l: wrong.transposed_if_square(
             delta.T @ net.a[l - 1]
         ),  # wrong on purpose
     ),
     _fault(
         "column-major for row-major",
         "∂C/∂w^l is flattened in one order and filled in again in the other (order='F').",
-        into_weights=lambda net, delta, l: (
+        weight_gradient=lambda net, delta, l: (
             (delta.T @ net.a[l - 1])
             .reshape(-1, order="F")
             .reshape(net.w[l].shape)  # wrong on purpose
@@ -320,21 +329,21 @@ _ROWS = (
     _fault(
         "weights averaged where biases are summed",
         "∂C/∂w^l is divided by B once more than ∂C/∂b^l: ① has the 1/B already.",
-        into_weights=lambda net, delta, l: (
+        weight_gradient=lambda net, delta, l: (
             delta.T @ net.a[l - 1] / len(delta)  # wrong on purpose
         ),
     ),
     _fault(
         "1/B missing in the weights",
         "∂C/∂w^l is a sum over the batch where ∂C/∂b^l is a mean: both need the 1/B.",
-        into_weights=lambda net, delta, l: (
+        weight_gradient=lambda net, delta, l: (
             delta.T @ net.a[l - 1] * len(delta)  # wrong on purpose
         ),
     ),
     _fault(
         "last sample only, weights",
         "∂C/∂w^l is overwritten sample by sample: it is a sum over the batch, += and not =.",
-        into_weights=lambda net, delta, l: np.outer(
+        weight_gradient=lambda net, delta, l: np.outer(
             delta[-1], net.a[l - 1][-1]
         ),  # wrong on purpose
     ),
@@ -342,103 +351,113 @@ _ROWS = (
     _fault(
         "biases averaged where weights are summed",
         "∂C/∂b^l is divided by B once more than ∂C/∂w^l: ① has the 1/B already.",
-        into_biases=lambda net, delta, l: delta.mean(axis=0),  # wrong on purpose
+        bias_gradient=lambda net, delta, l: delta.mean(axis=0),  # wrong on purpose
     ),
     _fault(
         "1/B missing in the biases",
         "∂C/∂b^l is a sum over the batch where ∂C/∂w^l is a mean: both need the 1/B.",
-        into_biases=lambda net, delta, l: delta.sum(axis=0) * len(delta),  # wrong on purpose
+        bias_gradient=lambda net, delta, l: delta.sum(axis=0) * len(delta),  # wrong on purpose
     ),
     _fault(
         "last sample only, biases",
         "∂C/∂b^l is δ^l of the last sample: it is the sum over the batch.",
-        into_biases=lambda net, delta, l: delta[-1],  # wrong on purpose
+        bias_gradient=lambda net, delta, l: delta[-1],  # wrong on purpose
     ),
     _fault(
         "first sample only, biases",
         "∂C/∂b^l is δ^l of the first sample: it is the sum over the batch.",
-        into_biases=lambda net, delta, l: delta[0],  # wrong on purpose
+        bias_gradient=lambda net, delta, l: delta[0],  # wrong on purpose
     ),
     _fault(
         "biases summed over the wrong axis",
         "∂C/∂b^l sums over the nodes where B = n_l, which raises no error; the batch is axis 0.",
-        into_biases=lambda net, delta, l: wrong.alike(
+        bias_gradient=lambda net, delta, l: wrong.if_same_shape(
             delta.sum(axis=1), delta.sum(axis=0)
         ),  # wrong on purpose
     ),
     _fault(
         "biases summed over every axis",
         "∂C/∂b^l is one number for the layer: .sum() for .sum(axis=0).",
-        into_biases=lambda net, delta, l: np.full_like(delta[0], delta.sum()),  # wrong on purpose
+        bias_gradient=lambda net, delta, l: np.full_like(delta[0], delta.sum()),  # wrong on purpose
     ),
     _fault(
         "batch of one squeezed",
         "With B = 1, .squeeze() turns δ^l into (n_l,), and the sum over axis 0 is over the nodes.",
-        into_biases=lambda net, delta, l: (
+        bias_gradient=lambda net, delta, l: (
             delta.sum(axis=0) if len(delta) > 1 else np.full_like(delta[0], delta.sum())
         ),  # wrong on purpose
     ),
     _fault(
         "biases not summed",
         "∂C/∂b^l is returned as (B, n_l), one row a sample: sum over the batch.",
-        into_biases=lambda net, delta, l: delta,  # wrong on purpose
+        bias_gradient=lambda net, delta, l: delta,  # wrong on purpose
     ),
     _fault(
         "biases forgotten",
         "∂C/∂b^l is zero: it is δ^l, summed over the batch.",
-        into_biases=lambda net, delta, l: 0 * delta[0],  # wrong on purpose
+        bias_gradient=lambda net, delta, l: 0 * delta[0],  # wrong on purpose
     ),
-    # the gradient as a whole
+    # the gradient as a whole, and penalties
     _fault(
         "last sample only",
         "∂C/∂w^l and ∂C/∂b^l are overwritten sample by sample: both are sums over the batch.",
-        into_weights=lambda net, delta, l: np.outer(
+        weight_gradient=lambda net, delta, l: np.outer(
             delta[-1], net.a[l - 1][-1]
         ),  # wrong on purpose
-        into_biases=lambda net, delta, l: delta[-1],  # wrong on purpose
+        bias_gradient=lambda net, delta, l: delta[-1],  # wrong on purpose
     ),
     _fault(
         "penalty in the gradient only",
         "∂C/∂w^l has + λ w^l; the cost has no ½ λ Σ w².",
         constant="decay",
-        finish=lambda net, dw, db: (wrong.plus(dw, net.decay, net.w), db),  # wrong on purpose
+        finish=lambda net, dw, db: (
+            wrong.penalized(dw, net.decay, net.w),
+            db,
+        ),  # wrong on purpose
     ),
     _fault(
         "penalty in the gradient only, biases too",
         "∂C/∂w^l has + λ w^l and ∂C/∂b^l has + λ b^l; the cost has no ½ λ Σ θ².",
         constant="decay",
         finish=lambda net, dw, db: (
-            wrong.plus(dw, net.decay, net.w),
-            wrong.plus(db, net.decay, net.b),
+            wrong.penalized(dw, net.decay, net.w),
+            wrong.penalized(db, net.decay, net.b),
         ),  # wrong on purpose
     ),
     _fault(
         "penalty in the cost only",
         "The cost has ½ λ Σ w²; ∂C/∂w^l lacks + λ w^l.",
         constant="decay",
-        penalty=lambda net, weights, biases: wrong.penalty(net, weights),  # wrong on purpose
+        penalty=wrong.penalty,  # wrong on purpose
     ),
     _fault(
         "penalty twice",
         "∂C/∂w^l has + 2 λ w^l; the derivative of the cost's ½ λ w² is λ w.",
         constant="decay",
-        penalty=lambda net, weights, biases: wrong.penalty(net, weights),
-        finish=lambda net, dw, db: (wrong.plus(dw, 2 * net.decay, net.w), db),  # wrong on purpose
+        penalty=wrong.penalty,
+        finish=lambda net, dw, db: (
+            wrong.penalized(dw, 2 * net.decay, net.w),
+            db,
+        ),  # wrong on purpose
     ),
     _fault(
         "penalty of biases too",
         "∂C/∂b^l has + λ b^l; the cost's ½ λ Σ w² is of the weights alone.",
         constant="decay",
-        penalty=lambda net, weights, biases: wrong.penalty(net, weights),
+        penalty=wrong.penalty,
         finish=lambda net, dw, db: (
-            wrong.plus(dw, net.decay, net.w),
-            wrong.plus(db, net.decay, net.b),  # wrong on purpose
+            wrong.penalized(dw, net.decay, net.w),
+            wrong.penalized(db, net.decay, net.b),  # wrong on purpose
         ),
     ),
     _fault(
         "layers in reverse order",
-        "The list is built from l = L down and never reversed: it shows where shapes are alike.",
-        finish=lambda net, dw, db: (wrong.reversed(dw), wrong.reversed(db)),  # wrong on purpose
+        "The list is built from l = L down and never reversed, which raises no error where shapes "
+        "agree.",
+        finish=lambda net, dw, db: (
+            wrong.in_reverse_order(dw),
+            wrong.in_reverse_order(db),
+        ),  # wrong on purpose
     ),
     _fault(
         "first layer zero",
@@ -447,12 +466,12 @@ _ROWS = (
     ),
     _fault(
         "one entry zero",
-        "A single entry, of the last weights, is never written: an index or a slice one short.",
+        "One entry of the last weights is never written: an index or a slice is one too short.",
         finish=lambda net, dw, db: (wrong.last_entry_zero(dw), db),  # wrong on purpose
     ),
     _fault(
         "clipped by value",
-        "Entries are cut to ± a limit: that is for training, after the gradient.",
+        "Entries are cut to ± a limit: clip in training, after the gradient is returned.",
         constant="limit",
         finish=lambda net, dw, db: (
             [np.clip(g, -net.limit, net.limit) for g in dw],
@@ -461,7 +480,7 @@ _ROWS = (
     ),
     _fault(
         "clipped by norm",
-        "The gradient is scaled down to a limit of its norm: that is for training.",
+        "The gradient is scaled down to a limit of its norm: clip in training, not here.",
         constant="limit",
         finish=wrong.clipped_by_norm,  # wrong on purpose
     ),
@@ -477,7 +496,7 @@ _ROWS = (
     ),
     _fault(
         "integer gradient",
-        "The gradient is written into arrays of integers, as zeros_like of integers is: it is "
+        "The gradient is written into arrays of integers, such as zeros_like of integers, and is "
         "truncated.",
         finish=lambda net, dw, db: (
             [np.trunc(g) for g in dw],
@@ -486,4 +505,4 @@ _ROWS = (
     ),
 )
 
-FAULTS = {fault.name: fault for fault in _ROWS}
+FAULTS = {fault.name: fault for fault in _CATALOGUE}

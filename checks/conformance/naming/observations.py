@@ -1,4 +1,4 @@
-"""Networks that a target is watched on, such that no two mistakes look alike on all of them."""
+"""Networks on which a target is observed; no two faults give the same gradient on all of them."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -11,28 +11,30 @@ import numpy as np
 from backprop.activations import ACTIVATIONS
 from backprop.costs import COSTS
 from checks.conformance.naming.textbook import Textbook
+from checks.conformance.targets.known_costs import FLOAT32_TOLERANCE
 from checks.conformance.targets.target import Target
-from checks.strategies import generate_arrays
+from checks.strategies import Problem, generate_arrays
 
 __all__ = [
     "LEARNING_RATE",
     "NETWORKS",
     "SATURATED",
     "Observation",
-    "Rows",
+    "TextbookCost",
+    "find_textbook_cost",
     "has_softmax",
-    "rows_of",
-    "watch",
+    "observe",
 ]
 
-Network: TypeAlias = tuple[tuple[int, ...], int, float]
-Rows: TypeAlias = tuple[str, str, bool]  # activation, cost and linear of a `Textbook`
+NetworkSpec: TypeAlias = tuple[tuple[int, ...], int, float]  # sizes, samples, scale of y
+TextbookCost: TypeAlias = tuple[str, str, bool]  # activation, cost_name, linear: see `Textbook`
 
-# So large that an update made too early shows, and that θ − θ' keeps its digits.
+# So large that a weight updated too early changes the gradient, and that θ − θ' keeps its digits.
 LEARNING_RATE = 8.0
-# Sizes, samples, and a scale of y. Several outputs, B > 1 and no width, but where these are wanted;
-# square layers and others, one to four layers; large y, for entries of the gradient above 1.
-NETWORKS: tuple[Network, ...] = (
+# Most networks have several outputs, several samples, and a number of samples that is no layer's
+# width; a few have one output, one sample, or as many samples as nodes. There are one to four
+# layers, square and not square. A large y gives entries of the gradient above 1.
+NETWORKS: tuple[NetworkSpec, ...] = (
     ((4, 3, 5, 2), 6, 1),
     ((3, 3, 3, 3), 5, 1),
     ((2, 4, 4, 3, 3), 6, 1),
@@ -46,45 +48,40 @@ NETWORKS: tuple[Network, ...] = (
     ((2, 3, 3, 1), 4, 1),
     ((3, 5, 3), 3, 1),
 )
-SATURATED: tuple[Network, ...] = (((3, 4, 3), 5, 1), ((4, 4, 4, 2), 3, 1), ((2, 5, 5, 3), 4, 1))
-# Costs are fitted at so many points, for three unknowns, and to so many digits.
-POINTS, FITTED = 6, 1e-9
-ROUGHLY = 2.0**-19  # digits of a cost that is computed in float32, or with log(p + 1e-9)
+SATURATED: tuple[NetworkSpec, ...] = (
+    ((3, 4, 3), 5, 1),
+    ((4, 4, 4, 2), 3, 1),
+    ((2, 5, 5, 3), 4, 1),
+)
+# The cost at six points determines three unknowns: the scale and two decays. The fit has to agree
+# with the cost to this relative tolerance.
+FIT_POINTS, FIT_TOLERANCE = 6, 1e-9
 
 
-@dataclass(frozen=True, eq=False)
-class Observation:
-    """One network, and what a target makes of it.
+@dataclass(frozen=True, eq=False, repr=False)
+class Observation(Problem):
+    """A network with its batch, and what a target returned for it.
 
     Attributes
     ----------
-    weights, biases, x, y
-        The network and its batch.
     before : Observation or None
-        Another one of the same shapes, shown just before: for targets that remember.
+        Another network of the same sizes, on which the target was called just before: a target
+        may use values of its previous call.
     scale, decay : float, (float, float)
-        The target's cost is scale × the reference's + ½ Σ decay θ², for weights and for biases.
-    claimed : list of ndarray
-        The target's ∂C/∂w^l and then ∂C/∂b^l, or those that its step implies.
+        The target's cost is scale × the reference's + ½ Σ decay θ². The two decays are those of
+        the weights and of the biases.
+    claimed : tuple of ndarray
+        The ∂C/∂w^l and then the ∂C/∂b^l that the target returned, or that its step implies.
     """
 
-    weights: list[Any]
-    biases: list[Any]
-    x: Any
-    y: Any
     before: "Observation | None" = None
     scale: float = 1.0
     decay: tuple[float, float] = (0.0, 0.0)
     claimed: tuple[Any, ...] = ()
 
     @property
-    def sizes(self) -> tuple[int, ...]:
-        """The widths n_0 … n_L."""
-        return (self.x.shape[1], *map(len, self.biases))
-
-    @property
     def copies(self) -> tuple[Any, ...]:
-        """Weights, biases, x and y, for a function that may change them."""
+        """Copies of weights, biases, x and y, for a function that may change them."""
         return (
             [w.copy() for w in self.weights],
             [b.copy() for b in self.biases],
@@ -93,144 +90,161 @@ class Observation:
         )
 
 
-def watch(
+def observe(
     target: Target,
-    rows: Rows,
+    textbook_cost: TextbookCost,
     through: str,
-    networks: Iterable[Network],
+    networks: Iterable[NetworkSpec],
     regime: str = "ordinary",
     seed: int = 0,
 ) -> Iterator[Observation]:
-    """Show networks to a target; those on which it raises, or whose cost is another, are left out.
+    """Yield what a target returns on networks.
+
+    A network is left out if the target raises on it, or if its cost is not the textbook's there.
 
     Parameters
     ----------
     target
-    rows
-        The activation and the cost that it has, and whether its last layer is linear.
+    textbook_cost
+        The activation and the cost that the target has, and whether its last layer is linear.
     through : {"gradient", "step"}
+        The function of the target that is called.
     networks
         Sizes, samples, and a scale of y.
     regime, seed
         As of `checks.strategies.generate_arrays`.
     """
-    for number, network in enumerate(networks):
-        before = _network(rows, network, regime, 2 * (seed + number))
-        now = _network(rows, network, regime, 2 * (seed + number) + 1)
+    for number, network in enumerate(networks, seed):
+        before = _generate(textbook_cost, network, regime, 2 * number)
+        after = _generate(textbook_cost, network, regime, 2 * number + 1)
         try:
-            _claim(target, through, before)
-            now = replace(now, before=before, claimed=_claim(target, through, now))
-            fitted = _fitted(target, rows, now)
+            _claimed_gradient(target, through, before)
+            claimed = _claimed_gradient(target, through, after)
+            after = replace(after, before=before, claimed=claimed)
+            fitted = _fit_cost(target, textbook_cost, after)
         except Exception:  # whatever a stranger's code raises: the suite reports it
             continue
         if fitted:
             yield fitted
 
 
-def rows_of(target: Target) -> Rows | None:
-    """Return the rows that give a target's cost; None if none do.
+def find_textbook_cost(target: Target) -> TextbookCost | None:
+    """Return the activation and cost of the reference that a target has; None if there are none.
 
-    The plainest first: what the target names, then what takes no factor.
+    The names that the target declares are tried first. Of the others, those that fit without a
+    factor are preferred.
     """
     declared = (target.activation, target.cost_name, False)
     others = [
-        (activation, cost, linear)
-        for linear, activation, cost in product((False, True), ACTIVATIONS, COSTS)
-        if not (linear and (activation == "identity" or COSTS[cost].linear_output))
+        (activation, cost_name, linear)
+        for linear, activation, cost_name in product((False, True), ACTIVATIONS, COSTS)
+        if not (linear and (activation == "identity" or COSTS[cost_name].linear_output))
     ]
     first = None
-    for rows in (declared, *others):
-        networks = [_network(rows, NETWORKS[i], "ordinary", i) for i in (0, 1)]
+    for textbook_cost in (declared, *others):
+        networks = [_generate(textbook_cost, NETWORKS[i], "ordinary", i) for i in (0, 1)]
         try:
-            fitted = [_fitted(target, rows, network) for network in networks]
+            fitted = [_fit_cost(target, textbook_cost, network) for network in networks]
         except Exception:  # whatever a stranger's code raises: the suite reports it
             continue
         if all(fitted):
-            first = first or rows
-            if rows == declared or all(seen.scale == 1 for seen in fitted if seen):
-                return rows
+            first = first or textbook_cost
+            if textbook_cost == declared or all(one.scale == 1 for one in fitted if one):
+                return textbook_cost
     return first
 
 
 def has_softmax(target: Target) -> bool:
     """Whether the cost is the softmax cross entropy: by its name, or by its values.
 
-    These are of networks of one layer, so the hidden ones may be any.
+    The values are taken on networks of one layer, where the activation does not matter.
     """
-    rows = ("identity", "softmax_cross_entropy", False)
-    if target.cost_name == rows[1]:
+    textbook_cost = ("identity", "softmax_cross_entropy", False)
+    if target.cost_name == "softmax_cross_entropy":
         return True
-    single = [
-        _network(rows, one, "ordinary", i) for i, one in enumerate(NETWORKS) if len(one[0]) < 3
+    networks = [
+        _generate(textbook_cost, network, "ordinary", i)
+        for i, network in enumerate(NETWORKS)
+        if len(network[0]) == 2
     ]
     try:
         with np.errstate(all="ignore"):
-            return all(_fitted(target, rows, network, ROUGHLY) for network in single)
+            # the tolerance leaves room for log(p + 1e-9) too
+            return all(
+                _fit_cost(target, textbook_cost, network, FLOAT32_TOLERANCE) for network in networks
+            )
     except Exception:  # whatever a stranger's code raises: the suite reports it
         return False
 
 
-def _network(rows: Rows, network: Network, regime: str, seed: int) -> Observation:
-    sizes, samples, scale = network
+def _generate(
+    textbook_cost: TextbookCost, network: NetworkSpec, regime: str, seed: int
+) -> Observation:
+    """Return a network with a batch that suits the cost, before a target has seen it."""
+    (activation, cost_name, *_), (sizes, samples, scale) = textbook_cost, network
     weights, biases, x, y = generate_arrays(sizes, samples, regime, seed)
-    if rows[0] == "relu":
-        biases = [np.abs(b) for b in biases]  # of dead nodes there is nothing to see
-    y = scale * y
-    if rows[1] == "softmax_cross_entropy":
-        y = y / y.sum(axis=1, keepdims=True)  # many rely on a sum of 1
-    elif rows[1] == "cross_entropy":
-        y = y / scale
-    return Observation(weights, biases, x, y)
+    if activation == "relu":
+        biases = [np.abs(b) for b in biases]  # a node that never fires has no derivative to show
+    if cost_name == "softmax_cross_entropy":
+        y = scale * y
+        y = y / y.sum(axis=1, keepdims=True)  # many implementations assume a sum of 1
+    elif cost_name != "cross_entropy":  # whose y lies between 0 and 1
+        y = scale * y
+    return Observation(sizes, weights, biases, x, y)
 
 
-def _claim(target: Target, through: str, seen: Observation) -> tuple[Any, ...]:
-    weights, biases, x, y = seen.copies
+def _claimed_gradient(target: Target, through: str, network: Observation) -> tuple[Any, ...]:
+    """Return the gradient that a target returns, or the (θ − θ')/η of its step."""
+    weights, biases, x, y = network.copies
     if through == "gradient":
         assert target.gradient is not None
         dw, db = target.gradient(weights, biases, x, y)
         return tuple(np.array(g, dtype=np.float64) for g in (*dw, *db))
     assert target.step is not None
-    after = target.step(weights, biases, x, y, LEARNING_RATE)
-    after = (weights, biases) if after is None else after
+    moved = target.step(weights, biases, x, y, LEARNING_RATE)
+    moved = (weights, biases) if moved is None else moved  # it updates its arguments in place
+    olds, news = (*network.weights, *network.biases), (*moved[0], *moved[1])
     return tuple(
         (old - np.asarray(new, dtype=np.float64).reshape(old.shape)) / LEARNING_RATE
-        for old, new in zip(
-            (*seen.weights, *seen.biases), (*after[0], *after[1]), strict=True
-        )
-    )  # fmt: skip
+        for old, new in zip(olds, news, strict=True)
+    )
 
 
-def _fitted(
-    target: Target, rows: Rows, seen: Observation, digits: float = FITTED
+def _fit_cost(
+    target: Target,
+    textbook_cost: TextbookCost,
+    network: Observation,
+    tolerance: float = FIT_TOLERANCE,
 ) -> Observation | None:
-    """Return the sighting with scale and decay of the target's cost; None if none fit."""
-    book, rng = Textbook(*rows), np.random.default_rng(0)
-    rows_, costs = [], []
-    for _ in range(POINTS):
-        weights, biases, x, y = seen.copies
+    """Return the network with scale and decay of the target's cost; None if none fit."""
+    book, rng = Textbook(*textbook_cost), np.random.default_rng(0)
+    terms, costs = [], []
+    for _ in range(FIT_POINTS):
+        weights, biases, x, y = network.copies
         weights = [w * rng.uniform(0.5, 1.5, w.shape) for w in weights]
         biases = [b * rng.uniform(0.5, 1.5, b.shape) for b in biases]
-        squares = [sum(float((v * v).sum()) for v in some) / 2 for some in (weights, biases)]
-        rows_.append([float(book.cost(weights, biases, x, y)), *squares])
+        squares = [sum(float((v * v).sum()) for v in arrays) / 2 for arrays in (weights, biases)]
+        terms.append([float(book.cost(weights, biases, x, y)), *squares])
         costs.append(float(np.asarray(target.cost(weights, biases, x, y)).reshape(())))
-    matrix, wanted = np.array(rows_), np.array(costs)
-    usable = np.isfinite(matrix).all() and np.isfinite(wanted).all()
-    if not usable or not matrix[:, 0].any():  # a softmax of one output has no cost
+    matrix, values = np.array(terms), np.array(costs)
+    is_finite = np.isfinite(matrix).all() and np.isfinite(values).all()
+    if not is_finite or not matrix[:, 0].any():  # the softmax of one output has a cost of 0
         return None
-    # the plainest first: with three numbers even a flat cost would be fitted
+    # fewest unknowns first, because three of them would fit even a constant cost
     for columns in ([0], [0, 1], [0, 2], [0, 1, 2]):
-        found = np.linalg.lstsq(matrix[:, columns], wanted)[0]
-        if np.abs(matrix[:, columns] @ found - wanted).max() <= digits * np.abs(wanted).max():
-            numbers = [0.0, 0.0, 0.0]
-            for column, number in zip(columns, found, strict=True):
-                numbers[column] = _rounded(float(number))
-            return replace(seen, scale=numbers[0], decay=(numbers[1], numbers[2]))
+        solution = np.linalg.lstsq(matrix[:, columns], values)[0]
+        residual = np.abs(matrix[:, columns] @ solution - values).max()
+        if residual <= tolerance * np.abs(values).max():
+            unknowns = np.zeros(3)
+            unknowns[columns] = [_rounded(float(number)) for number in solution]
+            scale, weight_decay, bias_decay = unknowns.tolist()
+            return replace(network, scale=scale, decay=(weight_decay, bias_decay))
     return None
 
 
 def _rounded(number: float) -> float:
-    """Return the short fraction that a number is to within the fit's digits, or the number."""
+    """Return a short fraction or decimal that equals a number within the fit; else the number."""
     short = float(Fraction(number).limit_denominator(1000))
-    if abs(number - short) > 10 * FITTED * abs(number):
+    if abs(number - short) > 10 * FIT_TOLERANCE * abs(number):
         short = float(f"{number:.3g}")
-    return short if abs(number - short) <= 10 * FITTED * abs(number) else number
+    return short if abs(number - short) <= 10 * FIT_TOLERANCE * abs(number) else number

@@ -1,4 +1,4 @@
-"""A textbook backpropagation in steps that can be replaced one by one, as the faults do."""
+"""A right backpropagation made of small steps; a fault replaces one or two of them."""
 
 # ruff: noqa: E741 — the notes' letter l
 from collections.abc import Callable, Mapping
@@ -19,28 +19,28 @@ Step: TypeAlias = Callable[..., Any]
 
 
 class Constants:
-    """The numbers that a wrong step may bring along, when nothing else is said."""
+    """The default values of the numbers that some faults use."""
 
-    learning_rate = 1.0  # η, where the weights are updated within the backward pass
-    decay = 0.01  # λ, of a penalty ½ λ Σ θ²
-    limit = 0.02  # of a gradient that is clipped
+    learning_rate = 1.0  # η, for weights that are updated during the backward pass
+    decay = 0.01  # λ of a penalty ½ λ Σ θ²
+    limit = 0.02  # at which a gradient is clipped
 
 
 class Textbook(Constants):
-    """The recursion of the notes, one method a step; right if no step is replaced.
+    """The recursion of the notes, one method for each step; right if no step is replaced.
 
     Lists count layers as the notes do, 1 … L; index 0 is the input, or None.
 
     Parameters
     ----------
     activation, cost_name : str
-        Rows of the reference's tables.
+        Names in the reference's tables.
     linear : bool
-        The last layer is linear, as it is in any case where the cost takes logits.
+        Whether the last layer is linear. It always is if the cost takes logits.
     steps : dict of str to function, optional
-        What replaces the methods of these names; takes the textbook first, in place of ``self``.
+        Functions that replace the methods of these names. They take the textbook as ``self``.
     **constants
-        In place of those of `Constants`.
+        Values that replace those of `Constants`.
     """
 
     w: list[Any]
@@ -52,7 +52,7 @@ class Textbook(Constants):
     db: list[Any]
     L: int
     upstream: Array
-    last: Any = None  # for a fault that remembers
+    remembered: Any = None  # what a fault keeps from an earlier layer or call
 
     def __init__(
         self,
@@ -62,20 +62,20 @@ class Textbook(Constants):
         steps: Mapping[str, Step] | None = None,
         **constants: float,
     ) -> None:
-        self.activation, self.cost_row = ACTIVATIONS[activation], COSTS[cost_name]
-        self.linear = linear or self.cost_row.linear_output
+        self.activation, self.cost_function = ACTIVATIONS[activation], COSTS[cost_name]
+        self.linear = linear or self.cost_function.linear_output
         for name, value in constants.items():
             setattr(self, name, value)
         for name, step in (steps or {}).items():
             setattr(self, name, partial(step, self))
 
     def cost(self, weights: Arrays, biases: Arrays, x: Array, y: Array) -> Any:
-        """Return C, the mean over the batch, with a penalty if there is one."""
+        """Return C, the mean over the batch plus the penalty."""
         a = x
         for w, b in zip(weights, biases, strict=True):
             z = a @ w.T + b
             a = self.activation.value(z)
-        C = self.cost_row.value(z if self.linear else a, y).mean()  # noqa: N806
+        C = self.cost_function.value(z if self.linear else a, y).mean()  # noqa: N806
         return C + self.penalty(weights, biases)
 
     def gradient(
@@ -91,10 +91,10 @@ class Textbook(Constants):
         for l in range(self.L, 0, -1):
             if l < self.L:
                 # δ^l = (w^{l+1}ᵀ δ^{l+1}) ⊙ σ'(z^l)
-                self.upstream = self.back(delta, l)
+                self.upstream = self.upstream_error(delta, l)
                 delta = self.upstream * self.hidden_slope(l)
-            self.dw[l] = self.into_weights(delta, l)
-            self.db[l] = self.into_biases(delta, l)
+            self.dw[l] = self.weight_gradient(delta, l)
+            self.db[l] = self.bias_gradient(delta, l)
         return self.finish(self.dw[1:], self.db[1:])
 
     def step(
@@ -109,11 +109,11 @@ class Textbook(Constants):
         )
 
     def penalty(self, weights: Arrays, biases: Arrays) -> Any:
-        """Return what is added to the cost: nothing."""
+        """Return the penalty that is added to the cost: none."""
         return 0.0
 
     def forward(self, x: Array) -> tuple[Arrays, Arrays]:
-        """Return a^0 … a^L and z^1 … z^L, with x for z^0."""
+        """Return a^0 … a^L and z^0 … z^L, where z^0 is x too."""
         a, z = [x], [x]
         for l in range(1, self.L + 1):
             z.append(self.weighted_input(a[l - 1], l))
@@ -128,11 +128,11 @@ class Textbook(Constants):
 
     def output_error(self) -> Array:
         """Return ① ∂C/∂a^L, with the 1/B of the batch."""
-        return self.cost_row.slope(self.a[self.L], self.y) / len(self.y)
+        return self.cost_function.slope(self.a[self.L], self.y) / len(self.y)
 
     def derivative(self, z: Array) -> Array:
-        """Return σ' of whatever it is given."""
-        return self.activation.value_and_slope(np.array(z))[1]  # of a copy, which it may use
+        """Return σ' at any z."""
+        return self.activation.value_and_slope(np.array(z))[1]  # it may overwrite its argument
 
     def slope(self, l: int) -> Array:
         """Return σ'(z^l)."""
@@ -146,21 +146,21 @@ class Textbook(Constants):
         """Return σ'(z^l), l < L."""
         return self.slope(l)
 
-    def back(self, delta: Array, l: int) -> Array:
+    def upstream_error(self, delta: Array, l: int) -> Array:
         """Return w^{l+1}ᵀ δ^{l+1}."""
         upstream: Array = delta @ self.w[l + 1]
         return upstream
 
-    def into_weights(self, delta: Array, l: int) -> Array:
+    def weight_gradient(self, delta: Array, l: int) -> Array:
         """Return ∂C/∂w^l = δ^l a^{l−1}ᵀ, summed over the batch."""
         dw: Array = delta.T @ self.a[l - 1]
         return dw
 
-    def into_biases(self, delta: Array, l: int) -> Array:
+    def bias_gradient(self, delta: Array, l: int) -> Array:
         """Return ∂C/∂b^l = δ^l, summed over the batch."""
         db: Array = delta.sum(axis=0)
         return db
 
     def finish(self, dw: Arrays, db: Arrays) -> tuple[Arrays, Arrays]:
-        """Return the gradient as it is."""
+        """Return the gradient: a last step, which some faults replace."""
         return dw, db

@@ -1,10 +1,10 @@
-"""Steps of the faults that take more than a line.
+"""The wrong steps that take more than a line.
 
-Where a mistake would raise an error, because shapes differ, the right thing is done instead: such a
-mistake is found at once, and never reaches a gradient check.
+If a mistake would raise an error because shapes differ, the step does the right thing instead: such
+a mistake is found at once, without a gradient check.
 """
 
-# ruff: noqa: E741, D103 — the notes' letter l; what each is, its row in the catalogue says
+# ruff: noqa: E741, D103 — the notes' letter l; the catalogue describes each step
 from typing import Any
 
 import numpy as np
@@ -12,47 +12,47 @@ import numpy as np
 from checks.conformance.naming.textbook import Arrays, Textbook
 
 __all__ = [
-    "alike",
     "broadcast_error",
     "clipped_by_norm",
-    "exact_if_logistic",
-    "exact_if_tanh",
-    "from_the_top",
+    "extra_output_slope",
     "half_precision",
-    "in_terms_of_a",
+    "if_same_shape",
+    "in_reverse_order",
     "last_entry_zero",
-    "logistic_slope",
+    "logistic_formula",
+    "output_error_again",
+    "penalized",
     "penalty",
-    "plus",
-    "reversed",
     "shared_buffer",
+    "slope_from_value",
     "softmax_diagonal",
     "stale_cache",
-    "transposed",
+    "tanh_formula",
+    "transposed_if_square",
 ]
 
 
-def transposed(w: Any) -> Any:
+def transposed_if_square(w: Any) -> Any:
     return w.T if w.shape[0] == w.shape[1] else w
 
 
-def alike(wrong: Any, right: Any) -> Any:
+def if_same_shape(wrong: Any, right: Any) -> Any:
     return wrong if wrong.shape == right.shape else right
 
 
-def plus(gradients: Arrays, decay: float, values: list[Any]) -> Arrays:
+def penalized(gradients: Arrays, decay: float, values: list[Any]) -> Arrays:
     return [g + decay * value for g, value in zip(gradients, values[1:], strict=True)]
 
 
-def penalty(net: Textbook, weights: Arrays) -> Any:
+def penalty(net: Textbook, weights: Arrays, _biases: Arrays) -> Any:
     return net.decay / 2 * sum((w * w).sum() for w in weights)
 
 
-def reversed(gradients: Arrays) -> Arrays:
-    """Reverse the order among arrays of one shape."""
+def in_reverse_order(gradients: Arrays) -> Arrays:
+    """Reverse the order of the arrays that have the same shape."""
     shapes = [g.shape for g in gradients]
-    left = {shape: [g for g in gradients if g.shape == shape] for shape in shapes}
-    return [left[shape].pop() for shape in shapes]
+    by_shape = {shape: [g for g in gradients if g.shape == shape] for shape in shapes}
+    return [by_shape[shape].pop() for shape in shapes]
 
 
 def last_entry_zero(dw: Arrays) -> Arrays:
@@ -67,18 +67,17 @@ def clipped_by_norm(net: Textbook, dw: Arrays, db: Arrays) -> tuple[Arrays, Arra
 
 
 def broadcast_error(net: Textbook) -> Any:
-    """Compare every a of one output with every y, and sum over the wrong ones too."""
+    """Compare the a of every sample with the y of all samples, if there is one output."""
     a, y = net.a[net.L], net.y
     if y.shape[1] > 1:
         return Textbook.output_error(net)
-    return np.mean([net.cost_row.slope(a, np.full_like(y, other)) for other in y[:, 0]], axis=0) / (
-        len(y)
-    )
+    slopes = [net.cost_function.slope(a, np.full_like(y, other)) for other in y[:, 0]]
+    return np.mean(slopes, axis=0) / len(y)
 
 
 def softmax_diagonal(net: Textbook) -> Any:
-    """∂C/∂a_i = −(y_i/p_i) p_i (1 − p_i), without the sum over j of −(y_j/p_j)(−p_i p_j)."""
-    if net.cost_row.name != "softmax_cross_entropy":
+    """∂C/∂a_i = −(y_i/p_i) p_i (1 − p_i), without the terms −(y_j/p_j)(−p_i p_j) of j ≠ i."""
+    if net.cost_function.name != "softmax_cross_entropy":
         return Textbook.output_error(net)
     a = net.a[net.L]
     p = np.exp(a - a.max(axis=1, keepdims=True))
@@ -86,47 +85,48 @@ def softmax_diagonal(net: Textbook) -> Any:
     return -net.y * (1 - p) / len(net.y)
 
 
-def logistic_slope(net: Textbook) -> Any:
-    if not net.cost_row.linear_output:
+def extra_output_slope(net: Textbook) -> Any:
+    if not net.cost_function.linear_output:
         return Textbook.output_slope(net)
     a = 1 / (1 + np.exp(-net.z[net.L]))
     return a * (1 - a)
 
 
-def in_terms_of_a(net: Textbook, a: Any) -> Any:
+def slope_from_value(net: Textbook, a: Any) -> Any:
     if net.activation.name == "logistic":
         return a * (1 - a)
     return 1 - a * a if net.activation.name == "tanh" else net.derivative(a)
 
 
-def exact_if_logistic(net: Textbook, l: int) -> Any:
+def logistic_formula(net: Textbook, l: int) -> Any:
     if net.activation.name == "logistic":
         return Textbook.slope(net, l)
     return net.a[l] * (1 - net.a[l])
 
 
-def exact_if_tanh(net: Textbook, l: int) -> Any:
+def tanh_formula(net: Textbook, l: int) -> Any:
     return Textbook.slope(net, l) if net.activation.name == "tanh" else 1 - net.a[l] ** 2
 
 
-def from_the_top(net: Textbook, delta: Any, l: int) -> Any:
+def output_error_again(net: Textbook, delta: Any, l: int) -> Any:
     if l == net.L - 1:
-        net.last = delta
-    return alike(net.last, delta) @ net.w[l + 1]
+        net.remembered = delta
+    return if_same_shape(net.remembered, delta) @ net.w[l + 1]
 
 
 def stale_cache(net: Textbook, x: Any) -> Any:
-    now = Textbook.forward(net, x)
-    last, net.last = net.last, now
-    if last is None or [a.shape for a in last[0]] != [a.shape for a in now[0]]:
-        return now
-    return last
+    layers = Textbook.forward(net, x)
+    previous, net.remembered = net.remembered, layers
+    if previous is None or [a.shape for a in previous[0]] != [a.shape for a in layers[0]]:
+        return layers
+    return previous
 
 
 def shared_buffer(net: Textbook, x: Any) -> Any:
     a, z = Textbook.forward(net, x)
-    latest = {a[l].shape[1]: a[l] for l in range(1, net.L)}
-    return [a[0], *(latest[a[l].shape[1]] for l in range(1, net.L)), a[-1]], z
+    # of the hidden layers of one width, the last one overwrites the others
+    by_width = {layer.shape[1]: layer for layer in a[1:-1]}
+    return [a[0], *(by_width[layer.shape[1]] for layer in a[1:-1]), a[-1]], z
 
 
 def half_precision(net: Textbook, x: Any) -> Any:

@@ -13,14 +13,22 @@ from checks.conformance.targets.target import Target
 from checks.evaluation.cost_value import as_number
 from checks.strategies import Problem
 
-__all__ = ["KnownCost", "factor_names", "find_known_cost", "known_cost", "with_shares"]
+__all__ = [
+    "FLOAT32_TOLERANCE",
+    "KnownCost",
+    "factor_names",
+    "find_known_cost",
+    "known_cost",
+    "with_shares",
+]
 
 # Samples, outputs, 2 and ½ differ, and no factor is the same on all of them by accident.
 PROBLEMS = [
     Problem.generate(sizes, samples, seed=samples)
     for sizes, samples in (((3, 4, 5), 3), ((2, 3, 4, 3), 7), ((4, 5, 7), 5))
 ]
-AGREE = 2.0**-19  # sixteen times the eps of float32, in which a cost may be computed
+# A target may compute its cost in float32: 16 eps of float32.
+FLOAT32_TOLERANCE = 2.0**-19
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ def find_known_cost(target: Target) -> KnownCost | None:
         times = [named[name] for named in factors]
         for row, values in known.items():
             expected = np.multiply(times, values)
-            if np.all(np.abs(costs - expected) <= AGREE * np.abs(expected)):
+            if np.all(np.abs(costs - expected) <= FLOAT32_TOLERANCE * np.abs(expected)):
                 return replace(row, factor=name)
     return None
 

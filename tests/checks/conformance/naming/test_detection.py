@@ -48,9 +48,9 @@ def with_one_entry_off(gradient, relative, rng):
 def test_one_entry_off_by_1e_7_is_caught_in_all_ordinary_networks(method):
     missed = []  # of 300: at least 99.9 % are caught, so all of these
     for number in range(METHODS.index(method), 300, 2):
-        value, gradient, params = ordinary(number)
+        cost, gradient, params = ordinary(number)
         wrong, path = with_one_entry_off(gradient, 1e-7, np.random.default_rng(number))
-        report = check_gradient(value, wrong, params, method=method, seed=number)
+        report = check_gradient(cost, wrong, params, method=method, seed=number)
         if report.arrays[path].verdict is not Verdict.MISMATCH:
             missed.append((number, path, str(report)))
         others = [a.verdict for other, a in report.arrays.items() if other != path]
@@ -61,9 +61,9 @@ def test_one_entry_off_by_1e_7_is_caught_in_all_ordinary_networks(method):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_zeroed_first_layer_is_caught_in_all_networks_seven_layers_deep(method):
     for number in range(METHODS.index(method), 30, 2):
-        value, gradient, params = ordinary(number, sizes=(3,) * 8)
+        cost, gradient, params = ordinary(number, sizes=(3,) * 8)
         zeroed = [[0 * part[0], *part[1:]] for part in gradient]  # wrong on purpose
-        report = check_gradient(value, zeroed, params, method=method, seed=number)
+        report = check_gradient(cost, zeroed, params, method=method, seed=number)
         for path in ("weights[0]", "biases[0]"):
             assert report.arrays[path].verdict is Verdict.MISMATCH, str(report)
 
@@ -71,8 +71,8 @@ def test_a_zeroed_first_layer_is_caught_in_all_networks_seven_layers_deep(method
 def test_one_entry_off_by_1e_12_is_caught_by_the_complex_step_in_99_percent():
     caught = 0
     for number in range(100):
-        value, gradient, params = ordinary(number)
+        cost, gradient, params = ordinary(number)
         wrong, path = with_one_entry_off(gradient, 1e-12, np.random.default_rng(number))
-        report = check_gradient(value, wrong, params, method="complex-step", rtol=1e-13)
+        report = check_gradient(cost, wrong, params, method="complex-step", rtol=1e-13)
         caught += report.arrays[path].verdict is Verdict.MISMATCH
     assert caught >= 99

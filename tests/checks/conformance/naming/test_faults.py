@@ -1,4 +1,4 @@
-"""The catalogue of faults, and the names that it gives to the mistakes of a target."""
+"""The catalogue of faults, and whether `name_fault` names the mistake of a target."""
 
 from dataclasses import replace
 from itertools import combinations, product
@@ -15,11 +15,11 @@ from backprop.costs import COSTS
 from checks.conformance.naming import agreement, faults, name_fault
 from checks.conformance.naming.evidence import Evidence
 from checks.conformance.naming.faults import FAULTS, PLUS, right_target, together
-from checks.conformance.naming.observations import NETWORKS, watch
+from checks.conformance.naming.observations import NETWORKS, observe
 from checks.conformance.targets.target import Target
 from checks.strategies import layer_sizes, problems
 
-ROWS = list(product(ACTIVATIONS, COSTS))
+TEXTBOOK_COSTS = list(product(ACTIVATIONS, COSTS))
 PAIRS = [pair for pair in combinations(FAULTS.values(), 2) if together(*pair)]
 
 
@@ -27,25 +27,26 @@ def named(target):
     return [mistake.name for mistake in name_fault(target)]
 
 
-def told_together(target):
-    """Return those named after the first that nothing tells from it."""
+def equivalents(target):
+    """Return the names of the faults that give the same gradient as the first one named."""
     first = name_fault(target)[0].text
     return first.partition("differ from: ")[2].rstrip(".").split("; ")
 
 
-def is_wrong(target, rows, through="gradient"):
-    """Whether there is a mistake at all, under this activation and this cost."""
+def is_wrong(target, textbook_cost, through="gradient"):
+    """Whether the target is wrong; under some activations and costs a fault changes nothing."""
     with np.errstate(all="ignore"):
-        return bool(Evidence(target, rows, through).wrong)
+        return bool(Evidence(target, textbook_cost, through).wrong)
 
 
-def is_reproduced(names, target, rows):
-    """Whether the faults named give a target's gradient, on networks that it was not named by."""
+def is_reproduced(names, target, textbook_cost):
+    """Whether the faults named give the target's gradient on networks that naming did not use."""
     fault = FAULTS[names[0]] if len(names) == 1 else together(*(FAULTS[name] for name in names))
     with np.errstate(all="ignore"):
         return fault is not None and all(
-            agreement.likeness(rows, "gradient", fault, seen)[0] <= agreement.SAME
-            for seen in watch(target, rows, "gradient", NETWORKS, seed=1000)
+            agreement.compare(textbook_cost, "gradient", fault, observation)[0]
+            <= agreement.TOLERANCE
+            for observation in observe(target, textbook_cost, "gradient", NETWORKS, seed=1000)
         )
 
 
@@ -62,15 +63,18 @@ def test_there_are_enough_faults_and_each_says_where_to_look():
 
 def test_every_wrong_step_is_marked():
     source = Path(faults.__file__).read_text(encoding="utf-8")
-    table = source[source.index("_ROWS = (") :]
+    table = source[source.index("_CATALOGUE = (") :]
     assert table.count("# wrong on purpose") >= table.count("_fault(")
 
 
-@given(rows=st.sampled_from(ROWS), problem=problems(layer_sizes(), regime="ordinary"))
-def test_without_a_fault_the_textbook_is_the_reference(rows, problem):
-    net, theta = Network(problem.sizes, *rows), Parameters(problem.weights, problem.biases)
+@given(
+    textbook_cost=st.sampled_from(TEXTBOOK_COSTS),
+    problem=problems(layer_sizes(), regime="ordinary"),
+)
+def test_without_a_fault_the_textbook_is_the_reference(textbook_cost, problem):
+    net, theta = Network(problem.sizes, *textbook_cost), Parameters(problem.weights, problem.biases)
     arguments = problem.weights, problem.biases, problem.x, problem.y
-    target, right = right_target(*rows), net.gradient(theta, problem.x, problem.y)
+    target, right = right_target(*textbook_cost), net.gradient(theta, problem.x, problem.y)
     assert target.cost(*arguments) == pytest.approx(net.cost(theta, problem.x, problem.y), 1e-12)
     dw, db = target.gradient(*arguments)
     for ours, theirs in zip([*dw, *db], [*right.weights, *right.biases], strict=True):
@@ -78,7 +82,7 @@ def test_without_a_fault_the_textbook_is_the_reference(rows, problem):
 
 
 def test_a_step_is_the_parameters_minus_the_gradient():
-    problem = next(watch(right_target(), ("logistic", "mean_squared"), "gradient", NETWORKS))
+    problem = next(observe(right_target(), ("logistic", "mean_squared"), "gradient", NETWORKS))
     weights, biases = right_target().step(*problem.copies, 0.5)
     for new, old, slope in zip(
         [*weights, *biases], [*problem.weights, *problem.biases], problem.claimed, strict=True
@@ -92,61 +96,61 @@ def test_a_step_is_the_parameters_minus_the_gradient():
 @settings(max_examples=settings().max_examples // 3)
 @given(
     fault=st.sampled_from(list(FAULTS.values())),
-    rows=st.sampled_from(ROWS),
+    textbook_cost=st.sampled_from(TEXTBOOK_COSTS),
     through=st.sampled_from(["gradient", "step"]),
 )
-def test_a_planted_fault_is_named_first(fault, rows, through):
-    target = fault.target(*rows)
+def test_a_planted_fault_is_named_first(fault, textbook_cost, through):
+    target = fault.target(*textbook_cost)
     if through == "step":
         target = replace(target, gradient=None)
     mistakes = name_fault(target)
     note(str(mistakes))
-    if not is_wrong(target, rows, through):
+    if not is_wrong(target, textbook_cost, through):
         assert not mistakes
     elif mistakes[0].name != fault.name:
-        # the very same gradient, under this activation and this cost, on every network
-        assert fault.name in told_together(target)
-        assert is_reproduced([mistakes[0].name], fault.target(*rows), rows)
+        # under this activation and cost both faults give the same gradient on every network
+        assert fault.name in equivalents(target)
+        assert is_reproduced([mistakes[0].name], fault.target(*textbook_cost), textbook_cost)
 
 
-@pytest.mark.parametrize("rows", ROWS)
-def test_of_a_right_target_nothing_is_said(rows):
-    assert not name_fault(right_target(*rows))
+@pytest.mark.parametrize("textbook_cost", TEXTBOOK_COSTS)
+def test_a_right_target_has_no_fault(textbook_cost):
+    assert not name_fault(right_target(*textbook_cost))
 
 
 @settings(max_examples=settings().max_examples // 25, suppress_health_check=[*HealthCheck])
-@given(pair=st.sampled_from(PAIRS), rows=st.sampled_from(ROWS))
-def test_of_two_faults_no_wrong_name_is_given(pair, rows):
-    assume(all(is_wrong(fault.target(*rows), rows) for fault in pair))
-    target = together(*pair).target(*rows)
-    # what the structure of the errors shows is an observation, and names no fault
+@given(pair=st.sampled_from(PAIRS), textbook_cost=st.sampled_from(TEXTBOOK_COSTS))
+def test_two_faults_together_get_no_wrong_name(pair, textbook_cost):
+    assume(all(is_wrong(fault.target(*textbook_cost), textbook_cost) for fault in pair))
+    target = together(*pair).target(*textbook_cost)
+    # names outside of the catalogue describe the structure of the errors and blame no fault
     names = [name for name in named(target) if name in FAULTS]
     planted = {fault.name for fault in pair}
     note(f"{planted} named {names}")
-    # one of them may hide the other; and another name may be the same mistake
+    # one fault may hide the other, and another fault may give the same gradient
     one_or_none = {*names} <= planted
-    assert one_or_none or planted <= {*names} or is_reproduced(names[:2], target, rows)
+    assert one_or_none or planted <= {*names} or is_reproduced(names[:2], target, textbook_cost)
 
 
-def naive(z):
+def logistic(z):
     return 1 / (1 + np.exp(-z))
 
 
-def naive_cost(weights, biases, x, y):
+def their_cost(weights, biases, x, y):
     for w, b in zip(weights, biases, strict=True):
-        x = naive(x @ w.T + b)
+        x = logistic(x @ w.T + b)
     return np.mean((x - y) ** 2)
 
 
-def one_by_one(weights, biases, x, y, slope=lambda z, a: a * (1 - a), biases_times=1.0):
-    """Return a gradient as people write it: sample by sample, and of other rounding than ours."""
+def their_gradient(weights, biases, x, y, slope=lambda z, a: a * (1 - a), biases_times=1.0):
+    """Return a gradient as people write it, sample by sample; its rounding error is not ours."""
     dw, db = [np.zeros_like(w) for w in weights], [np.zeros_like(b) for b in biases]
-    for sample, wanted in zip(x, y, strict=True):
+    for sample, target in zip(x, y, strict=True):
         a, z = [sample], []
         for w, b in zip(weights, biases, strict=True):
             z.append(w @ a[-1] + b)
-            a.append(naive(z[-1]))
-        error = 2 * (a[-1] - wanted) / len(wanted)
+            a.append(logistic(z[-1]))
+        error = 2 * (a[-1] - target) / len(target)
         for k in reversed(range(len(weights))):
             error = error * slope(z[k], a[k + 1])
             dw[k] += np.outer(error, a[k]) / len(x)
@@ -155,12 +159,12 @@ def one_by_one(weights, biases, x, y, slope=lambda z, a: a * (1 - a), biases_tim
     return dw, db
 
 
-def strangers(gradient=one_by_one, step=None, cost=naive_cost):
+def stranger(gradient=their_gradient, step=None, cost=their_cost):
     return Target("a stranger's", cost, gradient, step)
 
 
-def altered(change, gradient=one_by_one):
-    """Return a gradient that is changed where a condition on its arguments holds."""
+def altered(change, gradient=their_gradient):
+    """Return a gradient with ``change(dw, db, weights, x)`` applied to it."""
 
     def wrong(weights, biases, x, y):
         dw, db = gradient(weights, biases, x, y)
@@ -170,20 +174,22 @@ def altered(change, gradient=one_by_one):
 
 
 @pytest.mark.parametrize(
-    ("target", "name", "said"),
+    ("target", "name", "expected"),
     [
         (
-            strangers(lambda *args: one_by_one(*args, slope=lambda z, a: naive(a) * naive(-a))),
+            stranger(
+                lambda *args: their_gradient(*args, slope=lambda z, a: logistic(a) * logistic(-a))
+            ),
             "σ'(a) for σ'(z)",
             "on 12 of 12 networks",
         ),
         (
-            strangers(altered(lambda dw, db, w, x: (dw, [len(x) * g for g in db]))),
+            stranger(altered(lambda dw, db, w, x: (dw, [len(x) * g for g in db]))),
             "1/B missing in the biases",
             "it makes no difference",
         ),
         (
-            strangers(
+            stranger(
                 altered(
                     lambda dw, db, w, x: ([g + 0.02 * v for g, v in zip(dw, w, strict=True)], db)
                 )
@@ -192,7 +198,7 @@ def altered(change, gradient=one_by_one):
             "λ = 0.02",
         ),
         (
-            strangers(
+            stranger(
                 altered(
                     lambda dw, db, w, x: (
                         [g + 0.02 / len(x) * v for g, v in zip(dw, w, strict=True)],
@@ -204,19 +210,17 @@ def altered(change, gradient=one_by_one):
             "λ/B, λ = 0.02",
         ),
         (
-            strangers(
-                altered(lambda dw, db, w, x: (dw if len(x) > 1 else [2 * g for g in dw], db))
-            ),
+            stranger(altered(lambda dw, db, w, x: (dw if len(x) > 1 else [2 * g for g in dw], db))),
             "scale",
             "On 2 of 12 networks, only where B = 1",
         ),
         (
-            strangers(altered(lambda dw, db, w, x: (dw if len(x) > 1 else [g**2 for g in dw], db))),
+            stranger(altered(lambda dw, db, w, x: (dw if len(x) > 1 else [g**2 for g in dw], db))),
             "unknown",
             "where B = 1",
         ),
         (
-            strangers(
+            stranger(
                 altered(
                     lambda dw, db, w, x: (
                         ([0 * dw[0], *dw[1:]], [0 * db[0], *db[1:]]) if len(w) > 2 else (dw, db)
@@ -227,34 +231,34 @@ def altered(change, gradient=one_by_one):
             "with three or more layers; on the other",
         ),
         (
-            strangers(cost=lambda *args: naive_cost(*args) * args[3].size),
+            stranger(cost=lambda *args: their_cost(*args) * args[3].size),
             "factor 1/B/n_L",
             "what ① divides by",
         ),
         (
-            strangers(altered(lambda dw, db, w, x: ([0.37 * g for g in dw], db))),
+            stranger(altered(lambda dw, db, w, x: ([0.37 * g for g in dw], db))),
             "scale",
             "0.37 ×",
         ),
         (
-            strangers(altered(lambda dw, db, w, x: ([dw[0] ** 2, *dw[1:]], db))),
+            stranger(altered(lambda dw, db, w, x: ([dw[0] ** 2, *dw[1:]], db))),
             None,
             "",
         ),
     ],
 )
-def test_a_strangers_mistake_is_named_with_its_evidence(target, name, said):
+def test_a_strangers_mistake_is_named_with_its_evidence(target, name, expected):
     mistakes = name_fault(target)
     assert [mistake.name for mistake in mistakes] == [name] * (name is not None)
-    assert said in "".join(mistake.text for mistake in mistakes)
+    assert expected in "".join(mistake.text for mistake in mistakes)
 
 
-def test_a_cost_of_other_size_does_not_hide_the_mistake():
-    target = strangers(
+def test_a_factor_before_the_cost_does_not_hide_the_mistake():
+    target = stranger(
         altered(
             lambda dw, db, w, x: ([3 * g for g in dw], [3 * g / len(x) for g in db]),
         ),
-        cost=lambda *args: 3 * naive_cost(*args),
+        cost=lambda *args: 3 * their_cost(*args),
     )
     assert named(target) == ["biases averaged where weights are summed"]
 
@@ -267,17 +271,17 @@ def test_a_mistake_below_a_linear_last_layer_is_named(activation, name):
     assert "and a linear last layer" in mistakes[0].text
 
 
-def test_the_cost_is_told_without_a_factor_where_there_is_such_a_row():
+def test_a_cost_that_needs_no_factor_is_preferred():
     target = FAULTS["first sample only, biases"].target("tanh", "half_squared")
-    strange = replace(target, activation="logistic", cost_name="mean_squared")
-    assert "activation='tanh', cost_name='half_squared'" in name_fault(strange)[0].text
+    misnamed = replace(target, activation="logistic", cost_name="mean_squared")
+    assert "activation='tanh', cost_name='half_squared'" in name_fault(misnamed)[0].text
 
 
 def test_weights_updated_on_the_way_back_are_named_by_the_step_alone():
     def step(weights, biases, x, y, learning_rate):
         a = [x]
         for w, b in zip(weights, biases, strict=True):
-            a.append(naive(a[-1] @ w.T + b))
+            a.append(logistic(a[-1] @ w.T + b))
         error = 2 * (a[-1] - y) / y.size
         for k in reversed(range(len(weights))):
             error = error * a[k + 1] * (1 - a[k + 1])
@@ -285,9 +289,9 @@ def test_weights_updated_on_the_way_back_are_named_by_the_step_alone():
             biases[k] -= learning_rate * error.sum(axis=0)
             error = error @ weights[k]  # wrong on purpose
 
-    assert named(strangers(None, step)) == ["updated w in the backward pass"]
+    assert named(stranger(None, step)) == ["updated w in the backward pass"]
 
 
 def test_a_target_that_raises_or_has_another_cost_is_left_unnamed():
-    assert not name_fault(strangers(lambda *args: 1 / 0))
-    assert not name_fault(strangers(cost=lambda *args: naive_cost(*args) ** 2))
+    assert not name_fault(stranger(lambda *args: 1 / 0))
+    assert not name_fault(stranger(cost=lambda *args: their_cost(*args) ** 2))
