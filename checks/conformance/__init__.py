@@ -1,6 +1,6 @@
-"""A whole backpropagation judged: somebody's cost with its gradient or its training step.
+"""The suite that judges a whole backpropagation: a cost with its gradient or its training step.
 
-`targets` is what can be judged, `suite` the tests that ship, `naming` recognises the mistake among
-many that people make, `reference_cost` is the reference's cost made fast. The rooms import each
-other in the order suite, naming, targets, reference_cost. Read `targets.target` first.
+`targets` loads what is judged, `suite` holds the tests that judge it, `naming` finds the mistake in
+a catalogue of faults, and `reference_cost` evaluates the reference's cost fast. Each of suite,
+naming, targets, reference_cost imports only from those after it. Read `targets.target` first.
 """

@@ -1,9 +1,8 @@
-"""What the gate is pointed at.
+"""The targets of the suite: somebody's cost with its gradient, its step, or both.
 
-`target` loads a module or an object; `target_interface` says what it has to have; `known_costs`
-recognises the reference's costs, `layouts` other shapes of the arguments. Imports strategies and
-evaluation.
-Read `target` first.
+`target` loads one from a module or an object; `target_interface` checks that it has the functions
+it needs. `known_costs` recognises a cost that is one of the reference's, `layouts` a target whose
+arguments have other shapes. Imports strategies and evaluation. Read `target` first.
 """
 
 from checks.conformance.targets.target import Target, TargetError, load_target, reference_target

@@ -1,4 +1,4 @@
-"""Which of the reference's costs a target has."""
+"""Recognising a target's cost as one of the reference's, times a factor."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -22,21 +22,28 @@ __all__ = [
     "with_shares",
 ]
 
-# Samples, outputs, 2 and ½ differ, and no factor is the same on all of them by accident.
+# Their B and n_L are such that no two factors are equal on all of them.
 PROBLEMS = [
     Problem.generate(sizes, samples, seed=samples)
     for sizes, samples in (((3, 4, 5), 3), ((2, 3, 4, 3), 7), ((4, 5, 7), 5))
 ]
-# A target may compute its cost in float32: 16 eps of float32.
+# Relative, between equal costs: 16 eps of float32, in which a target may compute its cost.
 FLOAT32_TOLERANCE = 2.0**-19
 
 
 @dataclass(frozen=True)
 class KnownCost:
-    """A row of the reference's tables of activations and costs, and a factor before the cost.
+    """A cost of the reference with an activation, times a factor.
 
-    The last layer may have an activation of its own, as the reference's do not; it is linear where
-    the cost takes logits.
+    Attributes
+    ----------
+    activation, cost_name : str
+        Names in the reference's tables.
+    factor : str
+        One of `factor_names`, by which the cost is multiplied.
+    output : str
+        The activation of the last layer; empty if it is that of the others, or if the cost takes
+        logits and the last layer is linear.
     """
 
     activation: str
@@ -50,14 +57,14 @@ class KnownCost:
         return f"{times}{self.cost_name} with {self.activation} layers{last}"
 
     def activations(self, layers: int) -> list[str]:
-        """Return the names of the activations of so many layers."""
+        """Return the activation of each of that many layers, by name."""
         linear = COSTS[self.cost_name].linear_output
         return [self.activation] * (layers - 1) + [
             "identity" if linear else self.output or self.activation
         ]
 
     def layers(self, problem: Problem) -> tuple[list[Any], list[Any]]:
-        """Return a^0 … a^L and σ'(z^0) … σ'(z^L), with ones for the first."""
+        """Return a^0 … a^L and σ'(z^0) … σ'(z^L); for σ'(z^0), which does not exist, ones."""
         a, slope = [problem.x], [np.ones_like(problem.x)]
         names = self.activations(len(problem.weights))
         for name, w, b in zip(names, problem.weights, problem.biases, strict=True):
@@ -72,37 +79,37 @@ class KnownCost:
 
 
 def find_known_cost(target: Target) -> KnownCost | None:
-    """Return the row that gives a target's cost on every network; None if there is none.
+    """Return the known cost that equals a target's on every network; None if there is none.
 
-    The plainest factor comes first, and with it the row that the target names.
+    If several do, the simplest factor is preferred, then the names that the target declares.
     """
-    problems = [with_shares(problem) for problem in PROBLEMS]  # what many a softmax relies on
+    problems = [with_shares(problem) for problem in PROBLEMS]  # a softmax may assume a sum of 1
     costs = [as_number(target.cost(p.weights, p.biases, p.x, p.y)) for p in problems]
-    rows = sorted(
+    candidates = sorted(
         (
             KnownCost(activation, cost_name, output=output)
             for activation, cost_name, output in product(ACTIVATIONS, COSTS, ("", *ACTIVATIONS))
             if not output or (output != activation and not COSTS[cost_name].linear_output)
         ),
-        key=lambda row: (
-            row.output != "",
-            (row.activation != target.activation) + (row.cost_name != target.cost_name),
+        key=lambda known: (
+            known.output != "",
+            (known.activation != target.activation) + (known.cost_name != target.cost_name),
         ),
     )
-    known = {row: [row.cost(problem) for problem in problems] for row in rows}
-    factors = [factor_names(problem) for problem in problems]
-    for name in factors[0]:
-        times = [named[name] for named in factors]
-        for row, values in known.items():
-            expected = np.multiply(times, values)
+    costs_of = {known: [known.cost(problem) for problem in problems] for known in candidates}
+    factors_of = [factor_names(problem) for problem in problems]
+    for name in factors_of[0]:
+        factors = [named[name] for named in factors_of]
+        for known, known_costs in costs_of.items():
+            expected = np.multiply(factors, known_costs)
             if np.all(np.abs(costs - expected) <= FLOAT32_TOLERANCE * np.abs(expected)):
-                return replace(row, factor=name)
+                return replace(known, factor=name)
     return None
 
 
 @lru_cache(maxsize=8)
 def known_cost(target: Target) -> KnownCost | None:
-    """Return the same, from memory; None too where the cost raises."""
+    """Return `find_known_cost` of a target, cached; None also if the cost raises."""
     try:
         with np.errstate(all="ignore"):
             return find_known_cost(target)
@@ -111,26 +118,29 @@ def known_cost(target: Target) -> KnownCost | None:
 
 
 def factor_names(problem: Problem) -> dict[str, float]:
-    """Return factors by which a gradient, or a cost, may be off as a whole, the plainest first."""
-    named = {}
+    """Return products of a sign, 2 or ½, B and n_L with their values, the simplest first.
+
+    By such a factor a whole gradient or cost may differ from the right one.
+    """
+    factors = {}
     for sign, (text, number), b, n in product(
         (1, -1), (("", 1.0), ("2", 2.0), ("½", 0.5)), (0, 1, -1), (0, 1, -1)
     ):
         above = "·".join([text] * (text > "") + ["B"] * (b > 0) + ["n_L"] * (n > 0))
         below = "/B" * (b < 0) + "/n_L" * (n < 0)
         name = "−" * (sign < 0) + (above or "1") + below
-        named[name] = sign * number * len(problem.x) ** float(b) * problem.sizes[-1] ** float(n)
+        factors[name] = sign * number * len(problem.x) ** float(b) * problem.sizes[-1] ** float(n)
     return dict(
-        sorted(named.items(), key=lambda item: (item[0] != "1", len(item[0].replace("n_L", "n"))))
+        sorted(factors.items(), key=lambda item: (item[0] != "1", len(item[0].replace("n_L", "n"))))
     )
 
 
 def with_shares(problem: Problem) -> Problem:
-    """Return a problem with rows of y that sum to 1: hundredths, each above 0.
+    """Return a problem with the y of each sample changed to positive hundredths that sum to 1.
 
-    None is 1, unless it is alone: where p rounds to 1, p − 1 loses all of its digits.
+    With several outputs no y is 1: where p rounds to 1, p − 1 would lose all of its digits.
     """
-    sizes = np.abs(problem.y)
-    y = np.maximum(1, np.floor(99 * sizes / sizes.sum(axis=1, keepdims=True)))
+    size = np.abs(problem.y)
+    y = np.maximum(1, np.floor(99 * size / size.sum(axis=1, keepdims=True)))
     y[np.arange(len(y)), y.argmax(axis=1)] += 100 - y.sum(axis=1)
     return replace(problem, y=(y / 100).astype(problem.y.dtype))

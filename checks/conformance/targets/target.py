@@ -1,4 +1,4 @@
-"""What the gate is pointed at: somebody's cost with its gradient, its step, or both."""
+"""A target: somebody's cost with its gradient, its step, or both, and how it is loaded."""
 
 import importlib
 import importlib.util
@@ -22,7 +22,7 @@ from checks.conformance.targets.target_interface import (
     Function,
     TargetError,
     find_function,
-    find_table_row,
+    find_known_name,
     listed,
     misspelt,
     nearest,
@@ -39,7 +39,7 @@ class Target:
     Attributes
     ----------
     name : str
-        As it was asked for.
+        The text by which it was asked for, as ``mynet:net``.
     cost : callable
         ``cost(weights, biases, x, y) -> float``; weights and biases are lists of arrays (n_l,
         n_{l-1}) and (n_l,), x and y hold one sample per row.
@@ -49,7 +49,7 @@ class Target:
         ``step(weights, biases, x, y, learning_rate) -> (weights, biases)``, or None where it
         updates in place.
     activation, cost_name : str
-        Rows of the reference's tables, which the target is compared with.
+        Names in the reference's tables: what the target says that its cost is.
     """
 
     name: str
@@ -66,32 +66,32 @@ def load_target(spec: str, directory: str | os.PathLike[str] = ".") -> Target:
     Parameters
     ----------
     spec : str
-        ``mynet``, ``package.mynet`` or ``path/to/mynet.py``; behind a colon, an object in it:
+        ``mynet``, ``package.mynet`` or ``path/to/mynet.py``; after a colon, an object in it:
         ``mynet:obj``, ``mynet:obj.attribute``.
     directory : path
-        Where paths start, and modules are looked for first.
+        Paths are relative to it, and modules are looked for there first.
 
     Raises
     ------
     TargetError
-        Whatever is wrong with it.
+        There is no such target, it cannot be imported, or it is not as `as_target` needs it.
     """
-    place, attributes = _split(spec)
+    location, attributes = _split(spec)
     directory = Path(directory).absolute()
-    is_path = place.endswith(".py") or any(mark in place for mark in "/\\")
-    if is_path or ("." in place and (directory / place).is_file()):
-        thing: Any = _load_file(place, directory)
+    is_path = location.endswith(".py") or any(mark in location for mark in "/\\")
+    if is_path or ("." in location and (directory / location).is_file()):
+        thing: Any = _load_file(location, directory)
     else:
-        thing = _load_module(place, directory)
-    so_far = place
+        thing = _load_module(location, directory)
+    found = location
     for attribute in attributes:
         try:
             thing = getattr(thing, attribute)
         except AttributeError:
             raise TargetError(
-                f"{so_far} has no {attribute!r}{nearest(attribute, public_names(thing))}"
+                f"{found} has no {attribute!r}{nearest(attribute, public_names(thing))}"
             ) from None
-        so_far = f"{so_far}{':' if so_far == place else '.'}{attribute}"
+        found = f"{found}{':' if found == location else '.'}{attribute}"
     return as_target(thing, spec)
 
 
@@ -101,13 +101,13 @@ def as_target(thing: Any, name: str | None = None) -> Target:
     Raises
     ------
     TargetError
-        As `load_target`.
+        It has no cost, or neither gradient nor step, or one of them cannot be called.
     """
     if isinstance(thing, Target):
         return thing if name is None else replace(thing, name=name)
     if name is None:
         name = getattr(thing, "__name__", type(thing).__name__)
-    functions = {wanted: find_function(thing, wanted, name) for wanted in SIGNATURES}
+    functions = {function: find_function(thing, function, name) for function in SIGNATURES}
     cost = functions["cost"]
     if cost is None:
         raise TargetError(f"{name} has no cost(weights, biases, x, y){misspelt(thing, 'cost')}")
@@ -122,8 +122,8 @@ def as_target(thing: Any, name: str | None = None) -> Target:
         cost,
         functions["gradient"],
         functions["step"],
-        find_table_row(thing, "activation", name, ACTIVATIONS, "logistic"),
-        find_table_row(thing, "cost_name", name, COSTS, "mean_squared"),
+        find_known_name(thing, "activation", name, ACTIVATIONS, "logistic"),
+        find_known_name(thing, "cost_name", name, COSTS, "mean_squared"),
     )
 
 
@@ -135,7 +135,7 @@ def reference_target(
     Parameters
     ----------
     form : {"matrix_form", "chain_form", "index_form"}
-        Which gradient.
+        The form of its gradient.
     activation, cost_name : str
         As in `backprop.Network`.
     """
@@ -167,17 +167,17 @@ def reference_target(
 
 
 def _split(spec: str) -> tuple[str, list[str]]:
-    """Return the module or file, and the attributes behind the colon; a drive has one too."""
+    """Return the module or file, and the attributes after the colon; not the colon of a drive."""
     drive = spec[:2] if re.match(r"[A-Za-z]:[\\/]", spec) else ""
-    place, colon, inside = spec.removeprefix(drive).partition(":")
+    location, colon, inside = spec.removeprefix(drive).partition(":")
     attributes = inside.split(".") if colon else []
-    if not place:
-        what = "names an object, but no module before the colon" if colon else "is empty"
+    if not location:
+        problem = "names an object, but no module before the colon" if colon else "is empty"
     elif not all(map(str.isidentifier, attributes)):
-        what = "names no object behind the colon"
+        problem = "names no object behind the colon"
     else:
-        return drive + place, attributes
-    raise TargetError(f"the target {spec!r} {what}: wanted mynet, mynet:obj or path/to/mynet.py")
+        return drive + location, attributes
+    raise TargetError(f"the target {spec!r} {problem}: wanted mynet, mynet:obj or path/to/mynet.py")
 
 
 def _load_module(name: str, directory: Path) -> ModuleType:
@@ -185,41 +185,43 @@ def _load_module(name: str, directory: Path) -> ModuleType:
         raise TargetError(
             f"{name!r} is not the name of a module: wanted mynet, mynet:obj or path/to/mynet.py"
         )
-    _first_on_path(directory)
-    with _explained(name):
+    _put_first_on_path(directory)
+    with _import_errors_explained(name):
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
-            # any other name is of a module that the target imports
+            # a module of another name is one that the target failed to import
             if error.name != name and not name.startswith(f"{error.name}."):
                 raise
-            here = [file.removesuffix(".py") for file in _python_files(directory)]
+            modules = [file.removesuffix(".py") for file in _python_files(directory)]
             raise TargetError(
                 f"there is no module {error.name!r} in {directory} or elsewhere on Python's path"
-                f"{nearest(name, here)}"
+                f"{nearest(name, modules)}"
             ) from None
 
 
-def _load_file(place: str, directory: Path) -> ModuleType:
-    path = directory / place
+def _load_file(location: str, directory: Path) -> ModuleType:
+    path = directory / location
     if path.is_dir():
-        raise TargetError(f"{place} is a directory: name a file in it{listed(_python_files(path))}")
+        raise TargetError(
+            f"{location} is a directory: name a file in it{listed(_python_files(path))}"
+        )
     if not path.is_file():
         near = nearest(path.name, _python_files(path.parent))
         raise TargetError(f"there is no file {path}{near}")
     if path.suffix != ".py":
-        raise TargetError(f"{place} is not a Python file: wanted a name that ends in .py")
-    _first_on_path(path.parent)  # as where Python runs a file: for what lies beside it
-    # another module of this name may be in use already
+        raise TargetError(f"{location} is not a Python file: wanted a name that ends in .py")
+    _put_first_on_path(path.parent)  # as Python does: the file may import its neighbours
+    # never replace a module that is already imported under this name
     name = path.stem if path.stem not in sys.modules else f"_target_{path.stem}"
-    loader = importlib.util.spec_from_file_location(name, path)
-    assert loader is not None
-    assert loader.loader is not None
-    module = importlib.util.module_from_spec(loader)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with _explained(place):
-            loader.loader.exec_module(module)
+        with _import_errors_explained(location):
+            spec.loader.exec_module(module)
     except TargetError:
         del sys.modules[name]
         raise
@@ -230,15 +232,15 @@ def _python_files(directory: Path) -> list[str]:
     return [path.name for path in directory.glob("*.py")]
 
 
-def _first_on_path(directory: Path) -> None:
+def _put_first_on_path(directory: Path) -> None:
     if sys.path[:1] != [str(directory)]:
         sys.path.insert(0, str(directory))
     importlib.invalidate_caches()
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
-    """Turn whatever an import raises into a TargetError that says where."""
+def _import_errors_explained(name: str) -> Iterator[None]:
+    """Turn any error of an import into a TargetError that names the file and the line."""
     try:
         yield
     except TargetError:

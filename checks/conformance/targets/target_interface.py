@@ -1,4 +1,4 @@
-"""What a target has to have, and the advice where it has not."""
+"""The functions that a target has to have, and what to do if they are missing or do not fit."""
 
 import difflib
 import inspect
@@ -11,7 +11,7 @@ __all__ = [
     "Function",
     "TargetError",
     "find_function",
-    "find_table_row",
+    "find_known_name",
     "listed",
     "misspelt",
     "nearest",
@@ -37,11 +37,11 @@ def gradient(weights, biases, x, y):  # and/or: step(weights, biases, x, y, lear
         dw, db, delta = [delta.T @ before, *dw], [delta.sum(axis=0), *db], delta @ w
     return dw, db
 """
-"""A whole target, and a right one."""
+"""A complete target that is right."""
 
 PROBLEM = ("weights", "biases", "x", "y")
 SIGNATURES = {"cost": PROBLEM, "gradient": PROBLEM, "step": (*PROBLEM, "learning_rate")}
-# What people call them.
+# Other names that people give to these functions.
 ALIASES = {
     "cost": ("loss", "loss_fn", "loss_function", "objective", "error", "mse"),
     "gradient": ("grad", "grads", "gradients", "backward", "backprop", "backpropagation"),
@@ -50,7 +50,7 @@ ALIASES = {
 
 
 class TargetError(Exception):
-    """A target cannot be used. The text says what to change, and ends with a whole target."""
+    """A target cannot be used. The text says what to change, and ends with a complete target."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(f"{problem}\n\nA target in a dozen lines:\n\n{EXAMPLE}")
@@ -60,39 +60,49 @@ class TargetError(Exception):
         return type(self), (self.problem,)
 
 
-def find_function(thing: Any, wanted: str, name: str) -> Function | None:
-    """Return the function `wanted` of a target, or None if it has none.
+def find_function(thing: Any, function_name: str, target_name: str) -> Function | None:
+    """Return a function of a target, None if the target has none of that name.
+
+    Parameters
+    ----------
+    thing
+        A module or an object.
+    function_name : {"cost", "gradient", "step"}
+    target_name : str
+        How an error names the target.
 
     Raises
     ------
     TargetError
-        It cannot be called as it will be. Where Python knows no signature nothing is said.
+        Its signature does not fit the call; a function whose signature Python cannot tell passes.
     """
-    function: Function | None = getattr(thing, wanted, None)
+    function: Function | None = getattr(thing, function_name, None)
     if function is None:
         return None
-    names = SIGNATURES[wanted]
-    call = f"{wanted}({', '.join(names)})"
+    names = SIGNATURES[function_name]
+    call = f"{function_name}({', '.join(names)})"
     if not callable(function):
-        raise TargetError(f"{name}: {wanted} is {_said(function)}: wanted a function, {call}")
+        raise TargetError(
+            f"{target_name}: {function_name} is {_described(function)}: wanted a function, {call}"
+        )
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         return function
     if isinstance(thing, type) and parameters and parameters[0].name == "self":
         raise TargetError(
-            f"{name} is a class, and its {wanted} takes self: make an instance in the module, "
-            f"net = {thing.__name__}(), and name that, mynet:net"
+            f"{target_name} is a class, and its {function_name} takes self: make an instance in the "
+            f"module, net = {thing.__name__}(), and name that, mynet:net"
         )
-    problem = _wrong_with(parameters, names)
+    problem = _signature_problem(parameters, names)
     if problem:
         has = f"({', '.join(map(str, parameters))})"
-        raise TargetError(f"{name}: {wanted}{has} {problem}: it is called {call}")
+        raise TargetError(f"{target_name}: {function_name}{has} {problem}: it is called {call}")
     return function
 
 
-def _wrong_with(parameters: list[inspect.Parameter], names: tuple[str, ...]) -> str:
-    """Return what is wrong with parameters that are to take `names` by position, or nothing."""
+def _signature_problem(parameters: list[inspect.Parameter], names: tuple[str, ...]) -> str:
+    """Return why parameters cannot take the arguments of these names by position; else nothing."""
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     required = [p for p in positional if p.default is p.empty]
     for p in parameters:
@@ -108,50 +118,52 @@ def _wrong_with(parameters: list[inspect.Parameter], names: tuple[str, ...]) -> 
     return ""
 
 
-def find_table_row(
-    thing: Any, attribute: str, name: str, known: Iterable[str], default: str
+def find_known_name(
+    thing: Any, attribute: str, target_name: str, known: Iterable[str], default: str
 ) -> str:
-    """Return the row of one of the reference's tables that a target names.
+    """Return the activation or cost that a target says it has, by its name in the reference.
 
     Raises
     ------
     TargetError
-        There is no such row.
+        The reference has none of that name.
     """
     value = getattr(thing, attribute, default)
     if isinstance(value, str) and value in known:
         return value
     raise TargetError(
-        f"{name}: {attribute} is {_said(value)}: wanted the name of one of the reference's, "
-        f"{', '.join(known)}"
-        + ("" if isinstance(value, str) else "; give another name to what is none")
+        f"{target_name}: {attribute} is {_described(value)}: wanted the name of one of the "
+        f"reference's, {', '.join(known)}"
+        + ("" if isinstance(value, str) else "; if yours is something else, rename it")
     )
 
 
-def misspelt(thing: Any, wanted: str) -> str:
-    """Return the advice to rename whatever looks like the function that is missing."""
-    there = public_names(thing)
-    close = [name for name in ALIASES[wanted] if name in there]
-    close += difflib.get_close_matches(wanted, there, cutoff=0.7)
-    return f"; it has {close[0]}: rename it, or add the line {wanted} = {close[0]}" if close else ""
+def misspelt(thing: Any, missing: str) -> str:
+    """Return the advice to rename a function that looks like the one that is missing."""
+    names = public_names(thing)
+    close = [name for name in ALIASES[missing] if name in names]
+    close += difflib.get_close_matches(missing, names, cutoff=0.7)
+    return (
+        f"; it has {close[0]}: rename it, or add the line {missing} = {close[0]}" if close else ""
+    )
 
 
 def public_names(thing: Any) -> list[str]:
-    """Return the attributes that somebody may have meant."""
+    """Return the attributes of an object that do not start with an underscore."""
     return [name for name in dir(thing) if not name.startswith("_")]
 
 
-def nearest(name: str, there: list[str]) -> str:
-    """Return which of the names that there are was meant, or else all, as the end of a sentence."""
-    close = difflib.get_close_matches(name, there, n=1)
-    return f"; did you mean {close[0]!r}?" if close else listed(there)
+def nearest(name: str, names: list[str]) -> str:
+    """Return the end of a sentence: which of the names was probably meant, or else all of them."""
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {close[0]!r}?" if close else listed(names)
 
 
 def listed(names: list[str]) -> str:
-    """Return the first few names, as the end of a sentence."""
-    some = ", ".join(sorted(names)[:10])
-    return f"; there is {some}{', …' if len(names) > 10 else ''}" if some else ""
+    """Return the end of a sentence: the first ten names."""
+    first = ", ".join(sorted(names)[:10])
+    return f"; there is {first}{', …' if len(names) > 10 else ''}" if first else ""
 
 
-def _said(value: Any) -> str:
+def _described(value: Any) -> str:
     return f"a {type(value).__name__}" if callable(value) else repr(value)

@@ -1,4 +1,4 @@
-"""Targets: those that load, and every way to be wrong, by what the error says."""
+"""Loading targets, and what the error says of each thing that can be wrong with one."""
 
 import math
 import os
@@ -27,7 +27,7 @@ STEP = "def step(weights, biases, x, y, learning_rate): pass\n"
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """Work in a directory in which imports leave nothing behind."""
+    """Work in an empty directory; forget the modules that a test imports from it."""
     before = set(sys.modules)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path[:])
@@ -42,7 +42,7 @@ def write(path, *texts):
     path.write_text("".join(texts), encoding="utf-8")
 
 
-# Those that load.
+# Targets that load.
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_loads_an_absolute_path_and_one_relative_to_a_directory(here):
     assert load_target("net_a.py", here / "sub").step is not None
 
 
-def test_a_drive_is_no_object(here):
+def test_the_colon_of_a_drive_names_no_object(here):
     with pytest.raises(TargetError, match=r"there is no file .*net\.py"):
         load_target("C:\\nets\\net.py")
     with pytest.raises(TargetError, match=r"there is no file .*net\.py"):
@@ -84,8 +84,8 @@ def test_a_file_is_not_mistaken_for_a_module_of_its_name(here):
 
 
 def test_the_directory_comes_first_on_the_path(here, monkeypatch):
-    monkeypatch.delitem(sys.modules, "colorsys", raising=False)  # another test may have used it
-    write(here / "colorsys.py", COST, GRADIENT)  # a module of the standard library otherwise
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)  # another test may have imported it
+    write(here / "colorsys.py", COST, GRADIENT)  # the standard library has a module of this name
     assert load_target("colorsys").gradient is not None
 
 
@@ -104,7 +104,7 @@ def test_objects_are_targets(here):
     assert (target.name, target.activation, target.cost_name) == ("Net", "tanh", "half_squared")
     assert as_target(target) is target
     assert as_target(target, "another").name == "another"
-    # of a function without a signature nothing is known
+    # a function whose signature Python cannot tell is accepted
     assert as_target(SimpleNamespace(cost=math.hypot, gradient=max)).gradient is max
 
 
@@ -112,7 +112,7 @@ def test_the_example_is_a_right_target(here):
     write(here / "example.py", EXAMPLE)
     target, reference = load_target("example"), reference_target()
     problem = Problem.generate((3, 4, 2), samples=5, seed=1)
-    arguments = (problem.weights, problem.biases, problem.x, problem.y)
+    arguments = arguments_of(problem)
     assert target.cost(*arguments) == pytest.approx(reference.cost(*arguments), rel=1e-14)
     assert check(target, problem)
 
@@ -124,8 +124,8 @@ def test_the_reference_is_a_right_target(form):
     net = Network(problem.sizes, "tanh", "half_squared")
     theta = net.random_parameters(np.random.default_rng(0))
     problem.weights[:], problem.biases[:] = theta.weights, theta.biases
-    assert target.cost(*theta_and(problem)) == net.cost(theta, problem.x, problem.y)
-    assert all(isinstance(part, list) for part in target.gradient(*theta_and(problem)))
+    assert target.cost(*arguments_of(problem)) == net.cost(theta, problem.x, problem.y)
+    assert all(isinstance(part, list) for part in target.gradient(*arguments_of(problem)))
     assert check(target, problem)
     assert check_step(
         lambda p: target.cost(*p, problem.x, problem.y),
@@ -134,7 +134,7 @@ def test_the_reference_is_a_right_target(form):
     )
 
 
-def theta_and(problem):
+def arguments_of(problem):
     return problem.weights, problem.biases, problem.x, problem.y
 
 
@@ -146,7 +146,7 @@ def check(target, problem):
     )
 
 
-# Every way to be wrong: a spec, what the module bad.py holds, and what the error says.
+# What can be wrong: a spec, the text of the module bad.py, and a part of the error.
 
 BAD = {
     "empty": ("", "", "the target '' is empty: wanted mynet, mynet:obj or path/to/mynet.py"),
@@ -224,13 +224,13 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("spec", "text", "said"), BAD.values(), ids=BAD)
-def test_says_what_is_wrong_and_shows_a_target(here, spec, text, said):
+@pytest.mark.parametrize(("spec", "text", "expected"), BAD.values(), ids=BAD)
+def test_says_what_is_wrong_and_shows_a_target(here, spec, text, expected):
     write(here / "bad.py", text)
     write(here / "notes.txt", "")
     with pytest.raises(TargetError) as caught:
         load_target(spec.format(name=here.name))
-    assert said.format(here=here, sep=os.sep) in str(caught.value)
+    assert expected.format(here=here, sep=os.sep) in str(caught.value)
     assert str(caught.value).endswith(f"A target in a dozen lines:\n\n{EXAMPLE}")
     assert pickle.loads(pickle.dumps(caught.value)).problem == caught.value.problem
 
