@@ -122,7 +122,7 @@ def observe(
             claimed = _claimed_gradient(target, through, after)
             after = replace(after, before=before, claimed=claimed)
             fitted = _fit_cost(target, textbook_cost, after)
-        except Exception:  # whatever a stranger's code raises: the suite reports it
+        except Exception:  # the target may raise anything; the suite reports it
             continue
         if fitted:
             yield fitted
@@ -145,7 +145,7 @@ def find_textbook_cost(target: Target) -> TextbookCost | None:
         networks = [_generate(textbook_cost, NETWORKS[i], "ordinary", i) for i in (0, 1)]
         try:
             fitted = [_fit_cost(target, textbook_cost, network) for network in networks]
-        except Exception:  # whatever a stranger's code raises: the suite reports it
+        except Exception:  # the target may raise anything; the suite reports it
             continue
         if all(fitted):
             first = first or textbook_cost
@@ -173,7 +173,7 @@ def has_softmax(target: Target) -> bool:
             return all(
                 _fit_cost(target, textbook_cost, network, FLOAT32_TOLERANCE) for network in networks
             )
-    except Exception:  # whatever a stranger's code raises: the suite reports it
+    except Exception:  # the target may raise anything; the suite reports it
         return False
 
 

@@ -1,4 +1,4 @@
-"""The reference's cost along directions: its forward pass, and a complex step beside it."""
+"""Directional derivatives of the reference's cost, by a complex step in real arithmetic."""
 
 # ruff: noqa: E741, N806 — the notes' letters
 from collections.abc import Callable, Mapping, Sequence
@@ -26,9 +26,10 @@ def slopes(
 ) -> "Callable[[Sequence[Mapping[str, Direction]]], FloatArray]":
     """Return a function of directions v that returns Im C(θ + ihv)/h, in real matrix products.
 
-    With z + ih ż and a + ih ȧ, ż^l = w^l ȧ^{l−1} + v^l a^{l−1}: what is left out is below h². Only
-    σ and the cost itself are called with complex numbers, σ once, here. v^l = r cᵀ is never made,
-    and only the nodes that it reaches have a ż.
+    The complex step gives z^l + ih ż^l and a^l + ih ȧ^l with ż^l = w^l ȧ^{l−1} + v^l a^{l−1},
+    where terms in h² are dropped: h² vanishes beside 1. So only σ and the cost are called with
+    complex numbers, and σ only once for all directions. The matrix v^l = r cᵀ is never formed, and
+    ż is computed only for the nodes that the direction moves.
 
     Parameters
     ----------
@@ -39,8 +40,9 @@ def slopes(
     Returns
     -------
     callable
-        Of a sequence of directions, each by the paths of `Parameters`: ``weights[l − 1]``,
-        ``biases[l − 1]``. To be called while θ is where it is now.
+        Takes a sequence of directions, each a mapping of the paths of `Parameters`,
+        ``weights[l − 1]`` and ``biases[l − 1]``, to the direction of that array. θ must not have
+        changed when it is called.
     """
     x, y = x.astype(theta.dtype), y.astype(theta.dtype)
     h = imaginary_step(theta.dtype)
@@ -51,30 +53,30 @@ def slopes(
         a.append(sigma.real.copy())
         a_prime.append(sigma.imag / h)
 
-    def slope(moves: "Mapping[str, Direction]") -> Any:
+    def slope(direction: "Mapping[str, Direction]") -> Any:
         a_dot: Array | None = None
-        nodes = slice(None)  # of the layer below, where ȧ is not 0
+        nodes = slice(None)  # of the layer below: those whose ȧ is not 0
         for l in range(1, net.L + 1):
-            v, u = moves.get(f"weights[{l - 1}]"), moves.get(f"biases[{l - 1}]")
+            v, u = direction.get(f"weights[{l - 1}]"), direction.get(f"biases[{l - 1}]")
             if a_dot is None and v is None and u is None:
                 continue
             # ż^l = w^l ȧ^{l−1} + v^l a^{l−1} + u^l
-            reached = v.region.rows if a_dot is None and v and not u else slice(0, net.sizes[l])
-            z_dot = np.zeros((len(x), reached.stop - reached.start), theta.dtype)
+            moved = v.region.rows if a_dot is None and v and not u else slice(0, net.sizes[l])
+            z_dot = np.zeros((len(x), moved.stop - moved.start), theta.dtype)
             if a_dot is not None:
                 np.matmul(a_dot, theta.w[l][:, nodes].T, out=z_dot)
             if v:  # v^l a^{l−1} = r (cᵀ a^{l−1})
-                (r, c), some = v.factors, v.region.rows
-                some = slice(some.start - reached.start, some.stop - reached.start)
-                z_dot[:, some] += np.outer(a[l - 1][:, v.region.columns] @ c, r)
+                (r, c), rows = v.factors, v.region.rows
+                rows = slice(rows.start - moved.start, rows.stop - moved.start)
+                z_dot[:, rows] += np.outer(a[l - 1][:, v.region.columns] @ c, r)
             if u:
                 z_dot[:, u.region.columns] += u.values_in(u.region)[0]
             # ȧ^l = σ'(z^l) ⊙ ż^l
-            a_dot, nodes = a_prime[l][:, reached] * z_dot, reached
+            a_dot, nodes = a_prime[l][:, moved] * z_dot, moved
         if a_dot is None:
             return 0.0
         a_L = a[net.L] + 0j
         a_L[:, nodes] += 1j * h * a_dot
         return COSTS[net.cost_name].value(a_L, y).mean().imag / h
 
-    return lambda several: np.array([slope(moves) for moves in several], dtype=float)
+    return lambda directions: np.array([slope(v) for v in directions], dtype=float)

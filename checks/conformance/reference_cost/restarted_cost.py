@@ -1,4 +1,4 @@
-"""The reference's cost, with its forward pass restarted at the layer of a moved entry."""
+"""The reference's cost, whose forward pass restarts at the layer of a moved entry."""
 
 # ruff: noqa: E741, N806 — the notes' letters l, L and C
 import re
@@ -22,20 +22,20 @@ from checks.parameters.random_directions import Direction
 
 __all__ = ["RestartedCost", "restarted"]
 
-CHUNK = 2**15  # numbers of one array: a few of them stay in a core's own cache
-# How closely a cost must follow the reference to be it, in last places: sums in another order, a
-# mean of sums for a sum of means. Another cost, or another precision inside, is further off.
-LAST_PLACES = 64
+CHUNK = 2**15  # numbers in one array: a few such arrays fit into the cache of one core
+# A cost is taken for the reference if it differs by at most so many units in the last place. Sums
+# in another order stay below; another cost, or float32 inside, is far above.
+MAX_LAST_PLACES = 64
 
 
 class RestartedCost:
-    """The cost of a network on a batch, of many single moves at once.
+    """The cost of a network on a batch, evaluated for many moved entries at once.
 
-    Moving w_ij^l by h moves z_i^l by h a_j^{l−1}, and nothing below it: the pass begins there, for
-    all moves together, and is real or complex as they are. Beside a complex step the square of its
-    h vanishes: what a move does to C is its ż_i^l times what a unit of z_i^l does, and one pass for
-    every node gives all entries. There only σ and the cost are called with complex numbers. The
-    last pass from which it restarted is kept, while the point is the same.
+    Moving w_ij^l by h moves z_i^l by h a_j^{l−1} and changes nothing below layer l. So the forward
+    pass starts there, for all moved entries together, in real or complex numbers as their steps
+    are. For a complex step so small that h² vanishes beside 1, C changes in proportion to z_i^l:
+    one derivative by each node gives the costs of all entries, and only σ and the cost are called
+    with complex numbers. The latest forward pass is kept until θ or the batch changes.
 
     Parameters
     ----------
@@ -44,95 +44,93 @@ class RestartedCost:
     y : (B, n_L) real
     """
 
-    analytic = True  # see `checks.evaluation.pointwise.Evaluations`
+    analytic = True  # it accepts complex θ: see `checks.evaluation.pointwise.Evaluations`
 
     def __init__(self, net: Network, x: ArrayLike, y: ArrayLike) -> None:
         self.net = net
         self.x = np.asarray(x).reshape(-1, net.sizes[0])
         self.y = np.asarray(y).reshape(-1, net.sizes[-1])
-        self._last: _Point | None = None
+        self._latest: _ForwardPass | None = None
 
     def __reduce__(self) -> Any:
         return RestartedCost, (self.net, self.x, self.y)
 
     def __call__(self, theta: Any) -> float | complex:
-        """Return C, by a whole forward pass.
-
-        θ is a `Parameters`, or its weights and biases in a mapping of these two names.
-        """
+        """Return C at θ, a `Parameters` or a mapping with the keys weights and biases."""
         theta = _as_parameters(theta)
         if theta.dtype.kind == "f" and sum(w.size for w in theta.weights) <= CHUNK:
-            # little to keep, for single moves from there, which may be what is asked for next
-            return self._point(theta).C.item()  # type: ignore[no-any-return]
+            # small enough to keep: moved entries at this θ may be asked for next
+            return self._forward_pass(theta).C.item()  # type: ignore[no-any-return]
         _, a = self.layers(theta)
         return self._costs(a[-1][None])[0].item()  # type: ignore[no-any-return]
 
     def at_points(self, theta: Any) -> Array:
-        """Return C (S,) of S points, along a leading axis of every array of θ."""
+        """Return C (S,) at S points, which are stacked along the first axis of every array of θ."""
         _, a = self.layers(_as_parameters(theta))
         return self._costs(a[-1])
 
     def at_entries(
         self, theta: Any, path: str, entries: IntArray, steps: Any
     ) -> Iterator[tuple[slice, Any]]:
-        """Yield C with one entry of θ moved at a time, in chunks of bounded memory.
+        """Yield C for each entry moved on its own, in chunks of bounded memory.
 
         Parameters
         ----------
         theta
-            The point, as above.
+            The point, as in a call.
         path : str
             ``weights[l − 1]`` or ``biases[l − 1]``.
         entries : (m,) int
-            Flat (row-major) indices into it.
+            Flat (row-major) indices into the array at that path.
         steps : (m, k) float or complex
+            The k steps by which each of the m entries is moved.
 
         Yields
         ------
         slice, ndarray
-            Some rows of `steps`, and their costs, of the dtype of the moved parameters.
+            Rows of `steps`, and their costs in the dtype of the moved parameters.
         """
         theta = _as_parameters(theta)
-        name, l = _parsed(path)
+        name, l = _parse(path)
         array = getattr(theta, name)[l - 1].reshape(-1)
         is_complex = steps.dtype.kind == "c"
         dtype = np.result_type(theta.dtype, np.complex64) if is_complex else theta.dtype
-        point = self._point(theta)
-        z, a = point.z, point.a
-        if is_complex and _vanishes_squared(steps, dtype):
-            by_node = point.slopes_by_node(l)
+        forward_pass = self._forward_pass(theta)
+        z, a = forward_pass.z, forward_pass.a
+        if is_complex and _squares_vanish(steps, dtype):
+            by_node = forward_pass.slopes_by_node(l)
             # ∂C/∂w_ij^l = Σ_samples ∂C/∂z_i^l a_j^{l−1}, ∂C/∂b_i^l = Σ_samples ∂C/∂z_i^l
             slopes = by_node @ a[l - 1].T if name == "weights" else by_node.sum(axis=1)
-            costs = slopes.reshape(-1)[entries, None] * steps + point.C
+            costs = slopes.reshape(-1)[entries, None] * steps + forward_pass.C
             yield slice(0, len(entries)), costs.astype(dtype, copy=False)
             return
 
         rows = max(1, CHUNK // (len(self.x) * max(self.net.sizes[l:]) * steps.shape[1]))
-        for some in _parts(len(entries), rows):
-            i, below = entries[some], np.ones((1, 1), theta.dtype)
+        for chunk in _chunks(len(entries), rows):
+            i, a_below = entries[chunk], np.ones((1, 1), theta.dtype)
             start = array[i, None].astype(dtype)
-            h = (start + steps[some]).astype(dtype) - start  # the steps that the dtype of θ takes
+            h = (start + steps[chunk]).astype(dtype) - start  # the step after θ + h is rounded
             if name == "weights":
                 i, j = np.divmod(i, theta.w[l].shape[1])
-                below = a[l - 1][j].T
+                a_below = a[l - 1][j].T
             # h a_j^{l−1}: (B, k, m)
-            yield some, self._onward(theta, l, i, h.T * below[:, None], z, a)
+            yield chunk, self._costs_of_moves(theta, l, i, h.T * a_below[:, None], z, a)
 
     def slopes(
         self, theta: Parameters
     ) -> Callable[[Sequence[Mapping[str, Direction]]], FloatArray]:
-        """Return the derivatives of C at θ along directions; see `directional_derivatives`."""
+        """Return a function that takes directions and returns the derivatives of C along them."""
         return slopes(self.net, theta, self.x, self.y)
 
-    def _point(self, theta: Parameters) -> "_Point":
-        """Return the pass at θ: the last one, while θ and the batch are what they were."""
-        point = self._last  # which another thread may replace
-        if point is None or not point.is_at(self, theta):
-            point = self._last = _Point(self, theta)
-        return point
+    def _forward_pass(self, theta: Parameters) -> "_ForwardPass":
+        """Return the forward pass at θ: the latest one if it still holds, else a new one."""
+        latest = self._latest  # read once, because another thread may replace it
+        if latest is None or not latest.is_at(self, theta):
+            latest = self._latest = _ForwardPass(self, theta)
+        return latest
 
     def layers(self, theta: Parameters) -> tuple[list[Array], list[Array]]:
-        """Return z and a (..., n_l, B) of the point, counted as in the notes; there is no z^0."""
+        """Return z^0 … z^L and a^0 … a^L, each (..., n_l, B); z^0 is x too, and not used."""
         x = self.x.astype(theta.dtype, copy=False).T
         z, a = [x], [x]
         for l in range(1, self.net.L + 1):
@@ -141,10 +139,10 @@ class RestartedCost:
             a.append(self.net.sigma(l).value(z[l]))
         return z, a
 
-    def _onward(
+    def _costs_of_moves(
         self, theta: Parameters, l: int, i: IntArray, move: Array, z: list[Array], a: list[Array]
     ) -> Array:
-        """Return C (m, k), where z_i^l of each row's own i moves by (B, k, m)."""
+        """Return C (m, k) where z_i^l is moved by (B, k, m); i (m,) is a node for each entry."""
         w, b, L = theta.w, theta.b, self.net.L
         a_i = self.net.sigma(l).value(z[l][i].T[:, None] + move)
         if l == L:
@@ -157,7 +155,7 @@ class RestartedCost:
             moved += z[l + 1][..., None, None]
             moved = self.net.sigma(l + 1).value(moved)
             for above in range(l + 2, L + 1):
-                # a complex matrix counts as a real one of twice the columns: half the work
+                # viewing complex numbers as two real columns halves the work of the real w
                 columns = moved.reshape(len(moved), -1).view(theta.dtype)
                 moved = (w[above] @ columns).view(a_i.dtype).reshape(-1, *a_i.shape)
                 moved += b[above][:, None, None, None]
@@ -165,28 +163,29 @@ class RestartedCost:
         return self.mean_cost(moved)
 
     def _costs(self, a: Array) -> Array:
-        """Return C (S,) of outputs a^L (S, n_L, B)."""
+        """Return C (S,) from outputs a^L (S, n_L, B)."""
         count, a = len(a), a.transpose(1, 2, 0)[:, :, None]
         if count == 1:
-            # twice, so that sums are taken in the order of many moves: their noise is that of C
+            # with a second copy numpy sums in the same order as for many moves, so that a single
+            # C has the same rounding error as a moved one
             a = np.repeat(a, 2, axis=-1)
         return self.mean_cost(a)[:count, 0]
 
     def mean_cost(self, a: Array) -> Array:
-        """Return C (m, k) of outputs a^L (n_L, B, k, m)."""
-        y = np.asfortranarray(self.y)[:, None, None]  # in memory as a is
-        each = self.each(a.transpose(1, 2, 3, 0), y)
+        """Return C (m, k) from outputs a^L (n_L, B, k, m)."""
+        y = np.asfortranarray(self.y)[:, None, None]  # the memory order of a
+        costs = self.costs_by_sample(a.transpose(1, 2, 3, 0), y)
         # C = (1/B) Σ_samples C(x, y)
-        C: Array = np.ascontiguousarray(each.T).sum(axis=-1) / len(each)
+        C: Array = np.ascontiguousarray(costs.T).sum(axis=-1) / len(costs)
         return C
 
-    def each(self, a: Array, y: Array) -> Array:
+    def costs_by_sample(self, a: Array, y: Array) -> Array:
         """Return C of each sample."""
         return COSTS[self.net.cost_name].value(a, y.astype(a.real.dtype, copy=False))
 
 
-class _Point:
-    """The forward pass at a point, and what its nodes do to C."""
+class _ForwardPass:
+    """The forward pass at a point, and the derivatives of C by its nodes."""
 
     def __init__(self, cost: RestartedCost, theta: Parameters) -> None:
         self.cost = RestartedCost(cost.net, cost.x.copy(), cost.y.copy())
@@ -196,16 +195,16 @@ class _Point:
         self._slopes: dict[int, Array] = {}
 
     def is_at(self, cost: RestartedCost, theta: Parameters) -> bool:
-        """Whether θ, and the batch, are what they were."""
-        then = (*self.theta.weights, *self.theta.biases, self.cost.x, self.cost.y)
-        now = (*theta.weights, *theta.biases, cost.x, cost.y)
+        """Whether θ and the batch still have the values of this forward pass."""
+        kept = (*self.theta.weights, *self.theta.biases, self.cost.x, self.cost.y)
+        current = (*theta.weights, *theta.biases, cost.x, cost.y)
         return theta.dtype == self.theta.dtype and all(
-            one.tobytes() == other.tobytes() for one, other in zip(then, now, strict=True)
+            one.tobytes() == other.tobytes() for one, other in zip(kept, current, strict=True)
         )
 
     @cached_property
     def a_prime(self) -> list[Array]:
-        """The derivatives of a^l by z^l, by complex steps; there is none of layer 0."""
+        """The derivatives of a^l by z^l, by complex steps; a^0 fills the place of layer 0."""
         h, net = imaginary_step(self.theta.dtype), self.cost.net
         layers = range(1, net.L + 1)
         return [self.a[0], *(net.sigma(l).value(self.z[l] + 1j * h).imag / h for l in layers)]
@@ -215,23 +214,24 @@ class _Point:
         """The derivatives (n_L, B) of C by a^L, by complex steps."""
         a, h, n_L = self.a[-1], imaginary_step(self.theta.dtype), self.cost.net.sizes[-1]
         C_prime, units = np.empty_like(a), np.eye(n_L, dtype=a.dtype)
-        for nodes in _parts(n_L, max(1, CHUNK // a.size)):
+        for nodes in _chunks(n_L, max(1, CHUNK // a.size)):
             stepped = a.T + 1j * h * units[nodes, None]
-            C_prime[nodes] = self.cost.each(stepped, self.cost.y).imag / h / a.shape[1]
+            C_prime[nodes] = self.cost.costs_by_sample(stepped, self.cost.y).imag / h / a.shape[1]
         return C_prime
 
     def slopes_by_node(self, l: int) -> Array:
-        """Return, of each node and sample (n_l, B), what a unit of z_i^l adds to C."""
+        """Return the derivatives of C by z_i^l of each node and sample, (n_l, B)."""
         if l not in self._slopes:
-            self._slopes[l] = self._pushed_up(l)
+            self._slopes[l] = self._forward_mode(l)
         return self._slopes[l]
 
-    def _pushed_up(self, l: int) -> Array:
+    def _forward_mode(self, l: int) -> Array:
+        """Compute the slopes by carrying the ȧ of each node of layer l up to the output."""
         w, L, n, B = self.theta.w, self.cost.net.L, self.cost.net.sizes, self.a[0].shape[1]
         if l == L:
             return self.C_prime * self.a_prime[L]
         slopes = np.empty_like(self.a[l])
-        for nodes in _parts(n[l], max(1, CHUNK // (B * max(n[l + 1 :])))):
+        for nodes in _chunks(n[l], max(1, CHUNK // (B * max(n[l + 1 :])))):
             # ȧ^{l+1} = σ'(z^{l+1}) ⊙ w_·i^{l+1} ȧ_i^l, ȧ_i^l = σ'(z_i^l): (n_{l+1}, B, nodes)
             a_dot = w[l + 1][:, None, nodes] * self.a_prime[l][nodes].T
             a_dot *= self.a_prime[l + 1][..., None]
@@ -246,16 +246,17 @@ class _Point:
 def restarted(
     cost: Callable[[Any], Any], net: Network, x: ArrayLike, y: ArrayLike, theta: Any
 ) -> Callable[[Any], Any]:
-    """Return the reference's cost in place of one that turns out to be the same, else that one.
+    """Return a `RestartedCost` if a cost equals it, otherwise the cost itself.
 
     Parameters
     ----------
     cost
-        Takes θ, as a `Parameters` or as its weights and biases in a mapping of these two names.
+        Takes θ, a `Parameters` or a mapping with the keys weights and biases.
     net, x, y
-        What it is expected to be: ``net.cost(theta, x, y)``.
+        It is expected to be ``net.cost(theta, x, y)``.
     theta
-        The point. It is compared there and, with every entry moved, beside it: to rounding.
+        The two costs have to agree, up to rounding, there and at a point where all entries are
+        moved.
     """
     reference = RestartedCost(net, x, y)
     rng = np.random.default_rng(0)
@@ -267,15 +268,15 @@ def restarted(
         }
         given = {path: value.copy() for path, value in point.items()}
         try:
-            own = as_number(cost(rebuild(theta, given)))
-            known = np.float64(reference(rebuild(theta, point)).real)
-        except Exception:  # whatever it raises, it is not the reference
+            value = as_number(cost(rebuild(theta, given)))
+            expected = np.float64(reference(rebuild(theta, point)).real)
+        except Exception:  # a cost that raises is not the reference
             return cost
-        last_place = np.spacing(abs(_as_parameters(theta).dtype.type(known)))
-        if not abs(own - known) <= LAST_PLACES * last_place:
+        last_place = np.spacing(abs(_as_parameters(theta).dtype.type(expected)))
+        if not abs(value - expected) <= MAX_LAST_PLACES * last_place:
             return cost
         if any((given[path] != value).any() for path, value in point.items()):
-            return cost  # it changes its argument, which a check has to see
+            return cost  # it changes its argument, and the check has to see that
     return reference
 
 
@@ -285,20 +286,20 @@ def _as_parameters(theta: Any) -> Parameters:
     return Parameters._unchecked(theta["weights"], theta["biases"])
 
 
-def _parts(count: int, size: int) -> Iterator[slice]:
+def _chunks(count: int, size: int) -> Iterator[slice]:
     for first in range(0, count, size):
         yield slice(first, min(first + size, count))
 
 
-def _vanishes_squared(steps: Any, dtype: Any) -> bool:
-    """Whether complex steps are imaginary, and so small that their squares vanish beside 1."""
+def _squares_vanish(steps: Any, dtype: Any) -> bool:
+    """Whether all steps are imaginary, and so small that their squares vanish beside 1."""
     largest = np.abs(steps.imag).max(initial=0)
     return not steps.real.any() and bool(largest <= np.finfo(dtype).eps ** 1.5)
 
 
 @cache
-def _parsed(path: str) -> tuple[str, int]:
-    """Return "weights" or "biases" and the layer, as the notes count it."""
+def _parse(path: str) -> tuple[str, int]:
+    """Return "weights" or "biases", and the layer l as the notes count it."""
     match = re.fullmatch(r"(weights|biases)\[(\d+)\]", path)
     if not match:
         raise ValueError(f"path is {path!r}, wanted an array of Parameters, such as weights[0]")

@@ -113,7 +113,7 @@ def known_cost(target: Target) -> KnownCost | None:
     try:
         with np.errstate(all="ignore"):
             return find_known_cost(target)
-    except Exception:  # whatever a stranger's code raises: the suite reports it
+    except Exception:  # the target may raise anything; the suite reports it
         return None
 
 

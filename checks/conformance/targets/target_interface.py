@@ -91,8 +91,8 @@ def find_function(thing: Any, function_name: str, target_name: str) -> Function 
         return function
     if isinstance(thing, type) and parameters and parameters[0].name == "self":
         raise TargetError(
-            f"{target_name} is a class, and its {function_name} takes self: make an instance in the "
-            f"module, net = {thing.__name__}(), and name that, mynet:net"
+            f"{target_name} is a class, and its {function_name} takes self: make an instance in "
+            f"the module, net = {thing.__name__}(), and name that, mynet:net"
         )
     problem = _signature_problem(parameters, names)
     if problem:

@@ -1,4 +1,4 @@
-"""The reference's cost restarted at a moved entry: the plain cost of the same moves, in chunks."""
+"""`RestartedCost` equals the plain cost of the reference, in bounded memory."""
 
 import pickle
 import tracemalloc
@@ -21,7 +21,7 @@ SIZES = layer_sizes(max_layers=3, max_width=5)
 
 
 def costs(cost, theta, steps):
-    """Return the costs of every single move, by path."""
+    """Return, by path, the costs with each entry moved on its own."""
     evaluations = Evaluations(cost, theta)
     return {
         path: evaluations.at_entries(path, np.arange(value.size), steps(value))
@@ -58,37 +58,37 @@ def test_it_is_the_plain_cost(kind, problem, activation, cost, seed):
     fast = costs(RestartedCost(net, problem.x, problem.y), theta, steps)
     rng.bit_generator.state = state
     slow = costs(plain, theta, steps)
-    # both are right to what a few last places of θ do to the plain one
+    # rounding errors are about as large as the effect of a last place of θ on the plain cost
     nearby = []
     for n in range(2):
         rng.bit_generator.state = state
         nearby.append(costs(plain, last_places(theta, np.random.default_rng(n)), steps))
-    finfo = np.finfo(problem.x.dtype)  # where saturated, single precision underflows
+    finfo = np.finfo(problem.x.dtype)  # float32 underflows in saturated networks
     for path, one in slow.items():
         assert fast[path].dtype == one.dtype
         part = np.imag if kind == "complex" else np.real
-        blur = max(np.abs(part(other[path]) - part(one)).max() for other in nearby)
+        rounding = max(np.abs(part(other[path]) - part(one)).max() for other in nearby)
         largest = max(np.abs(part(c)).max() for c in slow.values())
         np.testing.assert_allclose(
             part(fast[path]),
             part(one),
             rtol=0,
-            atol=64 * (blur + finfo.eps * largest + finfo.smallest_subnormal),
+            atol=64 * (rounding + finfo.eps * largest + finfo.smallest_subnormal),
         )
 
 
 @given(problem=problems(SIZES), cost=st.sampled_from(list(COSTS)))
-def test_called_it_is_the_plain_cost_too(problem, cost):
+def test_without_a_moved_entry_it_is_the_plain_cost_too(problem, cost):
     net = Network(problem.sizes, "tanh", cost)
     theta = Parameters(problem.weights, problem.biases)
     plain = net.cost(theta, problem.x, problem.y)
-    known = RestartedCost(net, problem.x, problem.y)(theta)
-    assert type(known) is float
-    blur = max(
+    restarted_value = RestartedCost(net, problem.x, problem.y)(theta)
+    assert type(restarted_value) is float
+    rounding = max(
         abs(net.cost(last_places(theta, np.random.default_rng(n)), problem.x, problem.y) - plain)
         for n in range(3)
     )
-    assert abs(known - plain) <= 64 * (blur + np.spacing(abs(plain)))
+    assert abs(restarted_value - plain) <= 64 * (rounding + np.spacing(abs(plain)))
 
 
 @pytest.mark.parametrize("method", ["auto", "central"])
@@ -115,13 +115,13 @@ def test_memory_is_bounded(step):
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    at_once = 512 * 6 * 20 * 128 * np.dtype(type(step)).itemsize
-    assert peak < at_once / 4
+    unchunked = 512 * 6 * 20 * 128 * np.dtype(type(step)).itemsize
+    assert peak < unchunked / 4
 
 
 @pytest.mark.parametrize("step", [1.0, 2.0**-100 * 1j])
-@pytest.mark.parametrize("moved", ["theta", "x", "y", "dtype"])
-def test_it_follows_what_moves(step, moved):
+@pytest.mark.parametrize("changed", ["theta", "x", "y", "dtype"])
+def test_a_change_of_theta_or_batch_is_noticed(step, changed):
     problem = Problem.generate((3, 4, 2), seed=1, dtype="float32")
     net, theta = Network(problem.sizes), Parameters(problem.weights, problem.biases)
     cost = RestartedCost(net, problem.x, problem.y)
@@ -131,16 +131,16 @@ def test_it_follows_what_moves(step, moved):
         return costs
 
     at(cost, theta)
-    if moved == "dtype":
+    if changed == "dtype":
         theta = Parameters(
             [w.astype(float) for w in theta.weights], [b.astype(float) for b in theta.biases]
         )
     else:
-        {"theta": theta.weights[0], "x": problem.x, "y": problem.y}[moved][0, 0] += 1
-    kept = at(cost, theta)
-    fresh = at(pickle.loads(pickle.dumps(cost)), theta)  # which takes nothing of the point along
-    assert np.array_equal(kept, fresh)
-    assert kept.dtype == fresh.dtype
+        {"theta": theta.weights[0], "x": problem.x, "y": problem.y}[changed][0, 0] += 1
+    costs = at(cost, theta)
+    fresh = at(pickle.loads(pickle.dumps(cost)), theta)  # a copy has no forward pass yet
+    assert np.array_equal(costs, fresh)
+    assert costs.dtype == fresh.dtype
 
 
 def test_another_array_is_refused():
@@ -154,23 +154,23 @@ def test_another_array_is_refused():
 class TestRestarted:
     problem = Problem.generate((4, 5, 3), samples=6, seed=2)
     net = Network(problem.sizes)
-    theta = vars(Parameters(problem.weights, problem.biases))  # as the conformance suite has it
+    theta = vars(Parameters(problem.weights, problem.biases))  # a mapping, as the suite passes it
 
-    def of(self, cost):
+    def restarted(self, cost):
         return restarted(cost, self.net, self.problem.x, self.problem.y, self.theta)
 
-    def right(self, p):
+    def reference(self, p):
         return self.net.cost(Parameters(*p.values()), self.problem.x, self.problem.y)
 
-    def test_the_reference_is_known_by_its_values(self):
+    def test_the_reference_is_recognised_by_its_values(self):
         def by_hand(p):
             a = self.problem.x
             for w, b in zip(p["weights"], p["biases"], strict=True):
                 a = 1 / (1 + np.exp(-(a @ w.T + b)))
             return np.mean((a - self.problem.y) ** 2)
 
-        for cost in (self.right, by_hand):
-            found = self.of(cost)
+        for cost in (self.reference, by_hand):
+            found = self.restarted(cost)
             assert isinstance(found, RestartedCost)
             gradient = self.net.gradient(
                 Parameters(*self.theta.values()), self.problem.x, self.problem.y
@@ -182,36 +182,36 @@ class TestRestarted:
     @pytest.mark.parametrize(
         "other",
         [
-            lambda right, p: 2 * right(p),
-            lambda right, p: right(p) + 1e-9,
-            lambda right, p: right(p) + 1e-9 * np.sum(p["biases"][0]),
-            lambda right, p: np.float32(right(p)),
-            lambda right, p: right(p) + 0 * p["none"],
-            lambda right, p: str(right(p)),
+            lambda reference, p: 2 * reference(p),
+            lambda reference, p: reference(p) + 1e-9,
+            lambda reference, p: reference(p) + 1e-9 * np.sum(p["biases"][0]),
+            lambda reference, p: np.float32(reference(p)),
+            lambda reference, p: reference(p) + 0 * p["none"],
+            lambda reference, p: str(reference(p)),
         ],
         ids=["factor", "constant", "penalty", "float32", "raises", "no number"],
     )
     def test_any_other_cost_stays(self, other):
         def cost(p):
-            return other(self.right, p)
+            return other(self.reference, p)
 
-        assert self.of(cost) is cost
+        assert self.restarted(cost) is cost
 
     def test_a_cost_that_is_the_reference_at_the_point_alone_stays(self):
-        point = self.right(self.theta)
+        point = self.reference(self.theta)
 
         def cost(p):
             return point
 
-        assert self.of(cost) is cost
+        assert self.restarted(cost) is cost
 
-    def test_one_that_changes_its_argument_stays_to_be_seen(self):
+    def test_a_cost_that_changes_its_argument_stays(self):
         def cost(p):
-            result = self.right(p)
+            result = self.reference(p)
             p["biases"][0] += 1  # wrong on purpose
             return result
 
-        assert self.of(cost) is cost
+        assert self.restarted(cost) is cost
         assert np.array_equal(
             self.theta["biases"][0], Problem.generate((4, 5, 3), samples=6, seed=2).biases[0]
         )
