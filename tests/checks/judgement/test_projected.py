@@ -454,16 +454,16 @@ def test_after_an_interruption_the_method_is_that_of_the_arrays_compared():
 
 
 def test_a_second_interruption_ends_the_check_once_the_point_is_restored(monkeypatch):
-    settle, restored = NumpyArray.settle, []
+    restore, restored = NumpyArray.restore, []
 
-    def interrupting(leaf):
+    def interrupting(array):
         if interrupted_once:
-            restored.append(leaf)
+            restored.append(array)
             if len(restored) == 2:
                 raise KeyboardInterrupt
-        return settle(leaf)
+        return restore(array)
 
-    monkeypatch.setattr(NumpyArray, "settle", interrupting)
+    monkeypatch.setattr(NumpyArray, "restore", interrupting)
     net, theta, x, y = make_problem()
     before, interrupted_once = theta.ravel().tobytes(), []
 

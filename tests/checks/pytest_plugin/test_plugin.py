@@ -155,7 +155,7 @@ def test_the_package_is_lazy_and_complete():
         node.module.removeprefix("checks."): tuple(alias.name for alias in node.names)
         for node in typed.body
     }
-    assert homes == checks._HOMES
+    assert homes == checks._MODULES
     assert sorted(name for names in homes.values() for name in names) == checks.__all__
     assert set(checks.__all__) <= set(dir(checks))
     for name in checks.__all__:
