@@ -1,0 +1,380 @@
+"""Random costs composed of numpy functions, with exact derivatives: the truth for a calibration.
+
+A composition is a few lines of numpy, so it can be read, pasted and shrunk; its seed gives it back.
+The same lines in exact arithmetic give its derivatives: those of the mathematical function at the
+floats given. What the float function loses by saturation or cancellation is left in on purpose.
+
+``python -m benchmarks.compositions --help`` measures how honest the errors are.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import erf
+
+import numpy as np
+
+from benchmarks.exact_numpy import NAMESPACE, slopes
+
+__all__ = ["Composition", "draw", "shrink"]
+
+STREAM = 20240817  # beside the seed: another number, other compositions
+
+ELEMENTWISE = [
+    # saturating
+    "1 / (1 + np.exp(-z))",
+    "1 - 1 / (1 + np.exp(-z))",
+    "np.log(1 - 1 / (1 + np.exp(-z)))",
+    "np.tanh(z)",
+    "1 - np.tanh(z) ** 2",
+    "np.arctan(z)",
+    "z / (1 + np.exp(-z))",
+    "np.log(1 + np.exp(z))",
+    "np.log1p(np.exp(z))",
+    "np.logaddexp(0, z)",
+    "np.exp(-z * z)",
+    "np.exp(-1 / (z * z))",
+    # oscillating
+    "np.sin(z)",
+    "np.cos(50 * z)",
+    "np.sin(400 * z)",
+    "np.sin(1 / z)",
+    # growing, and the rest of the school book
+    "np.exp(z)",
+    "np.expm1(z)",
+    "np.sinh(z)",
+    "np.cosh(z)",
+    "np.log(np.cosh(z))",
+    "2 ** z",
+    "np.log(z)",
+    "np.log1p(z)",
+    "np.arcsinh(z)",
+    "np.sqrt(z)",
+    "z ** 2",
+    "z ** 3",
+    "z ** 1.5",
+    "z ** -2",
+    "1 / z",
+    "1 / (1 + z * z)",
+    "z / (1 + z * z)",
+    # cancelling
+    "(1 - np.cos(z)) / z",
+    "(np.exp(z) - 1) / z",
+    "z - np.sin(z)",
+    "np.sqrt(1 + z * z) - 1",
+    "np.sqrt(1 + z) - np.sqrt(z)",
+    "z * (1 - z)",
+    "1 - z",
+    "(1 + z) ** 2 - 1",
+    "np.log(1 + z)",
+]
+KINKS = ["np.abs(z)", "np.maximum(z, 0)", "np.maximum(z, 0.125 * z)", "np.minimum(z, 1)"]
+ABSORBING = ["(z + 1000) - 1000", "(z + 1000000) - 1000000"]
+COUPLINGS = [  # of the entries of one array
+    "np.cumsum(z)",
+    "z - np.mean(z)",
+    "z * np.roll(z, 1)",
+    "np.maximum(z, np.roll(z, 1))",
+    "np.exp(z) / np.sum(np.exp(z))",
+    "np.exp(z - np.max(z)) / np.sum(np.exp(z - np.max(z)))",
+    "z / np.sqrt(np.sum(z * z))",
+]
+WEIGHTS = "np.arange(z.size, dtype=z.dtype)"
+REDUCTIONS = [
+    "np.sum(z)",
+    "np.sum(z)",
+    "np.mean(z)",
+    f"np.dot(z, 1.5 - {WEIGHTS})",
+    "np.sum(z * z)",
+    "np.prod(z)",
+    "np.sqrt(np.sum(z * z))",
+    "np.linalg.norm(z)",
+    "np.mean((z - np.mean(z)) ** 2)",
+    "np.log(np.sum(np.exp(z)))",
+    "np.max(z) + np.log(np.sum(np.exp(z - np.max(z))))",
+    f"np.sum({WEIGHTS} * np.exp(z)) / np.sum(np.exp(z))",
+    f"np.dot({WEIGHTS}, np.exp(z - np.max(z)) / np.sum(np.exp(z - np.max(z))))",
+    "np.linalg.det(np.diag(z))",
+]
+NARROW = [  # the stages that know one dtype only; {} is the composition's
+    "b = np.zeros(z.shape, np.{}); b[...] = z; z = b",
+    "z = z.astype(np.{})",
+    "z = np.array([float(v) for v in z])",
+    "z = np.vectorize(erf)(z)",
+]
+NARROWING = ("np.zeros(", ".astype(", "float(v)", "(erf)", "linalg.det", "return float(")
+JOINS = ["c + z", "c - z", "c * z", "c / z", "np.sqrt(c * c + z * z)", "np.log(c * c + z * z)"]
+RETURNS = ["return c.item()", "return np.asarray(c)", "return c"]
+SHORT = [3.0, 0.5, 50.0, 0.25, 7.0, -2.0]
+
+
+@dataclass(frozen=True, eq=False)
+class Composition:
+    """A cost, where it is differentiated, and its derivatives.
+
+    Attributes
+    ----------
+    seed : int
+        What `draw` was given.
+    dtype : {"float64", "float32"}
+        Of the parameters. All constants are exact in it.
+    params : dict of arrays
+    lines : tuple of str
+        The body of the cost, a function of `p`.
+    """
+
+    seed: int
+    dtype: str
+    params: dict
+    lines: tuple
+
+    @property
+    def lifts(self):
+        """Whether all of it computes in long double if the parameters are long double."""
+        return not any(mark in line for line in self.lines for mark in NARROWING)
+
+    @property
+    def source(self):
+        return "\n    ".join(("def cost(p):", *self.lines))
+
+    def __str__(self):
+        arrays = (f"    {n!r}: np.array({x.tolist()}, {self.dtype!r})," for n, x in self._arrays())
+        head = f"# seed {self.seed}, {self.dtype}\nimport numpy as np\nfrom math import erf\n\n"
+        return "\n".join((head + self.source, "", "params = {", *arrays, "}"))
+
+    @cached_property
+    def cost(self):
+        """The cost: takes `params`, also complex or in another dtype, and returns one number."""
+        return self._compiled({"np": np, "erf": erf})
+
+    @cached_property
+    def _exact(self):
+        cost = self._compiled(dict(NAMESPACE))
+        right, tied = slopes(cost, self.params)
+        left, gradient = right, right
+        if tied:
+            left, _ = slopes(cost, self.params, sign=-1)
+            gradient, _ = slopes(cost, self.params, one_side=True)
+        return {
+            "low": self._split([a.min(b) for a, b in zip(left, right, strict=True)]),
+            "high": self._split([a.max(b) for a, b in zip(left, right, strict=True)]),
+            "gradient": self._split(gradient),
+        }
+
+    def exact(self):
+        """Return the exact gradient: {name: (high, low)}, float64 arrays of which it is the sum.
+
+        At a kink, the gradient on one side of it. Raises an ArithmeticError where there is none.
+        """
+        return self._exact["gradient"]
+
+    def claim(self):
+        """Return the exact gradient rounded to the dtype, nested as `params`."""
+        return {name: high.astype(self.dtype) for name, (high, _) in self.exact().items()}
+
+    def distance(self, name, value):
+        """Return how far each `value` is from the truth: at a kink, from all between its slopes."""
+        value, truth = np.asarray(value), self._exact
+        (low, rest_low), (high, rest_high) = truth["low"][name], truth["high"][name]
+        # what is near the truth is subtracted without rounding, so 1e-17 of it is seen
+        return np.maximum(np.maximum((low - value) + rest_low, (value - high) - rest_high), 0)
+
+    def ratio(self, name, value, error):
+        """Return the distance over the error, 0 where both are 0."""
+        distance = self.distance(name, value)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(distance == 0, 0.0, distance / np.asarray(error))
+
+    def holds(self, name, value, error):
+        """Return of each entry whether the truth is in value ± error."""
+        return self.distance(name, value) <= error
+
+    def _arrays(self):
+        return self.params.items()
+
+    def _compiled(self, names):
+        exec(compile(self.source, f"<composition {self.seed}>", "exec"), names)
+        return names["cost"]
+
+    def _split(self, balls):
+        high = np.array([float(v) for v in balls])
+        if not np.isfinite(high).all():
+            raise ArithmeticError("a derivative is too large for a float")
+        rest = np.array([float(v - float(v)) for v in balls])
+        cuts = np.cumsum([x.size for x in self.params.values()])[:-1]
+        pieces = zip(self.params.items(), np.split(high, cuts), np.split(rest, cuts), strict=True)
+        return {n: (h.reshape(x.shape), r.reshape(x.shape)) for (n, x), h, r in pieces}
+
+
+def draw(seed, dtype="float64"):
+    """Return the composition of a seed: a pure function of `seed` and `dtype`."""
+    rng = np.random.default_rng([STREAM, seed])
+    while True:
+        found = _Draft(rng, dtype).finish(seed)
+        if _is_finite(found):
+            return found
+
+
+class _Draft:
+    """A cost being written; a line that would not be finite is not taken."""
+
+    def __init__(self, rng, dtype):
+        self.rng, self.dtype, self.params, self.lines = rng, dtype, {}, []
+        self.names = {"np": np, "erf": erf, "p": self.params}
+        self.most = 1e100 if dtype == "float64" else 1e15
+
+    def finish(self, seed):
+        for name in "abc"[: self.rng.choice([1, 1, 2, 3])]:
+            self.term(name)
+        if self.chance(0.3):
+            self.some([f"c = {f}" for f in _of("c", ELEMENTWISE)])
+        if self.chance(0.5):
+            size = self.rng.choice([-1, 1]) * 10 ** self.rng.uniform(-6, 6)
+            self.take(f"c = c + {self.constant(float(f'{size:.3g}'))}")
+        last = "return float(c)" if self.chance(0.04) else self.rng.choice(RETURNS)
+        return Composition(seed, self.dtype, self.params, (*self.lines, str(last)))
+
+    def term(self, name):
+        """Write one array's part of the cost: scale, layers, reduction, join."""
+        scale = 10 ** self.rng.uniform(-9, 9) if self.chance(0.4) else 1
+        x, on_kink = self.point(), self.chance(0.04)
+        if on_kink:
+            x.flat[0] = 0
+        self.params[name] = np.asarray(scale * x, self.dtype)
+        self.take(f'z = np.ravel(p["{name}"])')
+        if scale != 1 and self.chance(0.85):
+            self.take(f"z = z * {self.constant(1 / scale)}")
+        if on_kink:
+            self.some([f"z = {f}" for f in KINKS[:3]])
+        for _ in range(self.rng.integers(1, 4)):
+            self.layer()
+        self.some([f"z = {f}" for f in REDUCTIONS])
+        if self.chance(0.3):
+            self.some([f"z = {f}" for f in ELEMENTWISE])
+        self.some([f"c = {f}" for f in JOINS] if len(self.params) > 1 else ["c = z"])
+
+    def point(self):
+        """Return a small array: of one size, around a mean, or spread over many orders."""
+        shape = [(), (1,), (2,), (3,), (4,), (6,), (2, 3), (9,)][self.rng.integers(8)]
+        x = self.rng.normal(size=shape)
+        kind = self.rng.integers(5)
+        if kind == 0:
+            x = np.sign(x) * 10 ** self.rng.uniform(-8, 3, shape)
+        elif kind == 1:
+            x = np.abs(x) * 10
+        elif kind == 2:
+            x = x * self.rng.choice([0.1, 3, 20]) + self.rng.choice([-20, -3, 3, 20])
+        return np.asarray(x)
+
+    def layer(self):
+        u = self.rng.uniform()
+        if u < 0.62:
+            self.some([f"z = {f}" for f in ELEMENTWISE])
+        elif u < 0.74:
+            short = self.chance(0.5)
+            factor = self.rng.choice(SHORT) if short else self.rng.normal()
+            self.take(f"z = z * {self.constant(factor)}")
+        elif u < 0.80:
+            self.take(f"z = z + {self.constant(self.rng.normal())}")
+        elif u < 0.90:
+            self.some([f"z = {f}" for f in COUPLINGS])
+        elif u < 0.96:
+            self.some([f"z = {f}" for f in KINKS])
+        elif u < 0.965:
+            self.some([f"z = {f}" for f in ABSORBING])
+        else:
+            self.some([line.format(self.dtype) for line in NARROW])
+
+    def chance(self, probability):
+        return self.rng.uniform() < probability
+
+    def constant(self, v):
+        return float(np.dtype(self.dtype).type(v))
+
+    def some(self, lines):
+        """Take one of these lines: one in eight tries should be finite."""
+        return any(self.take(str(self.rng.choice(lines))) for _ in range(8))
+
+    def take(self, line):
+        names = dict(self.names)
+        with np.errstate(all="ignore"):
+            exec(line, names)
+        values = [names[v] for v in "zc" if v in names]
+        if fits := all(np.all(np.abs(v) < self.most) for v in values):
+            self.names = names
+            self.lines.append(line)
+        return fits
+
+
+def _of(name, expressions):
+    return [re.sub(r"\bz\b", name, f) for f in expressions]
+
+
+def _is_finite(composition):
+    try:
+        with np.errstate(all="ignore"):
+            value = composition.cost(composition.params)
+        return np.ndim(value) == 0 and bool(np.isfinite(value))
+    except Exception:  # of a draft, or of what shrinking left
+        return False
+
+
+def shrink(composition, fails):
+    """Return the simplest composition found, by greedy steps, that still `fails`.
+
+    Parameters
+    ----------
+    composition : Composition
+    fails : callable
+        Takes a composition; what it raises counts as False.
+    """
+
+    def still(candidate):
+        try:
+            return _is_finite(candidate) and fails(candidate)
+        except Exception:  # another failure is not this one
+            return False
+
+    while simpler := next(filter(still, _simpler(composition)), None):
+        composition = simpler
+    return composition
+
+
+def _simpler(found):
+    """Yield what is one step simpler, the largest steps first."""
+    lines, params = found.lines, found.params
+    for n in range(len(lines) - 1, 0, -1):
+        for i in range(len(lines) - n):
+            yield replace(found, lines=lines[:i] + lines[i + n :])
+    for name, x in params.items():
+        if len(params) > 1:
+            yield replace(found, params={k: v for k, v in params.items() if k != name})
+        if x.size > 1:
+            for i in range(x.size):
+                yield replace(found, params=params | {name: np.delete(x, i)})
+    for i, line in enumerate(lines):
+        for simple in _rounded(line, found.dtype):
+            yield replace(found, lines=(*lines[:i], simple, *lines[i + 1 :]))
+    for name, x in params.items():
+        for i, v in enumerate(x.flat):
+            for simple in dict.fromkeys((1.0, float(f"{v:.1g}"), float(f"{v:.3g}"))):
+                y = x.copy()
+                y.flat[i] = simple
+                if len(repr(y.flat[i].item())) < len(repr(v.item())):
+                    yield replace(found, params=params | {name: y})
+
+
+def _rounded(line, dtype):
+    """Yield the line with a constant that is shorter."""
+    for number in re.finditer(r"-?\d+\.\d+(e[-+]?\d+)?", line):
+        old = number.group()
+        for v in (1.0, float(f"{float(old):.1g}")):
+            new = repr(float(np.dtype(dtype).type(v)))
+            if len(new) < len(old):
+                yield line[: number.start()] + new + line[number.end() :]
+
+
+if __name__ == "__main__":
+    from benchmarks.intervals import main
+
+    main()
