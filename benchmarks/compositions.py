@@ -138,7 +138,9 @@ class Composition:
         return "\n    ".join(("def cost(p):", *self.lines))
 
     def __str__(self):
-        arrays = (f"    {n!r}: np.array({x.tolist()}, {self.dtype!r})," for n, x in self._arrays())
+        arrays = (
+            f"    {n!r}: np.array({x.tolist()}, {self.dtype!r})," for n, x in self.params.items()
+        )
         head = f"# seed {self.seed}, {self.dtype}\nimport numpy as np\nfrom math import erf\n\n"
         return "\n".join((head + self.source, "", "params = {", *arrays, "}"))
 
@@ -156,8 +158,8 @@ class Composition:
             left, _ = slopes(cost, self.params, sign=-1)
             gradient, _ = slopes(cost, self.params, one_side=True)
         return {
-            "low": self._split([a.min(b) for a, b in zip(left, right, strict=True)]),
-            "high": self._split([a.max(b) for a, b in zip(left, right, strict=True)]),
+            "low": self._split([a if a < b else b for a, b in zip(left, right, strict=True)]),
+            "high": self._split([a if a > b else b for a, b in zip(left, right, strict=True)]),
             "gradient": self._split(gradient),
         }
 
@@ -188,9 +190,6 @@ class Composition:
     def holds(self, name, value, error):
         """Return of each entry whether the truth is in value ± error."""
         return self.distance(name, value) <= error
-
-    def _arrays(self):
-        return self.params.items()
 
     def _compiled(self, names):
         exec(compile(self.source, f"<composition {self.seed}>", "exec"), names)
@@ -297,6 +296,9 @@ class _Draft:
 
     def take(self, line):
         names = dict(self.names)
+        turns = np.max(np.abs(names[line[0]])) if re.search(r"np\.(sin|cos)\(", line) else 0
+        if turns > 30 and not self.chance(0.1):
+            return False  # millions of turns are rare in life
         with np.errstate(all="ignore"):
             exec(line, names)
         values = [names[v] for v in "zc" if v in names]

@@ -5,7 +5,9 @@ Only the derivatives of the primitives are written here; the chain rule does the
 abs or maximum the slope along a direction is that of the direction, so kinks have two slopes.
 """
 
+from contextlib import suppress
 from functools import reduce
+from itertools import count
 from math import cos, prod
 from types import SimpleNamespace
 
@@ -25,6 +27,10 @@ class Ties:
     met = False
     one_side = False  # all slopes as of one generic direction, so that they are a gradient
     by_force = False  # what contains zero with the most bits is zero
+
+
+class UndecidedError(Exception):
+    """More bits are needed to tell which of two numbers is larger."""
 
 
 class Dual:
@@ -79,13 +85,15 @@ class Dual:
         return self.along(1 / self.value, -1 / (self.value * self.value))
 
     def maximum(self, other):
-        """Return the larger; at a tie, direction by direction; nan where the bits do not say."""
+        """Return the larger; at a tie, direction by direction."""
+        if self is other:
+            return self
         other = _dual(other)
         gap = self.value - other.value
         if gap > 0 or gap < 0:
             return self if gap > 0 else other
         if not (gap.is_zero() or (Ties.by_force and gap.contains(0))):
-            return Dual(arb("nan"))
+            raise UndecidedError
         Ties.met = True
         if Ties.one_side:
             return self if _generic(self) >= _generic(other) else other
@@ -194,20 +202,27 @@ def slopes(cost, params, sign=1, one_side=False):
     ArithmeticError
         There is no finite derivative, or thousands of bits do not tell.
     """
+    total = sum(x.size for x in params.values())
+
+    def numbers():
+        directions = count()
+        return {
+            name: np.array(
+                [Dual(float(v), {next(directions): arb(sign)}) for v in x.flat], object
+            ).reshape(x.shape)
+            for name, x in params.items()
+        }
+
     before, bits = ctx.prec, 160
     try:
         while bits <= MOST_BITS:
             ctx.prec, Ties.met = bits, False
             Ties.one_side, Ties.by_force = one_side, bits == MOST_BITS
-            numbers, total = {}, 0
-            for name, x in params.items():
-                duals = [Dual(float(v), {total + i: arb(sign)}) for i, v in enumerate(x.flat)]
-                numbers[name] = np.array(duals, object).reshape(x.shape)
-                total += x.size
-            result = cost(numbers)
-            balls = [sign * result.slopes.get(i, arb(0)) for i in range(total)]
-            if all(v.rel_accuracy_bits() >= BITS or abs(v) < ZERO for v in balls):
-                return balls, Ties.met
+            with suppress(UndecidedError):
+                result = cost(numbers())
+                balls = [sign * result.slopes.get(i, arb(0)) for i in range(total)]
+                if all(v.rel_accuracy_bits() >= BITS or abs(v) < ZERO for v in balls):
+                    return balls, Ties.met
             bits = min(2 * bits, MOST_BITS) if bits < MOST_BITS else 2 * bits
     finally:
         ctx.prec = before
