@@ -179,13 +179,14 @@ class Composition:
         value, truth = np.asarray(value), self._exact
         (low, rest_low), (high, rest_high) = truth["low"][name], truth["high"][name]
         # what is near the truth is subtracted without rounding, so 1e-17 of it is seen
-        return np.maximum(np.maximum((low - value) + rest_low, (value - high) - rest_high), 0)
+        outside = np.maximum((low - value) + rest_low, (value - high) - rest_high)
+        return np.where(np.isnan(outside), np.inf, np.maximum(outside, 0))
 
     def ratio(self, name, value, error):
-        """Return the distance over the error, 0 where both are 0."""
-        distance = self.distance(name, value)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(distance == 0, 0.0, distance / np.asarray(error))
+        """Return the distance over the error: 0 where the truth is met, or nothing is claimed."""
+        distance, error = self.distance(name, value), np.asarray(error)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return np.where((distance == 0) | np.isinf(error), 0.0, distance / error)
 
     def holds(self, name, value, error):
         """Return of each entry whether the truth is in value ± error."""

@@ -75,6 +75,8 @@ def test_the_whole_truth_is_finer_than_a_float():
     high, low = third.exact()["a"]
     assert third.distance("a", high) == np.abs(low) > 0
     assert third.ratio("a", high, np.abs(low)) == 1
+    assert third.ratio("a", [np.nan], [np.inf]) == 0
+    assert third.ratio("a", [np.nan], [1.0]) == np.inf
 
 
 def test_saturated_costs_have_their_mathematical_derivative():
