@@ -18,90 +18,95 @@ from backprop.activations import ACTIVATIONS
 from backprop.costs import COSTS
 from checks.conformance.reference_cost.restarted_cost import restarted
 from checks.conformance.suite.digits import load_digits
-from checks.conformance.suite.run import judge
+from checks.conformance.suite.run import EXIT_INTERRUPTED, judge
 from checks.conformance.targets.target import EXAMPLE
 from checks.gradient import check_gradient
 from checks.report.report import Report
 from checks.strategies import Problem
 
-HELD_OUT = 500
-WANTED = 0.90  # of the held-out digits, read right
+TEST_DIGITS = 500
+TARGET_ACCURACY = 0.90  # on the test digits
 BATCH = 10
 # The textbook's step of 3 is for ① = a − y; with ① = (2/n_L)(a − y) it becomes 3·n_L/2.
 LEARNING_RATE = 15.0
-MOST_EPOCHS = 30
-CHECKED = 25  # digits in the batch on which every entry is checked
-NETWORKS = 12  # at random, for each activation and cost
+MAX_EPOCHS = 30
+CHECKED_BATCH = 25  # digits in the batch on which every entry is checked
+NETWORKS = 12  # random networks for each activation and cost
+PAIRS = tuple(product(ACTIVATIONS, COSTS))
 
 
-def check_digits() -> Iterator[tuple[str, Report]]:
+def check_digits() -> Iterator[tuple[str, list[Report]]]:
     """Train 64-30-10 on the digits; yield checks at the start, half-way and at the end."""
     rng = np.random.default_rng(0)
     x, y, labels = load_digits()
     order = rng.permutation(len(x))
-    train, test = order[HELD_OUT:], order[:HELD_OUT]
+    train, test = order[TEST_DIGITS:], order[:TEST_DIGITS]
     net = Network(sizes=(64, 30, 10), activation="logistic", cost="mean_squared")
     theta = net.random_parameters(rng)
     gradient = net.gradient(theta, x[train[:BATCH]], y[train[:BATCH]])
 
-    def read() -> float:
+    def accuracy() -> float:
         return float(np.mean(net.forward(theta, x[test]).argmax(axis=1) == labels[test]))
 
-    def check(epoch: int) -> tuple[str, Report]:
-        some = rng.choice(train, CHECKED, replace=False)
-        batch: dict[str, Any] = {"x": x[some], "y": y[some]}
+    def check(epoch: int) -> tuple[str, list[Report]]:
+        chosen = rng.choice(train, CHECKED_BATCH, replace=False)
+        batch: dict[str, Any] = {"x": x[chosen], "y": y[chosen]}
         cost = restarted(partial(net.cost, **batch), net, theta=theta, **batch)
         report = check_gradient(cost, partial(net.gradient, **batch), theta)
-        return f"epoch {epoch:2}, {read():5.1%} of the held-out read", report
+        return f"epoch {epoch:2}, {accuracy():5.1%} of test digits read", [report]
 
     yield check(0)
     half_way = False
-    for epoch in range(1, MOST_EPOCHS + 1):
-        for some in np.split(rng.permutation(train), range(BATCH, len(train), BATCH)):
-            net.gradient(theta, x[some], y[some], out=gradient)
+    for epoch in range(1, MAX_EPOCHS + 1):
+        for chosen in np.split(rng.permutation(train), range(BATCH, len(train), BATCH)):
+            net.gradient(theta, x[chosen], y[chosen], out=gradient)
             for value, slope in zip(
                 theta.weights + theta.biases, gradient.weights + gradient.biases, strict=True
             ):
                 np.subtract(value, LEARNING_RATE * slope, out=value)
-        if read() >= WANTED:
+        if accuracy() >= TARGET_ACCURACY:
             yield check(epoch)
             return
-        if not half_way and read() >= WANTED / 2:
+        if not half_way and accuracy() >= TARGET_ACCURACY / 2:
             half_way = True
             yield check(epoch)
-    raise SystemExit(f"only {read():.1%} of the held-out digits read after {MOST_EPOCHS} epochs")
+    raise SystemExit(f"only {accuracy():.1%} of the test digits read after {MAX_EPOCHS} epochs")
 
 
 def check_random_networks() -> Iterator[tuple[str, list[Report]]]:
     """Yield checks of random networks, for each activation and cost."""
-    for number, (activation, cost) in enumerate(product(ACTIVATIONS, COSTS)):
+    for number, (activation, cost_name) in enumerate(PAIRS):
         reports = []
         for seed in range(number * NETWORKS, (number + 1) * NETWORKS):
             rng = np.random.default_rng(seed)
             sizes = tuple(int(n) for n in rng.integers(2, 9, rng.integers(2, 6)))
             problem = Problem.generate(sizes, samples=int(rng.integers(3, 7)), seed=seed)
-            net = Network(sizes, activation, cost)
+            net = Network(sizes, activation, cost_name)
             batch: dict[str, Any] = {"x": problem.x, "y": problem.y}
-            # positive biases keep relus alive: of dead ones there is nothing to compare
+            # positive biases keep relus alive: the gradient of dead ones is zero
             theta = Parameters(problem.weights, [np.abs(b) for b in problem.biases])
-            fast = restarted(partial(net.cost, **batch), net, theta=theta, **batch)
+            cost = restarted(partial(net.cost, **batch), net, theta=theta, **batch)
             gradient = partial(net.gradient, **batch)
-            reports.append(check_gradient(fast, gradient, theta, seed=seed))
-        yield f"{activation}, {cost}", reports
+            reports.append(check_gradient(cost, gradient, theta, seed=seed))
+        yield f"{activation}, {cost_name}", reports
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Judge the target that is named, or else do the main job; 0 is right, 1 wrong, 4 usage."""
+    """Judge the target that is named, or do the main job if there is none.
+
+    Returns the exit code: 0 right, 1 wrong, 4 usage error, 130 interrupted by Ctrl-C.
+    """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a console may lack ∂ and ±
+        if isinstance(stream, io.TextIOWrapper):  # a console may be unable to print ∂ and ±
             stream.reconfigure(errors="replace")
     parser = argparse.ArgumentParser(
         prog="python -m checks",
         description=(
             "Decides whether somebody's backpropagation is right: runs the conformance suite on a "
-            "target.\nWithout one: trains the reference on real digits, and checks its gradient."
+            "target.\nWithout a target, it trains the reference on real digits and checks its "
+            "gradient."
         ),
-        epilog=f"a target:\n\n{textwrap.indent(EXAMPLE, '  ')}",
+        epilog=f"a whole target:\n\n{textwrap.indent(EXAMPLE, '  ')}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -109,40 +114,49 @@ def main(arguments: Sequence[str]) -> int:
     )
     try:
         target = parser.parse_args(arguments).target
-    except SystemExit as stop:  # argparse ends a wrong call with 2, pytest with 4
+    except SystemExit as stop:  # a usage error is 2 for argparse, 4 for pytest and here
         return 4 if stop.code else 0
     return do_main_job() if target is None else judge(target)
 
 
 def do_main_job() -> int:
-    """Print a row for each check; return 0 if all match, 1 if not."""
+    """Print a row for each check; return 0 if all match, 1 if not, 130 after Ctrl-C."""
     started = time.perf_counter()
-    reports = []
-    print(_row("64-30-10 on handwritten digits", "entries", "worst off", "seen from", "verdict"))
-    for name, report in check_digits():
-        reports.append(report)
-        _print(name, [report])
-    print("\nrandom networks, every activation and cost")
-    for name, some in check_random_networks():
-        reports += some
-        _print(name, some)
+    reports: list[Report] = []
+    left_out = "the rest of the training and all random networks"
+    print(_row("64-30-10 on handwritten digits", "entries", "discrepancy", "detectable", "verdict"))
+    try:
+        for name, checks in check_digits():
+            _print_row(name, checks)
+            reports += checks
+        print("\nrandom networks, every activation and cost")
+        left_out = "all random networks"
+        for done, (name, checks) in enumerate(check_random_networks(), start=1):
+            _print_row(name, checks)
+            reports += checks
+            left = f"{len(PAIRS) - done} of {len(PAIRS)}"
+            left_out = f"the random networks of {left} pairs of activation and cost"
+    except KeyboardInterrupt:
+        matches = sum(map(bool, reports))
+        print(f"\nInterrupted: {matches} of {len(reports)} checks match; left out: {left_out}.")
+        return EXIT_INTERRUPTED
     matches = sum(map(bool, reports))
     entries = sum(report.entries for report in reports)
     print(
         f"\n{matches} of {len(reports)} checks match: {entries:,} entries of ∂C/∂w and ∂C/∂b "
         f"against numerical estimates, in {time.perf_counter() - started:.0f} s.\n"
-        '"worst off" and "seen from" are relative to the largest entry of the array: the largest '
-        "discrepancy,\nand the smallest error that would have been called a mismatch."
+        "discrepancy: the largest |claimed − numeric|; detectable: the smallest error that would "
+        "have been seen.\nBoth are relative to the largest entry of the array."
     )
     return 0 if matches == len(reports) else 1
 
 
 def _row(*cells: str) -> str:
-    return "{:40}{:>10}{:>11}{:>11}   {}".format(*cells)
+    return "{:40}{:>10}{:>13}{:>12}   {}".format(*cells)
 
 
-def _print(name: str, reports: list[Report]) -> None:
-    """Print one row for some checks, and those that do not match in full."""
+def _print_row(name: str, reports: list[Report]) -> None:
+    """Print one row for the reports, then in full those that do not match."""
     verdicts = Counter(str(report.verdict) for report in reports)
     print(
         _row(
@@ -150,7 +164,7 @@ def _print(name: str, reports: list[Report]) -> None:
             f"{sum(report.entries for report in reports):,}",
             f"{max(report.discrepancy for report in reports):.0e}",
             f"{max(report.detectable for report in reports):.1e}",
-            ", ".join(f"{count} {v}" for v, count in verdicts.items())
+            ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
             if len(reports) > 1
             else str(reports[0].verdict),
         ),

@@ -1,4 +1,4 @@
-"""Workflow commands of GitHub Actions, which show a failure beside the code."""
+"""Annotations of GitHub Actions: printed lines that show a failure beside the code."""
 
 import os
 from contextlib import suppress
@@ -12,7 +12,7 @@ __all__ = ["annotation"]
 def annotation(report: pytest.TestReport, file: str, line: int) -> str:
     """Return the line to print for a test that failed, with the file relative to the checkout."""
     root = os.environ.get("GITHUB_WORKSPACE", os.getcwd())
-    with suppress(ValueError):  # another drive
+    with suppress(ValueError):  # on Windows, a file on another drive has no relative path
         file = os.path.relpath(file, root)
     crash = getattr(report.longrepr, "reprcrash", None)
     message = _escaped(crash.message if crash else str(report.longrepr))
@@ -23,6 +23,6 @@ def annotation(report: pytest.TestReport, file: str, line: int) -> str:
 
 
 def _escaped(text: str, also: str = "") -> str:
-    for character in f"%\r\n{also}":  # the per cent first: the others become some
+    for character in f"%\r\n{also}":  # the per cent sign first, as the escapes contain it
         text = text.replace(character, f"%{ord(character):02X}")
     return text

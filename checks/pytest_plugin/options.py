@@ -1,4 +1,4 @@
-"""The options of the pytest plugin, read and checked: whatever is wrong is a usage error."""
+"""The options of the pytest plugin. A value that cannot be used is a usage error."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,11 +15,11 @@ __all__ = ["add_options", "option_plots", "option_report", "option_target", "opt
 
 
 def add_options(parser: pytest.Parser) -> None:
-    """Add one group; options that belong to a project are settings too."""
+    """Add the options; all but the plots are settings of pytest's configuration file too."""
     group = parser.getgroup("gradient-gate", "whether a gradient is right")
     for name, metavar, text in (
-        ("target", "SPEC", "what checks.conformance is run on: mynet, mynet:obj, path/to/mynet.py"),
-        ("waivers", "FILE", "tests of it that may fail: an id and the reason a line"),
+        ("target", "SPEC", "what checks.conformance judges: mynet, mynet:obj, path/to/mynet.py"),
+        ("waivers", "FILE", "its tests that may fail: on each line an id and the reason"),
         ("report", "FILE", "write a record of every check as JSON"),
     ):
         group.addoption(f"--gradient-{name}", metavar=metavar, help=text)
@@ -30,7 +30,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def option_target(config: pytest.Config) -> "Target | None":
-    """Return the target, or None where none is named."""
+    """Return the target, or None if no target is given."""
     spec, directory = _given(config, "target")
     if not spec and config.getoption("gradient_target") is None:
         return None
@@ -39,7 +39,9 @@ def option_target(config: pytest.Config) -> "Target | None":
     try:
         return load_target(spec, directory)
     except TargetError as error:
-        raise pytest.UsageError(f"--gradient-target: {error}") from error
+        raise pytest.UsageError(
+            f"--gradient-target: {error.problem}\n`python -m checks --help` shows a whole target."
+        ) from error
 
 
 def option_waivers(config: pytest.Config) -> dict[str, Waiver]:
@@ -54,7 +56,7 @@ def option_waivers(config: pytest.Config) -> dict[str, Waiver]:
 
 
 def option_report(config: pytest.Config) -> Path | None:
-    """Return the file of the report, or None where there will be none."""
+    """Return the file for the report, or None if no report is written."""
     name, directory = _given(config, "report")
     if not name or config.getoption("collectonly"):
         return None
@@ -66,7 +68,7 @@ def option_report(config: pytest.Config) -> Path | None:
 
 
 def option_plots(config: pytest.Config) -> Path | None:
-    """Return the directory of the pictures, made, or None where none are wanted."""
+    """Make and return the directory for pictures, or return None if no pictures are drawn."""
     name = config.getoption("gradient_plots")
     if not name:
         return None
@@ -83,7 +85,11 @@ def option_plots(config: pytest.Config) -> Path | None:
 
 
 def _given(config: pytest.Config, name: str) -> tuple[str, Path]:
-    """Return an option and the directory that it is relative to: of a setting, its file's."""
+    """Return the value of an option or setting, and the directory that its paths start from.
+
+    Paths on the command line start from the current directory, those of a setting from the
+    configuration file's.
+    """
     given = config.getoption(f"gradient_{name}")
     if given is not None:
         return given, config.invocation_params.dir

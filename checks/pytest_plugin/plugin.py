@@ -1,7 +1,7 @@
-"""The pytest plugin: what to check, what to waive, and a report of every check in a session.
+"""The pytest plugin: the target, waivers, the report of a session, and what a failure shows.
 
-Every pytest run of an environment imports this, so numpy and Hypothesis are imported where they
-are needed.
+Every pytest run of an environment imports this file, so numpy and Hypothesis are imported only
+inside functions.
 """
 
 import os
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from checks.conformance.targets.target import Target
     from checks.report.report import Report
 
-SUITE = Path(__file__).parents[1] / "conformance" / "suite"
+CONFORMANCE = Path(__file__).parents[1] / "conformance"
+SUITE = CONFORMANCE / "suite"
 GATE = pytest.StashKey["Gate"]()
-RECORDS = "gradient_gate"  # the attribute of a test's report that holds those of its checks
+RECORDS = "gradient_gate"  # this attribute of a test's report holds the records of its checks
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,104 +40,111 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Load what was named."""
+    """Read the options, and register the hooks of this session."""
     config.stash[GATE] = gate = Gate(config)
     config.pluginmanager.register(gate, "gradient-gate-session")
 
 
 @pytest.fixture(scope="session")
 def gradient_target(pytestconfig: pytest.Config) -> "Target":
-    """Return the target of --gradient-target, or else the built-in reference."""
+    """Return the target of --gradient-target; without one, the built-in reference."""
     from checks.conformance.targets.target import reference_target
 
     return pytestconfig.stash[GATE].target or reference_target()
 
 
 class Gate:
-    """One session.
+    """The hooks and the state of one session.
 
-    Under pytest-xdist the workers attach records to the reports of tests that they send, and the
-    controller counts and writes.
+    Under pytest-xdist the workers attach records to the test reports that they send, and the
+    controller counts the records and writes the document.
     """
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.target = option_target(config)
         self.waivers = option_waivers(config)
-        self.report = option_report(config)
-        self.plots = option_plots(config)
-        # where the tests run, of the present one: its checks, and the last that was no MATCH
-        self.finished: list[dict[str, Any]] = []
+        self.report_file = option_report(config)
+        self.plot_directory = option_plots(config)
+        # of the current test: the records of its checks, and its last report that is no MATCH
+        self.records: list[dict[str, Any]] = []
         self.unmatched: Report | None = None
-        # where they are counted
-        self.counts = not hasattr(config, "workerinput")
+        # of the session, used only by the process that counts: the controller, or the only one
+        self.is_counting = not hasattr(config, "workerinput")
         self.tally = Tally()
         self.checks: list[dict[str, Any]] = []
         self.waived: list[dict[str, str]] = []
         self.annotations: list[str] = []
-        self.trouble = ""
-        # a session inside a test of this one has checks of its own
-        self.listeners_outside = listeners[:]
+        self.complaint = ""
+        # a session that a test of this session starts must not report its checks here
+        self.outer_listeners = listeners[:]
         listeners[:] = [self.listen]
 
     def pytest_unconfigure(self) -> None:
         """Stop listening."""
-        listeners[:] = self.listeners_outside
+        listeners[:] = self.outer_listeners
 
-    # Where the tests run.
+    # Hooks of the process that runs the tests.
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Complain of waivers of tests that do not exist, where the whole suite was collected."""
+        """Refuse waivers of tests that do not exist, if the whole suite was collected."""
         suite = [item for item in items if item.path.parent == SUITE]
-        whole = suite and {item.path for item in suite} == set(SUITE.glob("test_*.py"))
-        some = any("::" in arg for arg in self.config.args) or self.config.getoption("lf", False)
-        if whole and not some:
+        all_files = suite and {item.path for item in suite} == set(SUITE.glob("test_*.py"))
+        selected = any("::" in arg for arg in self.config.args) or self.config.getoption(
+            "lf", False
+        )
+        if all_files and not selected:
             tests = [_test_id(item) for item in suite]
             complaints = "\n".join(unknown_waivers(self.waivers.values(), tests))
-            if not self.counts:  # a worker's error is an internal one: the controller says it
+            if not self.is_counting:  # pytest takes a worker's usage error for an internal one
                 self.config.workeroutput[RECORDS] = complaints  # type: ignore[attr-defined]
             elif complaints:
                 raise pytest.UsageError(complaints)
 
     def pytest_runtest_logstart(self) -> None:
-        """Begin a test: nothing is checked yet."""
-        self.finished, self.unmatched = [], None
+        """Forget the checks of the previous test."""
+        self.records, self.unmatched = [], None
         context.clear()
 
     def listen(self, report: "Report") -> None:
         """Keep a record of a check that has finished."""
-        self.finished.append(check_record(report, context))
+        self.records.append(check_record(report, context))
         if not report:
-            self.unmatched = report  # Hypothesis ends with the smallest
+            self.unmatched = report  # the last, because Hypothesis ends with the smallest example
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Attach the records of the test; let waivers count, and the suite's texts stand alone."""
+        """Attach records and tables to the test's report, apply waivers, shorten suite failures."""
         report = yield
         in_suite = item.path.parent == SUITE
         error = call.excinfo.value if call.excinfo else None
         if in_suite and report.failed and isinstance(error, AssertionError):
-            report.longrepr = str(error)
-        kept: dict[str, Any] = {"checks": self.finished}
-        self.finished = []
+            report.longrepr = str(error)  # the text says everything, a traceback would bury it
+        attached: dict[str, Any] = {"checks": self.records}
+        self.records = []
         if in_suite and call.when == "call" and _test_id(item) in self.waivers:
-            kept["waived"] = _waive(report, self.waivers[_test_id(item)])
+            attached["waived"] = _waive(report, self.waivers[_test_id(item)])
         if report.failed and (in_suite or self.unmatched is not None):
-            kept["place"] = self._place(item)
-        if report.failed and self.unmatched is not None and self.plots:
-            report.sections.append(("gradient-gate", self._draw(self.unmatched, report.nodeid)))
-        if any(kept.values()):
-            setattr(report, RECORDS, kept)  # pytest-xdist sends it along
+            attached["place"] = self._place(item)
+        if report.failed and self.unmatched is not None:
+            table = str(self.unmatched)
+            # pytest shortens the operand of `assert report`; assert_gradient shows the table itself
+            if not in_suite and call.when != "teardown" and table not in str(error):
+                report.sections.append(("gradient-gate", table))
+            if self.plot_directory:
+                report.sections.append(("gradient-gate", self._draw(self.unmatched, report.nodeid)))
+        if any(attached.values()):
+            setattr(report, RECORDS, attached)  # pytest-xdist sends it along
         return report
 
     def _draw(self, unmatched: "Report", nodeid: str) -> str:
-        """Draw a check, and return where the picture is."""
-        assert self.plots is not None
+        """Draw a check, and return a sentence that says where the picture is."""
+        assert self.plot_directory is not None
         name = re.sub(r"[^\w.-]+", "-", nodeid.rpartition("/")[2])[:120].strip("-")
-        path = self.plots / f"{name}.png"
+        path = self.plot_directory / f"{name}.png"
         try:
             unmatched.plot().savefig(path)
         except (OSError, ValueError) as error:
@@ -144,53 +152,52 @@ class Gate:
         return f"a picture of the check is {path}"
 
     def _place(self, item: pytest.Item) -> tuple[str, int]:
-        """Return file and line of the gradient that is wrong if it is known, else of the test."""
+        """Return file and line of the judged function, or of a test outside of the suite."""
         target = self.target if item.path.parent == SUITE else None
         code = target and getattr(target.gradient or target.step, "__code__", None)
         if code:
             return code.co_filename, code.co_firstlineno
         return str(item.path), (item.location[1] or 0) + 1
 
-    # Where they are counted.
+    # Hooks of the process that counts.
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Take the complaint of a worker of pytest-xdist."""
-        self.trouble = getattr(node, "workeroutput", {}).get(RECORDS) or self.trouble
+        """Take a worker's complaint about waivers."""
+        self.complaint = getattr(node, "workeroutput", {}).get(RECORDS) or self.complaint
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count the checks of a test, or of a part of it."""
-        kept = getattr(report, RECORDS, None)
-        if kept is None or not self.counts:
+        """Count the checks of one phase of a test: setup, call or teardown."""
+        attached = getattr(report, RECORDS, None)
+        if attached is None or not self.is_counting:
             return
-        delattr(report, RECORDS)  # the terminal keeps every report
-        for check in kept["checks"]:
+        delattr(report, RECORDS)  # to free memory: the terminal keeps every report
+        for check in attached["checks"]:
             self.tally.add(check)
-            if self.report:
+            if self.report_file:
                 self.checks.append({"id": report.nodeid, **check})
-        if kept.get("waived"):
+        if attached.get("waived"):
             self.tally.waived += 1
-            self.waived.append({"id": report.nodeid, "reason": kept["waived"]})
-        if kept.get("place"):
-            self.annotations.append(annotation(report, *kept["place"]))
+            self.waived.append({"id": report.nodeid, "reason": attached["waived"]})
+        if attached.get("place"):
+            self.annotations.append(annotation(report, *attached["place"]))
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the report; where that fails the session still says everything else."""
-        if self.report and self.counts:
+        """Write the report; if that fails, the session still prints its results."""
+        if self.report_file and self.is_counting:
             name = self.target.name if self.target else None
             try:
-                write_document(self.report, name, self.checks, self.waived)
+                write_document(self.report_file, name, self.checks, self.waived)
             except OSError as error:
-                self.trouble = f"--gradient-report cannot be written: {error}"
-        if self.trouble and session.exitstatus == pytest.ExitCode.OK:
+                self.complaint = f"--gradient-report cannot be written: {error}"
+        if self.complaint and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
-    # What is said.
+    # Output.
 
     def pytest_report_header(self) -> str | None:
-        """Say what is checked, if anything is asked for."""
-        suite = any("checks.conformance" in arg.replace(os.sep, ".") for arg in self.config.args)
-        if self.target is None and not suite:
+        """Print what is judged, if the suite is run or a target is given."""
+        if self.target is None and not any(map(self._names_suite, self.config.args)):
             return None
         from hypothesis import settings
 
@@ -205,11 +212,19 @@ class Gate:
             f"BLAS {blas() or 'unknown'}"
         )
 
+    def _names_suite(self, argument: str) -> bool:
+        """Whether an argument of pytest names the suite, or a part of it, by path or by module."""
+        place = argument.partition("::")[0]
+        if self.config.option.pyargs and place.startswith("checks.conformance"):
+            return True
+        path = (self.config.invocation_params.dir / place).resolve()
+        return path == CONFORMANCE.resolve() or path.is_relative_to(SUITE.resolve())
+
     def summary(self) -> list[str]:
-        """Return the totals as one line, if anything was checked, and annotations for GitHub."""
+        """Return a line of totals if anything was checked, and the annotations on GitHub."""
         lines = [str(self.tally)] if self.tally else []
-        if self.trouble:
-            lines.append(self.trouble)
+        if self.complaint:
+            lines.append(self.complaint)
         if os.environ.get("GITHUB_ACTIONS") == "true":
             lines += self.annotations
         return lines
@@ -225,7 +240,7 @@ def _test_id(item: pytest.Item) -> str:
 
 
 def _waive(report: pytest.TestReport, waiver: Waiver) -> str | None:
-    """Turn a failure into an expected one, and return the reason; anything else is a failure."""
+    """Excuse a failure and return the reason; turn any other outcome into a failure."""
     if report.failed:
         report.outcome = "skipped"
         report.wasxfail = f"waived in {waiver.place}: {waiver.reason}"
@@ -233,6 +248,6 @@ def _waive(report: pytest.TestReport, waiver: Waiver) -> str | None:
     how = "passes" if report.passed else "is skipped"
     report.outcome = "failed"
     report.longrepr = f"{waiver.test} is waived in {waiver.place}, but it {how}: delete the line"
-    if hasattr(report, "wasxfail"):  # with it, pytest would count no failure
+    if hasattr(report, "wasxfail"):  # pytest does not count a report with it as failed
         del report.wasxfail
     return None

@@ -1,4 +1,4 @@
-"""What a test session keeps of its checks: one record each, a line of totals, a JSON document."""
+"""The record of a session's checks: one dict for each, a line of totals, a JSON document."""
 
 import json
 import math
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Tally", "blas", "check_record", "write_document"]
 
-VERSION = 1  # of the document; report-schema.json describes it
+VERSION = 1  # of the document that checks/report/schema.json describes
 
 
 def check_record(report: "Report", context: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is kept of a check: plain numbers and short strings, fit for JSON and execnet.
+    """Return the record of a check: plain numbers and strings, fit for JSON and pytest-xdist.
 
     Parameters
     ----------
     report : Report
     context : mapping
-        What `checks.report.session.describe` said.
+        The description given by `checks.report.session.describe`.
     """
     worst, reproduction = report.worst, None
     if not report:
@@ -62,7 +62,7 @@ def check_record(report: "Report", context: Mapping[str, Any]) -> dict[str, Any]
 
 @dataclass
 class Tally:
-    """Totals of a session; those of accuracy are over the checks that match."""
+    """Totals of a session; `discrepancy` and `detectable` are the largest of checks that match."""
 
     verdicts: Counter[str] = field(default_factory=Counter)
     entries: int = 0
@@ -76,7 +76,7 @@ class Tally:
         self.entries += check["entries"]
         if check["verdict"] == "MATCH":
             self.discrepancy = max(self.discrepancy, float(check["discrepancy"]))
-            if isinstance(check["detectable"], float):  # of an array of zeros nothing is relative
+            if isinstance(check["detectable"], float):  # not "inf", as of an array of zeros
                 self.detectable = max(self.detectable, check["detectable"])
 
     def __bool__(self) -> bool:
@@ -84,33 +84,35 @@ class Tally:
 
     def __str__(self) -> str:
         total = self.verdicts.total()
-        parts = [f"{total:,} check{'' if total == 1 else 's'}"]
-        parts.append(f"{self.entries:,} entries compared")
-        # a mismatch may be what its test wants: verdicts are counted here, not judged
-        for count, noun in (
+        parts = [
+            f"{total:,} check{'' if total == 1 else 's'}",
+            f"{self.entries:,} entries compared",
+        ]
+        # verdicts are only counted: a test may expect a mismatch
+        for count, text in (
             (self.verdicts["MATCH"], f"match ({self._accuracy()})"),
             (self.verdicts["MISMATCH"], "mismatch"),
             (self.verdicts["UNRESOLVED"], "unresolved"),
             (self.waived, "waived"),
         ):
             if count:
-                parts.append(f"{count:,} {noun}")
+                parts.append(f"{count:,} {text}")
         return f"gradient-gate: {', '.join(parts)}"
 
     def _accuracy(self) -> str:
-        text = f"off by at most {self.discrepancy:.0e}"
-        return text + (f", seen from {self.detectable:.0e}" if self.detectable else "")
+        text = f"discrepancy at most {self.discrepancy:.0e}"
+        return text + (f", detectable from {self.detectable:.0e}" if self.detectable else "")
 
 
 def write_document(
     path: Path, target: str | None, checks: list[dict[str, Any]], waived: list[dict[str, str]]
 ) -> None:
-    """Write the records as strict JSON, in the order of their tests.
+    """Write the records as strict JSON, sorted by test.
 
     Raises
     ------
     OSError
-        It cannot be written.
+        The file cannot be written.
     """
     document = {
         "version": VERSION,
@@ -141,7 +143,7 @@ def blas() -> str | None:
 
 
 def _number(value: float) -> float | str:
-    """Return what JSON can hold: an infinity and not-a-number are written as words."""
+    """Return a number as JSON can hold it: infinity and nan become strings."""
     return float(value) if math.isfinite(value) else str(float(value))
 
 

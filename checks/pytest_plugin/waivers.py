@@ -1,4 +1,4 @@
-"""Waivers: a file of the tests that a target is known to fail, each with the reason."""
+"""Waivers: a file of tests that a target is known to fail, each with the reason."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -8,12 +8,21 @@ __all__ = ["Waiver", "WaiverError", "read_waivers", "unknown_waivers"]
 
 
 class WaiverError(Exception):
-    """A waiver cannot be meant: the text says in which line, and what to change."""
+    """A waiver cannot be used; the text names the line and says what to change."""
 
 
 @dataclass(frozen=True)
 class Waiver:
-    """One line of the file: a test's id, what follows ``::`` in pytest's, and the reason."""
+    """One line of the file.
+
+    Attributes
+    ----------
+    test : str
+        The test's id: the part of pytest's id that follows ``::``.
+    reason : str
+    place : str
+        File and line, for messages.
+    """
 
     test: str
     reason: str
@@ -21,12 +30,12 @@ class Waiver:
 
 
 def read_waivers(path: Path) -> dict[str, Waiver]:
-    """Read lines of an id and a reason; those that begin with ``#`` are comments.
+    """Read lines of an id and a reason; lines that begin with ``#`` are comments.
 
     Raises
     ------
     WaiverError
-        The file cannot be read, or a line has no reason or an id that stands there twice.
+        The file cannot be read, a line has no reason, or an id stands there twice.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -39,7 +48,9 @@ def read_waivers(path: Path) -> dict[str, Waiver]:
             continue
         test, place = words[0], f"{path.name}:{number}"
         if len(words) == 1:
-            raise WaiverError(f"{place}: {test} is waived without a reason: write it behind the id")
+            raise WaiverError(
+                f"{place}: {test} is waived without a reason: write the reason after the id"
+            )
         if test in waivers:
             raise WaiverError(f"{place}: {test} is waived in {waivers[test].place} already")
         waivers[test] = Waiver(test, words[1].strip(), place)
@@ -48,13 +59,13 @@ def read_waivers(path: Path) -> dict[str, Waiver]:
 
 def unknown_waivers(waivers: Iterable[Waiver], tests: Collection[str]) -> list[str]:
     """Return a complaint for each waiver of a test that does not exist."""
-    from difflib import get_close_matches  # seldom needed
+    from difflib import get_close_matches  # imported here to keep the plugin light
 
     complaints = []
     for waiver in waivers:
         if waiver.test not in tests:
-            near = [test for test in tests if test.startswith(f"{waiver.test}[")]
-            near = near or get_close_matches(waiver.test, tests, n=1)
-            hint = f"; did you mean {', '.join(near)}?" if near else ""
+            similar = [test for test in tests if test.startswith(f"{waiver.test}[")]
+            similar = similar or get_close_matches(waiver.test, tests, n=1)
+            hint = f"; did you mean {', '.join(similar)}?" if similar else ""
             complaints.append(f"{waiver.place}: there is no test {waiver.test} to waive{hint}")
     return complaints

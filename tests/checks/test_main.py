@@ -4,11 +4,15 @@ import io
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import checks
+import checks.__main__ as command
+from checks import check_gradient
 from checks.__main__ import main
 from checks.conformance.targets.target import EXAMPLE
 from checks.pytest_plugin import plugin
@@ -43,16 +47,20 @@ def test_digits_are_kept():
 
 @pytest.fixture
 def here(pytester, monkeypatch):
-    """Work in a folder with targets, and with settings and a conftest.py that must be ignored."""
+    """Work in a directory with targets, and with settings and a conftest.py to be ignored."""
     suite = pytester.mkdir("suite")
     suite.joinpath("test_suite.py").write_text(SUITE, encoding="utf-8")
     monkeypatch.setattr(plugin, "SUITE", suite)
     monkeypatch.setenv("PYTEST_ADDOPTS", "--no-such-option")
     pytester.makeini("[pytest]\naddopts = --no-such-option\npython_files = nothing.py\n")
     pytester.makeconftest("raise RuntimeError('not to be imported')")
-    finite = EXAMPLE.replace("    a, dw", "    if x is None: return [], []\n    a, dw")
+    right = EXAMPLE.replace("    a, dw", "    if x is None: return [], []\n    a, dw")
     pytester.makepyfile(
-        right=finite, raises=EXAMPLE, wrong=finite.replace("delta = 2", "delta = 3")
+        right=right,
+        raises=EXAMPLE,  # its gradient does not accept the None of the suite above
+        wrong=right.replace("delta = 2", "delta = 3"),
+        interrupts=right.replace("return [], []", "raise KeyboardInterrupt"),
+        interrupts_at_once="raise KeyboardInterrupt",
     )
     return pytester
 
@@ -115,11 +123,87 @@ def test_annotations_on_github(here, capsys, monkeypatch):
 
 def test_wrong_calls_are_usage_errors(here, capsys):
     assert main(["nowhere_"]) == 4
-    error = capsys.readouterr().err
-    assert error.startswith("ERROR: --gradient-target: there is no module 'nowhere_' in ")
-    assert EXAMPLE in error
+    message, advice = capsys.readouterr().err.strip().splitlines()
+    assert message.startswith("ERROR: --gradient-target: there is no module 'nowhere_' in ")
+    assert advice == "`python -m checks --help` shows a whole target."
     assert main(["right", "wrong"]) == 4
-    assert "unrecognized arguments: wrong" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.splitlines()[-1].endswith("error: unrecognized arguments: wrong")
+    assert "import numpy" not in error
+
+
+def test_an_interruption_says_what_was_judged(here, capsys):
+    assert main(["interrupts"]) == 130
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert "  ok       every entry is right" in lines
+    assert lines[-1] == "Interrupted: 1 of 4 properties were judged, 3 were left out."
+    assert "Traceback" not in printed.out + printed.err
+
+
+def test_an_interruption_before_the_suite_and_outside_of_pytest(here, capsys, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    def end():
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.out + printed.err
+        return printed.out.splitlines()[-1]
+
+    assert main(["interrupts_at_once"]) == 130
+    assert end() == "Interrupted before any property was judged."
+    monkeypatch.setattr(pytest, "main", interrupt)
+    assert main(["right"]) == 130
+    assert end() == "Interrupted before any property was judged."
+
+
+def square(params):
+    return (params**2).sum()
+
+
+def interrupted_after(rows):
+    """Yield rows of one check that matches and one that does not, then act as Ctrl-C."""
+    for number in range(rows):
+        point = np.array([1.0, 2.0])
+        right = check_gradient(square, lambda p: 2 * p, point)
+        wrong = check_gradient(square, lambda p: 3 * p, point)  # wrong on purpose
+        yield f"row {number}", [right, wrong]
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("training", "networks", "said"),
+    [
+        (
+            partial(interrupted_after, 0),
+            None,
+            "0 of 0 checks match; left out: the rest of the training and all random networks.",
+        ),
+        (
+            partial(interrupted_after, 1),
+            None,
+            "1 of 2 checks match; left out: the rest of the training and all random networks.",
+        ),
+        (
+            list,
+            partial(interrupted_after, 0),
+            "0 of 0 checks match; left out: all random networks.",
+        ),
+        (
+            list,
+            partial(interrupted_after, 2),
+            "2 of 4 checks match; left out: the random networks of {left} of {all} pairs of "
+            "activation and cost.",
+        ),
+    ],
+)
+def test_an_interruption_of_the_main_job(training, networks, said, capsys, monkeypatch):
+    monkeypatch.setattr(command, "check_digits", training)
+    monkeypatch.setattr(command, "check_random_networks", networks)
+    assert main([]) == 130
+    printed = capsys.readouterr().out.splitlines()
+    pairs = len(command.PAIRS)
+    assert printed[-1] == "Interrupted: " + said.format(left=pairs - 2, all=pairs)
 
 
 def test_help_shows_a_target(capsys):
@@ -129,7 +213,7 @@ def test_help_shows_a_target(capsys):
     assert all(f"  {line}\n" in printed for line in EXAMPLE.splitlines() if line)
 
 
-def test_a_console_that_has_only_ascii(here, monkeypatch):
+def test_a_console_that_cannot_print_greek(here, monkeypatch):
     console = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", console)
     assert main(["wrong"]) == 1

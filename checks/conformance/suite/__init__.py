@@ -1,7 +1,8 @@
-"""The tests that judge a target, and what is told of a failure.
+"""The tests that judge a target, and the texts of their failures.
 
-`test_gradient` and `test_manners` are the tests; `run` prints them for a person. `verify` draws
-networks, `trial` checks one, `smallest_failure` shrinks, `failure` writes the text; `lost_digits`
-recognises rounding, `digits` is real data. Imports all other rooms.
-Read `test_gradient` first.
+`test_gradient` and `test_interface` are the tests; `run` runs them for `python -m checks TARGET`.
+`verify` judges a gradient on random networks: `trial` checks one network, `smallest_failure` finds
+a wrong one and makes it small, `failure` writes the text, `lost_digits` tells rounding from a wrong
+formula. `calls` are single calls of a target, `digits` the handwritten digits.
+This room may import every room but adapters. Read `test_gradient` first.
 """

@@ -1,4 +1,4 @@
-"""Single calls of a target, and how their answers differ."""
+"""Single calls of a target, and the comparison of two results."""
 
 import traceback
 import warnings
@@ -15,13 +15,21 @@ from checks.conformance.targets.target import Target
 from checks.parameters.claims import entry_name
 from checks.strategies import Problem
 
-__all__ = ["AGREE", "answer", "arguments", "explained", "first_difference", "named", "result"]
+__all__ = [
+    "RTOL",
+    "arguments",
+    "array_names",
+    "call_gradient",
+    "errors_explained",
+    "first_difference",
+    "gradient_arrays",
+]
 
-AGREE = np.finfo(float).eps ** 0.5  # what a gradient owes, too
+RTOL = np.finfo(float).eps ** 0.5  # the same as the rtol of a float64 gradient
 
 
 def arguments(problem: Problem, change: Callable[[Any], Any] = np.array) -> tuple[Any, ...]:
-    """Return weights, biases, x and y of a problem, each array changed; by default a copy."""
+    """Return weights, biases, x and y of a problem, each array copied or changed by `change`."""
     return (
         [change(w) for w in problem.weights],
         [change(b) for b in problem.biases],
@@ -30,47 +38,48 @@ def arguments(problem: Problem, change: Callable[[Any], Any] = np.array) -> tupl
     )
 
 
-def result(target: Target, weights: Any, biases: Any, x: Any, y: Any) -> Any:
-    """Return what the gradient returns; where there is none, the step at a learning rate of 1."""
+def call_gradient(target: Target, weights: Any, biases: Any, x: Any, y: Any) -> Any:
+    """Return the target's gradient; of a target without one, the step at learning rate 1."""
     if target.gradient:
         return target.gradient(weights, biases, x, y)
     assert target.step is not None
-    after = target.step(weights, biases, x, y, 1.0)
-    return (weights, biases) if after is None else after
+    updated = target.step(weights, biases, x, y, 1.0)
+    return (weights, biases) if updated is None else updated
 
 
-def answer(target: Target, *given: Any) -> list[FloatArray]:
-    """Return copies of the arrays of `result`, of the weights and then of the biases."""
-    with explained(target):
-        return [np.array(array) for part in result(target, *given) for array in part]
+def gradient_arrays(target: Target, *given: Any) -> list[FloatArray]:
+    """Return copies of the arrays of `call_gradient`: those of the weights, then of the biases."""
+    with errors_explained(target):
+        return [np.array(array) for part in call_gradient(target, *given) for array in part]
 
 
-def named(count: int) -> list[str]:
-    """Return the names of the arrays of an answer."""
+def array_names(count: int) -> list[str]:
+    """Return the names of `count` arrays, half of them weights and half of them biases."""
     return [f"{name}[{l}]" for name in ("weights", "biases") for l in range(count // 2)]  # noqa: E741
 
 
 def first_difference(
     one: Sequence[FloatArray], other: Sequence[FloatArray], rtol: float = 0.0
 ) -> str:
-    """Return the first entry by which two answers differ, with both values; empty if none does.
+    """Return the first entry in which two gradients differ, with both values; empty if none does.
 
-    By more than `rtol` of the array's largest entry; a nan equals a nan.
+    Entries differ if they are apart by more than `rtol` of the array's largest entry. Two nans are
+    equal.
     """
-    for name, a, b in zip(named(len(one)), one, other, strict=True):
+    for name, a, b in zip(array_names(len(one)), one, other, strict=True):
         if a.shape != b.shape:
             return f"{name} has shape {a.shape}, then {b.shape}"
         largest = max(np.abs(a).max(initial=0.0), np.abs(b).max(initial=0.0))
-        apart = ~((np.abs(a - b) <= rtol * largest) | (np.isnan(a) & np.isnan(b)))
-        if apart.any():
-            index = tuple(int(i) for i in np.argwhere(apart)[0])
+        differs = ~((np.abs(a - b) <= rtol * largest) | (np.isnan(a) & np.isnan(b)))
+        if differs.any():
+            index = tuple(int(i) for i in np.argwhere(differs)[0])
             return f"{entry_name(name, index)} is {a[index]!s}, then {b[index]!s}"
     return ""
 
 
 @contextmanager
-def explained(target: Target) -> Iterator[None]:
-    """Keep warnings away, and turn what a target raises into a failure that says where."""
+def errors_explained(target: Target) -> Iterator[None]:
+    """Silence warnings, and turn an error of the target into a failure that says where it arose."""
     __tracebackhide__ = True
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):

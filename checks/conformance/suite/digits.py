@@ -1,4 +1,4 @@
-"""The real data: 1,797 handwritten digits; their source and licence stand in DIGITS.md."""
+"""1,797 handwritten digits; DIGITS.md gives their source and licence."""
 
 import gzip
 from importlib.resources import files

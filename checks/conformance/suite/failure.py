@@ -1,11 +1,11 @@
-"""What a person is told of a target that is wrong: where, by how much, and how to see it again."""
+"""The text of a failure: where the target is wrong, by how much, and how to reproduce it."""
 
 import textwrap
 import traceback
 
 from checks.conformance.naming.fault_name import UNKNOWN, name_fault
 from checks.conformance.suite.digits import load_digits
-from checks.conformance.suite.smallest_failure import Found, unrecorded
+from checks.conformance.suite.smallest_failure import SearchResult, unrecorded
 from checks.conformance.suite.trial import Trial, try_out
 from checks.conformance.targets.known_costs import known_cost, with_shares
 from checks.conformance.targets.layouts import layout_hint
@@ -18,41 +18,44 @@ __all__ = [
     "ConformanceError",
     "digits_problem",
     "failure_text",
+    "repeated_failure_text",
     "reproduction",
     "rounding_text",
-    "said_before",
     "script",
     "unresolved_text",
 ]
 
-SMALL = 1e-4  # of an array's largest entry: no formula with a term wrong or missing comes so close
+# Relative to an array's largest entry: a formula with a wrong or missing term is off by more.
+SMALL_DISCREPANCY = 1e-4
 
 
 class ConformanceError(AssertionError):
-    """A property does not hold; the text says everything."""
+    """A property of the suite does not hold."""
 
 
-def failure_text(target: Target, claim: str, found: Found) -> str:
-    """Return the text for a property that fails on a network."""
-    original, trial = found.original, found.smallest
-    assert original is not None
+def failure_text(target: Target, claim: str, found: SearchResult) -> str:
+    """Return the text for a property that fails on some network."""
+    first, trial = found.first_wrong, found.smallest
+    assert first is not None
     assert trial is not None
     lines = [f"{target.name} fails: {claim}."]
     lines.append(f"Smallest network that shows it: {_network(target, trial.problem)}.")
-    if trial is not original:
+    if trial is not first:
         lines.append(
-            f"Seen first with sizes {original.problem.sizes}, {_samples(original.problem)}, on "
+            f"Seen first with sizes {first.problem.sizes}, {_samples(first.problem)}, on "
             f"network {len(found.trials)} of those tried."
         )
     lines = [_filled(line) for line in lines] + ["", _what_happened(trial), ""]
-    lines += [_filled(f"To try: {_advice(target, original)}"), ""]
+    lines += [_filled(f"To try: {_advice(target, first)}"), ""]
     lines += ["To see it again, paste this into Python:", "", reproduction(target, trial)]
     return "\n".join(lines)
 
 
-def said_before(target: Target, claim: str, found: Found, earlier: str) -> str:
-    """Return the text for a property that fails by a mistake which was told in full before."""
-    trial = found.original
+def repeated_failure_text(
+    target: Target, claim: str, found: SearchResult, earlier_claim: str
+) -> str:
+    """Return the short text for a mistake that another property has already shown in full."""
+    trial = found.first_wrong
     assert trial is not None
     what = f"{trial.report.worst}" if trial.report is not None else _error(trial)
     return "\n".join(
@@ -60,13 +63,13 @@ def said_before(target: Target, claim: str, found: Found, earlier: str) -> str:
         for line in (
             f"{target.name} fails: {claim}.",
             f"{what}. Network: {_network(target, trial.problem)}.",
-            f"It looks like the mistake that is shown in full for: {earlier}.",
+            f"It looks like the mistake that is shown in full for: {earlier_claim}.",
         )
     )
 
 
 def unresolved_text(target: Target, claim: str, trial: Trial, place: str) -> str:
-    """Return the text for a property of which too little could be compared."""
+    """Return the text for a property that was compared on too few networks."""
     lines = [
         f"{target.name} is UNRESOLVED: {claim}.",
         f"No claim was found wrong, but {place} could be compared on too few networks to say more. "
@@ -76,28 +79,28 @@ def unresolved_text(target: Target, claim: str, trial: Trial, place: str) -> str
 
 
 def rounding_text(target: Target, trial: Trial) -> str:
-    """Return what is said of a mismatch where σ' is computed from the rounded a."""
+    """Return the reason why a mismatch that rounding explains is excused."""
     assert trial.report is not None
     return f"{trial.rounding} {trial.report.worst} ({_network(target, trial.problem)})."
 
 
 def reproduction(target: Target, trial: Trial) -> str:
-    """Return a script that shows a trial again, without Hypothesis and pytest.
+    """Return a script that repeats a trial without Hypothesis and pytest.
 
-    It has no block and no blank line, so it can be pasted at a prompt too.
+    The script has no indented block and no blank line, so that it can be pasted at a prompt.
     """
-    if trial.through == "step":
-        check, of = "check_step", "p, rate"
-        # what is updated in place need not be returned
+    if trial.function == "step":
+        check, parameters = "check_step", "p, rate"
+        # a step that updates in place returns None
         result = "target.step(*p.values(), x, y, rate) or p.values()"
     else:
-        check, of, result = "check_gradient", "p", "target.gradient(*p.values(), x, y)"
+        check, parameters, result = "check_gradient", "p", "target.gradient(*p.values(), x, y)"
     return script(
         target,
         trial.problem,
         f"print({check}(",
         "    lambda p: target.cost(*p.values(), x, y),",
-        f"    lambda {of}: dict(zip(p, {result})),",
+        f"    lambda {parameters}: dict(zip(p, {result})),",
         '    {"weights": weights, "biases": biases},',
         "))",
         imports=f"from checks import {check}",
@@ -105,9 +108,9 @@ def reproduction(target: Target, trial: Trial) -> str:
 
 
 def script(target: Target, problem: Problem, *lines: str, imports: str = "") -> str:
-    """Return lines of Python that load a target, set weights, biases, x and y, and what follows."""
-    before = ["import numpy as np", *filter(None, [imports]), *_import(target)]
-    return "\n".join([*before, *_literals(problem), *lines])
+    """Return a script that loads a target, sets weights, biases, x and y, and runs `lines`."""
+    head = ["import numpy as np", *filter(None, [imports]), *_target_lines(target)]
+    return "\n".join([*head, *_problem_lines(problem), *lines])
 
 
 def digits_problem(samples: int = 10) -> Problem:
@@ -118,21 +121,21 @@ def digits_problem(samples: int = 10) -> Problem:
     return Problem(sizes, random.weights, random.biases, x[:samples], y[:samples], "digits", 0)
 
 
-def _literals(problem: Problem) -> list[str]:
+def _problem_lines(problem: Problem) -> list[str]:
     if problem.regime == "digits":
         return [
             "from checks.conformance.suite.digits import load_digits",
             "from checks.strategies import Problem",
             f"problem = Problem.generate({problem.sizes}, seed={problem.seed})",
             "weights, biases = problem.weights, problem.biases",
-            f"x, y = (numbers[:{len(problem.x)}] for numbers in load_digits()[:2])",
+            f"x, y = (rows[:{len(problem.x)}] for rows in load_digits()[:2])",
         ]
-    wanted = ("weights = ", "biases = ", "x = ", "y = ")
+    assignments = ("weights = ", "biases = ", "x = ", "y = ")
     lines = problem.snippet().splitlines()
-    return [_filled(line, "    ") for line in lines if line.startswith(wanted)]
+    return [_filled(line, "    ") for line in lines if line.startswith(assignments)]
 
 
-def _import(target: Target) -> list[str]:
+def _target_lines(target: Target) -> list[str]:
     """Return the lines that load a target by its name."""
     name = target.name
     if name.startswith("the reference's "):
@@ -164,63 +167,69 @@ def _error(trial: Trial) -> str:
 
 
 def _advice(target: Target, trial: Trial) -> str:
-    """Return where to look: by the name of the mistake, else from what is right.
+    """Return where to look: the name of the mistake, or else what the right arrays rule out.
 
-    δ^l is right if ∂C/∂b^l is, and δ^L comes first.
+    ∂C/∂b^l is the sum of δ^l, so δ^l is right where it is. δ^L is computed first.
     """
-    hint = layout_hint(target)  # where all sizes are equal other shapes raise no error
+    hint = layout_hint(target)  # transposed weights raise no error where all sizes are equal
     if hint:
         return hint
     if trial.report is None:
         return "the lines below, which show the whole traceback."
-    kinds = trial.kinds()
-    wrong = {place for place, some in kinds.items() if some}
-    if any("not finite" in some for some in kinds.values()):
-        return "what is not finite: an exponential that overflows, a division by 0, a log of 0."
-    named = name_fault(target)
-    if named:
+    error_kinds = trial.error_kinds()
+    wrong = {group for group, kinds in error_kinds.items() if kinds}
+    if any("not finite" in kinds for kinds in error_kinds.values()):
+        return (
+            "the gradient is nan or infinite: look for an exponential that overflows, a division "
+            "by 0 or a log of 0."
+        )
+    faults = name_fault(target)
+    if faults:
         return "; or ".join(
-            m.text if m.name == UNKNOWN else f"it looks like {m.name!r}. {m.text}" for m in named
+            fault.text if fault.name == UNKNOWN else f"it looks like {fault.name!r}. {fault.text}"
+            for fault in faults
         )
-    if _is_right_with_shares(target, trial):
+    if _is_right_where_y_sums_to_1(target, trial):
         return (
-            "y: here its rows need not sum to 1, and where they do the gradient is right. δ = s − "
-            "y takes that for granted; δ = s Σy − y does not. Or if the cost is the reference's, "
-            'say so, cost_name = "softmax_cross_entropy": then the rows sum to 1.'
+            "the rows of y. They need not sum to 1 here, and where they do the gradient is right: "
+            "δ = s − y relies on the sum of 1, δ = s Σy − y does not. If the cost is the "
+            'reference\'s softmax cross entropy, set cost_name = "softmax_cross_entropy" in the '
+            "target: the suite then draws rows that sum to 1."
         )
-    if trial.report.discrepancy < SMALL:
+    if trial.report.discrepancy < SMALL_DISCREPANCY:
         return (
-            f"what is small: the worst entry is off by {trial.report.discrepancy:.0e} of "
-            "its array's largest. A lower precision inside, a constant as in log(a + 1e-9), or a "
-            "penalty that only one of cost and gradient has."
+            "something small: the worst entry is off by only "
+            f"{trial.report.discrepancy:.0e} of its array's largest. Look for a lower precision "
+            "inside, a small constant as in log(a + 1e-9), or a penalty in only one of cost and "
+            "gradient."
         )
     if {what for _, what in wrong} == {"biases"}:
         return (
-            "∂C/∂b^l, which is δ^l summed over the samples (axis 0). The weights' part is right, "
-            "so δ^l is."
+            "∂C/∂b^l, which is δ^l summed over the samples (axis 0). δ^l is right, because the "
+            "weights' gradient is."
         )
     if {what for _, what in wrong} == {"weights"}:
         return (
-            "∂C/∂w^l = δ^l a^{l−1}ᵀ: which activations, in which order; or a penalty that only one "
-            "of cost and gradient has. The biases' part is right, so δ^l is."
+            "∂C/∂w^l = δ^l a^{l−1}ᵀ: which activations it uses, and in which order; or a penalty "
+            "in only one of cost and gradient. δ^l is right, because the biases' gradient is."
         )
-    if {place for place, _ in wrong} == {"layers below"}:
+    if {layer for layer, _ in wrong} == {"layers below"}:
         return (
-            "how δ is passed down, δ^l = (w^{l+1}ᵀ δ^{l+1}) ⊙ σ'(z^l). The last layer is right, so "
-            "δ^L is."
+            "how δ is passed down, δ^l = (w^{l+1}ᵀ δ^{l+1}) ⊙ σ'(z^l). δ^L is right, because the "
+            "last layer's gradient is."
         )
     return (
-        "the last layer first: ∂C/∂b^L is δ^L = ① ⊙ σ'(z^L), summed over the samples, with ① the "
-        "derivative of this very cost. The layers below inherit it."
+        "the last layer first: ∂C/∂b^L is δ^L = ① ⊙ σ'(z^L), summed over the samples, where ① is "
+        "the derivative of this cost. An error in it reaches all layers below."
     )
 
 
-def _is_right_with_shares(target: Target, trial: Trial) -> bool:
-    """Whether a trial is right once the rows of y sum to 1."""
+def _is_right_where_y_sums_to_1(target: Target, trial: Trial) -> bool:
+    """Whether the trial's network is right once the rows of y sum to 1."""
     if trial.problem.sizes[-1] == 1:
         return False
     with unrecorded():
-        again = try_out(target, with_shares(trial.problem), trial.through)
+        again = try_out(target, with_shares(trial.problem), trial.function)
     return again.report is not None and again.report.verdict is Verdict.MATCH
 
 
@@ -228,8 +237,8 @@ def _network(target: Target, problem: Problem) -> str:
     row = known_cost(target)
     named = f"{target.activation}, {target.cost_name}"
     if row and (row.activation, row.cost_name, row.output) != (*named.split(", "), ""):
-        named = f"{row}"  # of a factor nothing is said where the names are right
-    elif not row and named == "logistic, mean_squared":  # which stand for nothing said, too
+        named = f"{row}"  # where the names are right, a factor alone is not mentioned
+    elif not row and named == "logistic, mean_squared":  # also the default of unnamed costs
         named = "a cost of its own"
     kind = f"{problem.regime}, {problem.x.dtype.name}, {named}"
     return f"sizes {problem.sizes}, {_samples(problem)}, {kind}"

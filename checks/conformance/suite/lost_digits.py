@@ -1,4 +1,4 @@
-"""What σ' loses where it is computed from a rounded a, as a (1 − a) or 1 − a²: digits only."""
+"""Whether a mismatch is only the rounding of σ' computed from a, as a (1 − a) or 1 − a²."""
 
 # ruff: noqa: E741 — the notes' letters l and L
 from dataclasses import replace
@@ -17,25 +17,25 @@ from checks.strategies import Problem
 
 __all__ = ["lost_digits"]
 
-# How many units in the last place of 1 an activation and 1 − a may be off by together.
+# The rounding error of a and of 1 − a together, in units in the last place of 1.
 ULPS = 4
-# σ' of a rounded a, and of z.
+# σ' by the formula in a, which loses digits where a rounds to 1, and by one in z, which does not.
 SLOPES = {
     "logistic": ("a (1 − a)", "σ' = t/(1 + t)², t = e^{−|z|}"),
     "tanh": ("1 − a²", "σ' = 4 t/(1 + t)², t = e^{−2|z|}"),
 }
-# What large weights may make of a few units, where the layers are not known.
-AMPLIFIED = 2.0**17
+# By how much large weights may amplify a few units of rounding, where the layers are unknown.
+AMPLIFICATION = 2.0**17
 
 
 def lost_digits(target: Target, trial: Trial) -> str:
-    """Return how rounding explains a mismatch, up to the words "as here:"; or nothing.
+    """Return why rounding explains a mismatch, up to the words "as here:"; empty if it does not.
 
-    It does where what is off is no larger than the rounding of 1 − a in σ' makes it. That takes a
-    cost which is, up to a factor, the reference's of some activations, found by its values or else
-    named by the target: then the losses of each σ' are known, and carried down to every entry of
-    the gradient. Of any other cost no more is asked than that the same network is right with
-    parameters which do not saturate it, and wrong by next to nothing with these.
+    If the cost is one of the reference's up to a factor, recognised by its values or else named by
+    the target, its activations are known. Then the rounding of 1 − a in each σ' is propagated to
+    every entry of the gradient, and explains a mismatch in which no entry is off by more. Of any
+    other cost two things are asked: the same network must be right with smaller parameters, which
+    do not saturate it, and the discrepancies must be negligible beside that gradient.
     """
     if trial.report is None:
         return ""
@@ -44,28 +44,28 @@ def lost_digits(target: Target, trial: Trial) -> str:
     names = sorted(SLOPES.keys() & {*row.activations(len(trial.problem.weights))})
     if names and _is_explained(target, row, trial):
         return (
-            "what is off is no more than digits lost to rounding: where a rounds to 1, none are "
-            f"left in {' and in '.join(SLOPES[name][0] for name in names)}. To keep them all: "
+            "the gradient is off by no more than digits lost to rounding: where a rounds to 1, "
+            f"none are left in {' and in '.join(SLOPES[name][0] for name in names)}. To keep all: "
             f"{'; '.join(SLOPES[name][1] for name in names)}. As here:"
         )
-    if not known and trial.problem.regime == "saturated" and _is_next_to_nothing(target, trial):
+    if not known and trial.problem.regime == "saturated" and _is_negligible(target, trial):
         return (
-            "what is off cannot be told from digits lost to rounding, where a rounds to 1, as the "
-            "cost is none of the reference's tables; the same network with smaller parameters is "
-            "right. As here:"
+            "the discrepancies cannot be told from digits lost to rounding where a rounds to 1, "
+            "because the cost is none of the reference's; the same network with smaller parameters "
+            "is right. As here:"
         )
     return ""
 
 
 def _is_explained(target: Target, row: KnownCost, trial: Trial) -> bool:
-    """Whether no entry is further off than the losses of the layers of a row."""
+    """Whether no entry is off by more than the rounding error in σ' of the known cost."""
     assert trial.report is not None
     problem = trial.problem
-    with np.errstate(all="ignore"):  # what is not finite explains nothing
+    with np.errstate(all="ignore"):  # a comparison with a nan is false: it explains nothing
         known = row.cost(problem)
         cost = as_number(target.cost(problem.weights, problem.biases, problem.x, problem.y))
-        # rtol is √eps of the precision that the cost has
-        bounds = _losses(row, problem, trial.report.rtol**2)
+        # rtol is √eps of the cost's precision, so eps is its square
+        bounds = _rounding_bounds(row, problem, trial.report.rtol**2)
         return all(
             np.all(
                 np.abs(array.claimed - array.numeric)
@@ -75,44 +75,45 @@ def _is_explained(target: Target, row: KnownCost, trial: Trial) -> bool:
         )
 
 
-def _is_next_to_nothing(target: Target, trial: Trial) -> bool:
-    """Whether what is off is nothing beside the gradient, right, of an unsaturated network."""
+def _is_negligible(target: Target, trial: Trial) -> bool:
+    """Whether the network is right once unsaturated, and its error small beside that gradient."""
     assert trial.report is not None
     problem = trial.problem
     weights, biases = [w / 10 for w in problem.weights], [b / 20 for b in problem.biases]
     with unrecorded():
-        calm = try_out(target, replace(problem, weights=weights, biases=biases), trial.through)
-    if calm.report is None or calm.report.verdict is not Verdict.MATCH:
+        unsaturated = replace(problem, weights=weights, biases=biases)
+        other = try_out(target, unsaturated, trial.function)
+    if other.report is None or other.report.verdict is not Verdict.MATCH:
         return False
-    largest = max(np.abs(array.numeric).max() for array in calm.report.arrays.values())
-    off = AMPLIFIED * trial.report.rtol**2 * largest
+    largest = max(np.abs(array.numeric).max() for array in other.report.arrays.values())
+    bound = AMPLIFICATION * trial.report.rtol**2 * largest
     return all(
-        bool(np.all(np.abs(array.claimed - array.numeric) <= off + array.error))
+        bool(np.all(np.abs(array.claimed - array.numeric) <= bound + array.error))
         for array in trial.report.arrays.values()
     )
 
 
-def _losses(row: KnownCost, problem: Problem, eps: float) -> list[Any]:
-    """Return by how much each ∂C/∂w^l, then each ∂C/∂b^l, may be off."""
+def _rounding_bounds(row: KnownCost, problem: Problem, eps: float) -> list[Any]:
+    """Return bounds of the error of each ∂C/∂w^l, then of each ∂C/∂b^l."""
     a, slope = row.layers(problem)
     w, L = problem.weights, len(problem.weights)  # noqa: N806 — the notes' letter
     names = ["", *row.activations(L)]
     relative = [
-        # logistic: 1 − a = σ'/a; tanh: 1 − a² = σ'
+        # of σ': ULPS eps / (1 − a) = ULPS eps a / σ' for logistic, ULPS eps / (1 − a²) for tanh
         ULPS * eps * (a[l] if names[l] == "logistic" else 1) / slope[l]
         if names[l] in SLOPES
         else np.zeros_like(slope[l])
         for l in range(L + 1)
     ]
-    # the sizes of the terms of δ, and how far these may be off: Δ(uv) ≤ |u| Δv + Δu (|v| + Δv)
+    # size bounds |δ|, error bounds Δδ: Δ(uv) ≤ |u| Δv + Δu (|v| + Δv)
     size = np.abs(COSTS[row.cost_name].slope(a[L], problem.y) / len(problem.x) * slope[L])
-    off = size * relative[L]
-    dw, db = [np.abs(off.T) @ np.abs(a[L - 1])], [off.sum(axis=0)]
+    error = size * relative[L]
+    dw, db = [np.abs(error.T) @ np.abs(a[L - 1])], [error.sum(axis=0)]
     for l in range(L - 1, 0, -1):
         # w^{l+1} is w[l]
-        up_size, up_off = size @ np.abs(w[l]), off @ np.abs(w[l])
-        size = up_size * slope[l]
-        off = size * relative[l] + up_off * slope[l] * (1 + relative[l])
-        dw.insert(0, off.T @ np.abs(a[l - 1]))
-        db.insert(0, off.sum(axis=0))
+        size_above, error_above = size @ np.abs(w[l]), error @ np.abs(w[l])
+        size = size_above * slope[l]
+        error = size * relative[l] + error_above * slope[l] * (1 + relative[l])
+        dw.insert(0, error.T @ np.abs(a[l - 1]))
+        db.insert(0, error.sum(axis=0))
     return [*dw, *db]

@@ -1,4 +1,4 @@
-"""The search for a network on which a target is wrong, and for the smallest that shows the same."""
+"""The search for a network on which a target is wrong, and for the smallest with that mistake."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,12 +14,12 @@ from checks.conformance.targets.known_costs import with_shares
 from checks.report import session
 from checks.strategies import Problem, layer_sizes
 
-__all__ = ["Found", "Networks", "search", "short_problem", "unrecorded"]
+__all__ = ["Networks", "SearchResult", "find_failure", "rounded_problem", "unrecorded"]
 
-# Checks spent on making a network smaller, a second or two; the smallest of them is shown.
-PATIENCE = 150
+# Checks spent on shrinking, which take a second or two; the smallest network by then is shown.
+MAX_SHRINK_CHECKS = 150
 
-# Nothing is left to a user's profile: a verdict is the same wherever it is asked for.
+# A user's Hypothesis profile must not change a verdict, so every setting is fixed here.
 SETTINGS = settings(
     database=None,
     derandomize=True,
@@ -42,9 +42,9 @@ class Networks:
         The least and the most.
     regimes : tuple of str
         Some of `checks.strategies.REGIMES`.
-    one_width : bool
-        Whether all layers of a network are of one width: then every matrix is square.
-    shares : bool
+    equal_widths : bool
+        Whether all layers of a network have the same width, so that every matrix is square.
+    y_sums_to_1 : bool
         Whether the rows of y sum to 1.
     examples : int
         How many networks.
@@ -54,117 +54,117 @@ class Networks:
     widths: tuple[int, int] = (2, 4)
     samples: tuple[int, int] = (2, 5)
     regimes: tuple[str, ...] = ("ordinary",)
-    one_width: bool = False
-    shares: bool = False
+    equal_widths: bool = False
+    y_sums_to_1: bool = False
     examples: int = 10
 
 
-class _Wrong(Exception):  # noqa: N818
-    """What Hypothesis is to look for."""
+class _WrongTrialError(Exception):
+    """Tells Hypothesis that a network is a failure, which it then shrinks."""
 
 
 @dataclass
-class Found:
-    """What a search came to.
+class SearchResult:
+    """The trials of a search.
 
     Attributes
     ----------
     trials : list of Trial
-        Of the networks that were asked for, as far as the first that is wrong.
-    original, smallest : Trial or None
-        The first that is wrong, and the smallest that shows the same mistake.
+        Those of the networks that were asked for, up to the first wrong one.
+    first_wrong, smallest : Trial or None
+        The first wrong trial, and the smallest that shows the same mistake.
     """
 
     trials: list[Trial]
-    original: Trial | None = None
+    first_wrong: Trial | None = None
     smallest: Trial | None = None
 
 
-def search(
+def find_failure(
     networks: Networks, try_out: Callable[[Problem], Trial], *, shrink: Callable[[Trial], bool]
-) -> Found:
-    """Try networks until one is wrong, and then ever smaller ones that are wrong in the same way.
+) -> SearchResult:
+    """Try networks until one is wrong, then ever smaller ones that are wrong in the same way.
 
-    Hypothesis makes them smaller: first layers and widths, then samples, then the numbers. Smaller
-    ones may be below the least of `networks`. The same networks are drawn on every run.
+    Hypothesis shrinks: first the layers and widths, then the samples, then the numbers. Shrunk
+    networks may be smaller than `networks` allows. Every run draws the same networks.
 
     Parameters
     ----------
     networks
         What to draw.
     try_out
-        Checks one of them.
+        Checks one network.
     shrink
-        Whether the first wrong trial is worth a smaller one.
+        Whether to look for a network smaller than the first wrong one.
     """
-    found = Found([])
-    known: dict[str, bool] = {}  # by the problem: Hypothesis is to get one answer for each
+    result = SearchResult([])
+    verdicts: dict[str, bool] = {}  # Hypothesis must get the same answer for the same problem
 
     @seed(0)
     @settings(SETTINGS, max_examples=networks.examples)
     @given(_problems(networks))
     def draw(drawn: tuple[bool, Problem]) -> None:
-        within, problem = drawn
+        within_bounds, problem = drawn
         key = repr(problem)
-        if found.original is None:
-            if not within or key in known:
+        if result.first_wrong is None:
+            if not within_bounds or key in verdicts:
                 reject()
             trial = try_out(problem)
-            found.trials.append(trial)
+            result.trials.append(trial)
             if trial.is_wrong:
-                found.original = found.smallest = trial
-                known.clear()
-            known[key] = trial.is_wrong
-        elif key not in known:
-            known[key] = False
-            if len(known) <= PATIENCE and shrink(found.original):
+                result.first_wrong = result.smallest = trial
+                verdicts.clear()
+            verdicts[key] = trial.is_wrong
+        elif key not in verdicts:
+            verdicts[key] = False
+            if len(verdicts) <= MAX_SHRINK_CHECKS and shrink(result.first_wrong):
                 with unrecorded():
                     trial = try_out(problem)
-                if trial.shows_the_mistake_of(found.original):
-                    known[key] = True
-                    found.smallest = min(found.smallest or trial, trial, key=_size)
-        if known[key]:
-            raise _Wrong
+                if trial.shows_the_mistake_of(result.first_wrong):
+                    verdicts[key] = True
+                    result.smallest = min(result.smallest or trial, trial, key=_size)
+        if verdicts[key]:
+            raise _WrongTrialError
 
-    with suppress(_Wrong):
+    with suppress(_WrongTrialError):
         draw()
-    return found
+    return result
 
 
 @st.composite
 def _problems(draw: st.DrawFn, networks: Networks) -> tuple[bool, Problem]:
-    """Draw whether a problem is within the bounds of `networks`, or may be smaller; and it."""
-    within = draw(st.booleans())
-    (layers, most_layers), (width, most_width), (samples, most_samples) = (
-        (least if within else 1, most)
+    """Draw a problem, and whether it is within the bounds of `networks` or may be smaller."""
+    within_bounds = draw(st.booleans())
+    (min_layers, max_layers), (min_width, max_width), (min_samples, max_samples) = (
+        (least if within_bounds else 1, most)
         for least, most in (networks.layers, networks.widths, networks.samples)
     )
     sizes = draw(
         layer_sizes(
-            min_layers=layers, max_layers=most_layers, min_width=width, max_width=most_width
+            min_layers=min_layers, max_layers=max_layers, min_width=min_width, max_width=max_width
         )
     )
-    if networks.one_width and within:
+    if networks.equal_widths and within_bounds:
         sizes = sizes[:1] * len(sizes)
-    rows = draw(st.integers(samples, most_samples))
+    samples = draw(st.integers(min_samples, max_samples))
     regime = draw(st.sampled_from(networks.regimes))
     number = draw(st.integers(0, 999))
     if regime == "vanishing" and len(sizes) == 2:
         reject()
-    problem = short_problem(sizes, rows, regime, number)
-    return within, with_shares(problem) if networks.shares else problem
+    problem = rounded_problem(sizes, samples, regime, number)
+    return within_bounds, with_shares(problem) if networks.y_sums_to_1 else problem
 
 
-def short_problem(
+def rounded_problem(
     sizes: tuple[int, ...], samples: int, regime: str = "ordinary", number: int = 0
 ) -> Problem:
-    """Return a generated problem with two digits of every number: as good, and short in print."""
+    """Return a generated problem with numbers of two digits, so that it prints short."""
     problem = Problem.generate(sizes, samples, regime, number)
-    weights, biases = ([_short(a) for a in some] for some in (problem.weights, problem.biases))
-    return Problem(sizes, weights, biases, _short(problem.x), _short(problem.y), regime, number)
+    weights, biases = (list(map(_rounded, part)) for part in (problem.weights, problem.biases))
+    return Problem(sizes, weights, biases, _rounded(problem.x), _rounded(problem.y), regime, number)
 
 
-def _short(array: FloatArray) -> FloatArray:
+def _rounded(array: FloatArray) -> FloatArray:
     return np.array([float(f"{value:.1e}") for value in array.flat]).reshape(array.shape)
 
 
@@ -175,7 +175,7 @@ def _size(trial: Trial) -> tuple[int, int, int]:
 
 @contextmanager
 def unrecorded() -> Iterator[None]:
-    """Keep checks that only inform others out of the session's record."""
+    """Keep checks out of the session's record: those that shrink a failure or help to name it."""
     listeners, session.listeners[:] = session.listeners[:], []
     try:
         yield

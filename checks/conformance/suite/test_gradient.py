@@ -1,23 +1,24 @@
-"""The numerical properties of a target: its gradient is the derivative of its own cost."""
+"""Tests of a target's numbers: its gradient is the derivative of its own cost."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from checks.conformance.suite.calls import answer, arguments, explained, named
+from checks.conformance.suite.calls import arguments, array_names, errors_explained, gradient_arrays
 from checks.conformance.suite.failure import ConformanceError, digits_problem
-from checks.conformance.suite.smallest_failure import Networks, short_problem
+from checks.conformance.suite.smallest_failure import Networks, rounded_problem
 from checks.conformance.suite.verify import verify, verify_problem
 from checks.conformance.targets.known_costs import find_known_cost, with_shares
 from checks.conformance.targets.target import Target
 
-# What hides a mistake is left out of the first (biases of zero, a batch of 1, layers of width 1, a
-# single output, square layers only), and has a row of its own below, where others hide.
+# Special networks hide mistakes: zero weights, a batch of 1, layers of width 1, a single output,
+# only square layers. The first row has none of these; each has a row of its own, because it shows
+# mistakes that the first row hides.
 RANDOM = Networks((2, 4), (2, 5), (3, 5), ("ordinary", "targets"), examples=40)
 NETWORKS = {
     "random-shapes": RANDOM,
-    "square-layers": Networks(layers=(2, 4), one_width=True, examples=20),
+    "square-layers": Networks(layers=(2, 4), equal_widths=True, examples=20),
     "single-sample": Networks(samples=(1, 1)),
     "one-layer": Networks(layers=(1, 1), widths=(2, 6)),
     "one-neuron": Networks(widths=(1, 1), samples=(1, 4), examples=40),
@@ -37,7 +38,7 @@ def test_every_entry_is_the_derivative_of_the_cost(gradient_target: Target, kind
 
 
 def test_every_entry_is_the_derivative_of_the_cost_on_digits(gradient_target: Target) -> None:
-    """The same, of a network of 2,260 parameters on handwritten digits."""
+    """The same for a network of 2,260 parameters on handwritten digits."""
     claim = "every entry is the derivative of the cost, on handwritten digits"
     verify_problem(gradient_target, claim, digits_problem())
 
@@ -45,58 +46,58 @@ def test_every_entry_is_the_derivative_of_the_cost_on_digits(gradient_target: Ta
 def test_a_step_is_gradient_descent_at_small_and_large_learning_rates(
     gradient_target: Target,
 ) -> None:
-    """(θ − θ')/η is the gradient whether η is a thousandth, 1 or a thousand."""
+    """(θ − θ')/η is the gradient for learning rates η of a thousandth, 1 and a thousand."""
     if gradient_target.step is None:
         pytest.skip(f"not applicable: {gradient_target.name} has no step")
     claim = "a step is θ − η ∇C, at small and large learning rates"
-    verify(gradient_target, claim, replace(RANDOM, examples=15), through="step")
+    verify(gradient_target, claim, replace(RANDOM, examples=15), function="step")
 
 
 def test_float32_is_kept_and_accurate(gradient_target: Target) -> None:
-    """In float32 the answer is float32, and right to half of its digits."""
-    problem = with_shares(short_problem((4, 5, 3), samples=4))
-    exact = answer(gradient_target, *arguments(problem))
-    given = arguments(problem, np.float32)
-    for name, rough, fine in zip(
-        named(len(exact)), answer(gradient_target, *given), exact, strict=True
+    """For float32 input the gradient is float32, and right to half of its digits."""
+    problem = with_shares(rounded_problem((4, 5, 3), samples=4))
+    in_float64 = gradient_arrays(gradient_target, *arguments(problem))
+    in_float32 = gradient_arrays(gradient_target, *arguments(problem, np.float32))
+    for name, single, double in zip(
+        array_names(len(in_float64)), in_float32, in_float64, strict=True
     ):
-        if rough.dtype != np.float32:
+        if single.dtype != np.float32:
             raise ConformanceError(
-                f"{gradient_target.name} fails: float32 is kept. {name} of the answer is "
-                f"{rough.dtype} where weights, biases, x and y are float32.\nTo try: make new "
-                "arrays with zeros_like, or with dtype=w.dtype; numbers in arrays of float64 widen."
+                f"{gradient_target.name} fails: float32 is kept. {name} of the gradient is "
+                f"{single.dtype} where weights, biases, x and y are float32.\nTo try: make new "
+                "arrays by zeros_like or with dtype=w.dtype; float64 arrays make results float64."
             )
-        off = float(np.abs(rough - fine).max() / np.abs(fine).max())
-        if not off <= np.finfo(np.float32).eps ** 0.5:
+        discrepancy = float(np.abs(single - double).max() / np.abs(double).max())
+        if not discrepancy <= np.finfo(np.float32).eps ** 0.5:
             raise ConformanceError(
-                f"{gradient_target.name} fails: float32 is accurate. {name} is off by {off:.1e} "
-                "of its largest entry, compared with the answer to the same numbers in float64."
+                f"{gradient_target.name} fails: float32 is accurate. {name} is off by "
+                f"{discrepancy:.1e} of its largest entry, compared with the gradient in float64."
             )
 
 
 def test_the_cost_is_the_one_that_the_target_names(gradient_target: Target) -> None:
-    """The cost is the reference's of these names; another cost is no mistake, but is said."""
-    name, wanted = gradient_target.name, (gradient_target.activation, gradient_target.cost_name)
-    with explained(gradient_target):
+    """The cost is the reference's with these names; another cost is no mistake, but is reported."""
+    name, names = gradient_target.name, (gradient_target.activation, gradient_target.cost_name)
+    with errors_explained(gradient_target):
         row = find_known_cost(gradient_target)
-    activation, cost_name = wanted
+    activation, cost_name = names
     named_cost = f"{cost_name} with {activation} layers"
-    if row and (row.activation, row.cost_name, row.output) == (*wanted, ""):
+    if row and (row.activation, row.cost_name, row.output) == (*names, ""):
         if row.factor == "1":
             return
-        pytest.skip(f"the cost of {name} is {row} on every network: the factor is left to it")
+        pytest.skip(f"the cost of {name} is {row} on every network: the factor is its own choice")
     if row and not row.output:
         found = (
             f"the cost is {row} on every network: say so in the target, activation = "
             f"{row.activation!r} and cost_name = {row.cost_name!r}"
         )
     else:
-        what = f"{row}," if row else "no row of the reference's tables times a factor,"
+        what = f"{row}," if row else "none of the reference's costs times a factor,"
         found = (
             f"the cost is {what} so the two are not compared; every entry is judged by the "
             "target's own cost"
         )
-    if wanted == ("logistic", "mean_squared"):  # which stand for nothing said, too
+    if names == ("logistic", "mean_squared"):  # also the default of a target without names
         pytest.skip(f"{name} does not have {named_cost}: {found}")
     remedy = "" if row and not row.output else " Leave activation and cost_name out."
     raise ConformanceError(f"{name} says {named_cost}, but {found}.{remedy}")

@@ -1,4 +1,4 @@
-"""One network tried on a target, and whether two such trials show the same mistake."""
+"""One check of a target on one network, and whether two such trials show the same mistake."""
 
 import math
 import traceback
@@ -22,99 +22,104 @@ from checks.strategies import Problem
 
 __all__ = ["Trial", "try_out"]
 
-Kinds = Mapping[tuple[str, str], frozenset[str]]
-UNEVEN = "uneven"
-OURS = str(Path(__file__).parents[2])  # the package
+Group = tuple[str, str]  # "last layer" or "layers below", and "weights" or "biases"
+NOT_PROPORTIONAL = "not proportional"
+PACKAGE = str(Path(__file__).parents[2])
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What a check of one problem came to.
+    """The outcome of a check on one problem.
 
     Attributes
     ----------
     problem : Problem
-    through : {"gradient", "step"}
+    function : {"gradient", "step"}
         Which function of the target was checked.
     report : Report or None
-        None where there is an error.
+        None if there is an error.
     error : Exception or None
-        What the target raised, or what the check refused.
+        What the target raised, or why the check refused its result.
     rounding : str
-        How rounding alone explains a mismatch; empty where it does not.
+        Why rounding alone explains a mismatch; empty if it does not.
     """
 
     problem: Problem
-    through: str
+    function: str
     report: Report | None = None
     error: Exception | None = None
     rounding: str = ""
 
     @property
     def raised_in(self) -> str:
-        """Which of the target's functions raised the error; nothing where the check refused."""
+        """Which of the target's functions raised the error; empty if the check did."""
         frames = traceback.extract_tb(self.error.__traceback__) if self.error else []
-        ours = [f.name for f in frames if f.filename == __file__ and f.name in SIGNATURES]
-        return ours[-1] if ours else ""
+        # `try_out` calls the target in functions of the same names
+        callers = [f.name for f in frames if f.filename == __file__ and f.name in SIGNATURES]
+        return callers[-1] if callers else ""
 
     @property
     def is_wrong(self) -> bool:
-        """Whether there is something to accuse; where the cost has kinks, conventions differ."""
+        """Whether the gradient is wrong; not so at a kink, where conventions for it differ."""
         if self.report is None:
             return True
         kinks = any(array.slope_jump.any() for array in self.report.arrays.values())
         return self.report.verdict is Verdict.MISMATCH and not kinks and not self.rounding
 
-    def arrays(self) -> dict[tuple[str, str], list[ArrayReport]]:
-        """Return the arrays by place, of the last layer or below it, and by what they hold."""
-        places: dict[tuple[str, str], list[ArrayReport]] = {}
-        top = len(self.problem.weights) - 1
+    def arrays(self) -> dict[Group, list[ArrayReport]]:
+        """Return the arrays in up to four groups: weights or biases, of the last layer or below."""
+        groups: dict[Group, list[ArrayReport]] = {}
+        last = len(self.problem.weights) - 1
         for path, array in self.report.arrays.items() if self.report is not None else ():
             what, _, index = path.removesuffix("]").partition("[")
-            place = "last layer" if int(index) == top else "layers below"
-            places.setdefault((place, what), []).append(array)
-        return places
+            layer = "last layer" if int(index) == last else "layers below"
+            groups.setdefault((layer, what), []).append(array)
+        return groups
 
-    def kinds(self) -> Kinds:
-        """Return how the mismatching arrays of each place are wrong."""
-        names = factor_names(self.problem)
+    def error_kinds(self) -> dict[Group, frozenset[str]]:
+        """Return in which ways the arrays of each group are wrong; empty for a right group."""
+        factor_values = factor_names(self.problem)
         rtol = self.report.rtol if self.report is not None else 0.0
         return {
-            place: frozenset().union(*(_kinds(array, names, rtol) for array in arrays))
-            for place, arrays in self.arrays().items()
+            group: frozenset().union(
+                *(_error_kinds(array, factor_values, rtol) for array in arrays)
+            )
+            for group, arrays in self.arrays().items()
         }
 
     def shows_the_mistake_of(self, other: "Trial") -> bool:
-        """Whether this trial, of a network no larger, is wrong in the same way as another one.
+        """Whether this trial, of a smaller network, is wrong in the same way as another one.
 
-        The same places are wrong, in the same ways, by a hundredth or at least a tenth as much.
-        Layers below the last may be gone if they were wrong in the way in which the last one is.
+        The same groups of arrays must be wrong in the same ways, and the discrepancy must be at
+        least a tenth of the other's, or a hundredth. A smaller network may lack layers below the
+        last, if they were wrong in the same way as the last layer.
         """
         if not self.is_wrong:
             return False
         if self.report is None or other.report is None:
             return _origin(self.error) == _origin(other.error)
-        # where half of an entry was missing, its sixth digit would not convince
+        # a much smaller discrepancy would be a poor example of a large mistake
         if self.report.discrepancy < min(other.report.discrepancy / 10, 0.01):
             return False
-        mine, theirs = self.kinds(), other.kinds()
-        few = {
-            place: all(a.claimed.size == 1 for a in some) for place, some in self.arrays().items()
+        mine, theirs = self.error_kinds(), other.error_kinds()
+        single_entries = {
+            group: all(array.claimed.size == 1 for array in arrays)
+            for group, arrays in self.arrays().items()
         }
         return all(
-            _alike(mine[place, what], kinds, few[place, what])
-            if (place, what) in mine
+            _wrong_in_the_same_way(mine[layer, what], kinds, single_entries[layer, what])
+            if (layer, what) in mine
             else not kinds or kinds & theirs["last layer", what]
-            for (place, what), kinds in theirs.items()
+            for (layer, what), kinds in theirs.items()
         )
 
 
-def try_out(target: Target, problem: Problem, through: str = "gradient") -> Trial:
-    """Check a target's gradient, or the one that its step implies, on one problem."""
+def try_out(target: Target, problem: Problem, function: str = "gradient") -> Trial:
+    """Check a target's gradient, or the gradient that its step implies, on one problem."""
     x, y = problem.x, problem.y
 
-    # The target gets copies, and its second answer counts: whether it leaves its input alone, and
-    # whether earlier calls leave a trace, are properties of their own.
+    # The target gets copies, and the second of two results is checked: other tests check that it
+    # leaves its input unchanged and that a call does not depend on earlier ones.
     def gradient(p: Any) -> Any:
         assert target.gradient is not None
         target.gradient(*_copies(p), x.copy(), y.copy())
@@ -133,18 +138,19 @@ def try_out(target: Target, problem: Problem, through: str = "gradient") -> Tria
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            if through == "step":
-                return Trial(problem, through, check_step(cost, step, params))
-            return Trial(problem, through, check_gradient(cost, gradient, params))
+            if function == "step":
+                return Trial(problem, function, check_step(cost, step, params))
+            return Trial(problem, function, check_gradient(cost, gradient, params))
     except Exception as error:
-        # what a check refuses is a TypeError or a ValueError; any other error of ours is a defect
-        if _origin(error)[1].startswith(OURS) and not isinstance(error, (TypeError, ValueError)):
+        # A check refuses a result by a TypeError or a ValueError. Any other error that arises in
+        # this package is a defect of it.
+        if _origin(error)[1].startswith(PACKAGE) and not isinstance(error, (TypeError, ValueError)):
             raise
-        return Trial(problem, through, error=error)
+        return Trial(problem, function, error=error)
 
 
-def _copies(parts: Mapping[str, Any]) -> list[list[Any]]:
-    return [[array.copy() for array in parts[name]] for name in ("weights", "biases")]
+def _copies(params: Mapping[str, Any]) -> list[list[Any]]:
+    return [[array.copy() for array in params[name]] for name in ("weights", "biases")]
 
 
 def _nested(result: Any, name: str) -> dict[str, Any]:
@@ -156,8 +162,13 @@ def _nested(result: Any, name: str) -> dict[str, Any]:
     return {"weights": list(result[0]), "biases": list(result[1])}
 
 
-def _kinds(array: ArrayReport, names: Mapping[str, float], rtol: float) -> frozenset[str]:
-    """Return in which ways an array is wrong, as far as it can tell; nothing if it is not."""
+def _error_kinds(
+    array: ArrayReport, factor_values: Mapping[str, float], rtol: float
+) -> frozenset[str]:
+    """Return the ways in which an array may be wrong; empty if it is not.
+
+    Factors that have the same value on this problem cannot be told apart, so all are returned.
+    """
     if array.verdict is not Verdict.MISMATCH:
         return frozenset()
     g, n = array.claimed, array.numeric
@@ -167,14 +178,16 @@ def _kinds(array: ArrayReport, names: Mapping[str, float], rtol: float) -> froze
         return frozenset({"zero"})
     if ((array.verdicts == Verdict.MATCH) & (np.abs(n) > array.error)).any():
         return frozenset({"some entries"})
-    # g = c n, with the c of least squares
+    # g = c n, with c by least squares
     c = float((g * n).sum() / (n * n).sum()) if n.any() else math.inf
     with np.errstate(invalid="ignore"):
-        off = np.abs(g - c * n) - abs(c) * array.error
-    if not (off <= rtol * array.largest).all():
-        return frozenset({UNEVEN})
-    alike = frozenset(name for name, value in names.items() if abs(c - value) <= rtol * abs(value))
-    return alike or frozenset({"a factor"})
+        residual = np.abs(g - c * n) - abs(c) * array.error
+    if not (residual <= rtol * array.largest).all():
+        return frozenset({NOT_PROPORTIONAL})
+    factors = frozenset(
+        name for name, value in factor_values.items() if abs(c - value) <= rtol * abs(value)
+    )
+    return factors or frozenset({"a factor"})
 
 
 def _origin(error: Exception | None) -> tuple[Any, str, int | None]:
@@ -183,8 +196,13 @@ def _origin(error: Exception | None) -> tuple[Any, str, int | None]:
     return type(error), frames[-1].filename if frames else "", frames[-1].lineno if frames else 0
 
 
-def _alike(mine: frozenset[str], theirs: frozenset[str], single: bool) -> bool:
-    """Whether two places are wrong in the same way; a single entry cannot show any unevenness."""
+def _wrong_in_the_same_way(
+    mine: frozenset[str], theirs: frozenset[str], single_entries: bool
+) -> bool:
+    """Whether two groups of arrays are wrong in the same way.
+
+    An array of a single entry is always proportional, so it may stand for one that is not.
+    """
     if not mine or not theirs:
         return not mine and not theirs
-    return bool(mine & theirs) or (single and UNEVEN in theirs)
+    return bool(mine & theirs) or (single_entries and NOT_PROPORTIONAL in theirs)

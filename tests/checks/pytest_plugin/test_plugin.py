@@ -67,11 +67,11 @@ def test_is_excused():
 
 @pytest.fixture
 def run(pytester, monkeypatch):
-    """Run pytest in a directory that holds the tests above, example.py, and a suite of its own."""
+    """Run pytest in a directory with the tests and the suite above, and a target in example.py."""
     pytester.makepyfile(test_some=TESTS, example=EXAMPLE)
     suite = pytester.mkdir("suite")
     suite.joinpath("test_suite.py").write_text(SUITE, encoding="utf-8")
-    # for this process, and from a conftest.py for the workers of pytest-xdist
+    # set for this process, and by a conftest.py for the workers of pytest-xdist
     monkeypatch.setattr(plugin, "SUITE", suite)
     pytester.makeconftest(
         "import pathlib, checks.pytest_plugin.plugin\n"
@@ -92,7 +92,7 @@ def schema():
 
 
 def strict(path):
-    """Read JSON; NaN and Infinity are none."""
+    """Read JSON, refusing NaN and Infinity, which Python would accept."""
 
     def refuse(word):
         raise AssertionError(f"{word} in {path}")
@@ -105,7 +105,7 @@ def summary(result):
     return line
 
 
-# Light.
+# Imports.
 
 
 IMPORT = """
@@ -123,7 +123,7 @@ print(min(times), *set(sys.modules) - before)
 """
 
 
-def test_is_light(tmp_path):
+def test_the_plugin_is_imported_fast(tmp_path):
     command = [sys.executable, "-c", IMPORT, str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -164,18 +164,18 @@ def test_the_package_is_lazy_and_complete():
         _ = checks.check_gradeint
 
 
-# What is checked.
+# The target.
 
 
 @pytest.mark.parametrize("options", [(), ("--collect-only", "-q"), ("-k", "right")])
 def test_a_bad_target_is_a_usage_error(run, options):
     result = run("--gradient-target=exampel", *options)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    error = result.stderr.str()
-    assert error.startswith("ERROR: --gradient-target: there is no module 'exampel' in ")
-    assert error.rstrip().endswith(
-        f"did you mean 'example'?\n\nA target in a dozen lines:\n\n{EXAMPLE}".rstrip()
-    )
+    message, advice, *others = result.stderr.lines
+    assert message.startswith("ERROR: --gradient-target: there is no module 'exampel' in ")
+    assert message.endswith("did you mean 'example'?")
+    assert advice == "`python -m checks --help` shows a whole target."
+    assert not any(others)
 
 
 @pytest.mark.parametrize("spec", ["", "test_some"])
@@ -200,6 +200,30 @@ def test_the_fixture_and_the_header(run, pytester):
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "runs_suite"),
+    [
+        (["suite"], True),
+        (["suite/test_suite.py::test_holds"], True),
+        (["--pyargs", "checks.conformance"], True),
+        (["--pyargs", "checks.conformance.suite.test_gradient"], True),
+        ([str(plugin.CONFORMANCE)], True),
+        ([], False),
+        (["tests/checks/conformance"], False),
+    ],
+)
+def test_the_header_is_of_runs_of_the_suite(run, pytester, arguments, runs_suite):
+    tests = pytester.path / "tests" / "checks" / "conformance"
+    tests.mkdir(parents=True)
+    tests.joinpath("test_it.py").write_text("def test(): pass", encoding="utf-8")
+    # the suite itself must be collected without this repository's own settings
+    settings = f"--config-file={pytester.makeini('[pytest]')}"
+    result = run("--collect-only", "--noconftest", settings, *arguments)
+    assert result.ret == 0
+    headers = [line for line in result.outlines if line.startswith("gradient-gate: target ")]
+    assert len(headers) == runs_suite
+
+
 def test_settings_are_relative_to_their_file(run, pytester):
     pytester.makeini(
         "[pytest]\ngradient_target = sub/net.py\ngradient_waivers = sub/waivers.txt\n"
@@ -218,7 +242,7 @@ def test_settings_are_relative_to_their_file(run, pytester):
     ]
 
 
-# What is reported.
+# The report.
 
 
 def test_reports_every_check(run, pytester):
@@ -246,12 +270,12 @@ def test_reports_every_check(run, pytester):
     assert (nan["sizes"], nan["worst"]["claimed"], nan["discrepancy"]) == (None, "nan", "inf")
     assert unseen["verdict"] != "MATCH"
     counts = re.fullmatch(
-        r"gradient-gate: 7 checks, 21 entries compared, \d match \(off by at most \d[^ ]*, "
-        r"seen from 1e-08\), \d mismatch(, \d unresolved)?",
+        r"gradient-gate: 7 checks, 21 entries compared, \d match \(discrepancy at most "
+        r"\d[^ ]*, detectable from 1e-08\), \d mismatch(, \d unresolved)?",
         summary(result),
     )
     assert counts, summary(result)
-    # a line for each check would be too much for the other report
+    # the JUnit report must not grow by a line for each check
     assert (pytester.path / "junit.xml").stat().st_size < 3000
 
 
@@ -263,7 +287,7 @@ def test_workers_report_the_same(run, pytester):
     parallel.assert_outcomes(passed=3, failed=2, skipped=1, xfailed=2)
     assert summary(serial).endswith("1 waived")
     assert summary(serial) in parallel.outlines
-    # without workers this would have been known before the tests ran
+    # only with workers is the unknown waiver reported after the tests
     parallel.stdout.fnmatch_lines(["waivers.txt:2: there is no test test_of[[]float64] to waive*"])
     one, two = strict(pytester.path / "one.json"), strict(pytester.path / "two.json")
     for check in one["checks"] + two["checks"]:
@@ -305,7 +329,7 @@ def test_a_report_that_cannot_be_written(run, pytester, monkeypatch):
 
     monkeypatch.setattr(plugin, "write_document", full)
     result = run("--gradient-report=report.json", "-k", "right")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR  # too late for the tests: they count
+    assert result.ret == pytest.ExitCode.USAGE_ERROR  # found after the tests, which still count
     result.assert_outcomes(passed=1, deselected=7)
     result.stdout.fnmatch_lines(["--gradient-report cannot be written: the disk is full"])
 
@@ -326,7 +350,7 @@ def test_annotations_on_github(run, monkeypatch):
     assert wrong.startswith("::error file=test_some.py,line=15,title=gradient-gate%3A test_wrong::")
     assert "%0A" in wrong
     assert "MISMATCH" in wrong
-    # a failure of the suite stands at the gradient that it is about
+    # a failure of the suite is shown at the target's gradient
     assert suite == (
         "::error file=example.py,line=9,title=gradient-gate%3A test_does_not_hold::"
         "the text stands alone"
@@ -342,7 +366,7 @@ def test_the_texts_of_the_suite_stand_alone(run):
     result.assert_outcomes(passed=1, failed=2, skipped=1, xfailed=1)
     result.stdout.fnmatch_lines(["*_ test_does_not_hold _*", "the text stands alone"])
     result.stdout.no_fnmatch_line("*raise AssertionError*")
-    result.stdout.fnmatch_lines(["*raise ValueError*"])  # of anything else, where it came from
+    result.stdout.fnmatch_lines(["*raise ValueError*"])  # other errors keep their traceback
 
 
 def waive(pytester, *lines):
@@ -434,6 +458,66 @@ def test_only_where_the_suite_is_whole_is_a_waiver_unknown(run, pytester):
     assert run(option, "test_some.py", "-k", "right").ret == 0
     assert run(option, "suite", "-k", "holds").ret == pytest.ExitCode.USAGE_ERROR
     assert run(option, "suite", "-p", "cacheprovider", "--lf", "-k", "holds").ret == 0
+
+
+# Failures of a user's tests.
+
+
+TABLES = """
+import numpy as np
+from checks import assert_gradient, check_gradient
+from hypothesis import given, strategies as st
+
+def cost(p):
+    return (p ** 2).sum()
+
+def check(n, factor):
+    return check_gradient(cost, lambda p: factor * p, np.arange(1.0, n + 1))
+
+def test_assert():
+    report = check(4, 3)  # wrong on purpose
+    assert check(2, 2)
+    assert report
+
+def test_assert_gradient():
+    assert_gradient(cost, lambda p: 3 * p, np.arange(1.0, 6))  # wrong on purpose
+
+def test_match():
+    assert not check(6, 3)  # wrong on purpose
+    assert not check(7, 2)
+
+def test_passes():
+    assert not check(8, 3)  # wrong on purpose
+
+def test_another_failure():
+    assert check(9, 2)
+    assert False
+
+@given(st.integers(3, 5))
+def test_hypothesis(n):
+    assert check(10 * n, 3)  # wrong on purpose
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n1",)])
+def test_a_failure_shows_the_whole_table_once(run, pytester, workers):
+    pytester.makepyfile(test_tables=TABLES)
+    result = run("test_tables.py", *workers)
+    result.assert_outcomes(passed=1, failed=5)
+    sections = re.split(r"(?m)^_+ (test_\w+) _+$", result.stdout.str().partition("= short test")[0])
+    shown = dict(zip(sections[1::2], sections[2::2], strict=True))
+    tables = {name: re.findall(r"MISMATCH +(\d+) entries", text) for name, text in shown.items()}
+    assert tables == {
+        "test_assert": ["4"],
+        "test_assert_gradient": ["5"],
+        "test_match": ["6"],
+        "test_another_failure": [],
+        "test_hypothesis": ["30"],
+    }
+    for name in ("test_assert", "test_match", "test_hypothesis"):
+        assert re.search(r"(?m)^-+ gradient-gate -+$", shown[name])
+        assert "numeric ± error" in shown[name]
+    assert "- gradient-gate -" not in shown["test_assert_gradient"]
 
 
 # Pictures.

@@ -1,4 +1,4 @@
-"""The shipped suite: right targets pass, wrong ones fail with the smallest network that shows."""
+"""The shipped suite: right targets pass, wrong ones fail and show a small wrong network."""
 
 import os
 import re
@@ -12,28 +12,29 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+import checks
 import checks.conformance.suite.test_gradient as suite
-import checks.conformance.suite.test_manners as manners
+import checks.conformance.suite.test_interface as interface
 from backprop.activations import ACTIVATIONS
 from backprop.costs import COSTS
 from checks.conformance.naming.faults import FAULTS, right_target, together
 from checks.conformance.suite.failure import ConformanceError, failure_text
-from checks.conformance.suite.smallest_failure import Networks, search, short_problem
+from checks.conformance.suite.smallest_failure import Networks, find_failure, rounded_problem
 from checks.conformance.suite.trial import try_out
 from checks.conformance.suite.verify import verify
 from checks.conformance.targets.known_costs import with_shares
 from checks.conformance.targets.target import EXAMPLE, Target, load_target, reference_target
 from checks.report.verdict import Verdict
 
-# Every fault, and every property of every form, with --hypothesis-profile=soak.
+# With --hypothesis-profile=soak every fault and every property of every form is tested.
 SOAK = settings().max_examples > 1000
-# Of a class of mistakes each: those of other activations and costs need them to be mistakes at all.
+# These faults are mistakes only with the given activation and cost.
 ROWS = {
     "softmax: diagonal of its Jacobian only": ("logistic", "softmax_cross_entropy"),
     "σ' once more after a cross entropy": ("logistic", "cross_entropy"),
     "a (1 − a) for σ'": ("tanh", "mean_squared"),
 }
-BY_DEFAULT = (
+BY_DEFAULT = (  # one of each class of mistakes
     "1/n_L missing",
     "σ' omitted at hidden layers",
     "w for wᵀ",
@@ -43,21 +44,21 @@ BY_DEFAULT = (
     "first layer zero",
     "one entry zero",
 )
-# Lost digits are excused, what remembers is a matter of manners: both have tests of their own.
+# Lost digits are excused, and `test_interface` finds a stale cache: see below for both.
 ELSEWHERE = {"a (1 − a) loses digits", "stale cache"}
 
 
 def find(target):
-    """Return what the first of the suite's random networks that fail come to."""
+    """Return the result of the first search of the suite that finds a wrong network."""
     for networks in suite.NETWORKS.values():
-        found = search(networks, lambda p: try_out(target, p), shrink=lambda _: True)
-        if found.original:
+        found = find_failure(networks, lambda p: try_out(target, p), shrink=lambda _: True)
+        if found.first_wrong:
             return found
     return pytest.fail(f"{target.name} passes")
 
 
-def is_wrong_by(one, other):
-    """Whether two gradients are visibly apart somewhere."""
+def differ(one, other):
+    """Whether any array of two gradients differs by more than 1e-6 of its largest entry."""
     return any(
         np.abs(a - b).max() > 1e-6 * max(np.abs(a).max(), np.abs(b).max())
         for a, b in zip(one, other, strict=True)
@@ -82,15 +83,15 @@ def test_there_are_enough_faults():
 def test_a_fault_comes_back_as_the_smallest_network_that_shows_it(name):
     if name in ELSEWHERE:
         return
-    rows = ROWS.get(name, ("logistic", "mean_squared"))
-    target = FAULTS[name].target(*rows)
+    names = ROWS.get(name, ("logistic", "mean_squared"))
+    target = FAULTS[name].target(*names)
     found = find(target)
     trial = found.smallest
     assert is_small(trial.problem)
-    assert trial.shows_the_mistake_of(found.original)
+    assert trial.shows_the_mistake_of(found.first_wrong)
     if trial.report is not None:
         claimed = [array.claimed for array in trial.report.arrays.values()]
-        assert not is_wrong_by(claimed, gradient(FAULTS[name].target(*rows), trial.problem))
+        assert not differ(claimed, gradient(FAULTS[name].target(*names), trial.problem))
         assert trial.report.verdict is Verdict.MISMATCH
     lines = failure_text(target, "it is right", found).splitlines()
     assert max(map(len, lines)) <= 100
@@ -112,7 +113,7 @@ def test_two_faults_are_both_shown(one, other):
     problem = find(both).smallest.problem
     assert is_small(problem)
     for alone in (one, other):
-        assert is_wrong_by(gradient(both, problem), gradient(FAULTS[alone].target(), problem))
+        assert differ(gradient(both, problem), gradient(FAULTS[alone].target(), problem))
 
 
 def test_a_search_is_the_same_on_every_run():
@@ -124,33 +125,35 @@ def test_a_search_is_the_same_on_every_run():
 # Right targets.
 
 
-MANNERS = [test for name, test in vars(manners).items() if name.startswith("test_")]
+INTERFACE = [test for name, test in vars(interface).items() if name.startswith("test_")]
 
 
 def properties():
-    """Return (test, its other argument or nothing) of the whole suite."""
-    for module in (suite, manners):
+    """Yield (test,) or (test, argument) for every test of the suite with every argument."""
+    for module in (suite, interface):
         for name, test in vars(module).items():
             if name.startswith("test_"):
                 yield from ((test, *argument) for argument in arguments(test))
 
 
 def arguments(test):
-    """Return what a test of the suite is parametrized with, beside the target."""
+    """Return the arguments with which a test of the suite is parametrized, beside the target."""
     marks = getattr(test, "pytestmark", [])
     return [(value,) for value in marks[0].args[1]] if marks else [()]
 
 
-QUICK = "one-layer"  # the quickest kind; python -m checks, which the CI runs, tries all of them
+QUICK = "one-layer"  # the quickest kind; the CI runs python -m checks, which tries all kinds
 
 
 @pytest.mark.parametrize("form", ["matrix_form", "chain_form", "index_form"])
 def test_the_forms_pass(form):
     target = reference_target(form)
     for test, *argument in properties():
-        kinds = test is suite.test_every_entry_is_the_derivative_of_the_cost
-        steps = test is suite.test_a_step_is_gradient_descent_at_small_and_large_learning_rates
-        if SOAK or not (steps or (kinds and argument != [QUICK])):
+        takes_kind = test is suite.test_every_entry_is_the_derivative_of_the_cost
+        takes_steps = (
+            test is suite.test_a_step_is_gradient_descent_at_small_and_large_learning_rates
+        )
+        if SOAK or not (takes_steps or (takes_kind and argument != [QUICK])):
             test(target, *argument)
 
 
@@ -182,9 +185,9 @@ def test_a_wrong_formula_is_no_matter_of_rounding():
         suite.test_every_entry_is_the_derivative_of_the_cost(twice, "saturated")
 
 
-# Targets as people write them, with σ' of a and δ = s − y.
+# Targets as people write them: σ' as a function of a, and δ = s − y for the softmax.
 OUTPUTS = {
-    # of a, with y: the cost of each sample and ∂C/∂a; and whether a is a softmax
+    # functions of a and y: the cost of each sample, and its derivative ∂C/∂a
     "squared": (lambda a, y: ((a - y) ** 2).mean(axis=1), lambda a, y: 2 * (a - y) / y.shape[1]),
     "softmax": (lambda z, y: -(y * np.log(softmax(z))).sum(axis=1), lambda z, y: softmax(z) - y),
 }
@@ -193,7 +196,7 @@ LAYERS = {
     "logistic": (lambda z: 1 / (1 + np.exp(-z)), lambda z, a: a * (1 - a)),
     "arctan": (np.arctan, lambda z, a: 1 / (1 + z**2)),
     "linear": (lambda z: z, lambda z, a: 1.0),
-    # right where nothing is saturated
+    # the last two are wrong where |z| > 10, and right elsewhere
     "clipped": (np.tanh, lambda z, a: (1 - a**2) * (np.abs(z) < 10)),
     "uneven": (np.arctan, lambda z, a: 1 / (1 + z**2) + 1e-3 * (np.abs(z) > 10)),
 }
@@ -205,7 +208,7 @@ def softmax(z):
 
 
 def textbook(hidden, last, output, plus=0.0, **names):
-    """Return a target of two activations and a cost, and what is added to that."""
+    """Return a target with activations for hidden and last layers; `plus` is added to its cost."""
     value, error = OUTPUTS[output]
 
     def forward(weights, biases, x):
@@ -268,8 +271,8 @@ def test_a_cost_that_takes_a_sum_of_1_for_granted_is_recognized():
 
 
 def test_where_a_sum_of_1_is_missing_it_is_said():
-    target = textbook("tanh", "linear", "softmax", plus=1.0)  # no row of the tables
-    with pytest.raises(ConformanceError, match="To try: y: here its rows need not sum to 1"):
+    target = textbook("tanh", "linear", "softmax", plus=1.0)  # none of the reference's costs
+    with pytest.raises(ConformanceError, match="To try: the rows of y"):
         suite.test_every_entry_is_the_derivative_of_the_cost(target, "random-shapes")
 
 
@@ -278,7 +281,7 @@ def test_where_a_sum_of_1_is_missing_it_is_said():
 @pytest.mark.parametrize("outputs", [1, 2, 6])
 def test_shares_are_hundredths_that_sum_to_1(outputs, regime, samples):
     for number in range(20):
-        y = with_shares(short_problem((2, outputs), samples, regime, number)).y
+        y = with_shares(rounded_problem((2, outputs), samples, regime, number)).y
         hundredths = np.rint(100 * y)
         np.testing.assert_array_equal(hundredths.sum(axis=1), 100)
         np.testing.assert_allclose(100 * y, hundredths, rtol=1e-15)
@@ -324,9 +327,9 @@ def test_the_same_mistake_is_told_in_full_once():
 
 
 @pytest.mark.parametrize(
-    ("spec", "through"), [("faulty:net", "gradient"), ("there/faulty.py:net", "step")]
+    ("spec", "function"), [("faulty:net", "gradient"), ("there/faulty.py:net", "step")]
 )
-def test_the_script_pasted_at_a_prompt_shows_the_same(spec, through, tmp_path, monkeypatch):
+def test_the_script_pasted_at_a_prompt_shows_the_same(spec, function, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", sys.path[:])
     module = tmp_path / spec.partition(":")[0]
     module = module if module.suffix else module.with_suffix(".py")
@@ -336,7 +339,7 @@ def test_the_script_pasted_at_a_prompt_shows_the_same(spec, through, tmp_path, m
         encoding="utf-8",
     )
     with pytest.raises(ConformanceError) as caught:
-        verify(load_target(spec, tmp_path), "it is right", suite.RANDOM, through)
+        verify(load_target(spec, tmp_path), "it is right", suite.RANDOM, function)
     text = str(caught.value)
     report, _, script = text.partition("To see it again, paste this into Python:\n\n")
     assert script.strip()
@@ -344,7 +347,7 @@ def test_the_script_pasted_at_a_prompt_shows_the_same(spec, through, tmp_path, m
         [sys.executable, "-i", "-q", "-X", "utf8"],
         input=script + "\n",
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(suite.__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(Path(checks.__file__).parents[1])},
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -364,7 +367,7 @@ def test_an_error_of_the_target_is_told_with_its_place():
     with pytest.raises(ConformanceError, match="IndexError from gradient: list index"):
         suite.test_every_entry_is_the_derivative_of_the_cost(target, "random-shapes")
     with pytest.raises(ConformanceError, match="mynet raises IndexError"):
-        manners.test_the_same_answer_twice(target)
+        interface.test_the_same_answer_twice(target)
 
 
 def test_an_error_of_the_cost_is_told_as_such():
@@ -392,7 +395,7 @@ def test_another_layout_is_told(forward, said):
     target = Target("mynet", cost, lambda w, b, x, y: (cost(w, b, x, y) * 0, w, b)[1:], None)
     for test, argument in (
         (suite.test_every_entry_is_the_derivative_of_the_cost, "one-layer"),
-        (manners.test_the_input_is_unchanged, "cost"),
+        (interface.test_the_input_is_unchanged, "cost"),
     ):
         with pytest.raises(ConformanceError) as caught:
             test(target, argument)
@@ -446,11 +449,11 @@ def test_a_target_with_a_step_alone(step):
     target = replace(right_target(), gradient=None, step=step)
     suite.test_every_entry_is_the_derivative_of_the_cost(target, "one-layer")
     suite.test_float32_is_kept_and_accurate(target)
-    for test in MANNERS:
-        if test is manners.test_the_answer_is_not_aliased_to_the_input_or_an_earlier_one:
+    for test in INTERFACE:
+        if test is interface.test_the_answer_is_not_aliased_to_the_input_or_an_earlier_one:
             with pytest.raises(pytest.skip.Exception, match="not applicable"):
                 test(target)
-        elif test is manners.test_the_input_is_unchanged:
+        elif test is interface.test_the_input_is_unchanged:
             test(target, "cost")
         else:
             for argument in arguments(test):
@@ -484,7 +487,7 @@ def scaled(factor, cost_name="mean_squared"):
 @pytest.mark.parametrize(
     ("cost", "said"),
     [
-        (scaled(lambda b, n: 3 * n), "no row"),
+        (scaled(lambda b, n: 3 * n), "none of the reference's costs"),
         (scaled(lambda b, n: b), "B × mean_squared with tanh layers"),
         (scaled(lambda b, n: -0.5), "−½ × mean_squared"),
         (scaled(lambda b, n: 1, "cross_entropy"), "the cost is cross_entropy with tanh layers"),
@@ -500,10 +503,10 @@ def test_another_cost_is_said(cost, said):
         suite.test_the_cost_is_the_one_that_the_target_names(declared)
 
 
-# Manners. Each of these is a right gradient with a bad one.
+# Interface. Each of these is a right gradient that misbehaves.
 
 
-def bad(name):
+def misbehaving(name):
     right, kept = right_target().gradient, []
 
     def gradient(weights, biases, x, y):
@@ -548,33 +551,33 @@ def bad(name):
 @pytest.mark.parametrize(
     ("name", "test", "argument"),
     [
-        ("squeezed", manners.test_the_gradient_has_the_shapes_of_the_parameters, (6,)),
-        ("transposed shapes", manners.test_the_gradient_has_the_shapes_of_the_parameters, (1,)),
-        ("random", manners.test_the_same_answer_twice, ()),
-        ("accumulating", manners.test_the_same_answer_twice, ()),
-        ("accumulating", manners.test_calls_leave_no_trace, ()),
-        ("x in place", manners.test_the_input_is_unchanged, ("gradient",)),
-        ("list", manners.test_the_input_is_unchanged, ("gradient",)),
+        ("squeezed", interface.test_the_gradient_has_the_shapes_of_the_parameters, (6,)),
+        ("transposed shapes", interface.test_the_gradient_has_the_shapes_of_the_parameters, (1,)),
+        ("random", interface.test_the_same_answer_twice, ()),
+        ("accumulating", interface.test_the_same_answer_twice, ()),
+        ("accumulating", interface.test_calls_leave_no_trace, ()),
+        ("x in place", interface.test_the_input_is_unchanged, ("gradient",)),
+        ("list", interface.test_the_input_is_unchanged, ("gradient",)),
         (
             "parameters returned",
-            manners.test_the_answer_is_not_aliased_to_the_input_or_an_earlier_one,
+            interface.test_the_answer_is_not_aliased_to_the_input_or_an_earlier_one,
             (),
         ),
-        ("one buffer", manners.test_the_answer_is_not_aliased_to_the_input_or_an_earlier_one, ()),
-        ("base", manners.test_the_layout_of_the_input_does_not_matter, ("non-contiguous",)),
+        ("one buffer", interface.test_the_answer_is_not_aliased_to_the_input_or_an_earlier_one, ()),
+        ("base", interface.test_the_layout_of_the_input_does_not_matter, ("non-contiguous",)),
         (
             "memory order",
-            manners.test_the_layout_of_the_input_does_not_matter,
+            interface.test_the_layout_of_the_input_does_not_matter,
             ("fortran-ordered",),
         ),
-        ("writing", manners.test_the_layout_of_the_input_does_not_matter, ("read-only",)),
+        ("writing", interface.test_the_layout_of_the_input_does_not_matter, ("read-only",)),
         ("float64", suite.test_float32_is_kept_and_accurate, ()),
         ("coarse", suite.test_float32_is_kept_and_accurate, ()),
     ],
 )
-def test_bad_manners(name, test, argument):
+def test_misbehaviour_is_found(name, test, argument):
     with pytest.raises(ConformanceError, match=name):
-        test(bad(name), *argument)
+        test(misbehaving(name), *argument)
 
 
 def test_a_cost_in_float32_is_recognized():
@@ -585,17 +588,19 @@ def test_a_cost_in_float32_is_recognized():
 
 def test_what_remembers_is_found():
     with pytest.raises(ConformanceError, match="After a call with other numbers"):
-        manners.test_calls_leave_no_trace(FAULTS["stale cache"].target())
+        interface.test_calls_leave_no_trace(FAULTS["stale cache"].target())
 
 
 def test_numbers_are_short_where_they_are_printed():
-    problem = short_problem((2, 3), samples=2, regime="saturated")
+    problem = rounded_problem((2, 3), samples=2, regime="saturated")
     assert all(float(f"{v:.1e}") == v for array in problem.arrays for v in array.flat)
 
 
 def test_bounds_are_kept():
-    networks = Networks(layers=(2, 3), widths=(2, 4), samples=(3, 5), one_width=True, examples=20)
-    found = search(networks, lambda p: try_out(right_target(), p), shrink=lambda _: True)
+    networks = Networks(
+        layers=(2, 3), widths=(2, 4), samples=(3, 5), equal_widths=True, examples=20
+    )
+    found = find_failure(networks, lambda p: try_out(right_target(), p), shrink=lambda _: True)
     assert len(found.trials) == 20
     assert len({repr(trial.problem) for trial in found.trials}) == 20
     for trial in found.trials:

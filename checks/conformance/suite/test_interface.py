@@ -1,4 +1,4 @@
-"""How a target behaves: the same answer to the same question, and nobody else's arrays touched."""
+"""Tests of how a target can be called: shapes, layouts, repeated calls, no side effects."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,31 +7,31 @@ import numpy as np
 import pytest
 
 from checks.conformance.suite.calls import (
-    AGREE,
-    answer,
+    RTOL,
     arguments,
-    explained,
+    array_names,
+    call_gradient,
+    errors_explained,
     first_difference,
-    result,
+    gradient_arrays,
 )
 from checks.conformance.suite.failure import ConformanceError, script
-from checks.conformance.suite.smallest_failure import short_problem
+from checks.conformance.suite.smallest_failure import rounded_problem
 from checks.conformance.targets.known_costs import with_shares
 from checks.conformance.targets.target import Target
-from checks.strategies import Problem
 
-# Rows of y sum to 1, for a target that insists on it.
-ONE, OTHER = (with_shares(short_problem((2, 3, 3, 2), samples=2, number=n)) for n in (1, 2))
+# The rows of y sum to 1 for the sake of a target that requires it.
+PROBLEM, OTHER = (with_shares(rounded_problem((2, 3, 3, 2), samples=2, number=n)) for n in (1, 2))
+NAMES = [*array_names(2 * len(PROBLEM.weights)), "x", "y"]
 CALL = "target.gradient(weights, biases, x, y)"
-INPUT = ("weights", "biases", "x", "y")
 
 
 def fail(target: Target, claim: str, what: str, remedy: str, *lines: str) -> None:
-    """Raise, with lines that show it again after those that set the problem."""
+    """Raise a failure, with a script that sets `PROBLEM` and runs `lines` to show it."""
     __tracebackhide__ = True
     text = f"{target.name} fails: {claim}.\n{what}\nTo try: {remedy}"
     if target.gradient:
-        text += f"\n\nTo see it, paste this into Python:\n\n{script(target, ONE, *lines)}"
+        text += f"\n\nTo see it, paste this into Python:\n\n{script(target, PROBLEM, *lines)}"
     raise ConformanceError(text)
 
 
@@ -41,23 +41,23 @@ def test_the_gradient_has_the_shapes_of_the_parameters(
 ) -> None:
     """A pair of lists, with an array of the same shape for each of weights and biases."""
     for sizes in ((5, 3, 4, 2), (2, 1, 3), (3, 1)):
-        weights, biases, x, y = arguments(with_shares(short_problem(sizes, samples)))
-        with explained(gradient_target):
-            got = result(gradient_target, weights, biases, x, y)
-            shapes = [[np.shape(array) for array in part] for part in got]
-        wanted = [[array.shape for array in part] for part in (weights, biases)]
-        if shapes != wanted:
+        weights, biases, x, y = arguments(with_shares(rounded_problem(sizes, samples)))
+        with errors_explained(gradient_target):
+            gradient = call_gradient(gradient_target, weights, biases, x, y)
+            shapes = [[np.shape(array) for array in part] for part in gradient]
+        expected = [[array.shape for array in part] for part in (weights, biases)]
+        if shapes != expected:
             raise ConformanceError(
                 f"{gradient_target.name} fails: the gradient has the shapes of the parameters.\n"
                 f"With sizes {sizes} and {samples} samples the shapes are\n  {shapes}, wanted\n"
-                f"  {wanted}.\nTo try: keep the axis of a single node or sample: sum over axis 0 "
+                f"  {expected}.\nTo try: keep the axis of a single node or sample: sum over axis 0 "
                 "alone, no squeeze."
             )
 
 
 def test_the_same_answer_twice(gradient_target: Target) -> None:
     """Two calls with the same arrays give the same bits."""
-    once, twice = (answer(gradient_target, *arguments(ONE)) for _ in range(2))
+    once, twice = (gradient_arrays(gradient_target, *arguments(PROBLEM)) for _ in range(2))
     difference = first_difference(once, twice)
     if difference:
         fail(
@@ -70,22 +70,22 @@ def test_the_same_answer_twice(gradient_target: Target) -> None:
 
 
 def test_calls_leave_no_trace(gradient_target: Target) -> None:
-    """What was asked before does not matter."""
-    first = answer(gradient_target, *arguments(ONE))
+    """A call with other arguments does not change the result of the next one."""
+    first = gradient_arrays(gradient_target, *arguments(PROBLEM))
     for between in (
         OTHER,
-        with_shares(short_problem((2, 3, 3, 2), samples=4)),
-        with_shares(short_problem((3, 2), samples=3)),
+        with_shares(rounded_problem((2, 3, 3, 2), samples=4)),
+        with_shares(rounded_problem((3, 2), samples=3)),
     ):
-        answer(gradient_target, *arguments(between))
-        difference = first_difference(first, answer(gradient_target, *arguments(ONE)))
+        gradient_arrays(gradient_target, *arguments(between))
+        difference = first_difference(first, gradient_arrays(gradient_target, *arguments(PROBLEM)))
         if difference:
             fail(
                 gradient_target,
                 "calls leave no trace",
                 f"After a call with other numbers, {difference}.",
-                "a forward pass within the gradient, of these arguments, before anything is used "
-                "of it; sums that start from new arrays of zeros.",
+                "run the forward pass inside the gradient, on its own arguments, and start sums "
+                "from new arrays of zeros.",
                 f"print({CALL})",
                 "target.gradient([-w for w in weights], biases, x, y)",
                 f"print({CALL})",
@@ -94,56 +94,58 @@ def test_calls_leave_no_trace(gradient_target: Target) -> None:
 
 @pytest.mark.parametrize("function", ["cost", "gradient"])
 def test_the_input_is_unchanged(gradient_target: Target, function: str) -> None:
-    """Every array that is passed is left bit for bit as it was, and so are the lists."""
+    """No bit of an array that is passed changes, and no list does."""
     if function == "gradient" and gradient_target.gradient is None:
         pytest.skip(f"not applicable: {gradient_target.name} has no gradient")
-    given = arguments(ONE)
-    held = [list(given[0]), list(given[1])]
-    with explained(gradient_target):
+    given = arguments(PROBLEM)
+    lists_before = [list(given[0]), list(given[1])]
+    with errors_explained(gradient_target):
         getattr(gradient_target, function)(*given)
     changed = [
         name
-        for name, array, was in zip(_names(ONE), _flat(given), ONE.arrays, strict=True)
-        if array.shape != was.shape or array.tobytes() != was.tobytes()
+        for name, array, before in zip(NAMES, _flat(given), PROBLEM.arrays, strict=True)
+        if array.shape != before.shape or array.tobytes() != before.tobytes()
     ]
     changed += [
         f"the list of {name}"
-        for name, now, then in zip(INPUT, given, held, strict=False)
-        if len(now) != len(then) or any(a is not b for a, b in zip(now, then, strict=True))
+        for name, after, before in zip(("weights", "biases"), given, lists_before, strict=False)
+        if len(after) != len(before) or any(a is not b for a, b in zip(after, before, strict=True))
     ]
     if changed:
         fail(
             gradient_target,
             "the input is unchanged",
             f"{function} changes {', '.join(changed)}.",
-            "no -=, *=, out= or assignment into what was passed: work on a copy.",
+            "no -=, *=, out= or assignment into an array that was passed: work on a copy.",
             f"target.{function}(weights, biases, x, y)",
             "print(weights, biases, x, y)  # as above?",
         )
 
 
 def test_the_answer_is_not_aliased_to_the_input_or_an_earlier_one(gradient_target: Target) -> None:
-    """No array of the answer shares memory with what was passed, or with another answer."""
+    """No array of the gradient shares memory with the input, or with that of another call."""
     if gradient_target.gradient is None:
-        pytest.skip(f"not applicable: {gradient_target.name} has no gradient; a step may update")
-    given = arguments(ONE)
-    with explained(gradient_target):
+        pytest.skip(
+            f"not applicable: {gradient_target.name} has no gradient, and a step may work in place"
+        )
+    given = arguments(PROBLEM)
+    with errors_explained(gradient_target):
         first, second = (_flat(gradient_target.gradient(*given)) for _ in range(2))
-    for other, what in ((_flat(given), "what was passed"), (second, "the answer of a later call")):
-        for name, array in zip(_names(ONE), first, strict=False):
+    for other, what in ((_flat(given), "the input"), (second, "the gradient of a later call")):
+        for name, array in zip(NAMES, first, strict=False):
             if any(np.shares_memory(array, another) for another in other):
                 fail(
                     gradient_target,
                     "the answer is not aliased",
-                    f"{name} of the answer shares memory with {what}: it changes when that does.",
-                    "a new array for every answer, or .copy() of what is kept.",
+                    f"{name} of the gradient shares memory with {what}: it changes when that does.",
+                    "return new arrays from every call, or a .copy() of those that are kept.",
                     f"one, two = {CALL}, {CALL}",
                     "print(np.shares_memory(one[0][0], two[0][0]))",
                 )
 
 
 def _strided(array: Any) -> Any:
-    """Every other element of an array whose rest is nan, and back to front along the last axis."""
+    """Return a view with gaps of nan between the elements, and the last axis reversed."""
     wide = np.full([2 * n for n in array.shape], np.nan)
     view = wide[tuple(slice(None, None, 2) for _ in array.shape)][..., ::-1]
     view[...] = array
@@ -165,28 +167,23 @@ LAYOUTS: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_layout_of_the_input_does_not_matter(gradient_target: Target, layout: str) -> None:
-    """Strided, Fortran-ordered and read-only arrays of the same numbers have the same answer."""
-    given = arguments(ONE, LAYOUTS[layout])
+    """Strided, Fortran-ordered and read-only arrays of the same numbers have the same gradient."""
+    given = arguments(PROBLEM, LAYOUTS[layout])
     if layout == "read-only" and gradient_target.gradient is None:
-        given = (*arguments(ONE)[:2], *given[2:])  # a step may update the others in place
-    expected = answer(gradient_target, *arguments(ONE))
-    difference = first_difference(expected, answer(gradient_target, *given), AGREE)
+        given = (*arguments(PROBLEM)[:2], *given[2:])  # a step may update weights and biases
+    expected = gradient_arrays(gradient_target, *arguments(PROBLEM))
+    difference = first_difference(expected, gradient_arrays(gradient_target, *given), RTOL)
     if difference:
         fail(
             gradient_target,
             f"{layout} arrays have the same answer",
             f"{difference} where the input is {layout}.",
-            "no .data, .strides, ravel(order='K') or reshape of memory: index, or use a copy.",
+            "no .data, .strides or ravel(order='K'), which depend on the layout: index, or copy.",
             f"print({CALL})",
             f"print({CALL.replace('weights', '[np.asfortranarray(w) for w in weights]')})",
         )
 
 
 def _flat(given: Any) -> list[Any]:
-    """Return the arrays of weights and biases, and of x and y where they are there."""
+    """Return the arrays of (weights, biases) or (weights, biases, x, y) in one list."""
     return [*given[0], *given[1], *given[2:]]
-
-
-def _names(problem: Problem) -> list[str]:
-    layers = range(len(problem.weights))
-    return [*(f"{name}[{l}]" for name in INPUT[:2] for l in layers), "x", "y"]  # noqa: E741
