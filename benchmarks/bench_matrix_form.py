@@ -1,7 +1,7 @@
-"""The matrix form beside the bare matrix multiplications (the floor) and the two other forms.
+"""The matrix form's time beside the other two forms and the bare matrix multiplications, the floor.
 
-``pytest --benchmark-only`` prints one table for each network, batch and dtype. Everything writes
-into memory that is reused, and every result is compared with the matrix form's.
+``pytest --benchmark-only`` prints one table for each network, batch and dtype. All calls reuse the
+memory of their results, and every result is compared with the matrix form's.
 """
 
 # ruff: noqa: E741, N806 — the notes' letters l and L
@@ -17,7 +17,7 @@ FORMS = {"matrix form": matrix_form, "chain form": chain_form, "index form": ind
 
 
 def bare_multiplications(net, theta, x, y):
-    """Return a call that does only the 3 L − 1 products of the gradient, and what it writes."""
+    """Return a call that makes only the 3 L − 1 matrix products of the gradient, and returns dw."""
     w, L = theta.w, net.L
     a, slope = net.layers(theta, x)
     z, delta, below, dw = ([np.empty_like(v) for v in like] for like in (a, a, a, w))
@@ -48,7 +48,7 @@ NAMES = {
     "chain form": SMALL + MIDDLE,
     "index form": SMALL,
 }
-CASES = [  # rows of one table one right after the other, before the machine's clock changes
+CASES = [  # the rows of a table are measured one after the other, before the clock rate changes
     pytest.param(name, sizes, batch, dtype, id=f"{name}-{sizes}-{batch}-{dtype}".replace(" ", ""))
     for sizes, batch in SMALL + MIDDLE + LARGE
     for dtype in ("float64", "float32")

@@ -1,4 +1,4 @@
-"""What is timed: the gradient of a network, and checks of it, here and by peers; see `speed`."""
+"""What `speed` times: the gradient of a network, and checks of it by this project and by peers."""
 
 import warnings
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ GRADIENTS = [
     ((1024,) * 5, 256),
 ]
 DTYPES = ("float64", "float32")
-WARM = ((2, 3, 1), 10)  # before the first: imports and compilers
+WARM = ((2, 3, 1), 10)  # run first, so that imports and compilers are not timed
 LARGE = (784, 1024, 1024, 10)
 CHECKS = [
     ((4, 5, 3), 10),
@@ -36,8 +36,8 @@ CHECKS = [
     (LARGE, 256),
 ]
 MIDDLE = ((784, 30, 10), 10)
-FITTED = 3  # of the largest networks that a checker gets to: there P outweighs the rest
-ROUNDS = {"gradients": 9, "checks": 3, "small": 15}  # small: checks of up to SMALL parameters
+FITTED = 3  # the exponent is fitted to so many of a checker's largest networks, where P dominates
+ROUNDS = {"gradients": 9, "checks": 3, "small": 15}  # small: checks of at most SMALL parameters
 SMALL = 1000
 
 
@@ -61,13 +61,13 @@ class Case:
 
     @property
     def claim(self):
-        """The plain cost and the gradient, which is at hand: timed is the checking alone."""
+        """The plain cost, and the gradient computed beforehand, so that only the check is timed."""
         slopes = [*self.gradient.weights, *self.gradient.biases]
         params = [*self.theta.weights, *self.theta.biases]
         return Claim(partial(plain_cost, x=self.x, y=self.y), lambda params: slopes, params)
 
 
-# The checkers: of a case, each returns a call that returns whether it accepts.
+# The checkers. Each takes a case and returns a call, which tells whether the gradient is accepted.
 
 
 def ours(case, **options):
@@ -77,14 +77,14 @@ def ours(case, **options):
 
 def ours_restarted(case, **options):
     def check():
-        cost = RestartedCost(case.net, case.x, case.y)  # a new one, which has kept nothing
+        cost = RestartedCost(case.net, case.x, case.y)  # a new one, with an empty cache
         return bool(check_gradient(cost, case.gradient, case.theta, **options))
 
     return check
 
 
 def torch_itself(case, **options):
-    """Return torch's check of its own gradient, of a cost in its own operations."""
+    """Return torch's check of its own gradient: the cost is written in torch."""
     import torch
 
     limit_torch(case.theta.ravel().size)
@@ -137,7 +137,7 @@ def named(network):
 
 
 def prepared(name, network):
-    """Return a checker's call on a network, deaf to what it would warn of."""
+    """Return a checker's call on a network, with warnings silenced."""
     call = CHECKERS[name](Case.draw(*network))
 
     def quiet():
@@ -152,7 +152,7 @@ def prepared(name, network):
 
 
 def time_gradients(rounds=ROUNDS["gradients"]):
-    """Return {(network, dtype): {name: seconds}}, of calls that give the same gradient."""
+    """Return {(network, dtype): {name: seconds}} of calls that are shown to agree first."""
     times = {}
     for network in GRADIENTS:
         for dtype in DTYPES:
@@ -161,35 +161,35 @@ def time_gradients(rounds=ROUNDS["gradients"]):
             out = case.net.gradient(*problem[1:])
             calls = {"ours": partial(case.net.gradient, *problem[1:], out=out)}
             calls |= {name: build(*problem) for name, build in NETWORKS.items()}
-            right = case.claim.gradient(None)
+            expected = case.claim.gradient(None)
             for name, call in calls.items():
-                found = call()
-                arrays = [*out.weights, *out.biases] if found is out else found
-                compare(name, arrays, right)
-            calls["multiplications"] = bare = bare_multiplications(*problem)
-            compare("multiplications", bare(), case.gradient.weights)
+                result = call()
+                arrays = [*out.weights, *out.biases] if result is out else result
+                compare(name, arrays, expected)
+            calls["multiplications"] = multiply = bare_multiplications(*problem)
+            compare("multiplications", multiply(), case.gradient.weights)
             times[network, dtype] = in_turns(calls, rounds)
     return times
 
 
 def compare(name, found, gradient):
-    """Raise an AssertionError if arrays are not the gradient, to rounding."""
-    for got, right in zip(found, gradient, strict=True):
-        assert str(right.dtype) in str(got.dtype), f"{name} computes in {got.dtype}"
-        # sums over rows and batch, of a thousand terms at most, in another order
-        atol = 1000 * np.finfo(right.dtype).eps * np.abs(right).max()
-        np.testing.assert_allclose(got, right, rtol=0, atol=atol, err_msg=name)
+    """Raise an AssertionError unless the arrays are the gradient, up to rounding."""
+    for array, expected in zip(found, gradient, strict=True):
+        assert str(expected.dtype) in str(array.dtype), f"{name} computes in {array.dtype}"
+        # sums over rows and batch have at most a thousand terms, and may be in another order
+        atol = 1000 * np.finfo(expected.dtype).eps * np.abs(expected).max()
+        np.testing.assert_allclose(array, expected, rtol=0, atol=atol, err_msg=name)
 
 
 def run_alone(seconds):
-    """Return {checker: [(accepts, seconds, peak), …]}, of `CHECKS` from the first."""
+    """Return {checker: [(accepts, seconds, peak), …]} for `CHECKS`, as far as each checker gets."""
     steps = [WARM, *CHECKS]
     sizes = [count(sizes) for sizes, _ in steps]
     return {name: alone(partial(prepared, name), steps, sizes, seconds) for name in CHECKERS}
 
 
 def time_checks(reached):
-    """Return {network: {name: seconds}} of the checkers that got there, and of one gradient."""
+    """Return {network: {name: seconds}} of the checkers that reached it, and of one gradient."""
     for name in CHECKERS:
         prepared(name, WARM)()
     times = {}
@@ -204,15 +204,15 @@ def time_checks(reached):
 
 
 def points_of(times, name):
-    """Return the number of parameters and a checker's time, of the networks of batch 10."""
+    """Return (number of parameters, a checker's time) for the networks with batch 10."""
     return [
-        (count(sizes), some[name])
-        for (sizes, samples), some in times.items()
-        if samples == 10 and name in some
+        (count(sizes), seconds[name])
+        for (sizes, samples), seconds in times.items()
+        if samples == 10 and name in seconds
     ]
 
 
 def fit(times, name):
-    """Return the exponent of P in a checker's time, over its largest networks."""
+    """Return the exponent of P in a checker's time, fitted to its largest networks."""
     points = points_of(times, name)
     return exponent(*zip(*points[-FITTED:], strict=True)) if len(points) >= FITTED else np.nan

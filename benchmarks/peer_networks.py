@@ -1,7 +1,8 @@
 """The notes' network and its gradient in other libraries: ``NETWORKS[library](net, theta, x, y)``.
 
-Each returns a call that returns ∂C/∂w and then ∂C/∂b, all logistic layers and the mean of squares,
-in the dtype of θ, with whatever can be prepared prepared: arrays in place, functions compiled.
+Each returns a call, which returns first ∂C/∂w, then ∂C/∂b in the dtype of θ. All layers are
+logistic, the cost is the mean of squares. What can be done before the call is done: arrays are
+converted and functions compiled.
 """
 
 import os
@@ -11,11 +12,11 @@ import numpy as np
 
 __all__ = ["FEW", "NETWORKS", "limit_torch", "plain_cost", "torch_cost"]
 
-FEW = 100_000  # parameters: torch shares out the work on so few, and then waits
+FEW = 100_000  # below so many parameters torch is slower in several threads than in one
 
 
 def plain_cost(params, x, y):
-    """Return C as one writes it in numpy: weights first, then biases; no argument is checked."""
+    """Return C by plain numpy; params are the weights, then the biases. No argument is checked."""
     layers = len(params) // 2
     a = x
     for w, b in zip(params[:layers], params[layers:], strict=True):
@@ -57,7 +58,7 @@ def torch_gradient(net, theta, x, y):
 
 
 def jax_gradient(net, theta, x, y, at_home=True):
-    """At home, its arrays are jax's, in place; else they are numpy's, and so is what it returns."""
+    """Return a call with arrays of jax; if not `at_home`, with input and output of numpy."""
     import jax
     from jax import numpy as jnp
 

@@ -1,8 +1,8 @@
 """Whether other gradient checkers, at their defaults, accept a gradient.
 
-Each takes a `Claim` and runs the checker for real, in the extra `peers`. Where a default cannot be
-had of a gradient written by hand (jax and autograd would differentiate it again, and forwards), the
-reverse mode of the first order is asked for, and nothing else.
+Each function takes a `Claim` and runs the checker itself, of the extra `peers`. Options are changed
+only where the default is impossible: jax and autograd would also differentiate the gradient and use
+forward mode, which a gradient written by hand does not have, so first-order reverse mode is asked.
 """
 
 import warnings
@@ -14,17 +14,18 @@ import numpy as np
 
 __all__ = ["ESTIMATORS", "NORM", "PEERS", "Claim", "accepts"]
 
-NORM = 1e-6  # of claim − estimate, for what returns a number and leaves the verdict to its user
+# The largest accepted norm of claim − estimate, for checkers that return it and give no verdict.
+NORM = 1e-6
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A cost and its claimed gradient at a point, of lists of arrays.
+    """A cost and its claimed gradient at a point, which is a list of arrays.
 
     Attributes
     ----------
     cost, gradient
-        Take a list of arrays; return a number, and a list of arrays.
+        Functions of a list of arrays that return a number and a list of arrays.
     params
         The point.
     """
@@ -47,17 +48,17 @@ class Claim:
         return [part.reshape(a.shape) for part, a in zip(parts, self.params, strict=True)]
 
     def joined(self, vector):
-        """Return the gradient at a point, as one vector; what has another size, ValueError."""
+        """Return the gradient at a point as one vector. A vector of wrong size is a ValueError."""
         return np.concatenate([np.ravel(g) for g in self.gradient(self.split(vector))])
 
 
 def accepts(name, claim):
-    """Whether a checker finds nothing wrong; an error counts as something wrong."""
+    """Whether a checker accepts the claim; an error means that it does not."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
             return bool(PEERS[name](claim))
-        except Exception:  # each has its own way to say no
+        except Exception:  # the checkers reject by exceptions of different types
             return False
 
 
@@ -118,7 +119,7 @@ def autograd_check_grads(claim):
         return claim.cost(claim.split(vector))
 
     defvjp(cost, lambda _, vector: lambda g: g * claim.joined(vector))
-    np.random.seed(0)  # noqa: NPY002 — it draws its direction from there
+    np.random.seed(0)  # noqa: NPY002 — check_grads uses this generator
     check_grads(cost, modes=["rev"], order=1)(claim.vector)
     return True
 
@@ -126,8 +127,8 @@ def autograd_check_grads(claim):
 def scipy_check_grad(claim):
     from scipy.optimize import check_grad
 
-    off = check_grad(lambda v: claim.cost(claim.split(v)), claim.joined, claim.vector)
-    return off < NORM
+    norm = check_grad(lambda v: claim.cost(claim.split(v)), claim.joined, claim.vector)
+    return norm < NORM
 
 
 def numdifftools_gradient(claim):
@@ -151,5 +152,5 @@ PEERS = {
     "autograd": autograd_check_grads,
     "scipy": scipy_check_grad,
 }
-# These estimate and do not judge.
+# These return an estimate and no verdict.
 ESTIMATORS = {"numdifftools": numdifftools_gradient, "jacobi": jacobi_jacobi}

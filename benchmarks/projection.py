@@ -1,13 +1,13 @@
 """Projected checks at scale: ``python -m benchmarks.projection [PART ...]``, all parts by default.
 
-- missed: of 1,000 networks with one entry off by 1 % more than the resolution stated, how many are
-  not named;
-- scattered: 1,000 wrong entries among 10^6, how many are named;
-- ratio: the time of a check of a right gradient at 1,863,690 parameters over that of the gradient,
-  side by side in one run, on the reference's cost and on the same cost as a black box;
-- growth: that time against the number of parameters P, and the exponent of P that fits it;
-- huge: one entry off by 1e-9 of its array's largest among 10^8, named; the time and the peak of
-  memory. Takes 3 GB.
+- missed: 1,000 networks each have one entry that is wrong by 1 % more than the stated resolution;
+  counts how many of these entries are not named;
+- scattered: 1,000 of 10^6 entries are wrong; counts how many are named;
+- ratio: the time of a check of a right gradient of 1,863,690 parameters, divided by the time of the
+  gradient, for the reference's cost and for the same cost as a black box;
+- growth: the time of a check against the number of parameters P, and the exponent of P that fits;
+- huge: one of 10^8 entries is wrong by 1e-9 of its array's largest, and must be named; prints the
+  time and the peak of memory. Takes 3 GB.
 """
 
 import sys
@@ -21,11 +21,11 @@ from checks import check_gradient
 from checks.conformance.reference_cost import RestartedCost
 from checks.parameters.random_directions import Region
 
-ROUNDS = 7  # each of all that is compared, in turn
+ROUNDS = 7
 
 
 def draw(sizes, samples, seed=0):
-    """Return a network, its parameters, a batch, and the right gradient, free to be altered."""
+    """Return a network, its parameters, a batch, and a copy of the right gradient."""
     rng = np.random.default_rng(seed)
     net = Network(sizes)
     theta = net.random_parameters(rng)
@@ -45,7 +45,7 @@ def named(report, path, shape):
 
 
 def seconds(functions):
-    """Return the median time of each function, called in turns."""
+    """Return the median time of each function over rounds in which each is called once."""
     times = {name: [] for name in functions}
     for function in functions.values():
         function()
@@ -54,11 +54,11 @@ def seconds(functions):
             started = time.perf_counter()
             function()
             times[name].append(time.perf_counter() - started)
-    return {name: float(np.median(some)) for name, some in times.items()}
+    return {name: float(np.median(of_rounds)) for name, of_rounds in times.items()}
 
 
 def missed(seeds=1000):
-    """Count single mistakes just above the resolution that are not named."""
+    """Count single wrong entries just above the resolution that are not named."""
     count = 0
     for seed in range(seeds):
         rng = np.random.default_rng([seed, 1])
@@ -69,7 +69,7 @@ def missed(seeds=1000):
         arrays = (*gradient.weights, *gradient.biases)
         number = int(rng.integers(len(arrays)))
         array, index = arrays[number], tuple(int(rng.integers(n)) for n in arrays[number].shape)
-        # wrong on purpose; towards 0, so that the largest stays what it is
+        # wrong on purpose; towards 0, so that the largest entry does not grow
         array[index] -= np.sign(array[index]) * 1.01 * resolution * np.abs(array).max()
         report = projected(cost, gradient, theta, seed=seed)
         path = list(report.arrays)[number]
@@ -84,8 +84,8 @@ def scattered(mistakes=1000):
     net, theta, x, y, gradient = draw((1000, 1000, 10), 4)
     w, rng = gradient.weights[0], np.random.default_rng(1)
     places = rng.choice(w.size, mistakes, replace=False)
-    off = rng.choice([-1, 1], mistakes) * 10.0 ** rng.uniform(-6, 0, mistakes)
-    w.reshape(-1)[places] += off * np.abs(w).max()  # wrong on purpose
+    relative = rng.choice([-1, 1], mistakes) * 10.0 ** rng.uniform(-6, 0, mistakes)
+    w.reshape(-1)[places] += relative * np.abs(w).max()  # wrong on purpose
     report = projected(RestartedCost(net, x, y), gradient, theta)
     whole = Region.whole(w.shape)
     planted = {whole.entry(int(place)).index(w.shape) for place in places}
@@ -97,7 +97,7 @@ def scattered(mistakes=1000):
 
 
 def ratio():
-    """Compare a check with the gradient that it checks."""
+    """Compare the time of a check with that of the gradient."""
     for samples in (10, 256):
         net, theta, x, y, gradient = draw((784, 1024, 1024, 10), samples)
         restarted, black = RestartedCost(net, x, y), partial(net.cost, x=x, y=y)
@@ -110,16 +110,16 @@ def ratio():
                 "a black box": partial(projected, black, gradient, theta),
             }
         )
-        one = times.pop("gradient")
-        for name, some in times.items():
+        gradient_time = times.pop("gradient")
+        for name, check_time in times.items():
             print(
                 f"ratio: {gradient.ravel().size:,} parameters, batch {samples}, {name}: "
-                f"{some / one:.1f} gradients of {1e3 * one:.1f} ms"
+                f"{check_time / gradient_time:.1f} gradients of {1e3 * gradient_time:.1f} ms"
             )
 
 
 def growth():
-    """Fit the exponent of P in the time of a check, from the point where P outweighs the rest."""
+    """Fit the exponent of P in the time of a check, without the smallest network."""
     rows = []
     for width in (32, 100, 316, 1000, 3162):
         net, theta, x, y, gradient = draw((width, width, 10), 10)
@@ -135,8 +135,7 @@ def huge(width=9990):
     """Name one entry among 10^8."""
     net, theta, x, y, gradient = draw((width, width, 10), 10)
     w, index = gradient.weights[0], (width - 7, 13)
-    off = 1e-9 * np.abs(w).max()
-    w[index] += off  # wrong on purpose
+    w[index] += 1e-9 * np.abs(w).max()  # wrong on purpose
     report = projected(RestartedCost(net, x, y), gradient, theta, rtol=1e-10)
     print(report)
     assert named(report, "weights[0]", w.shape) == {index}
@@ -147,7 +146,7 @@ def huge(width=9990):
 
 
 def peak():
-    """Return the most memory that the process has held, where the system tells."""
+    """Return the peak of the process's memory as text, if the system reports it."""
     try:
         import resource
     except ImportError:
@@ -160,6 +159,6 @@ PARTS = {"missed": missed, "scattered": scattered, "ratio": ratio, "growth": gro
 
 
 if __name__ == "__main__":
-    # huge first: the peak of memory is the whole run's
+    # huge first, because the peak of memory is that of the whole process so far
     for part in sorted(sys.argv[1:] or PARTS, key="huge".__ne__):
         PARTS[part]()

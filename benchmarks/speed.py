@@ -1,13 +1,14 @@
 """How fast, beside peers: ``python -m benchmarks.speed [SECONDS [PAGE PICTURE]]``.
 
-- One gradient of the notes' network, here, in torch, jax and autograd (extra `peers`), and its
-  matrix multiplications alone; all results are compared first.
-- One check of a right gradient, here and by the peers' checkers: first each in a process of its
-  own, which shows its peak of memory and must accept, up to the network on which it takes longer
-  than SECONDS (10); then those that are left in turns.
+- One gradient of the notes' network: this project's, that of torch, jax and autograd (extra
+  `peers`), and its matrix multiplications alone. All results are compared first.
+- One check of a right gradient, by this project and by the peers' checkers. Each checker first runs
+  in a process of its own, which shows its peak of memory and whether it accepts, on larger and
+  larger networks until one takes longer than SECONDS (10). All are then timed in turns on the
+  networks that they reached.
 
-Takes five minutes, and cores that are idle: matrix products in two threads of which one waits for a
-core take twenty times as long, and say nothing.
+Takes five minutes and needs idle cores: a matrix product in two threads takes twenty times as long
+when one of them has to wait for a core, and the times then mean nothing.
 
 Prints or writes a page of tables (markdown), and draws time against the number of parameters P.
 """
@@ -40,7 +41,7 @@ from benchmarks.peer_networks import FEW
 
 
 def with_unit(seconds):
-    """Return three digits of a time."""
+    """Return a time with three digits and its unit."""
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= size:
             return f"{seconds / size:#.3g} {unit}".replace(". ", " ")
@@ -48,7 +49,7 @@ def with_unit(seconds):
 
 
 def table(rows):
-    """Return rows of cells as a table, the first its head."""
+    """Return rows of cells as a markdown table; the first row is its head."""
     head, *others = (f"| {' | '.join(row)} |" for row in rows)
     return "\n".join([head, "|---" * (head.count("|") - 1) + "|", *others])
 
@@ -56,28 +57,28 @@ def table(rows):
 def gradient_rows(times):
     names = list(next(iter(times.values())))
     yield ["network", "dtype", *names]
-    for (network, dtype), some in times.items():
-        ratios = [f"{some[name] / some['ours']:.2f} ×" for name in names[1:]]
-        yield [named(network), dtype, with_unit(some["ours"]), *ratios]
+    for (network, dtype), seconds in times.items():
+        ratios = [f"{seconds[name] / seconds['ours']:.2f} ×" for name in names[1:]]
+        yield [named(network), dtype, with_unit(seconds["ours"]), *ratios]
 
 
 def check_rows(times, reached, checkers):
-    """Yield a head, and one row a checker: times, as multiples of the first one's."""
+    """Yield the head, then a row for each checker: times, also as multiples of the first row."""
     first, *_ = checkers
     yield ["", *(f"P = {count(sizes):,}, {named((sizes, n))}" for sizes, n in times), "exponent"]
     for name in checkers:
         cells = []
-        for place, some in enumerate(times.values()):
-            if name not in some:
+        for place, seconds in enumerate(times.values()):
+            if name not in seconds:
                 cells.append("–")
                 continue
-            cell = with_unit(some[name])
-            if name != first and first in some:
-                cell += f" ({some[name] / some[first]:.2g} ×)"
+            cell = with_unit(seconds[name])
+            if name != first and first in seconds:
+                cell += f" ({seconds[name] / seconds[first]:.2g} ×)"
             cells.append(cell if reached[name][place][0] else f"{cell}, *not accepted*")
         yield [name, *cells, f"{fit(times, name):.2f}"]
     if first in PROJECTED:
-        yield ["one gradient", *(with_unit(some["one gradient"]) for some in times.values()), ""]
+        yield ["one gradient", *(with_unit(s["one gradient"]) for s in times.values()), ""]
 
 
 def memory_rows(reached):
@@ -91,34 +92,34 @@ PAGE = """# How fast, beside peers
 `{command}`, with the extra `peers`: {machine};
 {libraries}. In {minutes:.1f} minutes.
 
-Times are medians of {gradients} rounds of gradients and {checks} of checks, or {small} up to
-{limit:,} parameters, in one process; what stands in one row of the first table, or one column of
-the next two, has its turn in every round. The reference's cost is a new one in each check.
-Torch has one thread below {few:,} parameters, where more slow it down; all else is as installed.
+Times are medians, in one process, of {gradients} rounds of gradients and of {checks} rounds of
+checks, or {small} rounds up to {limit:,} parameters. In every round each call of a row of the first
+table, or of a column of the next two, has a turn. Each check gets a new cost of the reference. Torch
+has one thread below {few:,} parameters, because more slow it down; all else is as installed.
 
 ![time of a check against the number of parameters](speed.png)
 
 ## One gradient
-Of the notes' network: ours, and the others as multiples of it. All give the same numbers, to
+Of the notes' network: our time, and the others as multiples of it. All gradients are the same up to
 rounding. *Multiplications* are the matrix products alone.
 
 {gradient_table}
 
 ## One check, of every entry
-In float64, of a right gradient that is at hand; in brackets, as a multiple of the first row. The
-black box is one plain numpy cost, the same for the peers where nothing else is said. –: left out,
-as it takes more than {budget:g} s, or would if it were only proportional to P. The exponent is that
-of P over the last {fitted} networks of batch 10.
+In float64, of a right gradient that is computed beforehand; in brackets, the multiple of the first
+row. The black box is a plain numpy cost, and so is that of the peers unless another is named. A –
+means that the check takes more than {budget:g} s, or would if time were proportional to P. The
+exponent of P is fitted to the last {fitted} networks of batch 10.
 
 {every_table}
 
 ## One check, along random directions
-Torch, jax and autograd look along one.
+Torch, jax and autograd use one direction.
 
 {projected_table}
 
 ## Peak of memory
-MiB, of a process that does these checks alone, Python and the libraries included.
+In MiB, of a process that makes only these checks, with Python and the libraries.
 
 {memory_table}
 

@@ -1,4 +1,4 @@
-"""Times of calls in turns, and each alone: in a process of its own, with its peak of memory."""
+"""Timing of calls: several in turns, or one in a process of its own with its peak of memory."""
 
 import multiprocessing
 import sys
@@ -8,17 +8,16 @@ import numpy as np
 
 __all__ = ["alone", "exponent", "in_turns"]
 
-
-# Threads of a library go on spinning after its call, for OpenBLAS up to 2^26 cycles: not beside the
-# next one's.
+# Seconds. The threads of a library spin on after its call, those of OpenBLAS for up to 2^26 cycles,
+# and would slow down the next call.
 PAUSE = 0.03
 
 
 def in_turns(calls, rounds, burst=0.05):
-    """Return {name: seconds}, the median over rounds of the mean of calls in a row.
+    """Return {name: seconds}: the mean of repeated calls in each round, the median of the rounds.
 
-    In each round every call has its turn, of at least `burst` seconds: the cold cache that it finds
-    is then little.
+    In each round every call is repeated for at least `burst` seconds, so that the cold cache of the
+    first repetition matters little.
     """
     times = {name: [] for name in calls}
     for _ in range(rounds):
@@ -29,33 +28,36 @@ def in_turns(calls, rounds, burst=0.05):
                 call()
                 count += 1
             times[name].append(passed / count)
-    return {name: float(np.median(some)) for name, some in times.items()}
+    return {name: float(np.median(means)) for name, means in times.items()}
 
 
 def alone(run, steps, sizes, seconds):
-    """Return [(result, seconds, peak in bytes), …] of a run's steps, up to the first too slow.
+    """Return [(result, seconds, peak in bytes), …] of the steps, up to the first that is too slow.
 
     Parameters
     ----------
     run
-        ``run(step)`` prepares, and returns the call that is measured; pickled by name.
+        ``run(step)`` prepares a step and returns the call that is measured. It is pickled by name.
     steps, sizes
-        The first step is for imports and compilers, shows what any step takes, and is not returned.
-        Sizes must not decrease. A step is left out, and all after it, if it would take longer than
-        `seconds` even if only proportional to size, and ended if it does.
+        The first step is not returned: it does the imports and compilations, and shows the least
+        time of a step. Sizes must not decrease. If a step would take longer than `seconds` even if
+        time is proportional to size, it is left out with all steps after it; one that takes longer
+        is ended.
     """
-    context = multiprocessing.get_context("spawn")  # a fork would start at this process's memory
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_steps, args=(theirs, run, steps, sizes, seconds), daemon=True)
+    context = multiprocessing.get_context("spawn")  # a fork would start with this process's memory
+    connection, child_connection = context.Pipe()
+    process = context.Process(
+        target=_steps, args=(child_connection, run, steps, sizes, seconds), daemon=True
+    )
     process.start()
-    theirs.close()
+    child_connection.close()
     found = []
     try:
         while True:
-            ours.recv()  # prepared
-            if not ours.poll(seconds):
+            connection.recv()  # prepared
+            if not connection.poll(seconds):
                 break
-            found.append(ours.recv())
+            found.append(connection.recv())
     except EOFError:
         process.join()
         if process.exitcode:
@@ -88,7 +90,7 @@ def _timed(call):
 
 
 def _peak():
-    """Return the most memory that this process has held, None where the system does not tell."""
+    """Return the peak of this process's memory in bytes, or None if it is not reported."""
     try:
         import resource
     except ImportError:
@@ -98,5 +100,5 @@ def _peak():
 
 
 def exponent(sizes, times):
-    """Return p of time ∝ size^p, by least squares of the logarithms."""
+    """Return p of time ∝ size^p, by least squares on the logarithms."""
     return float(np.polyfit(np.log(sizes), np.log(times), 1)[0])

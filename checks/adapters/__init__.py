@@ -1,6 +1,6 @@
-"""Functions and modules of PyTorch and JAX, as what the checks take.
+"""Adapters: they turn functions and models of PyTorch and JAX into what the checks take.
 
-`torch` and `jax` each import their library, so nothing else of checks imports them; both use
-`keyed_nesting` for the parameters of a module. Imports jacobian and report.
-Read `torch` first.
+`torch` and `jax` each import their library, so no other file of checks imports them. Both use
+`keyed_nesting`, which nests a model's parameters by their names. This room imports jacobian and
+report. Read `torch` first.
 """

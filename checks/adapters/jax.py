@@ -1,4 +1,4 @@
-"""JAX: a loss and its `jax.grad`, or the reverse rule of a function, such as a `jax.custom_vjp`."""
+"""JAX: a loss and its `jax.grad`, or a function and its `jax.vjp`, such as a `jax.custom_vjp`."""
 
 from collections.abc import Callable, Hashable
 from typing import Any, TypeAlias
@@ -29,15 +29,15 @@ def from_loss(loss: Callable[[Any], Any], parameters: Any) -> tuple[Any, Any, An
     Parameters
     ----------
     loss
-        Takes parameters nested as `parameters`, returns a real scalar. Under `jax.jit` a check
-        takes a fraction of the time.
+        Takes parameters nested as `parameters` and returns a real scalar. A check is several times
+        faster if it is compiled by `jax.jit`.
     parameters
         A pytree of floating arrays.
 
     Returns
     -------
     cost, gradient, params
-        `params` holds copies, in the dtype that JAX computes in: float32 unless ``jax_enable_x64``
+        `params` holds copies in the dtype in which JAX computes: float32 unless ``jax_enable_x64``
         is set.
     """
     keys, params, structure = _flatten(parameters)
@@ -52,35 +52,35 @@ def from_loss(loss: Callable[[Any], Any], parameters: Any) -> tuple[Any, Any, An
 
 
 def check_function(function: Callable[..., Any], *inputs: Any, **options: Any) -> Report:
-    """Check what `jax.vjp` makes of a function: the rule of a `jax.custom_vjp`, or JAX's own.
+    """Check the `jax.vjp` of a function: the rule of its `jax.custom_vjp`, or JAX's own.
 
     Parameters
     ----------
     function
         Returns a pytree of floating arrays.
     *inputs
-        Of the function: pytrees of floating arrays. Bind others with `functools.partial`.
+        Pytrees of floating arrays. Bind other inputs of the function with `functools.partial`.
     **options
-        Of `check_vjp`.
+        As of `check_vjp`.
     """
     keys, params, structure = _flatten({"inputs": inputs})
 
-    def given(arrays: Any) -> Any:
+    def nested_inputs(arrays: Any) -> Any:
         return _unflatten(structure, keys, arrays)["inputs"]
 
     def outputs(arrays: Any) -> list[Any]:
-        return list(map(np.asarray, tree_util.tree_leaves(function(*given(arrays)))))
+        return list(map(np.asarray, tree_util.tree_leaves(function(*nested_inputs(arrays)))))
 
     def vjp(arrays: Any, u: Any) -> Any:
-        result, pull = jax.vjp(function, *given(arrays))
+        result, pullback = jax.vjp(function, *nested_inputs(arrays))
         cotangents = tree_util.tree_unflatten(tree_util.tree_structure(result), map(jnp.asarray, u))
-        return _nest(keys, pull(cotangents))
+        return _nest(keys, pullback(cotangents))
 
     return check_vjp(outputs, vjp, params, **options)
 
 
 def _flatten(tree: Any) -> tuple[Keys, Any, Any]:
-    """Return the keys of a pytree's leaves, copies of these nested by them, and its structure."""
+    """Return the keys of a pytree's leaves, nested copies of the leaves, and its structure."""
     leaves, structure = tree_util.tree_flatten_with_path(tree)
     keys = [tuple(_key(step) for step in path) for path, _ in leaves]
     arrays = [np.array(jnp.asarray(leaf)) for _, leaf in leaves]
@@ -104,6 +104,6 @@ def _nest(keys: Keys, tree: Any) -> Any:
 
 
 def _unflatten(structure: Any, keys: Keys, arrays: Any) -> Any:
-    # asarray may share memory and be read later: of a copy, because the arrays are moved in place
+    # copies, because jnp.asarray may read shared memory later, and the arrays are moved in place
     leaves = [jnp.asarray(np.array(leaf_at(arrays, key))) for key in keys]
     return tree_util.tree_unflatten(structure, leaves)

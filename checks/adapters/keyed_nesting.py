@@ -1,4 +1,4 @@
-"""Nested dicts of leaves by their keys, so that paths read as the model's own do."""
+"""Parameters in nested dicts, so that a report names them as the model does."""
 
 from collections.abc import Hashable, Iterable, Sequence
 from functools import reduce
@@ -9,11 +9,11 @@ __all__ = ["leaf_at", "nest"]
 
 
 def nest(leaves: Iterable[tuple[Sequence[Hashable], Any]]) -> Any:
-    """Return nested dicts of leaves by their keys, so that paths read as the model's own do."""
+    """Return nested dicts of the leaves, each under its sequence of keys."""
     root: dict[Hashable, Any] = {}
     for keys, leaf in leaves:
         if not keys:
-            return leaf  # the only one
+            return leaf  # without keys it is the only one
         node = root
         for key in keys[:-1]:
             node = node.setdefault(key, {})
@@ -22,5 +22,5 @@ def nest(leaves: Iterable[tuple[Sequence[Hashable], Any]]) -> Any:
 
 
 def leaf_at(nested: Any, keys: Sequence[Hashable]) -> Any:
-    """Return the leaf of a nesting from `nest` under its keys."""
+    """Return the leaf that `nest` has put under `keys`."""
     return reduce(getitem, keys, nested)

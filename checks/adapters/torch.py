@@ -1,4 +1,4 @@
-"""PyTorch: a loss and the gradient that autograd gives, or a custom autograd function."""
+"""PyTorch: a loss and its gradient by autograd, or a function and its backward pass."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -27,15 +27,16 @@ def from_loss(loss: Callable[[], Any], parameters: Any) -> tuple[Any, Any, Any]:
     loss
         Takes nothing, runs the model and returns its loss, a tensor of one element.
     parameters
-        A module, or a mapping of names to leaf tensors, on the CPU. Of a module those that do not
-        require a gradient are left out, with a warning, and its buffers, such as running means, are
-        put back after every call.
+        A module, or a mapping of names to leaf tensors, on the CPU. Parameters of a module that do
+        not require a gradient are left out, with a warning. Its buffers, such as running means, are
+        restored after every call.
 
     Returns
     -------
     cost, gradient, params
-        The arrays in `params` share the memory of the tensors and keep their dtype: as they are
-        moved the model moves, and is put back bit for bit. `gradient` leaves ``.grad`` alone.
+        The arrays in `params` share the memory of the tensors and keep their dtype, so that a check
+        moves the model's own parameters, and restores them bit for bit. `gradient` does not change
+        ``.grad``.
     """
     tensors, buffers = parameters, []
     if isinstance(parameters, torch.nn.Module):
@@ -63,16 +64,16 @@ def from_loss(loss: Callable[[], Any], parameters: Any) -> tuple[Any, Any, Any]:
 
 
 def check_function(function: Callable[..., Any], *inputs: Any, **options: Any) -> Report:
-    """Check the backward pass of a function of tensors: ``MyFunction.apply``, or any other.
+    """Check the backward pass of a function of tensors, such as ``MyFunction.apply``.
 
     Parameters
     ----------
     function
-        Returns a tensor or a sequence; of these, what requires a gradient is checked.
+        Returns a tensor or a sequence of tensors. Those that require a gradient are checked.
     *inputs
-        Of the function. Tensors that require a gradient are checked, the others are constants.
+        Tensors that require a gradient are checked; all other inputs are constants.
     **options
-        Of `check_vjp`.
+        As of `check_vjp`.
     """
     checked = {
         ("inputs", i): tensor
@@ -115,7 +116,7 @@ def _restored(buffers: list[Any]) -> Iterator[None]:
 
 
 def _array(tensor: Any, name: str = "a tensor") -> Any:
-    """Return a tensor as an array over the same memory."""
+    """Return a tensor as an array that shares its memory."""
     if tensor.dtype is torch.bfloat16 or tensor.device.type != "cpu":
         raise TypeError(
             f"{name} is {tensor.dtype} on {tensor.device}, wanted a dtype that numpy has, on the "
@@ -125,6 +126,6 @@ def _array(tensor: Any, name: str = "a tensor") -> Any:
 
 
 def _keys(name: str) -> tuple[str | int, ...]:
-    """Return the parts of a name, numbers as such: the paths then read as Python does."""
+    """Return the parts of a name, digits as numbers: "0.w" is then shown as [0].w."""
     parts = name.split(".")
     return tuple(int(k) if k.isdecimal() and k == str(int(k)) else k for k in parts)

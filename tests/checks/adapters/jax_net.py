@@ -17,14 +17,14 @@ def _mean_squared(weights, biases, x, y):
     return jnp.mean((a - y) ** 2)
 
 
-# Every shape is compiled anew: quickly rather than well.
+# Every shape is compiled, so fast compilation matters more than fast code.
 jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 _cost = jit(_mean_squared)
 _gradient = jit(jax.grad(_mean_squared, argnums=(0, 1)))
 
 
 def _call(function, weights, biases, x, y):
-    # of copies: JAX may share memory with an array and read it later
+    # copies, because JAX may share memory with an array and read it later
     given = [np.array(part) for part in (*weights, *biases, x, y)]
     layers = len(weights)
     with jax.enable_x64(True):

@@ -43,7 +43,7 @@ def loss(p):
 
 
 def scaled(factor):
-    """Return tanh(x w), with the derivative by w off by a factor."""
+    """Return tanh(x w) with a derivative by w that is wrong by a factor."""
 
     @jax.custom_vjp
     def function(x, w):
@@ -53,8 +53,8 @@ def scaled(factor):
         a = function(x, w)
         return a, (a, x, w)
 
-    def backward(kept, u):
-        a, x, w = kept
+    def backward(residuals, u):
+        a, x, w = residuals
         delta = u * (1 - a**2)
         return delta * w, factor * (delta * x).sum(0)
 
@@ -96,7 +96,7 @@ class Custom:
     ],
     ids=["an array", "nested", "a class of its own"],
 )
-def test_any_pytree_will_do(parameters, of, names):
+def test_any_pytree_is_accepted(parameters, of, names):
     report = assert_gradient(*from_loss(lambda p: jnp.sum(jnp.sin(of(p))), parameters))
     assert len(report.arrays) == len(names)
     assert all(path.endswith(name) for path, name in zip(report.arrays, names, strict=True))
@@ -109,7 +109,7 @@ def test_the_dtype_is_the_parameters(dtype):
     assert gradient(params)["layers"][1]["b"].dtype == cost(params).dtype == dtype
 
 
-def test_where_float64_is_off_float32_is_what_is_checked():
+def test_without_x64_float32_is_checked():
     with jax.enable_x64(False):
         _, _, params = from_loss(jnp.sum, W)
         assert params.dtype == np.float32
@@ -153,7 +153,7 @@ def test_what_cannot_take_complex_numbers_falls_back_in_silence():
 
 
 @pytest.mark.parametrize("leaf", [jnp.ones(2, jnp.bfloat16), np.arange(3), np.ones(2, complex)])
-def test_leaves_that_are_no_floats_are_named(leaf):
+def test_an_error_names_leaves_that_are_no_floats(leaf):
     with pytest.raises(TypeError, match=rf"the leaf \['a'\]\[0\] has dtype {leaf.dtype}"):
         from_loss(jnp.sum, {"a": [leaf]})
 
@@ -166,11 +166,12 @@ def test_the_notes_network_is_the_references(dtype):
     x, y = rng.random((5, 784)).astype(dtype), rng.random((5, 10)).astype(dtype)
     weights, biases = jax_net.gradient(theta.weights, theta.biases, x, y)
     reference = net.gradient(theta, x, y)
-    for mine, theirs in zip(
+    for jax_array, expected in zip(
         (*weights, *biases), (*reference.weights, *reference.biases), strict=True
     ):
-        assert mine.dtype == dtype
-        assert np.abs(mine - theirs).max() <= 50 * np.finfo(dtype).eps * np.abs(theirs).max()
+        assert jax_array.dtype == dtype
+        largest = np.abs(expected).max()
+        assert np.abs(jax_array - expected).max() <= 50 * np.finfo(dtype).eps * largest
 
 
 def test_the_notes_network_is_a_target():

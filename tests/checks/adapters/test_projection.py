@@ -1,4 +1,4 @@
-"""Projected checks of arrays that are not numpy's, where they are: PyTorch, and sharded JAX."""
+"""Projected checks of arrays of PyTorch and JAX, sharded ones too, which stay where they are."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ DIRECTION = Direction(5, 1, 2, Region(1, 6, 2, 9), scale=0.5)
 
 
 def dense(shape):
-    """Return the direction as numpy makes it."""
+    """Return DIRECTION as a whole numpy array."""
     v = np.zeros(Region.whole(shape).shape)
     v[DIRECTION.region.rows, DIRECTION.region.columns] = DIRECTION.values_in(DIRECTION.region)
     return v.reshape(shape)
@@ -27,7 +27,7 @@ def dense(shape):
 def torch():
     found = pytest.importorskip("torch", reason="needs the extra gradient-gate[torch]")
     threads = found.get_num_threads()
-    found.set_num_threads(1)  # several would wait for each other longer than this takes
+    found.set_num_threads(1)  # with several, waiting takes longer than these small models
     yield found
     found.set_num_threads(threads)
 
@@ -46,20 +46,20 @@ SHAPES = [(7, 9), (7, 3, 3)]
 def test_torch_moves_in_the_same_directions_as_numpy(torch, shape):
     values = np.random.default_rng(0).standard_normal(shape)
     tensor = torch.tensor(values, requires_grad=True)
-    leaf = parameter_array(tensor, "w")
-    moved = leaf.moved(DIRECTION, 1.0).detach().numpy().copy()
+    parameter = parameter_array(tensor, "w")
+    moved = parameter.moved(DIRECTION, 1.0).detach().numpy().copy()
     assert np.array_equal(moved, values + dense(shape))
-    assert not leaf.restore()  # nobody else has moved it
+    assert not parameter.restore()  # the cost has not moved it
     assert np.array_equal(tensor.detach().numpy(), values)
-    assert np.isclose(leaf.project(tensor.detach(), DIRECTION), np.sum(values * dense(shape)))
+    assert np.isclose(parameter.project(tensor.detach(), DIRECTION), np.sum(values * dense(shape)))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_jax_moves_in_the_same_directions_as_numpy(jax, shape):
     values = np.random.default_rng(0).standard_normal(shape)
-    leaf = parameter_array(jax.numpy.asarray(values), "w")
-    assert np.array_equal(leaf.moved(DIRECTION, 1.0), values + dense(shape))
-    assert np.isclose(leaf.project(leaf.real, DIRECTION), np.sum(values * dense(shape)))
+    parameter = parameter_array(jax.numpy.asarray(values), "w")
+    assert np.array_equal(parameter.moved(DIRECTION, 1.0), values + dense(shape))
+    assert np.isclose(parameter.project(parameter.real, DIRECTION), np.sum(values * dense(shape)))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -110,17 +110,17 @@ x = rng.standard_normal((10, 32))
 loss = jax.jit(lambda p: jnp.mean(jnp.tanh(jnp.tanh(x @ p["w"].T) @ p["u"].T) ** 2))
 gradient = jax.jit(jax.grad(loss))(params)
 
-seen = []
-asked = np.asarray
-def asarray(thing, *rest, **more):
-    if isinstance(thing, jax.Array):
-        seen.append(thing.size)
-    return asked(thing, *rest, **more)
+sizes_on_host = []
+original = np.asarray
+def asarray(array, *arguments, **options):
+    if isinstance(array, jax.Array):
+        sizes_on_host.append(array.size)
+    return original(array, *arguments, **options)
 np.asarray = asarray
 moved = checks.parameters.jax_arrays.JaxArray.moved
-def watched(leaf, direction, step):
-    result = moved(leaf, direction, step)
-    assert result.sharding.is_equivalent_to(leaf.real.sharding, result.ndim), result.sharding
+def watched(parameter, direction, step):
+    result = moved(parameter, direction, step)
+    assert result.sharding.is_equivalent_to(parameter.real.sharding, result.ndim), result.sharding
     return result
 checks.parameters.jax_arrays.JaxArray.moved = watched
 
@@ -131,7 +131,7 @@ report = check_gradient(loss, {**gradient, "w": wrong}, params, coverage="projec
 (block,) = report.arrays["w"].blocks
 assert block.region.index((64, 32)) == (41, 7), str(report)
 assert report.arrays["u"].verdict.name == "MATCH"
-assert max(seen) <= 64, seen  # sums of rows: no array of parameters came to the host
+assert max(sizes_on_host) <= 64, sizes_on_host  # sums of rows, but no array of parameters
 print(report)
 """
 

@@ -18,7 +18,7 @@ nn = torch.nn
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread():
-    """Several would wait for each other longer than such small models take."""
+    """Use one thread: with several, waiting takes longer than such small models."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -38,7 +38,7 @@ def random(*shape, dtype=torch.float64, requires_grad=False):
 
 
 class Scaled(torch.autograd.Function):
-    """tanh(x w), with the derivative by w off by `factor`."""
+    """tanh(x w) with a derivative by w that is wrong by `factor`."""
 
     @staticmethod
     def forward(ctx, x, w, factor):
@@ -122,14 +122,14 @@ def test_a_gradient_by_hand_is_checked_against_the_module():
     assert check_gradient(cost, by_hand, params).worst.path == "bias"
 
 
-def test_frozen_parameters_are_left_out_and_said():
+def test_frozen_parameters_are_left_out_with_a_warning():
     module = seeded(network)
     module[0].requires_grad_(False)
     loss = loss_of(module, random(6, 5))
     with pytest.warns(UserWarning, match=r"0\.weight, 0\.bias are frozen and left out"):
         problem = from_loss(loss, module)
     assert list(assert_gradient(*problem).arrays) == ["params[2].weight", "params[2].bias"]
-    named = dict(module[2].named_parameters())  # as the warning advises: silent
+    named = dict(module[2].named_parameters())  # as the warning advises
     assert list(assert_gradient(*from_loss(loss, named)).arrays) == ["weight", "bias"]
 
 
@@ -153,7 +153,7 @@ def test_running_means_are_put_back():
 
 def test_buffers_that_the_loss_depends_on_leave_it_a_function():
     norm = nn.utils.parametrizations.spectral_norm
-    # a step of its power iteration in every forward pass, kept in buffers
+    # every forward pass makes a step of a power iteration and keeps it in buffers
     module = seeded(lambda: nn.Sequential(norm(nn.Linear(5, 4)), nn.Tanh()))
     cost, _, params = from_loss(loss_of(module, random(6, 5)), module)
     assert cost(params) == cost(params)
@@ -175,7 +175,7 @@ def test_parameters_need_not_be_contiguous_and_may_be_unused():
         (lambda: {"w": torch.ones(2, dtype=torch.complex128)}, "wanted a real float dtype"),
     ],
 )
-def test_tensors_that_are_no_arrays_of_floats_are_named(make, message):
+def test_an_error_names_tensors_that_are_no_arrays_of_floats(make, message):
     with pytest.raises(TypeError, match=message):
         check_gradient(*from_loss(lambda: torch.tensor(0.0), make()))
 
@@ -198,7 +198,7 @@ def test_a_right_function_matches_and_a_wrong_one_does_not(dtype):
     assert report.worst.path == "inputs[1]"
     assert report.arrays["inputs[0]"].verdict is Verdict.MATCH
     assert x.detach().numpy().tobytes() == before
-    # as a constant it is not asked for
+    # w is a constant here, so that its derivative is not checked
     assert check_function(Scaled.apply, x, w.detach(), 1.01)
 
 
@@ -240,11 +240,12 @@ def test_the_notes_network_is_the_references(dtype):
     x, y = rng.random((5, 784)).astype(dtype), rng.random((5, 10)).astype(dtype)
     weights, biases = torch_net.gradient(theta.weights, theta.biases, x, y)
     reference = net.gradient(theta, x, y)
-    for mine, theirs in zip(
+    for torch_array, expected in zip(
         (*weights, *biases), (*reference.weights, *reference.biases), strict=True
     ):
-        assert mine.dtype == dtype
-        assert np.abs(mine - theirs).max() <= 50 * np.finfo(dtype).eps * np.abs(theirs).max()
+        assert torch_array.dtype == dtype
+        largest = np.abs(expected).max()
+        assert np.abs(torch_array - expected).max() <= 50 * np.finfo(dtype).eps * largest
 
 
 def test_the_notes_network_is_a_target():

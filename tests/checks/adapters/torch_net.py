@@ -1,6 +1,6 @@
 """The notes' network in PyTorch, as a target: ``python -m checks path/to/torch_net.py``.
 
-Autograd is the gradient. Arrays are copied, so that read-only and reversed ones will do too.
+Autograd is the gradient. Arrays are copied, because torch takes no read-only or reversed ones.
 """
 
 import numpy as np
