@@ -94,8 +94,8 @@ PAGE = """# How fast, beside peers
 
 Times are medians, in one process, of {gradients} rounds of gradients and of {checks} rounds of
 checks, or {small} rounds up to {limit:,} parameters. In every round each call of a row of the first
-table, or of a column of the next two, has a turn. Each check gets a new cost of the reference. Torch
-has one thread below {few:,} parameters, because more slow it down; all else is as installed.
+table, or of a column of the next two, has a turn. Each check gets a new cost of the reference.
+Torch has one thread below {few:,} parameters, because more slow it down; all else is as installed.
 
 ![time of a check against the number of parameters](speed.png)
 
