@@ -1,6 +1,7 @@
-"""The name of a mistake, from the claimed and the numerical gradient alone.
+"""Names a mistake from what a wrong array looks like beside the numerical gradient.
 
-`hypotheses` are the mistakes that can be recognised in one array; `diagnosis` combines them over
-all arrays. Imports report. A new name is a function in `hypotheses`.
-Read `diagnosis` first.
+A hypothesis is a function that tries to explain one array: it takes a `Case` and yields `Fit`s. The
+hypotheses stand by kind in `factors`, `order`, `terms`, `values` and `extent`; `hypotheses` lists
+them, and `diagnosis` combines what they find over all arrays. A new one is a function in the file
+of its kind, and a row of the list. Imports report. Read `diagnosis` first, then `case`.
 """

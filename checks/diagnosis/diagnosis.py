@@ -1,9 +1,10 @@
-"""The name of a mistake, from the structure of a gradient's errors alone."""
+"""Names the mistake of a gradient from the structure of its errors."""
 
 from collections.abc import Mapping, Sequence
 
 from checks._types import FloatArray
-from checks.diagnosis.hypotheses import Case, Fit, fits
+from checks.diagnosis.case import Case, Fit
+from checks.diagnosis.hypotheses import fits
 from checks.report.array_report import ArrayReport
 from checks.report.report import Diagnosis
 from checks.report.verdict import Verdict
@@ -20,18 +21,18 @@ def diagnose(
     Parameters
     ----------
     arrays
-        Of a report, by path.
+        The arrays of a report, by path.
     values
         The parameters, by path.
     rtol
-        The accuracy that the claim owed.
+        The tolerance of the claim, relative to the largest entry of an array.
 
     Returns
     -------
     tuple of Diagnosis
-        One that explains every array that is a MISMATCH, every entry of it within its interval. If
-        several do and leave equally little open, all of them. If it takes several to explain all
-        arrays, these. Empty if nothing does.
+        One mistake, if it explains every array that is a MISMATCH, each entry to within its
+        interval. Several, if each of them explains all these arrays equally well, or if different
+        arrays have different mistakes. Empty, if some array cannot be explained.
     """
     wrong = {path: a for path, a in arrays.items() if a.verdict is Verdict.MISMATCH}
     found = {
@@ -40,28 +41,31 @@ def diagnose(
     }
     if not found or not all(found.values()):
         return ()
-    rest = [path for path, array in arrays.items() if array.verdict is Verdict.MATCH]
+    right = [path for path, array in arrays.items() if array.verdict is Verdict.MATCH]
     shared = _shared(list(found.values()))
     if shared:
-        texts = [_worded(dict(zip(found, chain, strict=True)), rest) for chain in shared]
-        names = [chain[0].name for chain in shared]
+        texts = [_text(dict(zip(found, per_array, strict=True)), right) for per_array in shared]
+        names = [per_array[0].name for per_array in shared]
         if len(texts) > 1:
             texts = [f"{text} Nothing here tells {listed(names)} apart." for text in texts]
         return tuple(Diagnosis(*pair) for pair in zip(names, texts, strict=True))
     return tuple(
-        Diagnosis(next(iter(group.values())).name, _worded(group, rest))
-        for group in _grouped(found)
+        Diagnosis(next(iter(group.values())).name, _text(group, right)) for group in _groups(found)
     )
 
 
-def _grouped(found: Mapping[str, list[Fit]]) -> list[dict[str, Fit]]:
-    """Return one fit an array, by hypothesis; nothing if an array has none that is confirmed."""
+def _groups(found: Mapping[str, list[Fit]]) -> list[dict[str, Fit]]:
+    """Choose a fit for each array, and group the arrays that have the same mistake.
+
+    Return nothing if an array is left with weak fits only.
+    """
     groups: list[dict[str, Fit]] = []
-    for path, some in sorted(found.items(), key=lambda item: item[1][0].weak):
-        best = next((fit for fit in some if not fit.weak), None)
+    # arrays that begin with a weak fit come last: they may join the group of another array
+    for path, candidates in sorted(found.items(), key=lambda item: item[1][0].weak):
+        best = next((fit for fit in candidates if not fit.weak), None)
         for group in groups:
             first = next(iter(group.values()))
-            joining = next((fit for fit in some if fit.agrees(first)), None)
+            joining = next((fit for fit in candidates if fit.agrees(first)), None)
             if joining and (best is None or joining.rank <= best.rank):
                 group[path] = joining
                 break
@@ -73,27 +77,31 @@ def _grouped(found: Mapping[str, list[Fit]]) -> list[dict[str, Fit]]:
 
 
 def _shared(found: Sequence[list[Fit]]) -> list[list[Fit]]:
-    """Return the hypotheses that explain all arrays, as one fit an array; the least open ones."""
-    chains = []
+    """Return the hypotheses that explain all arrays, each as a list of one fit per array.
+
+    Only those with the least freedom are returned.
+    """
+    shared = []
     for first in found[0]:
-        chain = [first]
-        for some in found[1:]:
-            chain += [fit for fit in some if fit.agrees(first)][:1]
-        if len(chain) == len(found) and not all(fit.weak for fit in chain):
-            chains.append(chain)
-    least = min((max(fit.rank for fit in chain) for chain in chains), default=0)
-    return [chain for chain in chains if max(fit.rank for fit in chain) == least]
+        per_array = [first]
+        for candidates in found[1:]:
+            per_array += [fit for fit in candidates if fit.agrees(first)][:1]
+        if len(per_array) == len(found) and not all(fit.weak for fit in per_array):
+            shared.append(per_array)
+    least = min((max(fit.rank for fit in per_array) for per_array in shared), default=0)
+    return [per_array for per_array in shared if max(fit.rank for fit in per_array) == least]
 
 
-def _worded(group: Mapping[str, Fit], rest: list[str]) -> str:
-    clauses: dict[str, list[str]] = {}
+def _text(group: Mapping[str, Fit], right: list[str]) -> str:
+    """Say what is wrong with the arrays of a group, and which arrays are right."""
+    paths_by_clause: dict[str, list[str]] = {}
     for path, fit in group.items():
-        clauses.setdefault(fit.clause, []).append(path)
+        paths_by_clause.setdefault(fit.clause, []).append(path)
     parts = [
         f"{listed(paths)} {'is' if len(paths) == 1 else 'are'} {clause}"
-        for clause, paths in clauses.items()
+        for clause, paths in paths_by_clause.items()
     ]
     text = "; ".join(parts) + "."
     if all(fit.single for fit in group.values()):
         text = text.replace(" in every entry", "")
-    return text + (f" {listed(rest)} {'is' if len(rest) == 1 else 'are'} right." if rest else "")
+    return text + (f" {listed(right)} {'is' if len(right) == 1 else 'are'} right." if right else "")

@@ -1,4 +1,4 @@
-"""Mistakes of gradients that have nothing to do with networks, named by their structure."""
+"""Mistakes in gradients of functions other than networks, named by their structure."""
 
 import json
 from dataclasses import dataclass
@@ -68,17 +68,17 @@ EXAMPLES = {
         {"u": RNG.standard_normal((4, 3)), "v": RNG.standard_normal((4, 3))},
     ),
 }
-LARGE = ["quadratic form", "square factors", "narrow factors"]  # of entries above 1
+LARGE = ["quadratic form", "square factors", "narrow factors"]  # with entries above 1
 MATRICES = ["square factors", "narrow factors"]
 
 
 def each(change):
-    """Return a mistake that changes every array in the same way: its slope g, its values p."""
+    """Return a mistake that changes every array alike: g is its gradient, p its values."""
     return lambda grad, params: {k: change(np.asarray(g), params[k]) for k, g in grad.items()}
 
 
 def first(change):
-    """Return a mistake that changes the first array."""
+    """Return a mistake that changes the first array only."""
     return lambda grad, params: {
         k: change(np.asarray(g), params[k]) if k == next(iter(grad)) else g for k, g in grad.items()
     }
@@ -165,14 +165,14 @@ def check(example, mistake, **options):
 
 
 @pytest.mark.parametrize(
-    ("name", "said", "examples", "mistake"), MISTAKES, ids=[f"{m[0]}: {m[1]}" for m in MISTAKES]
+    ("name", "text", "examples", "mistake"), MISTAKES, ids=[f"{m[0]}: {m[1]}" for m in MISTAKES]
 )
-def test_a_mistake_is_named_and_nothing_else_is(name, said, examples, mistake):
+def test_a_mistake_is_named_and_nothing_else_is(name, text, examples, mistake):
     for example, method in zip(examples, cycle(["auto", "central"]), strict=False):
         report = check(EXAMPLES[example], mistake, method=method)
         assert report.verdict is Verdict.MISMATCH
         assert [found.name for found in report.diagnosis] == [name], example
-        assert said in report.diagnosis[0].text
+        assert text in report.diagnosis[0].text
 
 
 def test_each_array_may_have_a_mistake_of_its_own():
@@ -190,7 +190,7 @@ def test_each_array_may_have_a_mistake_of_its_own():
         each(lambda g, p: np.random.default_rng(1).standard_normal(g.shape)),
         each(lambda g, p: g + 1),
         each(lambda g, p: g**2),
-        # one array of two is explained
+        # only one of two arrays can be explained
         lambda grad, params: {"w": 2 * grad["w"], "b": grad["b"] + 0.123},
     ],
     ids=["noise", "plus 1", "squared", "half explained"],
@@ -206,8 +206,8 @@ def test_integers_that_are_not_the_nearest_ones_are_not_rounded():
     assert [mistake.name for mistake in report.diagnosis] == ["scale"]
 
 
-def test_a_number_is_not_explained_by_a_free_one():
-    """A single entry is some multiple of anything: only a plain factor is a name for that."""
+def test_a_single_entry_is_explained_by_a_plain_factor_only():
+    """A single entry is always some multiple of its estimate, so only plain factors count."""
     cost, params = (lambda p: p[0] ** 2), [np.array(0.7)]
     assert check_gradient(cost, [np.array(1.23)], params).diagnosis == ()
     (found,) = check_gradient(cost, [np.array(4.2)], params).diagnosis
@@ -216,7 +216,7 @@ def test_a_number_is_not_explained_by_a_free_one():
 
 @settings(max_examples=settings().max_examples // 5)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_of_noise_nothing_is_said(seed):
+def test_random_factors_have_no_name(seed):
     rng = np.random.default_rng(seed)
 
     def noise(grad, params):
