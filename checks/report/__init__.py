@@ -1,7 +1,7 @@
-"""What a check found, for programs and for people.
+"""The rule of the verdict, and what is shown of a check, to programs and to people.
 
-`verdict` has the rule that compares a claim with an interval; `array_report` is the result of one
-array, `report` of a check, `projected_report` and `blocks` of a projected one; `wording` has the
-sentences they share, `plot` the picture, `session` who is told of a finished check. Imports
-estimation and parameters. Read `verdict` first.
+`verdict` compares a claim with an interval. `array_report` is the result of one array, `report` of
+a check; `blocks` and `projected_report` are those of ``coverage="projected"``. `wording` has
+sentences and tables that reports share, `plot` draws a report, `session` hands a finished one to
+the pytest plugin. Imports estimation and parameters. Read `verdict` first, then `report`.
 """

@@ -1,4 +1,4 @@
-"""What a check found of one array: verdicts by entry, and what follows from them."""
+"""What a check found in one array: the verdict of every entry, and numbers that sum it up."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from checks._types import FloatArray
 from checks.parameters.claims import entry_name
-from checks.report.verdict import Verdict, detectable_error, largest_entry
+from checks.report.verdict import Verdict, detectable_error, largest_entry, relative_discrepancy
 from checks.report.wording import plural
 
 __all__ = ["ArrayReport", "WorstEntry"]
@@ -17,7 +17,7 @@ __all__ = ["ArrayReport", "WorstEntry"]
 
 @dataclass(frozen=True)
 class WorstEntry:
-    """The entry that decides: of the worst verdict, and there the largest discrepancy."""
+    """The worst entry of an array: what was claimed for it, and its estimate."""
 
     path: str
     index: tuple[int, ...]
@@ -29,8 +29,9 @@ class WorstEntry:
         name = entry_name(self.path, self.index)
         claimed, numeric = self.numbers()
         text = f"{name}: claimed {claimed}, numeric {numeric}"
-        off = abs(self.claimed - self.numeric)
-        if math.isfinite(off) and min(off, abs(self.numeric)) > self.error:
+        discrepancy = abs(self.claimed - self.numeric)
+        # a ratio means something only if the error hides neither the estimate nor the discrepancy
+        if math.isfinite(discrepancy) and min(discrepancy, abs(self.numeric)) > self.error:
             factor = self.claimed / self.numeric
             near = abs(factor - 1) < 0.01
             text += ": claimed is " + (
@@ -39,11 +40,11 @@ class WorstEntry:
         return text
 
     def numbers(self) -> tuple[str, str]:
-        """Print the claim and the estimate to the digits that the error leaves, between 5 and 9."""
+        """Return claim and estimate as text, with the digits that are certain, but 5 to 9."""
         value, error, decimals = self.numeric, self.error, 4
         if math.isfinite(value) and math.isfinite(error):
-            known = math.log10(abs(value) / error) if value and error else 9
-            decimals = min(8, max(4, math.ceil(known)))
+            certain = math.log10(abs(value) / error) if value and error else 9
+            decimals = min(8, max(4, math.ceil(certain)))
         return f"{self.claimed:.{decimals}e}", f"{value:.{decimals}e} ± {error:.0e}"
 
 
@@ -54,13 +55,15 @@ class ArrayReport:
     Attributes
     ----------
     claimed, numeric, error : ndarray
-        The claim, the estimate, and its error (inf where nothing is known), in the array's shape.
+        The claim, the estimate, and its error, in the shape of the array. An error of inf means
+        that nothing is known of the entry.
     verdicts : ndarray of int8
-        `Verdict` of every entry.
-    gap : ndarray
-        Half of what the slopes on the two sides of a kink differ by, part of `error`; else 0.
+        The `Verdict` of every entry.
+    slope_jump : ndarray
+        At a kink, half the difference of the slopes on the two sides, which is a part of `error`;
+        0 elsewhere.
     reason : str
-        Why entries are UNRESOLVED; empty where none is.
+        Why entries are UNRESOLVED; empty if none is.
     method : str
         "central" or "complex-step".
     """
@@ -85,47 +88,49 @@ class ArrayReport:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst verdict of its entries; MATCH of an array without any."""
+        """The worst verdict of its entries; MATCH if there are none."""
         return Verdict(int(self.verdicts.max(initial=0)))
 
     @cached_property
     def largest(self) -> float:
-        """The largest finite entry, claimed or numeric: what errors are relative to."""
+        """The largest finite entry, claimed or numeric; errors are given relative to it."""
         return largest_entry(self.claimed, np.abs(self.numeric) + self.slope_jump)
 
     @property
     def all_zero(self) -> bool:
-        """Whether there was nothing but zeros to compare."""
-        return self.largest == 0 and not self.claimed.any()  # which nan is not
+        """Whether all entries are zero, claimed as well as numeric."""
+        # any() counts nan as nonzero, and `largest` ignores it
+        return self.largest == 0 and not self.claimed.any()
 
     @property
     def compared_nothing(self) -> bool:
-        """Whether it matches with nothing compared: zeros, of which the cost sees nothing."""
+        """Whether it is a MATCH only because all is zero and the cost does not depend on it."""
         return self.all_zero and self.verdict is Verdict.MATCH
 
     @cached_property
     def discrepancies(self) -> FloatArray:
-        """How far each claim is from the estimate; at a kink, from what lies between the slopes."""
+        """|claimed − numeric| of each entry; at a kink, the distance from the two slopes' range."""
         with np.errstate(invalid="ignore"):
             d = np.maximum(np.abs(self.claimed - self.numeric) - self.slope_jump, 0)
         return np.where(np.isnan(d), np.inf, d)
 
     @property
     def differentiable(self) -> NDArray[np.bool_]:
-        """Where the entries do not lie on a kink."""
+        """Which entries do not lie on a kink."""
         return self.slope_jump == 0  # type: ignore[no-any-return]
 
     @cached_property
     def least_certain(self) -> int | None:
-        """The entry of the largest error, on no kink, by its flat index; None if there is none."""
+        """The flat index of the largest error, kinks left out; None if there are only kinks."""
         if not self.slope_jump.any():
             return int(self.error.argmax()) if self.error.size else None
-        smooth = self.differentiable
-        return int(np.where(smooth, self.error, -1).argmax()) if smooth.any() else None
+        if not self.differentiable.any():
+            return None
+        return int(np.where(self.differentiable, self.error, -1).argmax())
 
     @property
     def worst(self) -> WorstEntry:
-        """The entry with the worst verdict, and among these the largest discrepancy."""
+        """Of the entries with the worst verdict, the one with the largest discrepancy."""
         rank = np.where(self.verdicts == self.verdict, self.discrepancies, -1)
         flat = int(np.argmax(rank))
         index = tuple(int(i) for i in np.unravel_index(flat, self.claimed.shape))
@@ -139,26 +144,27 @@ class ArrayReport:
 
     @property
     def discrepancy(self) -> float:
-        """The largest of `off`, relative to the largest entry; inf where not finite."""
-        d = float(np.max(self.discrepancies, initial=0))
-        return 0.0 if d == 0 else d / self.largest if math.isfinite(d) else math.inf
+        """The largest of `discrepancies`, relative to the largest entry; inf if not finite."""
+        return relative_discrepancy(float(np.max(self.discrepancies, initial=0)), self.largest)
 
     @property
     def digits(self) -> float:
-        """Verified decimal digits, relative to the largest entry: −log10 of max(|g − n| + e)/s.
+        """The decimal digits that are verified: −log10(max(|g − n| + e) / s).
 
-        Of entries that do not lie on a kink; 0 if all do.
+        g is the claim, n ± e the estimate, s the largest entry. Entries on kinks are left out; if
+        all entries are on kinks, 0 digits are verified.
         """
-        off = float(np.max(self.discrepancies + self.error, initial=0, where=self.differentiable))
-        if not math.isfinite(off) or self.all_zero or not self.differentiable.any():
+        bounds = self.discrepancies + self.error
+        bound = float(np.max(bounds, initial=0, where=self.differentiable))
+        if not math.isfinite(bound) or self.all_zero or not self.differentiable.any():
             return 0.0
-        return max(0.0, -math.log10(off / self.largest)) if off else math.inf
+        return max(0.0, -math.log10(bound / self.largest)) if bound else math.inf
 
     def detectable(self, rtol: float) -> float:
-        """Return the smallest relative error of any entry that would have been a MISMATCH.
+        """Return the smallest error, relative to the largest entry, that is sure to be a MISMATCH.
 
-        At a kink any claim between the slopes is accepted, so this is of the other entries; inf if
-        there is none.
+        It holds for every entry but those on kinks, where any claim between the two slopes is
+        accepted. If all entries are on kinks it is inf.
         """
         if self.least_certain is None:
             return math.inf

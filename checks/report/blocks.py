@@ -1,8 +1,7 @@
-"""The wrong parts of an array that a projected check found: single entries, and rectangles."""
+"""The wrong parts of an array that a projected check has found: single entries and rectangles."""
 
+import math
 from dataclasses import dataclass
-
-import numpy as np
 
 from checks.parameters.random_directions import Region
 
@@ -11,7 +10,16 @@ __all__ = ["Block", "Entry"]
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry: its place, what is claimed, and the estimate."""
+    """One entry that a projected check has estimated by itself.
+
+    Attributes
+    ----------
+    region : Region
+        Its place: a rectangle of one entry.
+    claimed, numeric, error : float
+    wrong : bool
+        Whether the claim lies outside of the interval by more than the tolerance.
+    """
 
     region: Region
     claimed: float
@@ -21,9 +29,9 @@ class Entry:
 
     @property
     def discrepancy(self) -> float:
-        """By how much the claim is off."""
-        off = abs(self.claimed - self.numeric)
-        return off if off == off else float("inf")
+        """|claimed − numeric|; inf if either is nan."""
+        difference = abs(self.claimed - self.numeric)
+        return math.inf if math.isnan(difference) else difference
 
 
 @dataclass(frozen=True)
@@ -34,9 +42,10 @@ class Block:
     ----------
     region : Region
     entries : tuple of Entry
-        Those that were estimated one by one, worst first; all wrong where `throughout`.
+        The entries of the region that were estimated one by one, the worst first.
     throughout : bool
-        All of them were wrong. Else some are: the search for which was given up.
+        Whether each of these entries is wrong. If not, some entries of the region are wrong, but
+        the search for them was given up.
     """
 
     region: Region
@@ -45,16 +54,15 @@ class Block:
 
     @property
     def factor(self) -> float | None:
-        """The claim over the estimate, where it is the same in all entries tried."""
-        if not all(entry.numeric and np.isfinite(entry.numeric) for entry in self.entries):
+        """The ratio claimed / numeric, if all `entries` agree on it to within their errors."""
+        if not all(entry.numeric and math.isfinite(entry.numeric) for entry in self.entries):
             return None
         ratios = [entry.claimed / entry.numeric for entry in self.entries]
-        blurs = [abs(r * e.error / e.numeric) for r, e in zip(ratios, self.entries, strict=True)]
-        # that of the entry known best
-        factor = ratios[int(np.argmin(blurs))]
-        apart = [abs(ratio - factor) for ratio in ratios]
+        errors = [abs(r * e.error / e.numeric) for r, e in zip(ratios, self.entries, strict=True)]
+        smallest = min(errors)
+        factor = ratios[errors.index(smallest)]
         same = all(
-            off <= 4 * (blur + min(blurs)) + 1e-9 * abs(factor)
-            for off, blur in zip(apart, blurs, strict=True)
+            abs(ratio - factor) <= 4 * (error + smallest) + 1e-9 * abs(factor)
+            for ratio, error in zip(ratios, errors, strict=True)
         )
         return factor if same else None

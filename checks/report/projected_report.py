@@ -1,4 +1,4 @@
-"""What a check along random directions found: by array, and what is wrong, in blocks."""
+"""What a check along random directions found: verdicts of arrays, and blocks of wrong entries."""
 
 import json
 import math
@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 from checks.parameters.claims import entry_name
 from checks.parameters.random_directions import MIN_VISIBLE_SHARE, Region
 from checks.report.array_report import WorstEntry
-from checks.report.blocks import Block
+from checks.report.blocks import Block, Entry
 from checks.report.report import Report
-from checks.report.verdict import Verdict
-from checks.report.wording import paragraph
+from checks.report.verdict import Verdict, relative_discrepancy
+from checks.report.wording import plural, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["ProjectedArray", "ProjectedReport"]
 
-SHOWN = 5  # blocks of an array, in print
+BLOCKS_SHOWN = 5  # of each array, in the text of a report
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,17 @@ class ProjectedArray:
     path : str
     shape : tuple of int
     claimed, numeric, error : float
-        g·v, the estimate of the derivative along v, and its error; v is of this array, or of all
-        that passed together, in units of this one's.
+        The claimed directional derivative g·v, its estimate, and the error of the estimate. The
+        direction v moves this array alone, or all the arrays that matched together; the numbers
+        are divided by this array's scale.
     largest : float
-        The largest entry of the claim; at least what the estimate says if that is larger.
+        The largest entry of the array: that of the claim, or what the estimate shows it to be at
+        least, whichever is larger.
     verdict : Verdict
     blocks : tuple of Block
-        What is wrong: entries, and parts that are wrong throughout. Empty unless MISMATCH.
+        The wrong entries, and the rectangles of wrong entries. Empty unless MISMATCH.
     reason : str
-        Why it is UNRESOLVED; empty where it is not.
+        Why it is UNRESOLVED; empty if it is not.
     method : str
         "central" or "complex-step".
     """
@@ -57,71 +59,73 @@ class ProjectedArray:
 
     @property
     def entries(self) -> int:
-        """Entries of the array."""
+        """The number of entries of the array."""
         return math.prod(self.shape)
 
     @property
     def wrong(self) -> int:
-        """Entries in blocks."""
+        """The number of entries in blocks."""
         return sum(block.region.size for block in self.blocks)
 
     @property
     def discrepancy(self) -> float:
-        """|g − n| relative to the largest entry: of the worst entry, or of g·v where all match."""
-        off = [entry.discrepancy for block in self.blocks for entry in block.entries[:1]]
-        off = off or [abs(self.claimed - self.numeric)]
-        d = max(off)
-        return (
-            0.0 if d == 0 else d / self.largest if self.largest and math.isfinite(d) else math.inf
-        )
+        """|g − n| of the worst entry, or of g·v if there is none, relative to the largest entry."""
+        worst = self._worst_entry()
+        discrepancy = worst.discrepancy if worst else abs(self.claimed - self.numeric)
+        return relative_discrepancy(discrepancy, self.largest)
 
     @property
     def worst(self) -> WorstEntry:
-        """The entry that is off by most; g·v, without an index, where none is known."""
-        entries = [entry for block in self.blocks for entry in block.entries[:1]]
-        if not entries:
+        """The entry with the largest discrepancy; g·v, without an index, if none is known."""
+        worst = self._worst_entry()
+        if worst is None:
             return WorstEntry(self.path, (), self.claimed, self.numeric, self.error)
-        worst = max(entries, key=lambda entry: entry.discrepancy)
         index = worst.region.index(self.shape)
         return WorstEntry(self.path, index, worst.claimed, worst.numeric, worst.error)
 
+    def _worst_entry(self) -> Entry | None:
+        # the first entry of a block is its worst
+        entries = (entry for block in self.blocks for entry in block.entries[:1])
+        return max(entries, key=lambda entry: entry.discrepancy, default=None)
+
     @property
     def compared_nothing(self) -> bool:
-        """Whether it matches with nothing compared: zeros, of which the cost sees nothing."""
+        """Whether it is a MATCH only because all is zero and the cost does not depend on it."""
         return not self.largest and self.verdict is Verdict.MATCH
 
     def detectable(self, rtol: float) -> float:
-        """Return the smallest relative error of any one entry that would have been a MISMATCH."""
-        # an entry off by Δ shows as Δ/4 at least, and that is seen above rtol·s/4 + 2e
-        return (
-            rtol + 2 * self.error / (MIN_VISIBLE_SHARE * self.largest) if self.largest else math.inf
-        )
+        """Return the smallest relative error of a single entry that is sure to be a MISMATCH."""
+        # An error Δ of one entry changes g·v by at least Δ/4, and a change above rtol·s/4 + 2e is
+        # sure to be seen; s is the largest entry, e the error.
+        visible = MIN_VISIBLE_SHARE * self.largest
+        return rtol + 2 * self.error / visible if self.largest else math.inf
 
-    def found(self) -> Iterator[str]:
+    def block_texts(self) -> Iterator[str]:
         """Say what is wrong, block by block."""
-        for block in self.blocks[:SHOWN]:
-            yield f"{_place(self.path, self.shape, block.region)}: {_said(block, self.largest)}"
-        if self.blocks[SHOWN:]:
-            rest = sum(block.region.size for block in self.blocks[SHOWN:])
+        for block in self.blocks[:BLOCKS_SHOWN]:
+            place = _place(self.path, self.shape, block.region)
+            yield f"{place}: {_block_text(block, self.largest)}"
+        more = self.blocks[BLOCKS_SHOWN:]
+        if more:
             single = all(block.region.size == 1 for block in self.blocks)
-            what = "entries" if single else "blocks"
-            count = len(self.blocks) - SHOWN
-            yield f"{self.path}: {count:,} more {what}" + (
-                "." if single else f", of {rest:,} entries."
-            )
+            what = plural(len(more), "more entry" if single else "more block")
+            entries = sum(block.region.size for block in more)
+            yield f"{self.path}: {what}" + ("." if single else f", of {entries:,} entries.")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ProjectedReport(Report):
-    """The outcome of a check with ``coverage="projected"``; `arrays` are `ProjectedArray`."""
+    """The outcome of a check with ``coverage="projected"``; its arrays are `ProjectedArray`."""
 
     arrays: Mapping[str, ProjectedArray]  # type: ignore[assignment]
 
+    _coverage = " projected"
+
     @property
     def worst(self) -> WorstEntry:
-        """The worst entry of the array whose discrepancy is largest; see `ProjectedArray`."""
-        ranked = self.arrays.values()
-        return max(ranked, key=lambda array: (array.verdict, array.discrepancy)).worst
+        """The worst entry of the array with the largest discrepancy; see `ProjectedArray.worst`."""
+        arrays = self.arrays.values()
+        return max(arrays, key=lambda array: (array.verdict, array.discrepancy)).worst
 
     @property
     def discrepancy(self) -> float:
@@ -130,62 +134,47 @@ class ProjectedReport(Report):
 
     @property
     def detectable(self) -> float:
-        """The smallest error of one entry, relative to its array's largest, sure to be seen.
+        """The smallest error of one entry, relative to its array's largest, sure to be a MISMATCH.
 
-        Not of arrays with nothing to compare, as both `findings` and the table say; inf if all are.
+        It does not hold for arrays of zeros that the cost does not depend on, which `findings`
+        lists. It is inf if there are no others.
         """
-        some = [array for array in self.arrays.values() if not array.compared_nothing]
-        return max((array.detectable(self.rtol) for array in some), default=math.inf)
+        arrays = [array for array in self.arrays.values() if not array.compared_nothing]
+        return max((array.detectable(self.rtol) for array in arrays), default=math.inf)
 
     @property
     def undetectable(self) -> int:
-        """Not known: entries were not estimated one by one."""
+        """0: it is not known, because entries were not estimated one by one."""
         return 0
 
     @property
     def kinks(self) -> int:
-        """None known: along a direction with a kink nothing is told."""
+        """0: an array is UNRESOLVED if its direction meets a kink."""
         return 0
 
-    def __str__(self) -> str:
-        head = (
-            f"gradient check: {self.verdict}      {self.entries:,} entries projected, "
-            f"{self.method.replace('-', ' ')}, {self.evaluations:,} evaluations, "
-            f"{self.seconds:.1f} s"
-        )
-        rows = [("array", "entries", "would see one entry off by", "verdict")]
-        rows += [
-            (
-                array.path,
-                f"{array.entries:,}",
-                f"{array.detectable(self.rtol):.1e}",
-                _verdict(array),
-            )
-            for array in self.arrays.values()
+    def _table(self) -> list[str]:
+        head = ("array", "entries", "would see one entry off by", "verdict")
+        rows = [
+            (a.path, f"{a.entries:,}", f"{a.detectable(self.rtol):.1e}", _verdict(a))
+            for a in self.arrays.values()
         ]
-        widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        table = [
-            "  "
-            + "  ".join([path.ljust(widths[0]), entries.rjust(widths[1]), seen.rjust(widths[2])])
-            + f"  {verdict}"
-            for path, entries, seen, verdict in rows
-        ]
-        return "\n".join([head, "", *table, "", *map(paragraph, self._notes())])
+        return table([head, *rows], right=(1, 2))
 
     def _notes(self) -> list[str]:
-        notes = [text for array in self.arrays.values() for text in array.found()]
+        notes = [text for array in self.arrays.values() for text in array.block_texts()]
         notes += [f"{a.path}: {a.reason}" for a in self.arrays.values() if a.reason]
         notes += self.findings
         if math.isfinite(self.detectable):
             notes.append(
-                "A single wrong entry off by so much of its array's largest was sure to be seen. "
-                "Several, the largest F times that, pass by cancelling along a random direction "
-                f"with a probability of at most (1 + ln F)/F (seed {self.seed})."
+                "The table gives the error, relative to an array's largest entry, that was sure to "
+                "be seen in a single entry. Errors in several entries, the largest F times that, "
+                "may cancel along a random direction, with a probability of at most (1 + ln F)/F "
+                f"(seed {self.seed})."
             )
         return notes
 
     def to_json(self) -> str:
-        """Return the report as strict JSON: verdicts by array, and its blocks of wrong entries."""
+        """Return the report as strict JSON: of each array, the verdict and the blocks."""
         document = json.loads(super().to_json())
         for path, array in self.arrays.items():
             document["arrays"][path]["wrong"] = array.wrong
@@ -201,18 +190,22 @@ class ProjectedReport(Report):
         return json.dumps(document, allow_nan=False)
 
     def plot(self) -> "Figure":
-        """There is nothing to draw: entries were not estimated one by one."""
+        """Raise a ValueError: entries were not estimated one by one, so nothing can be drawn."""
         raise ValueError(
-            "a projected check has no entries to draw: check the wrong array again with "
-            'coverage="every"'
+            "a projected check does not estimate single entries, so there is nothing to draw: "
+            'check the wrong array again with coverage="every"'
         )
 
 
 def _verdict(array: ProjectedArray) -> str:
+    """Return the verdict of an array in the table."""
+    if array.compared_nothing:
+        return f"{array.verdict}, all zero"
     if not array.blocks:
-        return f"{array.verdict}, all zero" if array.compared_nothing else str(array.verdict)
-    some = f"{array.wrong:,} of {array.entries:,}"
-    return f"{array.verdict}, {'all entries' if array.wrong == array.entries else some}"
+        return str(array.verdict)
+    if array.wrong == array.entries:
+        return f"{array.verdict}, all entries"
+    return f"{array.verdict}, {array.wrong:,} of {array.entries:,}"
 
 
 def _place(path: str, shape: tuple[int, ...], region: Region) -> str:
@@ -225,21 +218,22 @@ def _place(path: str, shape: tuple[int, ...], region: Region) -> str:
     rows, columns = _range(region.top, region.bottom), _range(region.left, region.right)
     if len(shape) < 2:
         return f"{path}[{columns}]"
-    every = ", :" if len(shape) == 2 else ", ..."
+    all_columns = ":" if len(shape) == 2 else "..."
     if region.columns == whole.columns:
-        return f"{path}[{rows}{every}]"
+        return f"{path}[{rows}, {all_columns}]"
     if len(shape) > 2:
         return f"{path}.reshape({whole.shape[0]}, -1)[{rows}, {columns}]"
     return f"{path}[{':' if region.rows == whole.rows else rows}, {columns}]"
 
 
-def _range(first: int, last: int) -> str:
-    return str(first) if last == first + 1 else f"{first}:{last}"
+def _range(start: int, stop: int) -> str:
+    return str(start) if stop == start + 1 else f"{start}:{stop}"
 
 
-def _said(block: Block, largest: float) -> str:
+def _block_text(block: Block, largest: float) -> str:
+    """Say what is wrong in a block; `largest` is the largest entry of its array."""
     if not block.throughout:
-        return "wrong in places; there are too many to list."
+        return "wrong in many entries, too many to list."
     worst = block.entries[0]
     text = f"claimed {worst.claimed + 0:.9g}, numeric {worst.numeric:.9g} ± {worst.error:.0e}"
     if math.isfinite(worst.discrepancy) and largest:

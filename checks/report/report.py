@@ -1,24 +1,27 @@
-"""What a check found: for programs, as arrays and JSON, and for people, as a table."""
+"""What a check found: arrays and JSON for programs, a table and a picture for people."""
 
+import html
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from checks.estimation.step_curve import StepCurve
 from checks.report.array_report import ArrayReport, WorstEntry
 from checks.report.session import context
-from checks.report.verdict import Verdict
-from checks.report.wording import COLUMNS, listed, paragraph, plural, shortened
+from checks.report.verdict import Verdict, relative_discrepancy
+from checks.report.wording import listed, paragraph, plural, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 __all__ = ["Diagnosis", "GradientMismatch", "GradientUnresolved", "Report"]
+
+GAP = "      "  # in the first line of a report, after the verdict
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,9 @@ class Diagnosis:
     Attributes
     ----------
     name : str
-        What it is called.
+        A short name of the mistake.
     text : str
-        What was observed, in a sentence or two, and where to look.
+        What was observed, in a sentence or two, and where to look for the mistake.
     """
 
     name: str
@@ -39,31 +42,32 @@ class Diagnosis:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """The outcome of a check; true only for MATCH.
+    """The outcome of a check; true only if it is a MATCH.
 
     Attributes
     ----------
     arrays : dict of str to ArrayReport
-        By path, in the order of the parameters.
+        What was found in each array, by path, in the order of the parameters.
     rtol, resolution : float
-        The accuracy that the claim owed and that the estimate owed, relative to an array's largest.
+        The tolerance of claims, and the largest error of an estimate that allows a MATCH, both
+        relative to the largest entry of an array (see `checks.report.verdict.judge`).
     method : str
-        "central" or "complex-step"; "mixed" where arrays differ.
+        "central" or "complex-step"; "mixed" if arrays were estimated in both ways.
     noise : float
-        Of the cost, relative to its value (`checks.estimation.noise`): where complex steps leave
-        no need to measure it, one last place.
+        The noise of the cost, relative to its value (`checks.estimation.noise`). If complex steps
+        made it unnecessary to measure the noise, it is one unit in the last place.
     evaluations : int
-        Calls of the cost.
+        How often the cost was called.
     seconds : float
-        Wall time of the check.
+        How long the check took.
     seed : int
-        Reproduces the check.
+        The same seed repeats the check.
     findings : tuple of str
         What else was noticed, one sentence each.
     diagnosis : tuple of Diagnosis
-        Names of the mistake, best first; empty unless MISMATCH, and where none is known.
-    curve : Curve, optional
-        The cost's slopes at the worst entry over steps of every size; None for a MATCH.
+        Names of the mistake, the best first; empty if none fits, or if there is no MISMATCH.
+    step_curve : StepCurve, optional
+        Slopes of the cost at the worst entry, for steps of every size; None for a MATCH.
     """
 
     arrays: Mapping[str, ArrayReport]
@@ -78,138 +82,134 @@ class Report:
     diagnosis: tuple["Diagnosis", ...] = ()
     step_curve: StepCurve | None = None
 
+    _coverage: ClassVar[str] = ""  # completes "11 entries" in the first line
+
     def __bool__(self) -> bool:
         return self.verdict is Verdict.MATCH
 
-    def __repr__(self) -> str:
-        kind, entries = type(self).__name__, plural(self.entries, "entry")
-        return f"<{kind}: {self.verdict}, {entries}, {self.method}>"
-
     @property
     def verdict(self) -> Verdict:
-        """MISMATCH if any entry is, else UNRESOLVED if any is, else MATCH."""
+        """The worst verdict of the arrays: MISMATCH before UNRESOLVED before MATCH."""
         return max(array.verdict for array in self.arrays.values())
 
     @property
     def entries(self) -> int:
-        """Entries compared."""
+        """The number of entries compared."""
         return sum(array.entries for array in self.arrays.values())
 
     @property
     def worst(self) -> WorstEntry:
-        """The worst entry of the array whose discrepancy is largest relative to its size."""
+        """The worst entry, by its verdict and its discrepancy relative to its array's largest."""
 
         def rank(array: ArrayReport) -> tuple[int, float]:
-            return array.verdict, float(array.discrepancies[array.worst.index]) / (
-                array.largest or 1
-            )
+            discrepancy = float(array.discrepancies[array.worst.index])
+            return array.verdict, relative_discrepancy(discrepancy, array.largest)
 
-        return max((a for a in self.arrays.values() if a.claimed.size), key=rank).worst
+        return max(self._compared(), key=rank).worst
 
     @property
     def discrepancy(self) -> float:
         """The largest |claimed − numeric|, relative to the largest entry of its array.
 
-        At a kink, the distance of the claim from what lies between the slopes.
+        At a kink it is the distance of the claim from the range between the two slopes.
         """
         return max(array.discrepancy for array in self._compared())
 
     @property
     def detectable(self) -> float:
-        """The smallest error relative to its array's largest that is sure to be a MISMATCH.
+        """The smallest error, relative to its array's largest entry, that is sure to be a MISMATCH.
 
-        Of entries that do not lie on a kink (see `kinks`), and of arrays that are not all zero, as
-        those are of which `findings` says that nothing was compared; inf if there are none.
+        It holds for entries that do not lie on a kink (see `kinks`), and not for arrays of zeros
+        that the cost does not depend on, which `findings` lists. It is inf if nothing is left.
         """
-        some = [a for a in self._compared() if a.differentiable.any() and not a.compared_nothing]
-        return max((array.detectable(self.rtol) for array in some), default=math.inf)
+        arrays = [a for a in self._compared() if a.differentiable.any() and not a.compared_nothing]
+        return max((array.detectable(self.rtol) for array in arrays), default=math.inf)
 
     @property
     def kinks(self) -> int:
-        """How many entries lie on a kink: there any claim between the two slopes is accepted."""
+        """The number of entries on a kink, where any claim between the two slopes is accepted."""
         return sum(int(np.sum(~array.differentiable)) for array in self._compared())
 
     @property
     def undetectable(self) -> int:
-        """How many entries, of those on no kink, are so small that a zero would have passed."""
+        """The number of entries, on no kink, so small that a claim of 0 would be a MATCH."""
         return sum(
             int(np.sum(~(np.abs(a.numeric) - a.error > self.rtol * a.largest) & a.differentiable))
             for a in self._compared()
         )
 
     def _compared(self) -> list[ArrayReport]:
+        """Return the arrays that have entries."""
         return [array for array in self.arrays.values() if array.claimed.size]
 
     def __str__(self) -> str:
-        head = (
-            f"gradient check: {self.verdict}      {plural(self.entries, 'entry')}, "
+        return "\n".join([self._head(), "", *self._table(), "", *map(paragraph, self._notes())])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        """Return the same text for a notebook."""
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+    def _head(self) -> str:
+        return (
+            f"gradient check: {self.verdict}{GAP}{plural(self.entries, 'entry')}{self._coverage}, "
             f"{self.method.replace('-', ' ')}, {plural(self.evaluations, 'evaluation')}, "
             f"{self.seconds:.1f} s"
         )
-        rows: list[tuple[str, ...]] = [
-            ("array", "entries", "worst at", "claimed", "numeric ± error", "digits", "verdict")
-        ]
-        rows += [_row(array) for array in self.arrays.values()]
-        widths = [max(len(row[i]) for row in rows) for i in range(7)]
-        widths[0] = min(widths[0], max(6, COLUMNS - 2 * 7 - sum(widths[1:])))
-        rows = [(shortened(row[0], widths[0]), *row[1:]) for row in rows]
-        right = (1, 3, 5)
-        table = [
-            "  "
-            + "  ".join(
-                cell.rjust(width) if i in right else cell.ljust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in rows
-        ]
-        return "\n".join([head, "", *table, "", *map(paragraph, self._notes())])
+
+    def _table(self) -> list[str]:
+        head = ("array", "entries", "worst at", "claimed", "numeric ± error", "digits", "verdict")
+        return table([head, *map(_row, self.arrays.values())], right=(1, 3, 5))
 
     def _notes(self) -> list[str]:
+        """Return the paragraphs below the table."""
         notes = []
         if self.verdict is Verdict.MISMATCH:
-            notes += [mistake.text for mistake in self.diagnosis] or self._unnamed()
+            notes += [mistake.text for mistake in self.diagnosis] or self._unnamed_mistake()
         reasons: dict[str, list[str]] = {}
-        for a in self.arrays.values():
-            if a.reason:
-                reasons.setdefault(a.reason, []).append(a.path)
+        for array in self.arrays.values():
+            if array.reason:
+                reasons.setdefault(array.reason, []).append(array.path)
         notes += [f"{', '.join(paths)}: {reason}" for reason, paths in reasons.items()]
         notes += self.findings
         if self.kinks == self.entries:
             notes.append("Every entry lies on a kink: no claim between its slopes was an error.")
         elif math.isfinite(self.detectable):
-            notes.append(self._seen())
+            notes.append(self._detectable_errors())
         return notes
 
-    def _unnamed(self) -> list[str]:
-        """Say what is known of a mistake without a name."""
+    def _unnamed_mistake(self) -> list[str]:
+        """Say where a mistake without a name shows, which arrays are right, and who knows more."""
         right = [a.path for a in self._compared() if a.verdict is Verdict.MATCH]
         text = f"{self.worst}."
         if right:
             text += f" {listed(right)} {'is' if len(right) == 1 else 'are'} right."
-        if context:  # it is one of many, which together say more
+        if context:  # a check of the suite, which names mistakes from many networks together
             return [text]
         return [text, "The mistakes of a whole network are named by: python -m checks YOURMODULE"]
 
-    def _seen(self) -> str:
-        """Say how small an error would have been seen, and where not."""
+    def _detectable_errors(self) -> str:
+        """Say how small an error would have been seen, and in which entries none would."""
         text = f"An error of {self.detectable:.1e} of an array's largest entry would have been seen"
         if self.kinks:
             text += f", except at {plural(self.kinks, 'entry')} on kinks"
         if self.undetectable:
-            few = plural(self.undetectable, "entry")
-            few += " is" if self.undetectable == 1 else " are"
-            text += f"; {few} so small that a zero would have passed"
+            entries = plural(self.undetectable, "entry")
+            verb = "is" if self.undetectable == 1 else "are"
+            text += f"; {entries} {verb} so small that a zero would have passed"
         return f"{text}."
 
     def plot(self) -> "Figure":
-        """Draw a heat map of each array and the curve of the worst entry; see `report.plot`."""
-        from checks.report.plot import plot  # it needs matplotlib, an extra
+        """Draw each array, and the step curve of the worst entry; see `checks.report.plot`."""
+        from checks.report.plot import plot  # needs matplotlib, which is optional
 
-        head, _, rest = str(self).splitlines()[0].partition("      ")
-        return plot(self.arrays, self.rtol, f"{head}, {rest}", self.step_curve, self.worst)
+        title = self._head().replace(GAP, ", ")
+        return plot(self.arrays, self.rtol, title, self.step_curve, self.worst)
 
     def to_json(self) -> str:
-        """Return the report as strict JSON: verdicts by array and the worst entry of each."""
+        """Return the report as strict JSON: of each array, the verdict and the worst entry."""
 
         def finite(number: float) -> float | str:
             return number if math.isfinite(number) else str(number)
@@ -249,12 +249,13 @@ class Report:
 
 
 def _row(array: ArrayReport) -> tuple[str, ...]:
+    """Return the cells of an array in the table."""
     if not array.claimed.size:
         return (array.path, "0", "", "", "", "", "nothing to compare")
     worst = array.worst
     count = int(np.sum(array.verdicts == array.verdict))
     matched = array.verdict is Verdict.MATCH
-    verified = matched and math.isfinite(array.digits) and array.differentiable.any()
+    has_digits = matched and math.isfinite(array.digits) and array.differentiable.any()
     verdict = str(array.verdict)
     kinks = int(np.sum(~array.differentiable))
     if array.compared_nothing:
@@ -268,13 +269,13 @@ def _row(array: ArrayReport) -> tuple[str, ...]:
         f"{array.claimed.size:,}",
         str(list(worst.index)) if worst.index else "",
         *worst.numbers(),
-        f"{array.digits:.1f}" if verified else "–",
+        f"{array.digits:.1f}" if has_digits else "–",
         verdict,
     )
 
 
 class _GradientError(AssertionError):
-    """Carries the report; its text is the report's."""
+    """An assertion that failed: `report` is the report, and the message is its text."""
 
     def __init__(self, report: Report) -> None:
         super().__init__(str(report))
@@ -289,4 +290,4 @@ class GradientMismatch(_GradientError):  # noqa: N818 — a verdict, as the publ
 
 
 class GradientUnresolved(_GradientError):  # noqa: N818
-    """The numerical estimate is too blurred to say."""
+    """The numerical estimate is too uncertain to decide."""

@@ -1,4 +1,7 @@
-"""Who listens to finished checks: the pytest plugin, during a test. Imports next to nothing."""
+"""Hands finished reports to listeners, such as the pytest plugin during a test.
+
+Every pytest session imports this file, so it imports nothing heavy.
+"""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -8,27 +11,27 @@ __all__ = ["context", "describe", "listeners", "record"]
 R = TypeVar("R")
 
 listeners: list[Callable[[Any], None]] = []
-"""Called with the `Report` of every check that finishes."""
+"""Functions that are called with the `Report` of every finished check."""
 
 context: dict[str, Any] = {}
-"""What `describe` said of the checks that follow."""
+"""What `describe` last said about the checks that follow."""
 
 
 def record(report: R) -> R:
-    """Tell the listeners of a finished check, and return its report."""
+    """Hand a finished report to the listeners, and return it."""
     for listener in listeners:
         listener(report)
     return report
 
 
-def describe(**said: Any) -> None:
-    """Say of which problem the checks that follow are, up to the next call or the test's end.
+def describe(**properties: Any) -> None:
+    """Say which problem the following checks are about, until the next call or the test's end.
 
     Parameters
     ----------
-    **said
+    **properties
         Any of `sizes`, `samples`, `regime`, `seed` (of the problem), `dtype`, and `reproduction`: a
-        script, or a function that returns it, called only where the check is not a MATCH.
+        script, or a function that returns one and is called only if the check is not a MATCH.
     """
     context.clear()
-    context.update(said)
+    context.update(properties)

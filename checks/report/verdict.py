@@ -1,4 +1,4 @@
-"""The verdict: what the interval [n − e, n + e] around a derivative says of a claim."""
+"""The rule of the verdict: a claim is compared with the interval [n − e, n + e] of an estimate."""
 
 import math
 from enum import IntEnum
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from checks._types import FloatArray
 
-__all__ = ["Verdict", "detectable_error", "judge", "largest_entry"]
+__all__ = ["Verdict", "detectable_error", "judge", "largest_entry", "relative_discrepancy"]
 
 
 class Verdict(IntEnum):
-    """Of one entry; the verdict of several is their maximum."""
+    """The answer for one entry; the verdict of several entries is the worst: their maximum."""
 
     MATCH = 0
     UNRESOLVED = 1
@@ -27,10 +27,10 @@ def largest_entry(claimed: FloatArray, numeric: FloatArray) -> float:
     """Return s: the largest finite entry of an array, claimed or numeric."""
     largest = 0.0
     for size in (np.abs(claimed), np.abs(numeric)):
-        most = float(size.max(initial=0))
-        if not math.isfinite(most):
-            most = float(size.max(where=np.isfinite(size), initial=0))
-        largest = max(largest, most)
+        candidate = float(size.max(initial=0))
+        if not math.isfinite(candidate):
+            candidate = float(size.max(where=np.isfinite(size), initial=0))
+        largest = max(largest, candidate)
     return largest
 
 
@@ -48,35 +48,44 @@ def judge(
     Parameters
     ----------
     claimed, numeric, error
-        Of one shape: the claim g, the estimate n and its error e.
+        Arrays of the same shape: the claim g, the estimate n and its error e.
     rtol
-        A claim owes an accuracy of t = rtol × the largest entry s.
+        The tolerance of a claim is t = rtol × s, where s is the largest entry of the array.
     resolution
-        An estimate owes e ≤ resolution × s, or it has not shown enough for a MATCH.
-    gap
-        The part of e that is no blur, at a kink: half of what the slopes on both sides differ by.
+        A MATCH needs an estimate with e ≤ resolution × s.
+    slope_jump
+        At a kink, half the difference of the slopes on the two sides. It is a part of e, but
+        does not count against the resolution.
     largest
-        s, where it is known already.
+        s, if the caller knows it already.
 
     Returns
     -------
     ndarray of int8
-        `Verdict` values, in the same shape.
+        `Verdict` values, in the shape of the arrays.
     """
     s = largest_entry(claimed, np.abs(numeric) + slope_jump) if largest is None else largest
     with np.errstate(invalid="ignore"):
         d = np.abs(claimed - numeric)
-        wrong = d - error > rtol * s  # whatever the truth in the interval
-        seen = error - slope_jump <= resolution * s
+        # wrong by more than the tolerance, wherever in the interval the true derivative lies
+        wrong = d - error > rtol * s
+        resolved = error - slope_jump <= resolution * s
     wrong |= ~np.isfinite(claimed)
-    unresolved = ~(seen & np.isfinite(d))
-    # MATCH is 0, UNRESOLVED 1, MISMATCH 2
+    unresolved = ~(resolved & np.isfinite(d))
+    # the sum is 0 for MATCH, 1 for UNRESOLVED and 2 for MISMATCH
     return np.asarray(np.add(wrong, wrong | unresolved, dtype=np.int8))
 
 
 def detectable_error(largest: float, error: float, rtol: float) -> float:
-    """Return the smallest error, relative to s, that is a MISMATCH for certain: of errors up to e.
+    """Return the smallest error of a claim, relative to s, that is certain to be a MISMATCH.
 
-    A claim off the truth by Δ has d ≥ Δ − e, so d − e > t wherever Δ > t + 2e.
+    If a claim differs from the true derivative by Δ, then d ≥ Δ − e. So d − e > t if Δ > t + 2e.
     """
     return rtol + 2 * error / largest if largest > 0 else math.inf
+
+
+def relative_discrepancy(discrepancy: float, largest: float) -> float:
+    """Return |g − n| / s; 0 if claim and estimate are equal, inf if there is no such ratio."""
+    if discrepancy == 0:
+        return 0.0
+    return discrepancy / largest if largest and math.isfinite(discrepancy) else math.inf

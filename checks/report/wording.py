@@ -1,6 +1,8 @@
-"""How reports are worded: numbers of things, names of arrays, paragraphs; and common reasons."""
+"""How a report is worded: tables, paragraphs, counts, names of arrays, and common reasons."""
 
+import re
 import textwrap
+from collections.abc import Collection, Sequence
 
 __all__ = [
     "COLUMNS",
@@ -14,24 +16,28 @@ __all__ = [
     "plural",
     "shortened",
     "stochastic",
+    "table",
 ]
 
-COLUMNS = 100  # of printed text
+COLUMNS = 100  # the width of printed text
 
 # Why an array is UNRESOLVED.
 UNSEEN = (
-    "the cost does not change by a bit however its parameters move: it does not see them (a "
-    "closure over other arrays, or copies?), or it is constant."
+    "the cost does not change by a bit when its parameters are moved: either it is constant, or it "
+    "does not see them (it may read copies of them, or arrays that it closes over)."
 )
 ONLY_ZEROS = (
-    "every entry is zero, as claimed, but only to within rounding: there is nothing to compare. "
-    "Check away from a stationary point, dead units or saturation."
+    "every entry is zero, as claimed, but only to within rounding, so nothing was compared. Check "
+    "at a point away from a minimum, dead units and saturation."
 )
-DISAGREE = "two estimates by different steps disagree: too little for an accusation."
+DISAGREE = (
+    "two estimates from different steps disagree, so the claim cannot be called wrong. Check at a "
+    "point beside it."
+)
 
 
 def stochastic(level: float) -> str:
-    """Return the reason where the cost does not repeat itself: of such a noise."""
+    """Return the reason if two calls of the cost at one point differ; `level` is its noise."""
     return (
         "the cost is not a function of its parameters: two calls at one point differ "
         f"(noise {level:.0e}). Fix its random seed, or switch dropout off."
@@ -39,22 +45,22 @@ def stochastic(level: float) -> str:
 
 
 def left_domain(outside: str) -> str:
-    """Return the reason where a moved cost is not finite, with what it said, if anything."""
-    said = f" ({outside})" if outside else ""
-    return f"steps leave the domain where the cost is finite{said}. Check at a point inside."
+    """Return the reason if the moved cost is not finite; `outside` is what it raised, if it did."""
+    raised = f" ({outside})" if outside else ""
+    return f"steps leave the domain where the cost is finite{raised}. Check at a point inside."
+
+
+def nothing_compared(paths: list[str]) -> str:
+    """Return the finding on arrays that are claimed to be zero and do not change the cost."""
+    return (
+        f"{', '.join(paths)}: zero in every entry, and the cost does not change by a bit however "
+        "far they move: nothing was compared."
+    )
 
 
 def paragraph(text: str) -> str:
     """Return a text in indented lines."""
     return textwrap.fill(text, COLUMNS - 2, initial_indent="  ", subsequent_indent="  ")
-
-
-def nothing_compared(paths: list[str]) -> str:
-    """Return what is to be said of arrays that the cost does not see, and that are claimed zero."""
-    return (
-        f"{', '.join(paths)}: zero in every entry, and the cost does not change by a bit however "
-        "far they move: nothing was compared."
-    )
 
 
 def plural(count: int, noun: str) -> str:
@@ -65,12 +71,68 @@ def plural(count: int, noun: str) -> str:
 
 
 def listed(paths: list[str]) -> str:
-    """Return names as part of a sentence, the first few of many."""
+    """Return names as part of a sentence; of more than six, the first four."""
     if len(paths) > 6:
         return f"{', '.join(paths[:4])} and {len(paths) - 4:,} more"
     return " and ".join([", ".join(paths[:-1]), paths[-1]] if len(paths) > 1 else paths)
 
 
-def shortened(path: str, width: int) -> str:
-    """Cut a path at its beginning: the end tells arrays apart."""
-    return path if len(path) <= width else "…" + path[1 - width :]
+def table(rows: Sequence[tuple[str, ...]], right: Collection[int]) -> list[str]:
+    """Return the lines of a table of at most `COLUMNS` columns.
+
+    Parameters
+    ----------
+    rows
+        Cells, with the head as the first row. Those of column 0 are paths, and are shortened.
+    right
+        The columns that are aligned to the right.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths[0] = min(widths[0], max(6, COLUMNS - 2 * len(widths) - sum(widths[1:])))
+    paths = shortened([row[0] for row in rows], widths[0])
+    return [
+        "  "
+        + "  ".join(
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip((path, *row[1:]), widths, strict=True))
+        ).rstrip()
+        for path, row in zip(paths, rows, strict=True)
+    ]
+
+
+def shortened(paths: Sequence[str], width: int) -> list[str]:
+    """Shorten paths to a width so that they stay different, as far as there is room for it.
+
+    Parts that the long paths have in common, at the same place, are left out one by one from the
+    left. A path that is still too long is cut in the middle, where most paths stay different.
+    """
+    long = [path for path in paths if len(path) > width]
+    in_parts = [re.split(r"(?<=.)(?=[._\[])", path) for path in long]  # layers, [0], .to, _out
+    # the last part of a path stays, for it says most
+    places = enumerate(zip(*(parts[:-1] for parts in in_parts), strict=False))
+    common = [place for place, parts_there in places if len({*parts_there}) == 1]
+    for count in range(len(common) + 1):
+        labels = [_without(parts, common[:count]) for parts in in_parts]
+        if all(len(label) <= width for label in labels):
+            break
+
+    def cut(label: str, head: int) -> str:
+        tail = label[len(label) - (width - 1 - head) :]
+        return label if len(label) <= width else f"{label[:head]}…{tail}".replace("……", "…")
+
+    # the head gets a third of the width if that keeps the paths different
+    heads = sorted(range(width), key=lambda head: abs(head - width // 3))
+    cuts = ([cut(label, head) for label in labels] for head in heads)
+    short = dict(zip(long, max(cuts, key=lambda texts: len({*texts})), strict=True))
+    return [short.get(path, path) for path in paths]
+
+
+def _without(parts: list[str], omitted: Collection[int]) -> str:
+    """Join the parts of a path, with "…" in place of those that are omitted."""
+    text = ""
+    for i, part in enumerate(parts):
+        if i not in omitted:
+            text += part.lstrip("._") if text.endswith("…") else part
+        elif not text.endswith("…"):
+            text += "…"
+    return text

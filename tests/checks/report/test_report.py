@@ -1,7 +1,8 @@
-"""What a report says, as a table and as JSON."""
+"""What a report shows: as a table, in a REPL, in a notebook, and as JSON."""
 
 import json
 import re
+from html import unescape
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from checks import Verdict, check_gradient
 from checks.report.array_report import ArrayReport
 from checks.report.report import Report
 from checks.report.verdict import judge
+from checks.report.wording import shortened
 
 POINT = {
     "weights": [np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]]), np.array([[1.0, -2.0]])],
@@ -143,20 +145,16 @@ def test_at_most_100_columns(wrong, method):
 @pytest.mark.parametrize("wrong", [1, 100_351, 100_352])
 def test_at_most_100_columns_for_a_large_layer(wrong):
     numeric = np.full((784, 128), -0.1)
-    claimed, error, slope_jump = (
-        numeric.copy(),
-        np.full_like(numeric, 1e-17),
-        np.zeros_like(numeric),
-    )
+    claimed, error = numeric.copy(), np.full_like(numeric, 1e-17)
     claimed.reshape(-1)[-wrong:] = np.linspace(-0.2, -0.3, wrong)
     verdicts = judge(claimed, numeric, error, 1e-8, 1e-3)
-    array = ArrayReport("w", claimed, numeric, error, verdicts, slope_jump)
+    array = ArrayReport("w", claimed, numeric, error, verdicts, np.zeros_like(numeric))
     report = Report({"w": array}, 1e-8, 1e-3, "complex-step", 1e-16, 200_000, 1.0, 0)
     assert max(map(len, str(report).splitlines())) <= 100
     assert rows(report)[0][-1] == f"MISMATCH in {'all' if wrong == 100_352 else f'{wrong:,}'}"
 
 
-def test_detectable_and_blind():
+def test_detectable_errors_and_undetectable_entries():
     point = np.array([1.0, 1e-12, 2.0])
     report = check_gradient(lambda x: np.sum(x**2), lambda x: 2 * x, point)
     assert report.rtol <= report.detectable <= 1.1 * report.rtol
@@ -164,15 +162,11 @@ def test_detectable_and_blind():
     assert "seen; 1 entry is so small that a zero would have passed." in " ".join(
         str(report).split()
     )
-    blind = np.array([2.0, 0.0, 4.0])
-    assert check_gradient(lambda x: np.sum(x**2), blind, point).verdict is Verdict.MATCH
+    zero_there = np.array([2.0, 0.0, 4.0])
+    assert check_gradient(lambda x: np.sum(x**2), zero_there, point).verdict is Verdict.MATCH
 
 
-def nowhere(x):
-    return np.where(x < 0, np.nan, x)
-
-
-def strictly(constant):
+def refused(constant):
     raise AssertionError(f"{constant} is no JSON")
 
 
@@ -191,34 +185,100 @@ def strictly(constant):
     ids=["match", "mismatch", "nan", "inf", "jump", "edge", "unseen", "empty"],
 )
 def test_json_is_strict_and_says_what_the_report_says(report):
-    said = json.loads(report.to_json(), parse_constant=strictly)
-    assert said["verdict"] == str(report.verdict)
-    assert said["entries"] == report.entries
-    assert said["evaluations"] == report.evaluations
-    assert said["findings"] == list(report.findings)
-    assert list(said["arrays"]) == list(report.arrays)
+    document = json.loads(report.to_json(), parse_constant=refused)
+    assert document["verdict"] == str(report.verdict)
+    assert document["entries"] == report.entries
+    assert document["evaluations"] == report.evaluations
+    assert document["findings"] == list(report.findings)
+    assert list(document["arrays"]) == list(report.arrays)
     for path, array in report.arrays.items():
-        assert said["arrays"][path]["verdict"] == str(array.verdict)
+        assert document["arrays"][path]["verdict"] == str(array.verdict)
         if array.claimed.size:
-            assert said["arrays"][path]["index"] == list(array.worst.index)
-            assert float(said["arrays"][path]["claimed"]) == pytest.approx(
+            assert document["arrays"][path]["index"] == list(array.worst.index)
+            assert float(document["arrays"][path]["claimed"]) == pytest.approx(
                 array.worst.claimed, nan_ok=True
             )
 
 
-def test_repr_is_a_line():
-    assert repr(check()) == "<Report: MATCH, 11 entries, complex-step>"
+@pytest.mark.parametrize("coverage", ["every", "projected"])
+def test_a_repl_and_a_notebook_show_the_table(coverage):
+    report = check_gradient(
+        lambda p: np.sum(p["<b>&"] ** 2), lambda p: p, {"<b>&": np.ones(2)}, coverage=coverage
+    )
+    assert "\n  params['<b>&']" in str(report)
+    assert repr(report) == str(report)
+    html = report._repr_html_()
+    assert html.startswith("<pre>gradient check: MISMATCH")
+    assert html.endswith("</pre>")
+    assert unescape(html[5:-6]) == str(report)
+    assert "<" not in html[5:-6]
+
+
+def test_the_repr_of_an_array_is_a_line():
     report = check(one_wrong, method="central")
-    assert repr(report) == "<Report: MISMATCH, 11 entries, central>"
     assert repr(report.arrays["bias"]) == "<ArrayReport bias: MATCH, 2 entries, central>"
-    report = check(one_wrong, coverage="projected")
-    assert repr(report) == "<ProjectedReport: MISMATCH, 11 entries, complex-step>"
 
 
-@pytest.mark.parametrize("off", [1e-1, 1e-4, 1e-6, 1e-7])
-def test_a_claim_is_printed_to_where_it_differs(off):
+LAYERS = [
+    f"encoder.layers.{i}.attention.{part}.{kind}"
+    for i in (0, 1, 11)
+    for part in ("query", "key", "value")
+    for kind in ("weight", "bias")
+]
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        LAYERS,
+        [*LAYERS, "head.weight", "head.bias"],
+        [*LAYERS, "encoder.layers.0.mlp.fc1.weight"],
+        [path.replace(".0.", "[0].").replace(".", "_") for path in LAYERS],
+        [f"params['{path}']" for path in LAYERS],
+        ["a.0.b.1.wwwwwwwwwwwwwww", "a.1.b.0.wwwwwwwwwwwwwww"],  # parts in common, but not in place
+        ["the_same_long_name.a", "the_same_long_name.b"],
+        ["anexceedinglylongnameofonepart", "anexceedinglylongnameanotherpart", "b"],
+    ],
+    ids=range(8),
+)
+@pytest.mark.parametrize("width", [14, 16, 20, 24, 100])
+def test_shortened_paths_fit_and_stay_different(paths, width):
+    short = shortened(paths, width)
+    assert max(map(len, short)) <= width
+    assert len(set(short)) == len(paths)
+    assert [s for p, s in zip(paths, short, strict=True) if len(p) <= width] == [
+        p for p in paths if len(p) <= width
+    ]
+
+
+def test_what_long_paths_have_in_common_is_left_out():
+    paths = ["encoder.layers.0.attention.query.weight", "encoder.layers.0.attention.key.weight"]
+    assert shortened(paths, 28) == ["…0.attention.query.weight", "…0.attention.key.weight"]
+    assert shortened(paths, 24) == ["…attention.query.weight", "…attention.key.weight"]
+    assert shortened(paths, 13) == ["…query.weight", "…key.weight"]
+    assert shortened([*paths, "w"], 9) == ["…qu…eight", "…ke…eight", "w"]
+    assert shortened(["layers[0].to_out", "layers[1].to_out"], 10) == ["…[0]…out", "…[1]…out"]
+    assert shortened(["one_exceedingly_long_name"], 9) == ["…name"]
+    assert shortened([], 9) == []
+
+
+@pytest.mark.parametrize("coverage", ["every", "projected"])
+def test_rows_of_long_paths_stay_different(coverage):
+    params = {path: np.ones(1) for path in LAYERS}
+    report = check_gradient(
+        lambda p: sum(np.sum(x**2) for x in p.values()),
+        lambda p: {path: 2 * x for path, x in p.items()},
+        params,
+        coverage=coverage,
+    )
+    assert len({row[0] for row in rows(report)}) == len(LAYERS)
+    assert max(map(len, str(report).splitlines())) <= 100
+
+
+@pytest.mark.parametrize("relative_error", [1e-1, 1e-4, 1e-6, 1e-7])
+def test_a_claim_is_printed_with_enough_digits_to_show_that_it_differs(relative_error):
     def change(claim):
-        claim["weights"][0][1, 0] *= 1 + off
+        claim["weights"][0][1, 0] *= 1 + relative_error
 
     report = check(change)
     claimed, numeric = rows(report)[0][3:5]
@@ -239,11 +299,11 @@ def test_a_mistake_without_a_name_says_what_is_right():
     assert name == f"bias[{report.worst.index[0]}]"
 
 
-# Kinks: what a MATCH says there, and what not.
+# At kinks: what a MATCH says, and what it does not say.
 
 
 def relus(point, claim):
-    """Check one array that is at its kinks where it is 0, and one that is smooth."""
+    """Check two arrays; the cost has kinks only where entries of the first are 0."""
     return check_gradient(
         lambda p: np.sum(np.maximum(p[0], 0)) + np.sum(p[1] ** 2),
         [np.array(claim), np.array([2.0, 4.0])],
@@ -260,8 +320,8 @@ def test_entries_at_kinks_are_not_said_to_be_seen(claim):
     assert report.arrays["params[0]"].detectable(report.rtol) < 1e-6
     assert report.arrays["params[0]"].digits > 6
     assert rows(report)[0][-1] == "MATCH, 2 on kinks"
-    said = f"{report.detectable:.1e} of an array's largest entry would have been seen, except at 2"
-    assert f"An error of {said} entries on kinks." in " ".join(str(report).split())
+    text = f"{report.detectable:.1e} of an array's largest entry would have been seen, except at 2"
+    assert f"An error of {text} entries on kinks." in " ".join(str(report).split())
     assert json.loads(report.to_json())["kinks"] == 2
 
 
