@@ -4,7 +4,7 @@ A composition is a few lines of numpy, so it can be read, pasted and shrunk; its
 The same lines in exact arithmetic give its derivatives: those of the mathematical function at the
 floats given. What the float function loses by saturation or cancellation is left in on purpose.
 
-``python -m benchmarks.compositions --help`` measures how honest the errors are.
+``python -m benchmarks.intervals`` measures how honest the errors are.
 """
 
 import re
@@ -375,9 +375,3 @@ def _rounded(line, dtype):
             new = repr(float(np.dtype(dtype).type(v)))
             if len(new) < len(old):
                 yield line[: number.start()] + new + line[number.end() :]
-
-
-if __name__ == "__main__":
-    from benchmarks.intervals import main
-
-    main()

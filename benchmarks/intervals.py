@@ -1,4 +1,4 @@
-"""How often the truth is outside an estimate's interval: ``python -m benchmarks.compositions``.
+"""How often the truth is outside an estimate's interval: ``python -m benchmarks.intervals``.
 
 Draws random costs (`benchmarks.compositions`), estimates their gradients, and compares with the
 exact ones. The exact gradient, rounded to the dtype, is the claim of a first check, so that a
@@ -134,7 +134,7 @@ def shrunk(outcome, method):
 
 def main(arguments=None):
     """Print the table and the failures, the worst first."""
-    parser = argparse.ArgumentParser("python -m benchmarks.compositions", description=__doc__)
+    parser = argparse.ArgumentParser("python -m benchmarks.intervals", description=__doc__)
     parser.add_argument("count", nargs="?", type=int, default=500)
     parser.add_argument("--dtype", choices=("float64", "float32"), default="float64")
     parser.add_argument("--method", choices=("auto", "central"), default="auto")
@@ -160,3 +160,7 @@ def main(arguments=None):
             print(f"seed {o.composition.seed:<8}{flags}outside by {o.worst:<10.3g}{kind}")
         for o in failed[: given.shrink]:
             print(f"\n{shrunk(o, given.method)}")
+
+
+if __name__ == "__main__":
+    main()
