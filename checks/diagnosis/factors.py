@@ -10,7 +10,7 @@ from checks.report.wording import listed
 
 __all__ = ["scaled", "signs"]
 
-# Factors that a mistake in a formula gives, beside the dimensions of arrays.
+# Wrong formulas often scale a gradient by one of these; `scaled` adds the dimensions of the arrays.
 RATIOS = sorted({p / q for p in range(1, 13) for q in range(1, 13)} - {1.0})
 
 

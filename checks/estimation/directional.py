@@ -1,4 +1,4 @@
-"""Directional derivatives of a cost with an error: by complex steps, and by differences."""
+"""Directional derivatives, each with an error bound: by complex steps and by differences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,7 +87,7 @@ class DirectionalEstimator:
     def rtol(self) -> float:
         """The relative accuracy that a claim must have: given, or √eps of the coarsest dtype.
 
-        Noise of more than 64 last places takes the place of eps, up to 1 %.
+        If the relative noise exceeds 64 eps, it is used instead of eps, but at most 1 %.
         """
         coarsest = max(self.eps, *map(_eps, self.evaluations.claims.values()), _eps(np.zeros(1)))
         if self.relative_noise > ASSUMED_PLACES * coarsest:
@@ -105,7 +105,7 @@ class DirectionalEstimator:
         return noise
 
     def slopes(self, several: Sequence[Directions], nudge: float = 0.0) -> Any:
-        """Return complex steps along several directions, or None where the cost gives none.
+        """Return derivatives by complex steps along directions; None if not finite or all are 0.
 
         They are taken at the point moved by `nudge` along the direction.
         """
@@ -116,7 +116,7 @@ class DirectionalEstimator:
         return slopes if np.isfinite(slopes).all() and slopes.any() else None
 
     def agreement(self, moves: Directions, slope: float, enough: float) -> float:
-        """Return how closely differences along a direction agree with a complex step; else inf.
+        """Return how closely differences agree with a complex step; inf if they do not.
 
         One step to either side of the point suffices if both slopes agree with the complex step to
         `enough`, and their mean agrees to rounding. Else central differences of order 6 are tried;

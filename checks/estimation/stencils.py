@@ -213,7 +213,8 @@ def _step_ratio(
     first: FloatArray, truncation: FloatArray, round_off: FloatArray, error: FloatArray
 ) -> FloatArray:
     """Return the factor on the step that would make the error smallest, within 1/8 … 4."""
-    # the error is c h⁴ + r/h, as D6 − D4 ~ h⁴, and smallest where r/h = 4 c h⁴
+    # `central`: the error is c h⁴ + r/h, as D6 − D4 ~ h⁴, and smallest where r/h = 4 c h⁴;
+    # close enough for `one_sided`, whose error is c h³ + r/h
     ratio = np.minimum(np.maximum((round_off / (4 * truncation)) ** 0.2, 1 / 8), 4)
     ratio = np.where(first <= round_off / 2, 4, ratio)  # only noise shows
     return np.where(np.isfinite(error), ratio, 1 / 8)

@@ -199,7 +199,7 @@ def _narrow(regions: Sequence[Region], axis: int, is_wrong: IsWrong) -> list[lis
         first_wrong = dict(
             zip(halves, is_wrong([first for first, _ in halves.values()]), strict=True)
         )
-        # if the first half is right the second must be wrong, for together they are
+        # test second halves only where the first is wrong: where it is right, the second is wrong
         unknown = [key for key, wrong in first_wrong.items() if wrong]
         second_wrong = dict(
             zip(unknown, is_wrong([halves[key][1] for key in unknown]), strict=True)

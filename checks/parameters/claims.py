@@ -50,7 +50,8 @@ def float_arrays(nesting: Nesting) -> dict[str, FloatArray]:
         array = leaf
         if isinstance(leaf, (float, np.floating)):
             array = np.asarray(leaf)
-            array.flags.writeable = False  # so that a copy is moved: the caller's number cannot be
+            # a number cannot be moved in place: read-only, so that `Evaluations` moves a copy
+            array.flags.writeable = False
         if not isinstance(array, np.ndarray) or isinstance(array, np.matrix):
             raise TypeError(
                 f"{path} is {describe(array)}, wanted an array of floats: {_leaf_remedy(array)}"

@@ -75,7 +75,7 @@ class Nesting:
                 continue
             found, saved = dict(now), dict(parts)
             steps = [s for s in {**saved, **found} if found.get(s, self) is not saved.get(s)]
-            # a dict that was only reordered has no such part: the path is its own
+            # where a dict was only reordered, no part differs: name the dict itself
             changed = changed or path_name(path + next(iter(steps), ""))
             values = [part for _, part in parts]
             if dataclasses.is_dataclass(node):

@@ -187,7 +187,8 @@ def _draw_array(axis: Any, array: ArrayReport, rtol: float, inches: tuple[float,
         axis.set_yticks([])
     if columns == 1:
         axis.set_xticks([])
-    points = 72 * min(side / n for side, n in zip(inches, ratios.shape, strict=True))  # of a cell
+    # the shorter side of a cell, in points of 1/72 inch
+    points = 72 * min(side / n for side, n in zip(inches, ratios.shape, strict=True))
     for verdict, mark in MARKS.items():
         i, j = np.nonzero(verdicts == verdict)
         if i.size:

@@ -85,7 +85,7 @@ class Evidence:
         self._observe_all(NETWORKS, "ordinary")
         if not self.wrong and through == "gradient":
             # Digits lost to saturation would hide any other mistake, so saturated networks come
-            # last. A step is left out because θ − θ' has lost those digits itself.
+            # last. A step is not observed on them: θ − θ' has lost those digits itself.
             self._observe_all(SATURATED, "saturated")
         self.conditions = [
             name

@@ -95,7 +95,7 @@ def _describe(evidence: Evidence, match: Match, matches: Sequence[Match]) -> Dia
     text += f"; {match.constant}." if match.constant else "."
     others = [other.fault.name for other in matches if other is not match]
     if others:
-        text += f" On no network does it differ from: {'; '.join(others)}."
+        text += f" These networks cannot tell it from: {'; '.join(others)}."
     activation, cost_name, linear = evidence.textbook_cost
     if evidence.textbook_cost != (evidence.target.activation, evidence.target.cost_name, False):
         last = " and a linear last layer" if linear else ""
@@ -141,7 +141,7 @@ def _common_factor(evidence: Evidence) -> tuple[Diagnosis, ...]:
     total = len(evidence.observations)
     text = (
         f"Your gradient is {names[0]} × that of your cost, in every entry on {total} of {total} "
-        "networks: look at what ① divides by, and at what the cost does."
+        "networks: compare what the cost divides by with what ① = ∂C/∂a^L divides by."
     )
     return (Diagnosis(f"factor {names[0]}", text),)
 

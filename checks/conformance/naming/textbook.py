@@ -85,7 +85,7 @@ class Textbook(Constants):
         self.w, self.b, self.y, self.L = [None, *weights], [None, *biases], y, len(weights)
         self.dw, self.db = [None] * (self.L + 1), [None] * (self.L + 1)
         self.a, self.z = self.forward(x)
-        # δ^L = ① ⊙ σ'(z^L)
+        # δ^L = ∂C/∂a^L ⊙ σ'(z^L); the first factor is ① of the notes
         self.upstream = self.output_error()
         delta = self.upstream * self.output_slope()
         for l in range(self.L, 0, -1):

@@ -113,7 +113,7 @@ class RestartedCost:
             if name == "weights":
                 i, j = np.divmod(i, theta.w[l].shape[1])
                 a_below = a[l - 1][j].T
-            # h a_j^{l−1}: (B, k, m)
+            # z_i^l moves by h a_j^{l−1}: (B samples, k steps, m entries); for a bias: (1, k, m)
             yield chunk, self._costs_of_moves(theta, l, i, h.T * a_below[:, None], z, a)
 
     def slopes(
@@ -232,7 +232,8 @@ class _ForwardPass:
             return self.C_prime * self.a_prime[L]
         slopes = np.empty_like(self.a[l])
         for nodes in _chunks(n[l], max(1, CHUNK // (B * max(n[l + 1 :])))):
-            # ȧ^{l+1} = σ'(z^{l+1}) ⊙ w_·i^{l+1} ȧ_i^l, ȧ_i^l = σ'(z_i^l): (n_{l+1}, B, nodes)
+            # with ȧ = ∂a/∂z_i^l for each node i of the chunk: ȧ_i^l = σ'(z_i^l), and above it
+            # ȧ^{l+1} = σ'(z^{l+1}) ⊙ (column i of w^{l+1}) ȧ_i^l, shape (n_{l+1}, B, nodes)
             a_dot = w[l + 1][:, None, nodes] * self.a_prime[l][nodes].T
             a_dot *= self.a_prime[l + 1][..., None]
             for above in range(l + 2, L + 1):

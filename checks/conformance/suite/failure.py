@@ -30,7 +30,7 @@ SMALL_DISCREPANCY = 1e-4
 
 
 class ConformanceError(AssertionError):
-    """A property of the suite does not hold."""
+    """The target lacks a property that the suite tests."""
 
 
 def failure_text(target: Target, claim: str, found: SearchResult) -> str:
@@ -169,7 +169,7 @@ def _error(trial: Trial) -> str:
 def _advice(target: Target, trial: Trial) -> str:
     """Return where to look: the name of the mistake, or else what the right arrays rule out.
 
-    ∂C/∂b^l is the sum of δ^l, so δ^l is right where it is. δ^L is computed first.
+    ∂C/∂b^l is the sum of δ^l, so δ^l is right where ∂C/∂b^l is. δ^L is computed first.
     """
     hint = layout_hint(target)  # transposed weights raise no error where all sizes are equal
     if hint:
@@ -191,10 +191,11 @@ def _advice(target: Target, trial: Trial) -> str:
         )
     if _is_right_where_y_sums_to_1(target, trial):
         return (
-            "the rows of y. They need not sum to 1 here, and where they do the gradient is right: "
-            "δ = s − y relies on the sum of 1, δ = s Σy − y does not. If the cost is the "
-            'reference\'s softmax cross entropy, set cost_name = "softmax_cross_entropy" in the '
-            "target: the suite then draws rows that sum to 1."
+            "the rows of y. Here they need not sum to 1, and the gradient is right only if they "
+            "do: with s the softmax, δ = s − y assumes that sum; δ = s Σy − y does not. If the "
+            "cost is the reference's softmax cross entropy, set "
+            'cost_name = "softmax_cross_entropy" in the target: the suite then draws rows that '
+            "sum to 1."
         )
     if trial.report.discrepancy < SMALL_DISCREPANCY:
         return (

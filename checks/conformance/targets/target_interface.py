@@ -97,7 +97,9 @@ def find_function(thing: Any, function_name: str, target_name: str) -> Function 
     problem = _signature_problem(parameters, names)
     if problem:
         has = f"({', '.join(map(str, parameters))})"
-        raise TargetError(f"{target_name}: {function_name}{has} {problem}: it is called {call}")
+        raise TargetError(
+            f"{target_name}: {function_name}{has} {problem}: the suite calls it as {call}"
+        )
     return function
 
 
@@ -132,9 +134,9 @@ def find_known_name(
     if isinstance(value, str) and value in known:
         return value
     raise TargetError(
-        f"{target_name}: {attribute} is {_described(value)}: wanted the name of one of the "
-        f"reference's, {', '.join(known)}"
-        + ("" if isinstance(value, str) else "; if yours is something else, rename it")
+        f"{target_name}: {attribute} is {_described(value)}: wanted one of the reference's "
+        f"names: {', '.join(known)}"
+        + ("" if isinstance(value, str) else f"; if your {attribute} is something else, rename it")
     )
 
 

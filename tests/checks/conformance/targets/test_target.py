@@ -188,7 +188,7 @@ BAD = {
     "no learning rate": (
         "bad",
         f"{COST}def step(weights, biases, x, y): pass",
-        "takes 4 arguments, wanted 5: it is called step(weights, biases, x, y, learning_rate)",
+        "takes 4 arguments, wanted 5: the suite calls it as step(weights, biases, x, y, learning_rate)",
     ),
     "by keyword": (
         "bad",
@@ -198,7 +198,7 @@ BAD = {
     "another order": (
         "bad",
         "def cost(x, y, weights, biases): pass",
-        "takes its arguments in another order ('x' is number 1): it is called cost(weights, bia",
+        "takes its arguments in another order ('x' is number 1): the suite calls it as cost(",
     ),
     "x after y": ("bad", "def cost(w, b, y, x): pass", "in another order ('y' is number 3)"),
     "a class": (
@@ -209,17 +209,17 @@ BAD = {
     "unknown activation": (
         "bad",
         f"{COST}{GRADIENT}activation = 'sigmoid'",
-        "activation is 'sigmoid': wanted the name of one of the reference's, logistic, tanh, relu",
+        "activation is 'sigmoid': wanted one of the reference's names: logistic, tanh, relu",
     ),
     "activation is a function": (
         "bad",
         f"{COST}{GRADIENT}def activation(z): pass",
-        "activation is a function: wanted the name of one of the reference's",
+        "activation is a function: wanted one of the reference's names",
     ),
     "unknown cost": (
         "bad",
         f"{COST}{GRADIENT}cost_name = 'mse'",
-        "cost_name is 'mse': wanted the name of one of the reference's, mean_squared, half_",
+        "cost_name is 'mse': wanted one of the reference's names: mean_squared, half_",
     ),
 }
 
