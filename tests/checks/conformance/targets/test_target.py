@@ -188,7 +188,7 @@ BAD = {
     "no learning rate": (
         "bad",
         f"{COST}def step(weights, biases, x, y): pass",
-        "takes 4 arguments, wanted 5: the suite calls it as step(weights, biases, x, y, learning_rate)",
+        "wanted 5: the suite calls it as step(weights, biases, x, y, learning_rate)",
     ),
     "by keyword": (
         "bad",
