@@ -23,11 +23,12 @@ __all__ = [
 # rounding error of the networks observed, and far below the effect of every fault except lost
 # digits.
 TOLERANCE = 1e-9
-# A difference is divided by the largest entry of its array, but by no less than this fraction of
-# the gradient's largest entry: an array that small may be nothing but rounding error, as ∂C/∂b^L
-# of a softmax is when it is summed over the nodes.
+# A difference is divided by the largest entry of its array, or by this fraction of the gradient's
+# largest entry if that is more: a smaller array may be nothing but rounding error. With a softmax,
+# for example, ∂C/∂b^L sums to 0 over the nodes, and a fault may return that sum.
 NEGLIGIBLE = 1e-5
-# Most faults are linear in their constant, so a few Newton steps find it from one of the guesses.
+# A fault's constant is fitted by Newton's method, from each guess. A few steps are enough, because
+# most faults are linear in their constant.
 NEWTON_STEPS, GUESSES = 8, (0.01, 0.1, 1.0)
 
 NO_FAULT = Fault("", "", {})
@@ -52,8 +53,8 @@ def fault_gradient(
     constants: Any = {} if constant is None else {fault.constant: constant}
     book = Textbook(*textbook_cost, steps=fault.steps, **constants)
     if "forward" in fault.steps and observation.before:
-        book.gradient(*observation.before.copies)  # the call that a stale cache remembers
-    # a fault with a penalty of its own adds the penalty's gradient itself, or forgets to
+        book.gradient(*observation.before.copies)  # this earlier call fills the stale cache
+    # the penalty's gradient is added below, unless the fault is about the penalty
     weight_decay, bias_decay = (0.0, 0.0) if "penalty" in fault.steps else observation.decay
     weights, biases, scale = observation.weights, observation.biases, observation.scale
     try:
@@ -62,7 +63,7 @@ def fault_gradient(
             *(scale * g + weight_decay * w for g, w in zip(dw, weights, strict=True)),
             *(scale * g + bias_decay * b for g, b in zip(db, biases, strict=True)),
         ]
-    except ValueError:  # two faults together can give shapes that do not fit
+    except ValueError:  # the steps of two faults together may give shapes that do not fit
         return [np.array([np.nan])] * len(observation.claimed)
 
 
@@ -75,11 +76,11 @@ def has_fitted_constant(fault: Fault, through: str) -> bool:
 def compare(
     textbook_cost: TextbookCost, through: str, fault: Fault, observation: Observation
 ) -> tuple[float, float | None]:
-    """Return the relative distance of a fault's gradient from the claimed one, and its constant."""
+    """Return a fault's relative distance from the claimed gradient, and the fault's constant."""
     if has_fitted_constant(fault, through):
         return _fit_constant(textbook_cost, fault, observation)
     constant = None
-    if "penalty" in fault.steps:  # the cost has shown how large its penalty is
+    if "penalty" in fault.steps:  # the size of the penalty was fitted to the cost
         constant = observation.decay[0] / observation.scale
         if not constant or observation.decay[1]:
             return np.inf, None
@@ -92,7 +93,7 @@ def compare(
 def _fit_constant(
     textbook_cost: TextbookCost, fault: Fault, observation: Observation
 ) -> tuple[float, float]:
-    """Return the smallest distance that any constant of the fault gives, and that constant."""
+    """Return the smallest relative distance that was found, and the constant that gives it."""
     claimed = observation.claimed
     largest = max(float(np.abs(g).max()) for g in claimed)
     norm = float(np.sqrt(sum((g * g).sum() for g in claimed)))

@@ -1,4 +1,4 @@
-"""What was observed of a target, and which faults explain all of it."""
+"""The observations of a target, and the faults that explain all observations."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -28,8 +28,8 @@ from checks.conformance.targets.target import Target
 
 __all__ = ["Evidence", "Match"]
 
-MAX_EXTRA_NETWORKS = 24  # drawn to tell apart the faults that explain everything so far
-CONSTANT_TOLERANCE = 1e-3  # between constants that were fitted on different networks
+MAX_EXTRA_NETWORKS = 24  # drawn while several faults explain all networks so far
+CONSTANT_TOLERANCE = 1e-3  # relative; fitted constants that differ by less count as equal
 
 CONDITIONS: dict[str, Callable[[Observation], bool]] = {
     "where B = 1": lambda o: len(o.x) == 1,
@@ -68,7 +68,7 @@ class Match:
 
 
 class Evidence:
-    """The observations of a target, through its gradient or through its step.
+    """What a target returned on networks, through its gradient or through its step.
 
     Attributes
     ----------
@@ -84,8 +84,9 @@ class Evidence:
         self.target, self.textbook_cost, self.through = target, textbook_cost, through
         self._observe_all(NETWORKS, "ordinary")
         if not self.wrong and through == "gradient":
-            # Digits lost to saturation would hide any other mistake, so saturated networks come
-            # last. A step is not observed on them: θ − θ' has lost those digits itself.
+            # On saturated networks, lost digits would hide any other mistake. So they are used
+            # only if ordinary networks show no mistake, and not for a step from θ to θ', because
+            # rounding loses the same digits of θ − θ'.
             self._observe_all(SATURATED, "saturated")
         self.conditions = [
             name
@@ -109,12 +110,12 @@ class Evidence:
 
     def matching(self, faults: Iterable[Fault]) -> list[Match]:
         """Return the faults that give the target's gradient on every network."""
-        # networks on which the target is wrong rule out most faults, and small ones do so quickly
+        # first the networks on which the target is wrong, small ones first: most faults fail there
         networks = sorted(self.observations, key=lambda o: (o not in self.wrong, sum(o.sizes)))
         return self._narrow_down([m for f in faults for m in self._matches(f, networks)])
 
     def conditional(self, faults: Iterable[Fault]) -> list[Match]:
-        """Return the faults that the target has under a condition; it is right elsewhere."""
+        """Return the faults that the target has only under a condition; elsewhere it is right."""
         if not self.conditions or len(self.wrong) < 2:
             return []
         matches = [m for f in faults for m in self._matches(f, self.wrong)]
@@ -134,7 +135,7 @@ class Evidence:
         return [] if text is None else [Match(fault, worst, text)]
 
     def _narrow_down(self, matches: list[Match]) -> list[Match]:
-        """Draw more networks and drop the faults that fail on one, until a single one is left."""
+        """Drop the faults that do not fit further networks, until a single fault is left."""
         rng = np.random.default_rng(1)
         for seed in range(len(NETWORKS), len(NETWORKS) + MAX_EXTRA_NETWORKS):
             if len(matches) < 2:
@@ -152,7 +153,7 @@ class Evidence:
         return self._distance(match.fault if applies else NO_FAULT, observation) <= TOLERANCE
 
     def distinct(self, faults: Iterable[Fault]) -> dict[Fault, list[str]]:
-        """Return one fault of each group that gives equal gradients here, and the others' names.
+        """Group faults with equal gradients here; return one of each group, and the others' names.
 
         Faults that give the right gradient on every network are left out.
         """
@@ -177,14 +178,14 @@ class Evidence:
 
 
 def _common_constant(name: str, constants: list[tuple[float, int]]) -> str | None:
-    """Return the constant, or constant over B, that fits all networks; None if none does.
+    """Return as text the constant, or constant × B, that all networks share; None if neither.
 
     Parameters
     ----------
     name : str
         One of the textbook's `Constants`.
     constants
-        The constant that was fitted on each network, and B there.
+        For each network, the constant that was fitted, and B, the number of samples.
     """
     letter = {"decay": "λ", "learning_rate": "η", "limit": "a limit of"}[name]
     equals = "" if name == "limit" else " ="

@@ -24,7 +24,7 @@ from checks.report.verdict import judge
 
 __all__ = ["UNKNOWN", "name_fault"]
 
-UNKNOWN = "unknown"  # the name of a mistake that is known only to occur under a condition
+UNKNOWN = "unknown"  # the name of a mistake if only its condition is known
 
 
 def name_fault(target: Target) -> tuple[Diagnosis, ...]:
@@ -54,7 +54,7 @@ def name_fault(target: Target) -> tuple[Diagnosis, ...]:
 
 
 def _explain(evidence: Evidence) -> tuple[Diagnosis, ...]:
-    """Return the simplest kind of explanation that fits."""
+    """Try ever more complex kinds of explanations, and return the first kind that fits."""
     every_fault = list(FAULTS.values())
     simple = [fault for fault in every_fault if not evidence.has_fitted_constant(fault)]
     for find_matches, faults in (
@@ -82,7 +82,7 @@ def _pairs(faults: Iterable[Fault]) -> Iterator[Fault]:
 
 
 def _describe(evidence: Evidence, match: Match, matches: Sequence[Match]) -> Diagnosis:
-    """Return what the mistake is, and how it is known."""
+    """Return the name of the mistake, and a text: what it is, and how this is known."""
     whose = "your gradient" if evidence.through == "gradient" else "what your step implies"
     total, wrong = len(evidence.observations), len(evidence.wrong)
     count = wrong if match.condition else total
@@ -112,7 +112,7 @@ def _describe_pairs(
     ----------
     evidence, matches
     equivalents
-        By the name of a fault, the names of those that give the same gradient here.
+        By the name of a fault, the names of the faults that give the same gradient here.
     """
     texts: dict[str, str] = {}
     for match in matches:
@@ -125,7 +125,7 @@ def _describe_pairs(
 
 
 def _common_factor(evidence: Evidence) -> tuple[Diagnosis, ...]:
-    """Return the product of 2, B and n_L by which the whole gradient differs on every network."""
+    """Return the one of `factor_names` by which the whole gradient is wrong on every network."""
     names: list[str] = []
     for observation in evidence.observations:
         right = fault_gradient(evidence.textbook_cost, NO_FAULT, observation)
@@ -147,7 +147,7 @@ def _common_factor(evidence: Evidence) -> tuple[Diagnosis, ...]:
 
 
 def _common_structure(evidence: Evidence) -> tuple[Diagnosis, ...]:
-    """Return what the structure of the errors shows, if it is the same wherever there are errors.
+    """Return what the structure of the errors shows, if it is the same on all wrong networks.
 
     Otherwise return the condition under which the target is wrong, if there is one.
     """

@@ -2,7 +2,8 @@
 
 Each fault is the `Textbook` with a step replaced. To add one, add a row: its name, where to look,
 and the step, marked ``# wrong on purpose``. The tests, `name_fault` and the detection benchmark use
-every row.
+every row. The texts cite the four factors of the chain rule in docs/notes.md: ① ∂C/∂a^L,
+② ∂a^L/∂a^{l+1}, ③ ∂a^{l+1}/∂a^l, ④ ∂a^l/∂w^l or ∂a^l/∂b^l.
 """
 
 # ruff: noqa: E741 — the notes' letter l
@@ -19,7 +20,7 @@ from checks.conformance.targets.target import Target
 
 __all__ = ["FAULTS", "PLUS", "Fault", "right_target", "together"]
 
-PLUS = " + "  # between the names of two faults
+PLUS = " + "  # joins the names of two faults
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +68,7 @@ def right_target(activation: str = "logistic", cost_name: str = "mean_squared") 
 
 
 def together(one: Fault, other: Fault) -> Fault | None:
-    """Return a fault that does what two do; None if both replace the same step.
+    """Combine two faults into one; return None if both replace the same step.
 
     Only ``finish`` may be replaced by both: one is then applied after the other.
     """
@@ -93,7 +94,7 @@ def _fault(name: str, text: str, constant: str = "", **steps: Step) -> Fault:
 
 
 _CATALOGUE = (
-    # ① ∂C/∂a^L: the error at the output, and what it is divided by
+    # ① ∂C/∂a^L: its terms, its sign, and the number that it is divided by
     _fault(
         "factor 2 missing",
         "① is half of what it should be: the 2 of the derivative of a square was dropped.",
@@ -152,7 +153,7 @@ _CATALOGUE = (
         "① on logits, p − y, is ∂C/∂z^L already: δ^L has one σ'(z^L) too many.",
         output_slope=wrong.extra_output_slope,  # wrong on purpose
     ),
-    # σ'(z^l): the wrong function, or the right one at the wrong place
+    # σ'(z^l): the wrong function, or the right function at the wrong argument
     _fault(
         "σ'(a) for σ'(z)",
         "The derivative is taken at the activation: δ^l has σ'(z^l), and a^l is σ(z^l) already.",
@@ -232,7 +233,7 @@ _CATALOGUE = (
         "With t = e^{−|z|}, logistic' = t/(1 + t)².",
         slope=lambda net, l: wrong.slope_from_value(net, net.a[l]),  # wrong on purpose
     ),
-    # δ^l = (w^{l+1}ᵀ δ^{l+1}) ⊙ σ'(z^l): ② and ③
+    # the recursion δ^l = (w^{l+1}ᵀ δ^{l+1}) ⊙ σ'(z^l), which stands for ② and ③
     _fault(
         "w for wᵀ",
         "The recursion multiplies by w^{l+1} and not by w^{l+1}ᵀ, which raises no error where it "
@@ -290,7 +291,7 @@ _CATALOGUE = (
         "a^l is overwritten by a later layer of the same width: ④ needs the old a^{l−1}.",
         forward=wrong.shared_buffer,  # wrong on purpose
     ),
-    # ④ ∂C/∂w^l = δ^l a^{l−1}ᵀ
+    # the factor ④ of ∂C/∂w^l = δ^l a^{l−1}ᵀ
     _fault(
         "z for a",
         "∂C/∂w^l takes z^{l−1}: ④ has a^{l−1}.",
@@ -347,7 +348,7 @@ _CATALOGUE = (
             delta[-1], net.a[l - 1][-1]
         ),  # wrong on purpose
     ),
-    # ④ ∂C/∂b^l = δ^l, summed over the batch
+    # the factor ④ of ∂C/∂b^l = δ^l, which is summed over the batch
     _fault(
         "biases averaged where weights are summed",
         "∂C/∂b^l is divided by B once more than ∂C/∂w^l: ① has the 1/B already.",

@@ -1,4 +1,4 @@
-"""Networks on which a target is observed; no two faults give the same gradient on all of them."""
+"""The networks on which a target is called, and what it returned on each: observations."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -29,11 +29,13 @@ __all__ = [
 NetworkSpec: TypeAlias = tuple[tuple[int, ...], int, float]  # sizes, samples, scale of y
 TextbookCost: TypeAlias = tuple[str, str, bool]  # activation, cost_name, linear: see `Textbook`
 
-# So large that a weight updated too early changes the gradient, and that θ − θ' keeps its digits.
+# A large rate: a weight that is updated too early then changes the gradient, and for a step from θ
+# to θ' the difference θ − θ' keeps its digits.
 LEARNING_RATE = 8.0
 # Most networks have several outputs, several samples, and a number of samples that is no layer's
-# width; a few have one output, one sample, or as many samples as nodes. There are one to four
-# layers, square and not square. A large y gives entries of the gradient above 1.
+# width. A few have one output, one sample, or a layer whose width equals the number of samples.
+# There are one to four layers, square and not square. Where y is scaled by 100, some entries of the
+# gradient are above 1.
 NETWORKS: tuple[NetworkSpec, ...] = (
     ((4, 3, 5, 2), 6, 1),
     ((3, 3, 3, 3), 5, 1),
@@ -53,8 +55,8 @@ SATURATED: tuple[NetworkSpec, ...] = (
     ((4, 4, 4, 2), 3, 1),
     ((2, 5, 5, 3), 4, 1),
 )
-# The cost at six points determines three unknowns: the scale and two decays. The fit has to agree
-# with the cost to this relative tolerance.
+# Three unknowns are fitted to the cost at six points: its scale and two decays (`Observation`). The
+# fit has to agree with the cost to this relative tolerance.
 FIT_POINTS, FIT_TOLERANCE = 6, 1e-9
 
 
@@ -98,7 +100,7 @@ def observe(
     regime: str = "ordinary",
     seed: int = 0,
 ) -> Iterator[Observation]:
-    """Yield what a target returns on networks.
+    """Call a target on networks, and yield an observation of each.
 
     A network is left out if the target raises on it, or if its cost is not the textbook's there.
 
@@ -129,7 +131,7 @@ def observe(
 
 
 def find_textbook_cost(target: Target) -> TextbookCost | None:
-    """Return the activation and cost of the reference that a target has; None if there are none.
+    """Return the activation and cost of the reference that a target has; None if none fits.
 
     The names that the target declares are tried first. Of the others, those that fit without a
     factor are preferred.
@@ -169,7 +171,7 @@ def has_softmax(target: Target) -> bool:
     ]
     try:
         with np.errstate(all="ignore"):
-            # the tolerance leaves room for log(p + 1e-9) too
+            # this tolerance also accepts the log of a softmax p computed as log(p + 1e-9)
             return all(
                 _fit_cost(target, textbook_cost, network, FLOAT32_TOLERANCE) for network in networks
             )
@@ -180,21 +182,22 @@ def has_softmax(target: Target) -> bool:
 def _generate(
     textbook_cost: TextbookCost, network: NetworkSpec, regime: str, seed: int
 ) -> Observation:
-    """Return a network with a batch that suits the cost, before a target has seen it."""
+    """Return a network with a batch that suits the cost; no target has been called on it yet."""
     (activation, cost_name, *_), (sizes, samples, scale) = textbook_cost, network
     weights, biases, x, y = generate_arrays(sizes, samples, regime, seed)
     if activation == "relu":
-        biases = [np.abs(b) for b in biases]  # a node that never fires has no derivative to show
+        # positive biases, because a relu with z < 0 for every sample has a zero gradient
+        biases = [np.abs(b) for b in biases]
     if cost_name == "softmax_cross_entropy":
         y = scale * y
-        y = y / y.sum(axis=1, keepdims=True)  # many implementations assume a sum of 1
-    elif cost_name != "cross_entropy":  # whose y lies between 0 and 1
+        y = y / y.sum(axis=1, keepdims=True)  # many implementations assume that each row sums to 1
+    elif cost_name != "cross_entropy":  # the y of cross_entropy stays between 0 and 1
         y = scale * y
     return Observation(sizes, weights, biases, x, y)
 
 
 def _claimed_gradient(target: Target, through: str, network: Observation) -> tuple[Any, ...]:
-    """Return the gradient that a target returns, or the (θ − θ')/η of its step."""
+    """Return a target's gradient, or (θ − θ')/η for its step from θ to θ' at learning rate η."""
     weights, biases, x, y = network.copies
     if through == "gradient":
         assert target.gradient is not None
@@ -202,7 +205,8 @@ def _claimed_gradient(target: Target, through: str, network: Observation) -> tup
         return tuple(np.array(g, dtype=np.float64) for g in (*dw, *db))
     assert target.step is not None
     moved = target.step(weights, biases, x, y, LEARNING_RATE)
-    moved = (weights, biases) if moved is None else moved  # it updates its arguments in place
+    # a step that returns None has updated its arguments in place
+    moved = (weights, biases) if moved is None else moved
     olds, news = (*network.weights, *network.biases), (*moved[0], *moved[1])
     return tuple(
         (old - np.asarray(new, dtype=np.float64).reshape(old.shape)) / LEARNING_RATE
@@ -216,7 +220,7 @@ def _fit_cost(
     network: Observation,
     tolerance: float = FIT_TOLERANCE,
 ) -> Observation | None:
-    """Return the network with scale and decay of the target's cost; None if none fit."""
+    """Return the network with scale and decay fitted to the target's cost; None if none fit."""
     book, rng = Textbook(*textbook_cost), np.random.default_rng(0)
     terms, costs = [], []
     for _ in range(FIT_POINTS):
@@ -228,9 +232,9 @@ def _fit_cost(
         costs.append(float(np.asarray(target.cost(weights, biases, x, y)).reshape(())))
     matrix, values = np.array(terms), np.array(costs)
     is_finite = np.isfinite(matrix).all() and np.isfinite(values).all()
-    if not is_finite or not matrix[:, 0].any():  # the softmax of one output has a cost of 0
+    if not is_finite or not matrix[:, 0].any():  # with one output the softmax cross entropy is 0
         return None
-    # fewest unknowns first, because three of them would fit even a constant cost
+    # fewest unknowns first: a penalty is assumed only if the cost does not fit without it
     for columns in ([0], [0, 1], [0, 2], [0, 1, 2]):
         solution = np.linalg.lstsq(matrix[:, columns], values)[0]
         residual = np.abs(matrix[:, columns] @ solution - values).max()
@@ -243,7 +247,7 @@ def _fit_cost(
 
 
 def _rounded(number: float) -> float:
-    """Return a short fraction or decimal that equals a number within the fit; else the number."""
+    """Round a fitted number to a short fraction or decimal, if one lies within the fit's error."""
     short = float(Fraction(number).limit_denominator(1000))
     if abs(number - short) > 10 * FIT_TOLERANCE * abs(number):
         short = float(f"{number:.3g}")

@@ -23,7 +23,7 @@ class Constants:
 
     learning_rate = 1.0  # η, for weights that are updated during the backward pass
     decay = 0.01  # λ of a penalty ½ λ Σ θ²
-    limit = 0.02  # at which a gradient is clipped
+    limit = 0.02  # the size at which entries, or the norm, of a gradient are clipped
 
 
 class Textbook(Constants):
@@ -127,12 +127,12 @@ class Textbook(Constants):
         return z
 
     def output_error(self) -> Array:
-        """Return ① ∂C/∂a^L, with the 1/B of the batch."""
+        """Return ∂C/∂a^L, ① of the notes, divided by the number of samples."""
         return self.cost_function.slope(self.a[self.L], self.y) / len(self.y)
 
     def derivative(self, z: Array) -> Array:
         """Return σ' at any z."""
-        return self.activation.value_and_slope(np.array(z))[1]  # it may overwrite its argument
+        return self.activation.value_and_slope(np.array(z))[1]  # a copy, as z may be overwritten
 
     def slope(self, l: int) -> Array:
         """Return σ'(z^l)."""
@@ -143,7 +143,7 @@ class Textbook(Constants):
         return 1.0 if self.linear else self.slope(self.L)
 
     def hidden_slope(self, l: int) -> Any:
-        """Return σ'(z^l), l < L."""
+        """Return σ'(z^l) of a hidden layer, l < L."""
         return self.slope(l)
 
     def upstream_error(self, delta: Array, l: int) -> Array:

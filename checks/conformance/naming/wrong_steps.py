@@ -1,7 +1,7 @@
-"""The wrong steps that take more than a line.
+"""The steps of `faults` that take more than a line.
 
-If a mistake would raise an error because shapes differ, the step does the right thing instead: such
-a mistake is found at once, without a gradient check.
+Where a mistake would raise an error because shapes differ, the step does the right thing instead:
+such an error is noticed at once, without a gradient check.
 """
 
 # ruff: noqa: E741, D103 — the notes' letter l; the catalogue describes each step
@@ -67,7 +67,7 @@ def clipped_by_norm(net: Textbook, dw: Arrays, db: Arrays) -> tuple[Arrays, Arra
 
 
 def broadcast_error(net: Textbook) -> Any:
-    """Compare the a of every sample with the y of all samples, if there is one output."""
+    """With one output, compare the output a^L of every sample with the y of all samples."""
     a, y = net.a[net.L], net.y
     if y.shape[1] > 1:
         return Textbook.output_error(net)
@@ -76,7 +76,7 @@ def broadcast_error(net: Textbook) -> Any:
 
 
 def softmax_diagonal(net: Textbook) -> Any:
-    """∂C/∂a_i = −(y_i/p_i) p_i (1 − p_i), without the terms −(y_j/p_j)(−p_i p_j) of j ≠ i."""
+    """Return −(y_i/p_i) ∂p_i/∂a_i, p = softmax(a), without the −(y_j/p_j) ∂p_j/∂a_i of j ≠ i."""
     if net.cost_function.name != "softmax_cross_entropy":
         return Textbook.output_error(net)
     a = net.a[net.L]
@@ -124,7 +124,7 @@ def stale_cache(net: Textbook, x: Any) -> Any:
 
 def shared_buffer(net: Textbook, x: Any) -> Any:
     a, z = Textbook.forward(net, x)
-    # of the hidden layers of one width, the last one overwrites the others
+    # the last hidden layer of each width overwrites the others of that width
     by_width = {layer.shape[1]: layer for layer in a[1:-1]}
     return [a[0], *(by_width[layer.shape[1]] for layer in a[1:-1]), a[-1]], z
 

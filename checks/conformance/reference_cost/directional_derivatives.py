@@ -24,18 +24,21 @@ def slopes(
     x: Array,
     y: Array,
 ) -> "Callable[[Sequence[Mapping[str, Direction]]], FloatArray]":
-    """Return a function of directions v that returns Im C(θ + ihv)/h, in real matrix products.
+    """Return a function that takes directions v and returns Im C(θ + ihv)/h for each.
 
-    The complex step gives z^l + ih ż^l and a^l + ih ȧ^l with ż^l = w^l ȧ^{l−1} + v^l a^{l−1},
-    where terms in h² are dropped: h² vanishes beside 1. So only σ and the cost are called with
-    complex numbers, and σ only once for all directions. The matrix v^l = r cᵀ is never formed, and
-    ż is computed only for the nodes that the direction moves.
+    That is the derivative of C along v, by a complex step ih. At θ + ihv the layers are
+    z^l + ih ż^l and a^l + ih ȧ^l, where a dot marks the derivative along v. Let v^l and u^l be the
+    parts of v that move w^l and b^l; then ż^l = w^l ȧ^{l−1} + v^l a^{l−1} + u^l. Terms in h² are
+    dropped, because h² vanishes beside 1. So matrix products are real; only σ and the cost are
+    called with complex numbers, and σ once for all directions. The matrix v^l = r cᵀ is never
+    formed, and ż^l is computed only for the nodes that v moves.
 
     Parameters
     ----------
     net : Network
     theta : Parameters
-    x : (B, n_0), y : (B, n_L) real
+    x, y : (B, n_0) and (B, n_L) real
+        B samples, one per row.
 
     Returns
     -------
@@ -46,7 +49,7 @@ def slopes(
     """
     x, y = x.astype(theta.dtype), y.astype(theta.dtype)
     h = imaginary_step(theta.dtype)
-    a, a_prime = [x], [x]  # the derivative of a^l by z^l; that of x is not used
+    a, a_prime = [x], [x]  # a_prime[l] is σ'(z^l); a_prime[0] is not used
     for l in range(1, net.L + 1):
         z = a[l - 1] @ theta.w[l].T + theta.b[l]
         sigma = net.sigma(l).value(z + 1j * h)
@@ -55,7 +58,7 @@ def slopes(
 
     def slope(direction: "Mapping[str, Direction]") -> Any:
         a_dot: Array | None = None
-        nodes = slice(None)  # of the layer below: those whose ȧ is not 0
+        nodes = slice(None)  # the nodes of the layer below that v moves
         for l in range(1, net.L + 1):
             v, u = direction.get(f"weights[{l - 1}]"), direction.get(f"biases[{l - 1}]")
             if a_dot is None and v is None and u is None:

@@ -22,9 +22,9 @@ from checks.parameters.random_directions import Direction
 
 __all__ = ["RestartedCost", "restarted"]
 
-CHUNK = 2**15  # numbers in one array: a few such arrays fit into the cache of one core
-# A cost is taken for the reference if it differs by at most so many units in the last place. Sums
-# in another order stay below; another cost, or float32 inside, is far above.
+CHUNK = 2**15  # numbers in a temporary array: a few such arrays fit into one core's cache
+# A cost is taken for the reference's if the values differ by at most this many units in the last
+# place. A sum in another order differs by less; another cost, or float32 inside, by far more.
 MAX_LAST_PLACES = 64
 
 
@@ -33,18 +33,18 @@ class RestartedCost:
 
     Moving w_ij^l by h moves z_i^l by h a_j^{l−1} and changes nothing below layer l. So the forward
     pass starts there, for all moved entries together, in real or complex numbers as their steps
-    are. For a complex step so small that h² vanishes beside 1, C changes in proportion to z_i^l:
-    one derivative by each node gives the costs of all entries, and only σ and the cost are called
-    with complex numbers. The latest forward pass is kept until θ or the batch changes.
+    are. For a complex step so small that h² vanishes beside 1, C changes in proportion to z_i^l.
+    Then one derivative of C by each z_i^l gives the costs of all entries, and only σ and the cost
+    are called with complex numbers. The latest forward pass is kept until θ or the batch changes.
 
     Parameters
     ----------
     net : Network
-    x : (B, n_0) real
-    y : (B, n_L) real
+    x, y : (B, n_0) and (B, n_L) real
+        B samples, one per row.
     """
 
-    analytic = True  # it accepts complex θ: see `checks.evaluation.pointwise.Evaluations`
+    analytic = True  # the cost accepts complex θ, see `pointwise.Evaluations`
 
     def __init__(self, net: Network, x: ArrayLike, y: ArrayLike) -> None:
         self.net = net
@@ -59,7 +59,7 @@ class RestartedCost:
         """Return C at θ, a `Parameters` or a mapping with the keys weights and biases."""
         theta = _as_parameters(theta)
         if theta.dtype.kind == "f" and sum(w.size for w in theta.weights) <= CHUNK:
-            # small enough to keep: moved entries at this θ may be asked for next
+            # this forward pass is small and is kept: the next call may move entries at the same θ
             return self._forward_pass(theta).C.item()  # type: ignore[no-any-return]
         _, a = self.layers(theta)
         return self._costs(a[-1][None])[0].item()  # type: ignore[no-any-return]
@@ -109,11 +109,12 @@ class RestartedCost:
         for chunk in _chunks(len(entries), rows):
             i, a_below = entries[chunk], np.ones((1, 1), theta.dtype)
             start = array[i, None].astype(dtype)
-            h = (start + steps[chunk]).astype(dtype) - start  # the step after θ + h is rounded
+            h = (start + steps[chunk]).astype(dtype) - start  # the step left once θ + h is rounded
             if name == "weights":
                 i, j = np.divmod(i, theta.w[l].shape[1])
                 a_below = a[l - 1][j].T
-            # z_i^l moves by h a_j^{l−1}: (B samples, k steps, m entries); for a bias: (1, k, m)
+            # z_i^l moves by h a_j^{l−1}, for a bias by h. The moves are (B, k, m), for a bias
+            # (1, k, m): B samples, k steps, m entries
             yield chunk, self._costs_of_moves(theta, l, i, h.T * a_below[:, None], z, a)
 
     def slopes(
@@ -130,7 +131,7 @@ class RestartedCost:
         return latest
 
     def layers(self, theta: Parameters) -> tuple[list[Array], list[Array]]:
-        """Return z^0 … z^L and a^0 … a^L, each (..., n_l, B); z^0 is x too, and not used."""
+        """Return z^0 … z^L and a^0 … a^L, each (..., n_l, B); x fills the place of z^0."""
         x = self.x.astype(theta.dtype, copy=False).T
         z, a = [x], [x]
         for l in range(1, self.net.L + 1):
@@ -142,7 +143,10 @@ class RestartedCost:
     def _costs_of_moves(
         self, theta: Parameters, l: int, i: IntArray, move: Array, z: list[Array], a: list[Array]
     ) -> Array:
-        """Return C (m, k) where z_i^l is moved by (B, k, m); i (m,) is a node for each entry."""
+        """Return C (m, k) of m entries, each moved by k steps.
+
+        The entry's node is in `i` (m,); `move` (B, k, m) is how far the z_i^l of a sample moves.
+        """
         w, b, L = theta.w, theta.b, self.net.L
         a_i = self.net.sigma(l).value(z[l][i].T[:, None] + move)
         if l == L:
@@ -150,12 +154,12 @@ class RestartedCost:
             moved[...] = a[L][..., None, None]
             moved[i, :, :, np.arange(len(i))] = a_i.transpose(2, 0, 1)
         else:
-            # z^{l+1} + w_·i^{l+1} Δa_i^l: (n_{l+1}, B, k, m)
+            # z^{l+1} + (column i of w^{l+1}) Δa_i^l, (n_{l+1}, B, k, m): a_i^l moves by Δa_i^l
             moved = (a_i - a[l][i].T[:, None]) * w[l + 1][:, None, None, i]
             moved += z[l + 1][..., None, None]
             moved = self.net.sigma(l + 1).value(moved)
             for above in range(l + 2, L + 1):
-                # viewing complex numbers as two real columns halves the work of the real w
+                # w is real: complex numbers, seen as pairs of real columns, take half the work
                 columns = moved.reshape(len(moved), -1).view(theta.dtype)
                 moved = (w[above] @ columns).view(a_i.dtype).reshape(-1, *a_i.shape)
                 moved += b[above][:, None, None, None]
@@ -166,14 +170,14 @@ class RestartedCost:
         """Return C (S,) from outputs a^L (S, n_L, B)."""
         count, a = len(a), a.transpose(1, 2, 0)[:, :, None]
         if count == 1:
-            # with a second copy numpy sums in the same order as for many moves, so that a single
-            # C has the same rounding error as a moved one
+            # numpy sums a single point in another order than several: a second copy of the point
+            # gives C here the same rounding error as where entries are moved
             a = np.repeat(a, 2, axis=-1)
         return self.mean_cost(a)[:count, 0]
 
     def mean_cost(self, a: Array) -> Array:
         """Return C (m, k) from outputs a^L (n_L, B, k, m)."""
-        y = np.asfortranarray(self.y)[:, None, None]  # the memory order of a
+        y = np.asfortranarray(self.y)[:, None, None]  # in the memory order of a
         costs = self.costs_by_sample(a.transpose(1, 2, 3, 0), y)
         # C = (1/B) Σ_samples C(x, y)
         C: Array = np.ascontiguousarray(costs.T).sum(axis=-1) / len(costs)
@@ -185,7 +189,7 @@ class RestartedCost:
 
 
 class _ForwardPass:
-    """The forward pass at a point, and the derivatives of C by its nodes."""
+    """The forward pass at a point, and the derivatives of C by the z of every node."""
 
     def __init__(self, cost: RestartedCost, theta: Parameters) -> None:
         self.cost = RestartedCost(cost.net, cost.x.copy(), cost.y.copy())
@@ -226,18 +230,18 @@ class _ForwardPass:
         return self._slopes[l]
 
     def _forward_mode(self, l: int) -> Array:
-        """Compute the slopes by carrying the ȧ of each node of layer l up to the output."""
+        """Compute these derivatives by carrying ∂a/∂z_i^l up from layer l to the output."""
         w, L, n, B = self.theta.w, self.cost.net.L, self.cost.net.sizes, self.a[0].shape[1]
         if l == L:
             return self.C_prime * self.a_prime[L]
         slopes = np.empty_like(self.a[l])
         for nodes in _chunks(n[l], max(1, CHUNK // (B * max(n[l + 1 :])))):
-            # with ȧ = ∂a/∂z_i^l for each node i of the chunk: ȧ_i^l = σ'(z_i^l), and above it
+            # Let ȧ be ∂a/∂z_i^l, for each node i of the chunk. Then ȧ_i^l = σ'(z_i^l), and above it
             # ȧ^{l+1} = σ'(z^{l+1}) ⊙ (column i of w^{l+1}) ȧ_i^l, shape (n_{l+1}, B, nodes)
             a_dot = w[l + 1][:, None, nodes] * self.a_prime[l][nodes].T
             a_dot *= self.a_prime[l + 1][..., None]
             for above in range(l + 2, L + 1):
-                # ȧ^k = σ'(z^k) ⊙ w^k ȧ^{k−1}
+                # ȧ^k = σ'(z^k) ⊙ (w^k ȧ^{k−1}) in each layer k above
                 a_dot = (w[above] @ a_dot.reshape(len(a_dot), -1)).reshape(n[above], B, -1)
                 a_dot *= self.a_prime[above][..., None]
             slopes[nodes] = (self.C_prime[..., None] * a_dot).sum(axis=0).T
@@ -247,7 +251,7 @@ class _ForwardPass:
 def restarted(
     cost: Callable[[Any], Any], net: Network, x: ArrayLike, y: ArrayLike, theta: Any
 ) -> Callable[[Any], Any]:
-    """Return a `RestartedCost` if a cost equals it, otherwise the cost itself.
+    """Return a `RestartedCost` in place of a cost that is equal to it; any other cost unchanged.
 
     Parameters
     ----------
@@ -271,13 +275,13 @@ def restarted(
         try:
             value = as_number(cost(rebuild(theta, given)))
             expected = np.float64(reference(rebuild(theta, point)).real)
-        except Exception:  # a cost that raises is not the reference
+        except Exception:  # a cost that raises is not the reference's
             return cost
         last_place = np.spacing(abs(_as_parameters(theta).dtype.type(expected)))
         if not abs(value - expected) <= MAX_LAST_PLACES * last_place:
             return cost
         if any((given[path] != value).any() for path, value in point.items()):
-            return cost  # it changes its argument, and the check has to see that
+            return cost  # the cost changes its argument, and the check has to see that
     return reference
 
 

@@ -25,7 +25,7 @@ __all__ = [
     "gradient_arrays",
 ]
 
-RTOL = np.finfo(float).eps ** 0.5  # the same as the rtol of a float64 gradient
+RTOL = np.finfo(float).eps ** 0.5  # the default rtol of a check in float64
 
 
 def arguments(problem: Problem, change: Callable[[Any], Any] = np.array) -> tuple[Any, ...]:
@@ -39,7 +39,7 @@ def arguments(problem: Problem, change: Callable[[Any], Any] = np.array) -> tupl
 
 
 def call_gradient(target: Target, weights: Any, biases: Any, x: Any, y: Any) -> Any:
-    """Return the target's gradient; of a target without one, the step at learning rate 1."""
+    """Return the target's gradient; without one, the parameters after a step at learning rate 1."""
     if target.gradient:
         return target.gradient(weights, biases, x, y)
     assert target.step is not None
@@ -48,7 +48,7 @@ def call_gradient(target: Target, weights: Any, biases: Any, x: Any, y: Any) -> 
 
 
 def gradient_arrays(target: Target, *given: Any) -> list[FloatArray]:
-    """Return copies of the arrays of `call_gradient`: those of the weights, then of the biases."""
+    """Return copies of the arrays of `call_gradient`, first for weights, then for biases."""
     with errors_explained(target):
         return [np.array(array) for part in call_gradient(target, *given) for array in part]
 

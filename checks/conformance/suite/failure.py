@@ -25,7 +25,7 @@ __all__ = [
     "unresolved_text",
 ]
 
-# Relative to an array's largest entry: a formula with a wrong or missing term is off by more.
+# A formula with a wrong or missing term is off by more than this share of the largest entry.
 SMALL_DISCREPANCY = 1e-4
 
 
@@ -114,7 +114,7 @@ def script(target: Target, problem: Problem, *lines: str, imports: str = "") -> 
 
 
 def digits_problem(samples: int = 10) -> Problem:
-    """Return 64-30-10 with the parameters of seed 0, and the first of the handwritten digits."""
+    """Return a 64-30-10 network, drawn with seed 0, and the first of the handwritten digits."""
     sizes = (64, 30, 10)
     random = Problem.generate(sizes, seed=0)
     x, y, _ = load_digits()
@@ -171,7 +171,8 @@ def _advice(target: Target, trial: Trial) -> str:
 
     ∂C/∂b^l is the sum of δ^l, so δ^l is right where ∂C/∂b^l is. δ^L is computed first.
     """
-    hint = layout_hint(target)  # transposed weights raise no error where all sizes are equal
+    # asked first: a target that takes transposed weights raises no error if all layers are square
+    hint = layout_hint(target)
     if hint:
         return hint
     if trial.report is None:
@@ -226,7 +227,7 @@ def _advice(target: Target, trial: Trial) -> str:
 
 
 def _is_right_where_y_sums_to_1(target: Target, trial: Trial) -> bool:
-    """Whether the trial's network is right once the rows of y sum to 1."""
+    """Whether the target is right on the trial's network once the rows of y sum to 1."""
     if trial.problem.sizes[-1] == 1:
         return False
     with unrecorded():
@@ -238,8 +239,8 @@ def _network(target: Target, problem: Problem) -> str:
     row = known_cost(target)
     named = f"{target.activation}, {target.cost_name}"
     if row and (row.activation, row.cost_name, row.output) != (*named.split(", "), ""):
-        named = f"{row}"  # where the names are right, a factor alone is not mentioned
-    elif not row and named == "logistic, mean_squared":  # also the default of unnamed costs
+        named = f"{row}"  # if only a factor differs, it is not mentioned
+    elif not row and named == "logistic, mean_squared":  # also the names of unnamed costs
         named = "a cost of its own"
     kind = f"{problem.regime}, {problem.x.dtype.name}, {named}"
     return f"sizes {problem.sizes}, {_samples(problem)}, {kind}"

@@ -17,25 +17,28 @@ from checks.strategies import Problem
 
 __all__ = ["lost_digits"]
 
-# The rounding error of a and of 1 − a together, in units in the last place of 1.
+# The rounding errors of a and of 1 − a are together at most this many eps.
 ULPS = 4
-# σ' by the formula in a, which loses digits where a rounds to 1, and by one in z, which does not.
+# For each activation a formula for σ' in a, which loses digits where a rounds to 1, and one in z,
+# which keeps them.
 SLOPES = {
     "logistic": ("a (1 − a)", "σ' = t/(1 + t)², t = e^{−|z|}"),
     "tanh": ("1 − a²", "σ' = 4 t/(1 + t)², t = e^{−2|z|}"),
 }
-# By how much large weights may amplify a few units of rounding, where the layers are unknown.
+# Large weights amplify rounding errors. If a target's layers are unknown, this factor is allowed.
 AMPLIFICATION = 2.0**17
 
 
 def lost_digits(target: Target, trial: Trial) -> str:
-    """Return why rounding explains a mismatch, up to the words "as here:"; empty if it does not.
+    """Return why rounding explains a mismatch, or an empty text if it does not.
+
+    The text ends with "As here:", so that an example can follow.
 
     If the cost is one of the reference's up to a factor, recognised by its values or else named by
     the target, its activations are known. Then the rounding of 1 − a in each σ' is propagated to
-    every entry of the gradient, and explains a mismatch in which no entry is off by more. Of any
-    other cost two things are asked: the same network must be right with smaller parameters, which
-    do not saturate it, and the discrepancies must be negligible beside that gradient.
+    every entry of the gradient, and explains a mismatch in which no entry is off by more. With any
+    other cost, the same network must be right for smaller parameters, which do not saturate it, and
+    the discrepancies must be negligible beside the gradient there.
     """
     if trial.report is None:
         return ""
@@ -58,13 +61,13 @@ def lost_digits(target: Target, trial: Trial) -> str:
 
 
 def _is_explained(target: Target, row: KnownCost, trial: Trial) -> bool:
-    """Whether no entry is off by more than the rounding error in σ' of the known cost."""
+    """Whether every discrepancy is below the bound that rounding in σ' of the known cost gives."""
     assert trial.report is not None
     problem = trial.problem
-    with np.errstate(all="ignore"):  # a comparison with a nan is false: it explains nothing
+    with np.errstate(all="ignore"):  # nan compares as false, and so counts as not explained
         known = row.cost(problem)
         cost = as_number(target.cost(problem.weights, problem.biases, problem.x, problem.y))
-        # rtol is √eps of the cost's precision, so eps is its square
+        # rtol is √eps of the cost's precision, so rtol² is eps
         bounds = _rounding_bounds(row, problem, trial.report.rtol**2)
         return all(
             np.all(
@@ -76,7 +79,7 @@ def _is_explained(target: Target, row: KnownCost, trial: Trial) -> bool:
 
 
 def _is_negligible(target: Target, trial: Trial) -> bool:
-    """Whether the network is right once unsaturated, and its error small beside that gradient."""
+    """Whether the gradient is right for smaller parameters, and discrepancies small beside it."""
     assert trial.report is not None
     problem = trial.problem
     weights, biases = [w / 10 for w in problem.weights], [b / 20 for b in problem.biases]
@@ -94,23 +97,25 @@ def _is_negligible(target: Target, trial: Trial) -> bool:
 
 
 def _rounding_bounds(row: KnownCost, problem: Problem, eps: float) -> list[Any]:
-    """Return bounds of the error of each ∂C/∂w^l, then of each ∂C/∂b^l."""
+    """Return bounds of the rounding error of each ∂C/∂w^l, then of each ∂C/∂b^l."""
     a, slope = row.layers(problem)
     w, L = problem.weights, len(problem.weights)  # noqa: N806 — the notes' letter
     names = ["", *row.activations(L)]
     relative = [
-        # of σ': ULPS eps / (1 − a) = ULPS eps a / σ' for logistic, ULPS eps / (1 − a²) for tanh
+        # relative error of σ': for logistic ULPS eps / (1 − a), which is ULPS eps a / σ'; for tanh
+        # ULPS eps / (1 − a²), which is ULPS eps / σ'
         ULPS * eps * (a[l] if names[l] == "logistic" else 1) / slope[l]
         if names[l] in SLOPES
         else np.zeros_like(slope[l])
         for l in range(L + 1)
     ]
-    # size bounds |δ|, error bounds Δδ: Δ(uv) ≤ |u| Δv + Δu (|v| + Δv)
+    # size is a bound of |δ^l|, error of its error Δδ^l; the error of any product u v is
+    # Δ(uv) ≤ |u| Δv + Δu (|v| + Δv)
     size = np.abs(COSTS[row.cost_name].slope(a[L], problem.y) / len(problem.x) * slope[L])
     error = size * relative[L]
     dw, db = [np.abs(error.T) @ np.abs(a[L - 1])], [error.sum(axis=0)]
     for l in range(L - 1, 0, -1):
-        # w^{l+1} is w[l]
+        # w[l] is w^{l+1}, because the list w begins with w^1
         size_above, error_above = size @ np.abs(w[l]), error @ np.abs(w[l])
         size = size_above * slope[l]
         error = size * relative[l] + error_above * slope[l] * (1 + relative[l])

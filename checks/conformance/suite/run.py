@@ -46,7 +46,7 @@ def judge(spec: str) -> int:
         f"--confcutdir={plugin.SUITE}",
         "--disable-plugin-autoload",
         "--import-mode=importlib",
-        "--assert=plain",  # the suite's failure texts need no explanation of the assert
+        "--assert=plain",  # the suite's own texts need no explanation by pytest
         *("-p", "gradient_gate" if installed else "checks.pytest_plugin.plugin"),
         *("-p", "no:cacheprovider"),
         *("-p", "no:terminal"),
@@ -57,7 +57,7 @@ def judge(spec: str) -> int:
     printer = Printer()
     try:
         exit_code = int(pytest.main([str(plugin.SUITE), *options], plugins=[printer]))
-    except KeyboardInterrupt:  # before or after pytest's own handling of it
+    except KeyboardInterrupt:  # Ctrl-C at a moment when pytest does not handle it
         printer.interrupted = True
     finally:
         os.environ.update({name: value for name, value in environment.items() if value is not None})
@@ -118,7 +118,7 @@ class Printer:
         print("\n".join(lines), flush=True)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Note Ctrl-C; pytest interrupts itself too, as after a failed import."""
+        """Note whether Ctrl-C was pressed: pytest also calls this hook when it stops itself."""
         self.interrupted = isinstance(excinfo.value, KeyboardInterrupt) and not isinstance(
             excinfo.value, pytest.Session.Interrupted
         )

@@ -16,7 +16,8 @@ from checks.strategies import Problem, layer_sizes
 
 __all__ = ["Networks", "SearchResult", "find_failure", "rounded_problem", "unrecorded"]
 
-# Checks spent on shrinking, which take a second or two; the smallest network by then is shown.
+# The most networks that are checked to make a failure smaller, the first wrong one counted. That
+# takes a second or two; the smallest wrong network found by then is shown.
 MAX_SHRINK_CHECKS = 150
 
 # A user's Hypothesis profile must not change a verdict, so every setting is fixed here.
@@ -39,7 +40,7 @@ class Networks:
     Attributes
     ----------
     layers, widths, samples : (int, int)
-        The least and the most.
+        The smallest and the largest number.
     regimes : tuple of str
         Some of `checks.strategies.REGIMES`.
     equal_widths : bool
@@ -60,7 +61,7 @@ class Networks:
 
 
 class _WrongTrialError(Exception):
-    """Tells Hypothesis that a network is a failure, which it then shrinks."""
+    """Raised for a wrong network, so that Hypothesis looks for a smaller one."""
 
 
 @dataclass
@@ -70,7 +71,7 @@ class SearchResult:
     Attributes
     ----------
     trials : list of Trial
-        Those of the networks that were asked for, up to the first wrong one.
+        The trials of the networks that were asked for, up to the first wrong network.
     first_wrong, smallest : Trial or None
         The first wrong trial, and the smallest that shows the same mistake.
     """

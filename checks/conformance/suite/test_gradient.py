@@ -1,4 +1,4 @@
-"""Tests of a target's numbers: its gradient is the derivative of its own cost."""
+"""Tests of a target's numbers: the gradient is the derivative of the target's cost."""
 
 from dataclasses import replace
 
@@ -12,9 +12,9 @@ from checks.conformance.suite.verify import verify, verify_problem
 from checks.conformance.targets.known_costs import find_known_cost, with_shares
 from checks.conformance.targets.target import Target
 
-# Special networks hide mistakes: zero weights, a batch of 1, layers of width 1, a single output,
-# only square layers. The first row has none of these; each has a row of its own, because it shows
-# mistakes that the first row hides.
+# Special networks hide some mistakes and show others: zero weights, a batch of 1, layers of width
+# 1, a single output, only square layers. The first row has none of these; every other row has
+# networks that are special in one way.
 RANDOM = Networks((2, 4), (2, 5), (3, 5), ("ordinary", "targets"), examples=40)
 NETWORKS = {
     "random-shapes": RANDOM,
@@ -38,7 +38,7 @@ def test_every_entry_is_the_derivative_of_the_cost(gradient_target: Target, kind
 
 
 def test_every_entry_is_the_derivative_of_the_cost_on_digits(gradient_target: Target) -> None:
-    """The same for a network of 2,260 parameters on handwritten digits."""
+    """Every entry is right for a network of 2,260 parameters on handwritten digits."""
     claim = "every entry is the derivative of the cost, on handwritten digits"
     verify_problem(gradient_target, claim, digits_problem())
 
@@ -46,7 +46,7 @@ def test_every_entry_is_the_derivative_of_the_cost_on_digits(gradient_target: Ta
 def test_a_step_is_gradient_descent_at_small_and_large_learning_rates(
     gradient_target: Target,
 ) -> None:
-    """(θ − θ')/η is the gradient for learning rates η of a thousandth, 1 and a thousand."""
+    """A step from θ to θ' at learning rate η has (θ − θ')/η = ∇C, for η = 2⁻¹⁰, 1 and 2¹⁰."""
     if gradient_target.step is None:
         pytest.skip(f"not applicable: {gradient_target.name} has no step")
     claim = "a step is θ − η ∇C, at small and large learning rates"
@@ -76,7 +76,7 @@ def test_float32_is_kept_and_accurate(gradient_target: Target) -> None:
 
 
 def test_the_cost_is_the_one_that_the_target_names(gradient_target: Target) -> None:
-    """The cost is the reference's with these names; another cost is no mistake, but is reported."""
+    """The cost is the reference's with the target's names; without names, any cost is accepted."""
     name, names = gradient_target.name, (gradient_target.activation, gradient_target.cost_name)
     with errors_explained(gradient_target):
         row = find_known_cost(gradient_target)
@@ -97,7 +97,7 @@ def test_the_cost_is_the_one_that_the_target_names(gradient_target: Target) -> N
             f"the cost is {what} so the two are not compared; every entry is judged by the "
             "target's own cost"
         )
-    if names == ("logistic", "mean_squared"):  # also the default of a target without names
+    if names == ("logistic", "mean_squared"):  # the default of a target without names
         pytest.skip(f"{name} does not have {named_cost}: {found}")
     remedy = "" if row and not row.output else " Leave activation and cost_name out."
     raise ConformanceError(f"{name} says {named_cost}, but {found}.{remedy}")

@@ -20,7 +20,7 @@ from checks.conformance.suite.smallest_failure import rounded_problem
 from checks.conformance.targets.known_costs import with_shares
 from checks.conformance.targets.target import Target
 
-# The rows of y sum to 1 for the sake of a target that requires it.
+# The rows of y sum to 1, because a target may require it.
 PROBLEM, OTHER = (with_shares(rounded_problem((2, 3, 3, 2), samples=2, number=n)) for n in (1, 2))
 NAMES = [*array_names(2 * len(PROBLEM.weights)), "x", "y"]
 CALL = "target.gradient(weights, biases, x, y)"
@@ -39,7 +39,7 @@ def fail(target: Target, claim: str, what: str, remedy: str, *lines: str) -> Non
 def test_the_gradient_has_the_shapes_of_the_parameters(
     gradient_target: Target, samples: int
 ) -> None:
-    """A pair of lists, with an array of the same shape for each of weights and biases."""
+    """The gradient is two lists, with an array of the same shape for each of weights and biases."""
     for sizes in ((5, 3, 4, 2), (2, 1, 3), (3, 1)):
         weights, biases, x, y = arguments(with_shares(rounded_problem(sizes, samples)))
         with errors_explained(gradient_target):
@@ -94,7 +94,7 @@ def test_calls_leave_no_trace(gradient_target: Target) -> None:
 
 @pytest.mark.parametrize("function", ["cost", "gradient"])
 def test_the_input_is_unchanged(gradient_target: Target, function: str) -> None:
-    """No bit of an array that is passed changes, and no list does."""
+    """A call changes no bit of the arrays that are passed, and no list."""
     if function == "gradient" and gradient_target.gradient is None:
         pytest.skip(f"not applicable: {gradient_target.name} has no gradient")
     given = arguments(PROBLEM)
@@ -123,7 +123,7 @@ def test_the_input_is_unchanged(gradient_target: Target, function: str) -> None:
 
 
 def test_the_answer_is_not_aliased_to_the_input_or_an_earlier_one(gradient_target: Target) -> None:
-    """No array of the gradient shares memory with the input, or with that of another call."""
+    """No array of the gradient shares memory with the input, or with the result of another call."""
     if gradient_target.gradient is None:
         pytest.skip(
             f"not applicable: {gradient_target.name} has no gradient, and a step may work in place"
@@ -170,7 +170,7 @@ def test_the_layout_of_the_input_does_not_matter(gradient_target: Target, layout
     """Strided, Fortran-ordered and read-only arrays of the same numbers have the same gradient."""
     given = arguments(PROBLEM, LAYOUTS[layout])
     if layout == "read-only" and gradient_target.gradient is None:
-        given = (*arguments(PROBLEM)[:2], *given[2:])  # a step may update weights and biases
+        given = (*arguments(PROBLEM)[:2], *given[2:])  # a step may work in place
     expected = gradient_arrays(gradient_target, *arguments(PROBLEM))
     difference = first_difference(expected, gradient_arrays(gradient_target, *given), RTOL)
     if difference:

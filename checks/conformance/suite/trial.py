@@ -54,13 +54,13 @@ class Trial:
     def raised_in(self) -> str:
         """Which of the target's functions raised the error; empty if the check did."""
         frames = traceback.extract_tb(self.error.__traceback__) if self.error else []
-        # `try_out` calls the target in functions of the same names
+        # `try_out` calls the target inside functions named cost, gradient and step
         callers = [f.name for f in frames if f.filename == __file__ and f.name in SIGNATURES]
         return callers[-1] if callers else ""
 
     @property
     def is_wrong(self) -> bool:
-        """Whether the gradient is wrong; not so at a kink, where conventions for it differ."""
+        """Whether the gradient is wrong; kinks excuse it, as conventions for the slope differ."""
         if self.report is None:
             return True
         kinks = any(array.slope_jump.any() for array in self.report.arrays.values())
@@ -118,8 +118,8 @@ def try_out(target: Target, problem: Problem, function: str = "gradient") -> Tri
     """Check a target's gradient, or the gradient that its step implies, on one problem."""
     x, y = problem.x, problem.y
 
-    # The target gets copies, and the second of two results is checked: other tests check that it
-    # leaves its input unchanged and that a call does not depend on earlier ones.
+    # Other tests check that the target leaves its input unchanged and that a call does not depend
+    # on earlier ones. Here the target gets copies, and the gradient of a second call is checked.
     def gradient(p: Any) -> Any:
         assert target.gradient is not None
         target.gradient(*_copies(p), x.copy(), y.copy())
@@ -143,7 +143,7 @@ def try_out(target: Target, problem: Problem, function: str = "gradient") -> Tri
             return Trial(problem, function, check_gradient(cost, gradient, params))
     except Exception as error:
         # A check refuses a result by a TypeError or a ValueError. Any other error that arises in
-        # this package is a defect of it.
+        # this package is a defect of this package.
         if _origin(error)[1].startswith(PACKAGE) and not isinstance(error, (TypeError, ValueError)):
             raise
         return Trial(problem, function, error=error)
@@ -165,7 +165,7 @@ def _nested(result: Any, name: str) -> dict[str, Any]:
 def _error_kinds(
     array: ArrayReport, factor_values: Mapping[str, float], rtol: float
 ) -> frozenset[str]:
-    """Return the ways in which an array may be wrong; empty if it is not.
+    """Return the ways in which an array may be wrong; empty if it is no MISMATCH.
 
     Factors that have the same value on this problem cannot be told apart, so all are returned.
     """
@@ -178,7 +178,7 @@ def _error_kinds(
         return frozenset({"zero"})
     if ((array.verdicts == Verdict.MATCH) & (np.abs(n) > array.error)).any():
         return frozenset({"some entries"})
-    # g = c n, with c by least squares
+    # least squares gives the factor c in claimed = c × numeric
     c = float((g * n).sum() / (n * n).sum()) if n.any() else math.inf
     with np.errstate(invalid="ignore"):
         residual = np.abs(g - c * n) - abs(c) * array.error

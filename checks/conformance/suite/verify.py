@@ -25,12 +25,12 @@ from checks.strategies import Problem
 
 __all__ = ["verify", "verify_problem"]
 
-# Each group of arrays has to be right and not all zero on so many networks. Not on all, because the
-# gradient of dead relus is zero.
+# Each group of arrays has to be right, and not all zero, on at least this many networks. It may be
+# all zero on others, because relus with z < 0 for every sample have a zero gradient.
 MIN_CONFIRMING_NETWORKS = 3
 
-# Here most derivatives are too small for central differences, and only a cost that accepts complex
-# numbers gets a verdict, so UNRESOLVED is excused. In other regimes it is a failure.
+# In these regimes most derivatives are too small for central differences, and only a cost that
+# accepts complex numbers gets a verdict. So UNRESOLVED is excused. Elsewhere it is a failure.
 HARD_REGIMES = {"saturated", "vanishing"}
 
 # The failures of this process that were shown in full: target, claim and first wrong trial.
@@ -112,7 +112,7 @@ def _require_right(target: Target, claim: str, found: SearchResult) -> None:
         raise ConformanceError(repeated_failure_text(target, claim, found, earlier_claim))
     _shown_failures.append((target, claim, found.first_wrong))
     if found.smallest is not found.first_wrong:
-        # the record's last check is then the one that is shown
+        # checked once more, so that the last check in the record is the one that is shown
         _recorded_trial(target, found.smallest.problem, found.smallest.function)
     raise ConformanceError(failure_text(target, claim, found))
 

@@ -22,12 +22,13 @@ __all__ = [
     "with_shares",
 ]
 
-# Their B and n_L are such that no two factors are equal on all of them.
+# These problems tell all `factor_names` apart: no two of the factors are equal on every problem.
 PROBLEMS = [
     Problem.generate(sizes, samples, seed=samples)
     for sizes, samples in (((3, 4, 5), 3), ((2, 3, 4, 3), 7), ((4, 5, 7), 5))
 ]
-# Relative, between equal costs: 16 eps of float32, in which a target may compute its cost.
+# Costs count as equal if they differ by at most 16 eps of float32, relatively: a target may compute
+# its cost in float32.
 FLOAT32_TOLERANCE = 2.0**-19
 
 
@@ -57,14 +58,14 @@ class KnownCost:
         return f"{times}{self.cost_name} with {self.activation} layers{last}"
 
     def activations(self, layers: int) -> list[str]:
-        """Return the activation of each of that many layers, by name."""
+        """Return the name of the activation of each layer, in a network of `layers` layers."""
         linear = COSTS[self.cost_name].linear_output
         return [self.activation] * (layers - 1) + [
             "identity" if linear else self.output or self.activation
         ]
 
     def layers(self, problem: Problem) -> tuple[list[Any], list[Any]]:
-        """Return a^0 … a^L and σ'(z^0) … σ'(z^L); for σ'(z^0), which does not exist, ones."""
+        """Return a^0 … a^L, and σ'(z^1) … σ'(z^L) after an array of ones for layer 0."""
         a, slope = [problem.x], [np.ones_like(problem.x)]
         names = self.activations(len(problem.weights))
         for name, w, b in zip(names, problem.weights, problem.biases, strict=True):
@@ -83,7 +84,8 @@ def find_known_cost(target: Target) -> KnownCost | None:
 
     If several do, the simplest factor is preferred, then the names that the target declares.
     """
-    problems = [with_shares(problem) for problem in PROBLEMS]  # a softmax may assume a sum of 1
+    # a target's softmax may assume that each row of y sums to 1
+    problems = [with_shares(problem) for problem in PROBLEMS]
     costs = [as_number(target.cost(p.weights, p.biases, p.x, p.y)) for p in problems]
     candidates = sorted(
         (
@@ -118,9 +120,10 @@ def known_cost(target: Target) -> KnownCost | None:
 
 
 def factor_names(problem: Problem) -> dict[str, float]:
-    """Return products of a sign, 2 or ½, B and n_L with their values, the simplest first.
+    """Return products of a sign, 2 or ½, and powers of B and n_L, with their values, by name.
 
-    By such a factor a whole gradient or cost may differ from the right one.
+    A whole gradient or cost may be wrong by such a factor. There are B samples and n_L outputs. The
+    simplest factors come first.
     """
     factors = {}
     for sign, (text, number), b, n in product(

@@ -157,7 +157,7 @@ def reference_target(
         weights: Any, biases: Any, x: Any, y: Any, learning_rate: float
     ) -> tuple[list[Any], list[Any]]:
         dw, db = gradient(weights, biases, x, y)
-        # θ' = θ − η ∇C
+        # θ' = θ − η ∇C, where η is the learning rate and θ' the result
         return (
             [w - learning_rate * slope for w, slope in zip(weights, dw, strict=True)],
             [b - learning_rate * slope for b, slope in zip(biases, db, strict=True)],
@@ -167,7 +167,7 @@ def reference_target(
 
 
 def _split(spec: str) -> tuple[str, list[str]]:
-    """Return the module or file, and the attributes after the colon; not the colon of a drive."""
+    """Split at the colon into module or file, and attributes; the C: of a path is not split."""
     drive = spec[:2] if re.match(r"[A-Za-z]:[\\/]", spec) else ""
     location, colon, inside = spec.removeprefix(drive).partition(":")
     attributes = inside.split(".") if colon else []
@@ -190,7 +190,7 @@ def _load_module(name: str, directory: Path) -> ModuleType:
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
-            # a module of another name is one that the target failed to import
+            # if another module is missing, it is one that the target imports
             if error.name != name and not name.startswith(f"{error.name}."):
                 raise
             modules = [file.removesuffix(".py") for file in _python_files(directory)]
@@ -211,8 +211,8 @@ def _load_file(location: str, directory: Path) -> ModuleType:
         raise TargetError(f"there is no file {path}{near}")
     if path.suffix != ".py":
         raise TargetError(f"{location} is not a Python file: wanted a name that ends in .py")
-    _put_first_on_path(path.parent)  # as Python does: the file may import its neighbours
-    # never replace a module that is already imported under this name
+    _put_first_on_path(path.parent)  # the file may import its neighbours
+    # a module that is already imported under this name must not be replaced
     name = path.stem if path.stem not in sys.modules else f"_target_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None

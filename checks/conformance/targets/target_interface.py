@@ -74,7 +74,8 @@ def find_function(thing: Any, function_name: str, target_name: str) -> Function 
     Raises
     ------
     TargetError
-        Its signature does not fit the call; a function whose signature Python cannot tell passes.
+        The function's signature does not fit the call. A function whose signature Python cannot
+        tell is accepted.
     """
     function: Function | None = getattr(thing, function_name, None)
     if function is None:
@@ -104,7 +105,7 @@ def find_function(thing: Any, function_name: str, target_name: str) -> Function 
 
 
 def _signature_problem(parameters: list[inspect.Parameter], names: tuple[str, ...]) -> str:
-    """Return why parameters cannot take the arguments of these names by position; else nothing."""
+    """Return why a function cannot take these arguments by position; empty if it can."""
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     required = [p for p in positional if p.default is p.empty]
     for p in parameters:
@@ -123,12 +124,12 @@ def _signature_problem(parameters: list[inspect.Parameter], names: tuple[str, ..
 def find_known_name(
     thing: Any, attribute: str, target_name: str, known: Iterable[str], default: str
 ) -> str:
-    """Return the activation or cost that a target says it has, by its name in the reference.
+    """Return the name of the activation or cost that a target declares, one of the reference's.
 
     Raises
     ------
     TargetError
-        The reference has none of that name.
+        The reference has no activation or cost of that name.
     """
     value = getattr(thing, attribute, default)
     if isinstance(value, str) and value in known:
@@ -156,7 +157,7 @@ def public_names(thing: Any) -> list[str]:
 
 
 def nearest(name: str, names: list[str]) -> str:
-    """Return the end of a sentence: which of the names was probably meant, or else all of them."""
+    """Return the end of a sentence: the name that was probably meant, or else the first ten."""
     close = difflib.get_close_matches(name, names, n=1)
     return f"; did you mean {close[0]!r}?" if close else listed(names)
 
