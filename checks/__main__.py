@@ -1,4 +1,4 @@
-"""``python -m checks [TARGET]``: judge a target, or the reference on real digits."""
+"""``python -m checks [TARGET]``: judge a target or, without one, check the reference."""
 
 import argparse
 import io
@@ -25,18 +25,19 @@ from checks.report.report import Report
 from checks.strategies import Problem
 
 TEST_DIGITS = 500
-TARGET_ACCURACY = 0.90  # on the test digits
+TARGET_ACCURACY = 0.90  # training stops once this share of the test digits is read correctly
 BATCH = 10
-# The textbook's step of 3 is for ① = a − y; with ① = (2/n_L)(a − y) it becomes 3·n_L/2.
+# Equivalent to a rate of 3 for the cost ½ Σ (a^L − y)²: the gradient of the mean square is 2/n_L
+# times as large, and there are n_L = 10 outputs.
 LEARNING_RATE = 15.0
 MAX_EPOCHS = 30
 CHECKED_BATCH = 25  # digits in the batch on which every entry is checked
-NETWORKS = 12  # random networks for each activation and cost
+NETWORKS = 12  # random networks for each pair of activation and cost
 PAIRS = tuple(product(ACTIVATIONS, COSTS))
 
 
 def check_digits() -> Iterator[tuple[str, list[Report]]]:
-    """Train 64-30-10 on the digits; yield checks at the start, half-way and at the end."""
+    """Train a 64-30-10 network on digits; yield checks at the start, half-way and at the end."""
     rng = np.random.default_rng(0)
     x, y, labels = load_digits()
     order = rng.permutation(len(x))
@@ -74,7 +75,7 @@ def check_digits() -> Iterator[tuple[str, list[Report]]]:
 
 
 def check_random_networks() -> Iterator[tuple[str, list[Report]]]:
-    """Yield checks of random networks, for each activation and cost."""
+    """Yield checks of random networks, for each pair of activation and cost."""
     for number, (activation, cost_name) in enumerate(PAIRS):
         reports = []
         for seed in range(number * NETWORKS, (number + 1) * NETWORKS):
@@ -83,7 +84,7 @@ def check_random_networks() -> Iterator[tuple[str, list[Report]]]:
             problem = Problem.generate(sizes, samples=int(rng.integers(3, 7)), seed=seed)
             net = Network(sizes, activation, cost_name)
             batch: dict[str, Any] = {"x": problem.x, "y": problem.y}
-            # positive biases keep relus alive: the gradient of dead ones is zero
+            # positive biases, because a relu with z < 0 for every sample has a zero gradient
             theta = Parameters(problem.weights, [np.abs(b) for b in problem.biases])
             cost = restarted(partial(net.cost, **batch), net, theta=theta, **batch)
             gradient = partial(net.gradient, **batch)
@@ -92,7 +93,7 @@ def check_random_networks() -> Iterator[tuple[str, list[Report]]]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Judge the target that is named, or do the main job if there is none.
+    """Judge the target that is named; without one, check the reference and print a table.
 
     Returns the exit code: 0 right, 1 wrong, 4 usage error, 130 interrupted by Ctrl-C.
     """
@@ -120,7 +121,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def do_main_job() -> int:
-    """Print a row for each check; return 0 if all match, 1 if not, 130 after Ctrl-C."""
+    """Check the reference and print a table; return 0 if all match, 1 if not, 130 after Ctrl-C."""
     started = time.perf_counter()
     reports: list[Report] = []
     left_out = "the rest of the training and all random networks"
@@ -156,7 +157,7 @@ def _row(*cells: str) -> str:
 
 
 def _print_row(name: str, reports: list[Report]) -> None:
-    """Print one row for the reports, then in full those that do not match."""
+    """Print one row for these reports, then in full each report that is not a MATCH."""
     verdicts = Counter(str(report.verdict) for report in reports)
     print(
         _row(

@@ -50,7 +50,7 @@ def check_vjp(
     Returns
     -------
     Report
-        That of the cotangent with the worst verdict; a finding names the cotangent.
+        The report of the cotangent with the worst verdict; a finding names the cotangent.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def check_vjp(
         As `check_gradient`; also if f(x) is not an array of floats or a nesting of them.
     """
     rng = np.random.default_rng(seed)
-    result = f(x)  # as an example of the nesting
+    result = f(x)  # shows the nesting of results, which cotangents have too
     u = {p: rng.standard_normal(a.shape).astype(a.dtype) for p, a in flatten(result).items()}
     reports = {}
     for scale in (1, 1000):
@@ -145,7 +145,7 @@ def check_jvp(
             [_inner_product(u, partial(jvp, x), rebuild(x, v)) for v in tangents], coarsest
         )
 
-    t = np.zeros(len(tangents), coarsest)  # a wider dtype would widen x + Σ t_j v_j
+    t = np.zeros(len(tangents), coarsest)  # a wider dtype of t would make x + Σ t_j v_j wider
     return check_gradient(moved_product, claimed, t, seed=seed, **options)
 
 

@@ -21,7 +21,7 @@ from checks.report.verdict import Verdict
 __all__ = ["assert_step", "check_step"]
 
 # From far below to far above the learning rates of training. A large rate shows whether the step
-# uses weights that it has already updated, and loses no digits of the update to rounding.
+# uses weights that it has already updated, and rounding does not hide its update.
 LEARNING_RATES = (2.0**-10, 1.0, 2.0**10)
 
 
@@ -58,8 +58,8 @@ def check_step(
     Returns
     -------
     Report
-        That of the learning rate with the worst verdict. UNRESOLVED counts only if no learning rate
-        is a MATCH: at small ones, rounding hides the update.
+        The report of the rate with the worst verdict. UNRESOLVED counts only if no learning rate is
+        a MATCH: at small rates, rounding hides the update.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def check_step(
     }
     with evaluations.restoring_parameters():
         with evaluations.tolerating_interrupt():
-            any_claims = next(iter(implied.values()))[0]  # all have the same dtypes
+            any_claims = next(iter(implied.values()))[0]  # dtypes are the same at every rate
             estimates = estimate_derivatives(evaluations, method, seed, rtol, any_claims)
         reports = {
             eta: judge_gradient(estimates, claims, resolution, started, findings, errors)
@@ -115,10 +115,10 @@ def assert_step(
 def _implied_gradient(
     evaluations: Evaluations, step: Callable[[Any, float], Any], eta: float
 ) -> tuple[dict[str, FloatArray], dict[str, FloatArray], list[str]]:
-    """Return by path (θ − θ')/η and its rounding error, and findings about shapes."""
+    """Return the implied gradient and its rounding error by path, and findings about shapes."""
 
     def updated(params: Any) -> tuple[dict[str, FloatArray], list[str]]:
-        """Return θ', copied before the point is restored."""
+        """Return the parameters after the step, copied before the point is restored."""
         result = step(params, eta)
         after, findings = flatten_claim(
             evaluations.nesting.params,
@@ -141,7 +141,7 @@ def _implied_gradient(
 
 
 def _worst(reports: dict[float, Report]) -> Report:
-    """Return the report that counts; a finding says if the gradient depends on the rate."""
+    """Return the worst report; a finding says whether the gradient depends on the rate."""
     wrong = [eta for eta, report in reports.items() if report.verdict is Verdict.MISMATCH]
     if wrong:
         eta = max(wrong, key=lambda eta: reports[eta].discrepancy)

@@ -44,7 +44,7 @@ def generate_arrays(
     seed: int = 0,
     dtype: str = "float64",
 ) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray, np.ndarray]:
-    """Return random weights (n_l, n_{l-1}), biases (n_l,), x (B, n_0) and y (B, n_L)."""
+    """Return random weights (n_l, n_{l-1}), biases (n_l,), x (B, n_0), y (B, n_L); B samples."""
     rng = np.random.default_rng(seed)
     # ordinary: w^l ~ N(0, 1/n_{l-1}), b^l ~ N(0, 1), x ~ N(0, 1), y ~ U(0, 1)
     weights = [rng.standard_normal((m, n)) / np.sqrt(n) for n, m in pairwise(sizes)]
@@ -54,9 +54,9 @@ def generate_arrays(
     if regime == "saturated":  # |z| is typically 20 to 40
         weights = [10 * w for w in weights]
         biases = [np.copysign(rng.uniform(20, 40, b.shape), b) for b in biases]
-    elif regime == "vanishing":  # each layer passes back less than a hundredth of δ
+    elif regime == "vanishing":  # each layer passes back about a hundredth of δ, or less
         weights = [w / 100 for w in weights]
-    elif regime == "zeros":  # about half of w and b are zero, at least one
+    elif regime == "zeros":  # about half of the arrays w^l and b^l are zero, at least one
         zero = rng.uniform(size=2 * len(biases)) < 0.5
         zero[rng.integers(len(zero))] = True
         for array, is_zero in zip(biases + weights, zero, strict=True):
@@ -135,7 +135,7 @@ class Problem:
         return f"Problem({fields}, regime={self.regime!r})"
 
     def _repr_pretty_(self, printer: RepresentationPrinter, _cycle: bool) -> None:
-        printer.text(repr(self))  # Hypothesis would print a dataclass field by field
+        printer.text(repr(self))  # not field by field, as Hypothesis prints a dataclass
 
     def snippet(self) -> str:
         """Return a script that needs numpy only and sets sizes, weights, biases, x and y.
@@ -210,7 +210,7 @@ def layer_sizes(
 def parameters(
     sizes: Sizes, *, dtype: DTypeLike = np.float64, regime: str | None = None
 ) -> st.SearchStrategy[tuple[list[np.ndarray], list[np.ndarray]]]:
-    """Draw `(weights, biases)`: those of `problems` with a single sample.
+    """Draw `(weights, biases)` of a problem from `problems`, with a single sample.
 
     Shrinks as `problems` does. Parameters and errors are those of `problems`.
     """
@@ -226,7 +226,7 @@ def batches(
     dtype: DTypeLike = np.float64,
     regime: str | None = None,
 ) -> st.SearchStrategy[tuple[np.ndarray, np.ndarray]]:
-    """Draw `(x, y)`, of shapes (B, n_0) and (B, n_L): those of `problems`.
+    """Draw `(x, y)`, of shapes (B, n_0) and (B, n_L), of a problem from `problems`.
 
     Shrinks as `problems` does. Parameters and errors are those of `problems`.
     """
@@ -298,7 +298,8 @@ def _problems(
     if numbers <= TINY:
         return _tiny_problem(draw, widths, drawn_samples, dtype, regime)
     # Hypothesis shrinks to the failure that takes fewer choices. A tiny problem takes at most
-    # TINY + 1, for its numbers and its zeros, so a seed of more digits can shrink to one.
+    # TINY + 1 choices: its numbers, and which arrays are zero. So a seed of TINY + 2 digits can
+    # shrink to a tiny problem.
     digits = draw(st.tuples(*[st.integers(0, 9)] * (TINY + 2)))
     seed = int("".join(map(str, digits)))
     return Problem.generate(widths, drawn_samples, regime, seed, dtype)
@@ -318,8 +319,9 @@ def _tiny_problem(
         drawn = draw(st.lists(elements, min_size=size, max_size=size))
         return np.array(drawn, dtype=dtype).reshape(shape)
 
-    # w and x are halves, b odd eighths, y quarters. So z^1 = w x + b is neither 0 nor y, and a
-    # network of one layer has neither a relu at its kink nor a gradient of zero by accident.
+    # w and x are multiples of 1/2, y of 1/4, and b odd multiples of 1/8. So z^1 = w^1 x + b^1 is
+    # neither 0 nor y, except where b^1 is set to zero below: in a network of one layer no relu is
+    # at its kink, and no gradient is zero by accident.
     halves = nonzero(1, 10).map(lambda k: k / 2)
     weight = nonzero(1, 10).map(lambda k: k / 1000) if regime == "vanishing" else halves
     eighths = nonzero(80, 160) if regime == "saturated" else st.integers(-16, 16)
@@ -330,7 +332,7 @@ def _tiny_problem(
     biases = [array(bias, m) for m in sizes[1:]]
     x, y = array(halves, samples, sizes[0]), array(target, samples, sizes[-1])
     if regime == "zeros":
-        zero = draw(st.integers(1, 4 ** len(biases) - 1))  # one bit for each array
+        zero = draw(st.integers(1, 4 ** len(biases) - 1))  # bit k: whether array k is zero
         for bit, zeroed in enumerate(biases + weights):
             if zero >> bit & 1:
                 zeroed.fill(0)
@@ -338,7 +340,7 @@ def _tiny_problem(
 
 
 def _noted(problem: Problem) -> Problem:
-    """Let a failing test print the whole problem, of which it takes only a part."""
+    """Let a failing test print the whole problem, although it takes only a part of it."""
     note(problem)
     return problem
 

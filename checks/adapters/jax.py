@@ -1,4 +1,4 @@
-"""JAX: a loss and its `jax.grad`, or a function and its `jax.vjp`, such as a `jax.custom_vjp`."""
+"""Adapters of JAX: for a loss with its `jax.grad`, and for a function with its `jax.vjp`."""
 
 from collections.abc import Callable, Hashable
 from typing import Any, TypeAlias
@@ -52,7 +52,7 @@ def from_loss(loss: Callable[[Any], Any], parameters: Any) -> tuple[Any, Any, An
 
 
 def check_function(function: Callable[..., Any], *inputs: Any, **options: Any) -> Report:
-    """Check the `jax.vjp` of a function: the rule of its `jax.custom_vjp`, or JAX's own.
+    """Check the `jax.vjp` of a function: the function's `jax.custom_vjp` rule, or JAX's own.
 
     Parameters
     ----------
@@ -104,6 +104,6 @@ def _nest(keys: Keys, tree: Any) -> Any:
 
 
 def _unflatten(structure: Any, keys: Keys, arrays: Any) -> Any:
-    # copies, because jnp.asarray may read shared memory later, and the arrays are moved in place
+    # copied, because jnp.asarray may share memory with an array that a check moves in place
     leaves = [jnp.asarray(np.array(leaf_at(arrays, key))) for key in keys]
     return tree_util.tree_unflatten(structure, leaves)

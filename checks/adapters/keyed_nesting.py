@@ -13,7 +13,7 @@ def nest(leaves: Iterable[tuple[Sequence[Hashable], Any]]) -> Any:
     root: dict[Hashable, Any] = {}
     for keys, leaf in leaves:
         if not keys:
-            return leaf  # without keys it is the only one
+            return leaf  # a bare array has no keys: it is the only leaf
         node = root
         for key in keys[:-1]:
             node = node.setdefault(key, {})

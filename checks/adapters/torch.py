@@ -1,4 +1,4 @@
-"""PyTorch: a loss and its gradient by autograd, or a function and its backward pass."""
+"""Adapters of PyTorch: for a loss with its autograd gradient, and for a function of tensors."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -116,7 +116,7 @@ def _restored(buffers: list[Any]) -> Iterator[None]:
 
 
 def _array(tensor: Any, name: str = "a tensor") -> Any:
-    """Return a tensor as an array that shares its memory."""
+    """Return a numpy array that shares the memory of a tensor."""
     if tensor.dtype is torch.bfloat16 or tensor.device.type != "cpu":
         raise TypeError(
             f"{name} is {tensor.dtype} on {tensor.device}, wanted a dtype that numpy has, on the "
@@ -126,6 +126,6 @@ def _array(tensor: Any, name: str = "a tensor") -> Any:
 
 
 def _keys(name: str) -> tuple[str | int, ...]:
-    """Return the parts of a name, digits as numbers: "0.w" is then shown as [0].w."""
+    """Split the name of a parameter at the dots: "layers.0.w" gives "layers", 0 and "w"."""
     parts = name.split(".")
     return tuple(int(k) if k.isdecimal() and k == str(int(k)) else k for k in parts)

@@ -1,4 +1,4 @@
-"""What a hypothesis about one array takes, a case, and what it yields, fits."""
+"""The input of a hypothesis about one array, a `Case`, and its output, `Fit`s."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from checks.report.verdict import Verdict
 
 __all__ = ["LEFT_OVER", "Case", "Fit", "Hypothesis"]
 
-# An explanation must leave at most this share of the discrepancy, and of the claim, unexplained.
-# What it leaves must lie within the intervals as well.
+# An explanation may leave at most this share of the discrepancy, and of the claim, unexplained. The
+# unexplained rest must also lie within the intervals of the estimates.
 LEFT_OVER = 0.05
 
 
@@ -48,7 +48,7 @@ class Case:
         return self.array.verdicts == Verdict.MISMATCH
 
     def explained_by(self, prediction: FloatArray, amplification: float = 1.0) -> bool:
-        """Whether the claim is the prediction, to within its error and the tolerance.
+        """Whether claim and prediction are equal, within the prediction's error plus the tolerance.
 
         The prediction's error is that of the estimate, times `amplification` if this is above 1.
         """

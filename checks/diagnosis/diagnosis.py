@@ -60,7 +60,7 @@ def _groups(found: Mapping[str, list[Fit]]) -> list[dict[str, Fit]]:
     Return nothing if an array is left with weak fits only.
     """
     groups: list[dict[str, Fit]] = []
-    # arrays that begin with a weak fit come last: they may join the group of another array
+    # arrays whose first fit is weak come last, so that they can join the group of another array
     for path, candidates in sorted(found.items(), key=lambda item: item[1][0].weak):
         best = next((fit for fit in candidates if not fit.weak), None)
         for group in groups:

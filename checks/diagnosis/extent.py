@@ -8,8 +8,8 @@ from checks.diagnosis.case import Case, Fit
 
 __all__ = ["one_part", "small_everywhere"]
 
-# A relative error below this is small. Mistakes in a formula make larger ones, except for those in
-# a small constant or in the precision.
+# An error below this, relative to the largest entry, is small. A mistake in a formula makes larger
+# errors, unless it is a mistake in a small constant or in the precision.
 SMALL = 1e-2
 
 
@@ -36,7 +36,7 @@ def one_part(case: Case) -> Iterator[Fit]:
 
 
 def _distinct_digits(claimed: float, numeric: float) -> str:
-    """Return both numbers with as many digits as show that they differ, four at least."""
+    """Return both numbers with enough digits to show that they differ, four at least."""
     texts = [f"{claimed:.{n}g} where {numeric:.{n}g}" for n in range(4, 18)]
     return next((text for text in texts if len(set(text.split(" where "))) > 1), texts[-1])
 

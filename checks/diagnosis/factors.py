@@ -10,18 +10,20 @@ from checks.report.wording import listed
 
 __all__ = ["scaled", "signs"]
 
-# Wrong formulas often scale a gradient by one of these; `scaled` adds the dimensions of the arrays.
+# Wrong formulas often scale a gradient by a ratio of small whole numbers, or by a dimension of an
+# array, which `scaled` adds to these ratios.
 RATIOS = sorted({p / q for p in range(1, 13) for q in range(1, 13)} - {1.0})
 
 
 def scaled(case: Case) -> Iterator[Fit]:
-    """Explain an array by one factor: a plain one, −1, that of clipping to a norm, or any other."""
+    """Explain an array by one factor: a simple ratio, −1, that of a clipped norm, or any other."""
     n, e = case.array.numeric, case.array.error
     known = np.isfinite(n) & np.isfinite(e)
     largest = np.max(np.abs(n), initial=0, where=known)
     if not largest > case.t or not case.array.claimed.any():
         return
-    # the factor c of least squares, of arrays divided by `largest` so that no square overflows
+    # least squares gives the factor c in claimed = c × numeric; both arrays are divided by
+    # `largest`, so that no square overflows
     n_, g_ = n[known] / largest, case.claimed[known] / largest
     c = float(np.sum(n_ * g_) / np.sum(n_ * n_))
     tolerance = 2 * (case.t + max(1, abs(c)) * float(np.max(e[known]))) / largest
@@ -29,8 +31,8 @@ def scaled(case: Case) -> Iterator[Fit]:
     ratios = {*RATIOS, *sizes, *(1 / d for d in sizes), *(2 / d for d in sizes)}
     nearest = min(ratios, key=lambda ratio: abs(ratio - abs(c)))
     informative = int(np.sum(np.abs(n_) > 100 * tolerance))
-    # Some of about a hundred ratios is near any number. So a single entry must meet its ratio
-    # closely; several entries confirm each other.
+    # Any number is near one of about a hundred ratios. So if c comes from a single entry, it must
+    # be very close to a ratio; several entries confirm each other.
     if abs(abs(c) - nearest) <= min(tolerance, 1e-2 if informative > 1 else 1e-4):
         nearest = float(np.copysign(nearest, c))
         if case.explained_by(nearest * n, nearest):

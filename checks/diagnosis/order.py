@@ -19,7 +19,7 @@ def reordered(case: Case) -> Iterator[Fit]:
         yield Fit("transpose", "the transpose of the numerical gradient")
         found = True
     elif n.ndim > 1 and case.explained_by(n.reshape(-1, order="F").reshape(shape)):
-        # a transpose that was reshaped and column-major order look the same
+        # a reshaped transpose looks the same as an array in column-major order
         clause = "the transpose of the numerical gradient, its entries read row by row"
         clause += " (as in column-major order)"
         yield Fit("transpose", clause)
@@ -32,8 +32,8 @@ def reordered(case: Case) -> Iterator[Fit]:
             place = f" along axis {axis}" if n.ndim > 1 else ""
             yield Fit("reversed", f"the numerical gradient in reverse order{place}")
             found = True
-    # Sorting mixes up the errors of the entries, so the largest error stands for all. No two
-    # entries may be so close that they could be confused.
+    # After sorting it is unknown which error belongs to which entry, so the largest is used for
+    # all. Entries must lie so far apart that no two can be confused.
     error = float(case.array.error.max())
     claimed_sorted, numeric_sorted = np.sort(case.claimed, axis=None), np.sort(n, axis=None)
     difference = np.abs(claimed_sorted - numeric_sorted).max()
@@ -51,7 +51,7 @@ def another_array(case: Case) -> Iterator[Fit]:
 
 
 def one_number(case: Case) -> Iterator[Fit]:
-    """Explain an array of equal entries as the sum, or the mean, over all of them."""
+    """Explain an array of equal entries as the sum, or the mean, of the numerical gradient."""
     claimed, n = case.claimed, case.array.numeric
     if claimed.size < 2 or not claimed.any() or np.ptp(claimed) > case.t:
         return

@@ -10,7 +10,7 @@ __all__ = ["penalty"]
 
 
 def penalty(case: Case) -> Iterator[Fit]:
-    """Explain an array by a term λθ, which only one of cost and gradient has."""
+    """Explain an array by a penalty's term λθ that the cost or the gradient lacks."""
     theta = case.value.astype(np.float64)
     largest = np.abs(theta).max(initial=0)
     if not largest > 0:
@@ -20,7 +20,7 @@ def penalty(case: Case) -> Iterator[Fit]:
     known = np.isfinite(difference) & np.isfinite(case.array.error)
     if not known.any():
         return
-    # λ by least squares; the claim is n + λθ
+    # least squares gives λ in claimed = numeric + λθ, where θ is the array of parameters
     norm = max(np.sum(u[known] ** 2), 1e-300)
     lambda_ = float(np.sum(difference[known] * u[known]) / norm) / largest
     if lambda_ and case.explained_by(case.array.numeric + lambda_ * theta):

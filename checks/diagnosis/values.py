@@ -8,7 +8,7 @@ from checks.diagnosis.case import Case, Fit
 
 __all__ = ["clipped", "not_finite", "rounded", "zero"]
 
-# Rounding errors within a computation may add up to some hundred units in the last place.
+# Rounding errors in a computation may add up to this many eps, relative to the largest entry.
 LAST_PLACES = 256
 
 

@@ -1,4 +1,4 @@
-"""A cost evaluated elsewhere: by the workers of any `concurrent.futures.Executor`."""
+"""A cost that is evaluated by the workers of any `concurrent.futures.Executor`."""
 
 import time
 from collections import deque
@@ -17,9 +17,9 @@ __all__ = ["ExecutedCost"]
 
 K = TypeVar("K")
 
-TASK_SECONDS = 0.25  # of evaluations in one task: far more than sending the task takes
-# Tasks submitted before the first result is read. Each holds a copy of the parameters, so the
-# number is bounded; it keeps as many workers busy.
+TASK_SECONDS = 0.25  # how long one task evaluates costs: far longer than it takes to send the task
+# The most tasks that are submitted while the result of an earlier one is awaited. Each holds a copy
+# of the parameters, so the number is bounded. More workers than this would not all be busy.
 MAX_PENDING = 256
 
 
@@ -38,7 +38,7 @@ class ExecutedCost:
 
     Attributes
     ----------
-    lost : str
+    worker_error : str
         The error of the last task that failed in a worker and succeeded here; empty otherwise.
 
     Raises
@@ -59,12 +59,12 @@ class ExecutedCost:
                 "such as ProcessPoolExecutor() or get_executor() of a Dask client"
             )
         self.cost, self.executor, self.worker_error = cost, executor, ""
-        self._call_seconds = TASK_SECONDS  # the shortest call in this process so far
+        self._call_seconds = TASK_SECONDS  # what the fastest call in this process took
         # moves of whole arrays are evaluated in this process
         self.at_points = getattr(cost, "at_points", None)
 
     def __call__(self, params: Any) -> Any:
-        """Return the cost, evaluated here."""
+        """Return the cost, evaluated in this process."""
         started = time.perf_counter()
         result = self.cost(params)
         self._call_seconds = max(1e-9, min(self._call_seconds, time.perf_counter() - started))
@@ -105,7 +105,7 @@ class ExecutedCost:
         for size in (*2.0 ** -np.arange(5, 50, 5), 0.0):
             moves = {path: size * unit for path, unit in units.items()}
             here = evaluations.cost_moved(moves)
-            if np.isfinite(here) and here != evaluations.at_point:  # the cost shows the move
+            if np.isfinite(here) and here != evaluations.at_point:  # the move changes the cost
                 break
         moved = {p: (a + moves[p]).astype(a.dtype) for p, a in evaluations.values.items()}
         name = getattr(self.cost, "__qualname__", None) or repr(self.cost)
@@ -143,7 +143,7 @@ def _at_point(cost: Callable[[Any], Any], params: Any) -> Any:
 def _at_entries(
     cost: Callable[[Any], Any], params: Any, path: str, entries: IntArray, steps: Any
 ) -> Any:
-    """Do a task, on a copy of the parameters, because another thread may be moving them."""
+    """Evaluate a task on a copy of the parameters, because another thread may be moving them."""
     nesting = Nesting(params)
     copies = {p: array.copy() for p, array in float_arrays(nesting).items()}
     with np.errstate(all="ignore"):

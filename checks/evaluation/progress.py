@@ -51,7 +51,7 @@ class Progress:
         try:
             yield advance
         except KeyboardInterrupt:
-            self._next = math.inf  # no more bars: the report follows after a few more evaluations
+            self._next = math.inf  # no more bars: only a few evaluations follow
             raise
         finally:
             if self._width:

@@ -1,4 +1,4 @@
-"""Calls of the caller's functions that leave the parameters as they were."""
+"""The base class that restores the parameters after the caller's functions are called."""
 
 import contextlib
 import warnings
@@ -24,12 +24,12 @@ class RestoresParameters(ABC):
     Attributes
     ----------
     nesting : Nesting
-        Of the parameters.
+        The nesting of the parameters.
     """
 
     def __init__(self, params: Any) -> None:
         self.nesting = Nesting(params)
-        self._changed_by_cost = ""  # the first change that was found, and restored, between calls
+        self._changed_by_cost = ""  # the first change by the cost that was found and restored
 
     @abstractmethod
     def _restore_arrays(self) -> str:
@@ -49,7 +49,7 @@ class RestoresParameters(ABC):
         finally:
             try:
                 changed = self.restore()
-            except KeyboardInterrupt:  # finish restoring first
+            except KeyboardInterrupt:  # Ctrl-C came while restoring: finish that first
                 self.restore()
                 raise
         changed = changed or self._changed_by_cost

@@ -13,8 +13,9 @@ from checks.parameters.nesting import Nesting, leaves
 
 __all__ = ["StackedCost"]
 
-# A stack has as many sets as would hold this many numbers if every array were copied, and at most
-# MAX_SETS, because what the cost computes from each set on its batch takes memory too.
+# A stack has at most MAX_SETS sets, because what the cost computes from each set takes memory, and
+# at most MAX_NUMBERS numbers, counted as if each set had its own copy of every array. But all steps
+# of one entry are always in one stack.
 MAX_NUMBERS, MAX_SETS = 2**20, 256
 
 
@@ -60,7 +61,7 @@ class StackedCost:
         moved = np.repeat(flat[None], min(rows, len(entries)) * count, axis=0)
 
         def stacked_costs(places: IntArray, values: Any) -> Any:
-            """Return the costs of sets that have one value each at its place in the array."""
+            """Return the costs of sets that each have one new value, at one place of the array."""
             stack = {p: np.broadcast_to(a, (len(places), *a.shape)) for p, a in arrays.items()}
             stack[path] = moved[: len(places)].reshape(stack[path].shape)
             stack[path].flags.writeable = False
@@ -74,7 +75,7 @@ class StackedCost:
         def costs(places: IntArray, values: Any) -> Any:
             try:
                 return stacked_costs(places, values)
-            except (ArithmeticError, ValueError):  # some set is outside: halve the stack to find it
+            except (ArithmeticError, ValueError):  # a set is outside: halve the stack to find it
                 if len(places) == 1:
                     return not_a_number(flat.dtype).reshape(1)
                 half = len(places) // 2
@@ -93,11 +94,12 @@ class StackedCost:
         Raises
         ------
         TypeError
-            The cost does not return one number for each.
+            The cost does not return one number for each set.
         ValueError
-            It returns other numbers.
+            It returns other numbers than for each set alone.
         """
-        # two numbers of sets, because a cost may confuse one with its number of samples
+        # stacks of 2 and of 3 sets: a cost that confuses sets with samples may be right where both
+        # numbers are equal, so one stack is not enough
         for sets in (2, 3):
             stack = {
                 path: np.broadcast_to(value, (sets, *value.shape))

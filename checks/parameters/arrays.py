@@ -1,4 +1,4 @@
-"""An array of numpy, PyTorch or JAX in its wrapper; PyTorch and JAX are imported only if used."""
+"""Wraps an array of numpy, PyTorch or JAX; PyTorch and JAX are imported only if used."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ __all__ = ["parameter_array"]
 
 
 def parameter_array(array: Any, path: str) -> NumpyArray:
-    """Return the wrapper that moves an array where it lives.
+    """Return the wrapper that moves an array in its own library, on its own device.
 
     Raises
     ------

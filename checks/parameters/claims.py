@@ -50,7 +50,7 @@ def float_arrays(nesting: Nesting) -> dict[str, FloatArray]:
         array = leaf
         if isinstance(leaf, (float, np.floating)):
             array = np.asarray(leaf)
-            # a number cannot be moved in place: read-only, so that `Evaluations` moves a copy
+            # a number cannot be moved in place: of a read-only array `Evaluations` moves a copy
             array.flags.writeable = False
         if not isinstance(array, np.ndarray) or isinstance(array, np.matrix):
             raise TypeError(
@@ -95,7 +95,7 @@ def _leaf_remedy(leaf: Any) -> str:
 
 
 def _refuse_shared_memory(arrays: Mapping[str, FloatArray]) -> None:
-    """Refuse arrays that share memory: they would move together, and no gradient would be seen."""
+    """Refuse arrays that share memory: moving an entry of one would move the other too."""
     owners = {id(array) for array in arrays.values() if array.flags.owndata}
     if len(owners) == len(arrays):
         return
@@ -126,7 +126,7 @@ def flatten_claim(params: Any, claim: Any, source: str) -> tuple[dict[str, Float
     ----------
     params, claim
     source : str
-        What errors call the claim.
+        How the texts of errors name the claim.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def _claimed_array(node: Any, part: Any, path: str, where: str) -> FloatArray:
     shape = np.shape(node)
     try:
         array = np.asarray(part)
-    except ValueError:  # lists of different lengths
+    except ValueError:  # lists of different lengths are no array
         array = np.asarray(None)
     if array.dtype.kind != "f" or isinstance(part, np.matrix):
         remedy = _claim_remedy(part, None, path)

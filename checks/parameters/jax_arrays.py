@@ -11,7 +11,7 @@ from checks.parameters.random_directions import Direction, factors_of
 
 __all__ = ["JaxArray"]
 
-Array = Any  # of JAX
+Array = Any  # an array of JAX
 
 
 class JaxArray(NumpyArray):
@@ -51,12 +51,12 @@ class JaxArray(NumpyArray):
         return array
 
     def project(self, claim: Array, direction: Direction) -> float:
-        """Return g·v: JAX sums over the last axis, the host over the others, in float64."""
+        """Return claim · direction: JAX sums over the last axis, then numpy in float64."""
         sums = _projected(claim, *self._arguments(direction))
         return direction.scale * float(np.asarray(sums, np.float64).sum())
 
     def norm(self, claim: Array) -> float:
-        """Return ‖g‖₂; nan or inf if an entry is not finite."""
+        """Return the claim's norm ‖g‖₂; nan or inf if the sum of squares is not finite."""
         return float((claim**2).sum() ** 0.5)
 
     def largest(self, claim: Array) -> float:
@@ -87,7 +87,7 @@ def _entries(shape: tuple[int, ...], keys: Array, bounds: Array, dtype: Any) -> 
         else:
             columns = columns * np.uint32(shape[axis]) + place
     r = factor(rows, bounds[0], bounds[1], 0)
-    return r * factor(columns, bounds[2], bounds[3], 0xFFFFFFFF)  # ~j: columns count backwards
+    return r * factor(columns, bounds[2], bounds[3], 0xFFFFFFFF)  # ~j for column j
 
 
 def _move(values: Array, keys: Array, bounds: Array, step: Array) -> Array:

@@ -15,12 +15,12 @@ Parts = list[tuple[str, Any]]  # (path step, part), as `children` returns them
 
 
 class _Container(NamedTuple):
-    """A container as it was found."""
+    """A container, and the parts that it had when it was found."""
 
     node: Any
     path: str
     parts: Parts
-    keys: list[Any]  # of a dict
+    keys: list[Any]  # the keys of a dict; empty for any other container
 
 
 class Nesting:
@@ -46,7 +46,7 @@ class Nesting:
         self._builder = self._visit(params, path)
 
     def _visit(self, node: Any, path: str) -> Callable[[Mapping[str, Any]], Any]:
-        """Note a node and all below it; return a function that builds its like."""
+        """Record a node and all below it; return a function that rebuilds it with other leaves."""
         parts = children(node)
         if parts is None:
             name = path_name(path)
@@ -64,7 +64,7 @@ class Nesting:
         return self._builder(arrays)
 
     def restore(self) -> str:
-        """Put back what was replaced, added or removed; return the path of the first such part."""
+        """Undo every replacement, addition or removal of parts; return the path of the first."""
         changed = ""
         for node, path, parts, keys in self._mutable:
             now = children(node) or []
@@ -82,7 +82,7 @@ class Nesting:
                 for step, part in parts:
                     object.__setattr__(node, step[1:], part)
             elif isinstance(node, Mapping):
-                node.clear()  # type: ignore[attr-defined]  # it was changed, so it is mutable
+                node.clear()  # type: ignore[attr-defined]  # a dict that was changed is mutable
                 node.update(zip(keys, values, strict=True))  # type: ignore[attr-defined]
             else:
                 node[:] = values
@@ -92,9 +92,9 @@ class Nesting:
 def _like(node: Any, parts: Parts, others: list[Any]) -> Any:
     """Return a container like `node` that holds other parts."""
     if dataclasses.is_dataclass(node):
-        twin = copy.copy(node)  # the constructor may cast or refuse
+        twin = copy.copy(node)  # the constructor may cast or refuse the arrays
         for name in _cached_properties(node.__class__):
-            getattr(twin, "__dict__", {}).pop(name, None)  # computed from the arrays of `node`
+            getattr(twin, "__dict__", {}).pop(name, None)  # the copy still has the values of `node`
         for (step, _), other in zip(parts, others, strict=True):
             object.__setattr__(twin, step[1:], other)
         return twin
@@ -142,5 +142,5 @@ def _key_step(key: object) -> str:
 
 
 def path_name(path: str) -> str:
-    """Return a path as it is shown: ``weights[1]`` of ``.weights[1]``, ``params[0]`` of ``[0]``."""
+    """Return the name of a path: ``weights[1]`` for ``.weights[1]``, ``params[0]`` for ``[0]``."""
     return path[1:] if path.startswith(".") else "params" + path

@@ -12,12 +12,12 @@ from checks.parameters.random_directions import Direction, Region
 
 __all__ = ["NumpyArray", "known_dtype"]
 
-Array = Any  # of numpy, PyTorch or JAX
+Array = Any  # an array of numpy, PyTorch or JAX
 CHUNK = 2**20  # entries whose squares are summed at once
 
 
 class NumpyArray:
-    """A numpy array.
+    """A numpy array of the parameters that can be moved, restored, and projected.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class NumpyArray:
         return array.reshape(self.whole.shape)
 
     def _write_product(self, r: FloatArray, c: FloatArray, out: Array) -> None:
-        """Write r c, a piece of a direction, into an array of this library."""
+        """Write the product of two factors of a direction into an array of this library."""
         np.multiply(r, c, out=out)
 
     def moved(self, direction: Direction, step: float | complex) -> Array:
@@ -130,7 +130,7 @@ class NumpyArray:
         return True
 
     def _equals_saved(self) -> bool:
-        # bits are compared, because −0 equals 0
+        # bits are compared, because −0 and 0 are equal as numbers
         bits = f"u{self.dtype.itemsize}" if self.dtype.itemsize <= 8 else self.dtype
         real, saved = (self._matrix(array).view(bits) for array in (self.real, self._saved))
         places = ((piece.rows, piece.columns) for piece in self.whole.pieces())
@@ -141,7 +141,7 @@ class NumpyArray:
         return array.copy() if np.may_share_memory(array, self.real) else array
 
     def project(self, claim: Array, direction: Direction) -> float:
-        """Return g·v = rᵀ(G c), summed in float64."""
+        """Return claim · direction, rᵀ (claim c) for a direction r cᵀ, summed in float64."""
         g = claim.reshape(self.whole.shape)
         return sum(
             float(self._native(r[:, 0]) @ (self._in_float64(g[place]) @ self._native(c)))
@@ -157,7 +157,7 @@ class NumpyArray:
         return part.astype(np.result_type(part.dtype, np.float64), copy=False)
 
     def norm(self, claim: Array) -> float:
-        """Return ‖g‖₂; nan or inf if the square of an entry is not finite."""
+        """Return the claim's norm ‖g‖₂; nan or inf if the sum of squares is not finite."""
         flat = claim.ravel(order="K")
         parts = (flat[first : first + CHUNK] for first in range(0, flat.size, CHUNK))
         with np.errstate(over="ignore"):

@@ -11,8 +11,8 @@ from checks._types import FloatArray
 
 __all__ = ["MIN_VISIBLE_SHARE", "Direction", "Region", "factors_of"]
 
-# The least |v_ij| = |r_i c_j| of a direction of scale 1 is ½ · ½: at least this part of an error of
-# one entry shows in the directional derivative.
+# In a direction of scale 1 every |v_ij| = |r_i| |c_j| is at least ½ · ½. So if one claimed entry is
+# wrong by Δ, the claimed directional derivative is wrong by at least Δ/4.
 MIN_VISIBLE_SHARE = 1 / 4
 
 PIECE = 2**18  # entries handled at once: a temporary array of them takes 2 MiB in float64
@@ -132,7 +132,7 @@ class Direction:
         region = self.region
         rows = np.arange(region.top, region.bottom, dtype=np.uint32)
         columns = np.arange(region.left, region.right, dtype=np.uint32)
-        # columns count backwards (~j), so that no row and column share a factor
+        # column j is hashed as ~j, all bits inverted, so that no row and column share a factor
         places = np.concatenate([rows, ~columns])
         both = np.empty(places.size)
         for first in range(0, places.size, PIECE):
@@ -152,7 +152,7 @@ class Direction:
 
     @cached_property
     def parts(self) -> list[tuple[tuple[slice, slice], FloatArray, FloatArray]]:
-        """Of each piece of the region: its index (rows, columns), r as a column, and c."""
+        """For each piece of the region: its index (rows, columns), r as a column, and c."""
         return [
             ((piece.rows, piece.columns), *self._factors_in(piece))
             for piece in self.region.pieces()
@@ -165,7 +165,7 @@ def factors_of(places: Any, keys: Any, signed: Callable[[Any], Any]) -> Any:
     Parameters
     ----------
     places
-        Words of 32 bits: i for row i, ~j for column j.
+        Words of 32 bits: i for row i, ~j (all bits inverted) for column j.
     keys
         See `Direction.keys`.
     signed

@@ -54,7 +54,7 @@ class TorchArray(NumpyArray):
         return array.clone() if same else array
 
     def norm(self, claim: Array) -> float:
-        """Return ‖g‖₂; nan or inf if an entry is not finite."""
+        """Return the claim's norm ‖g‖₂; nan or inf if an entry is not finite."""
         return float(claim.detach().double().norm())
 
     def largest(self, claim: Array) -> float:

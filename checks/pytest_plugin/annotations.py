@@ -23,6 +23,6 @@ def annotation(report: pytest.TestReport, file: str, line: int) -> str:
 
 
 def _escaped(text: str, also: str = "") -> str:
-    for character in f"%\r\n{also}":  # the per cent sign first, as the escapes contain it
+    for character in f"%\r\n{also}":  # % first, because the escapes contain it
         text = text.replace(character, f"%{ord(character):02X}")
     return text

@@ -15,7 +15,7 @@ __all__ = ["add_options", "option_plots", "option_report", "option_target", "opt
 
 
 def add_options(parser: pytest.Parser) -> None:
-    """Add the options; all but the plots are settings of pytest's configuration file too."""
+    """Add the options; all but --gradient-plots can also be set in pytest's configuration file."""
     group = parser.getgroup("gradient-gate", "whether a gradient is right")
     for name, metavar, text in (
         ("target", "SPEC", "what checks.conformance judges: mynet, mynet:obj, path/to/mynet.py"),
@@ -87,8 +87,8 @@ def option_plots(config: pytest.Config) -> Path | None:
 def _given(config: pytest.Config, name: str) -> tuple[str, Path]:
     """Return the value of an option or setting, and the directory that its paths start from.
 
-    Paths on the command line start from the current directory, those of a setting from the
-    configuration file's.
+    Paths on the command line start from the current directory, paths in the configuration file from
+    the directory of that file.
     """
     given = config.getoption(f"gradient_{name}")
     if given is not None:

@@ -66,22 +66,23 @@ class Gate:
         self.waivers = option_waivers(config)
         self.report_file = option_report(config)
         self.plot_directory = option_plots(config)
-        # of the current test: the records of its checks, and its last report that is no MATCH
+        # the current test: the records of its checks, and its last report that is not a MATCH
         self.records: list[dict[str, Any]] = []
         self.unmatched: Report | None = None
-        # of the session, used only by the process that counts: the controller, or the only one
+        # the whole session; only one process counts: the controller of pytest-xdist, or the only
+        # process where there are no workers
         self.is_counting = not hasattr(config, "workerinput")
         self.tally = Tally()
         self.checks: list[dict[str, Any]] = []
         self.waived: list[dict[str, str]] = []
         self.annotations: list[str] = []
         self.complaint = ""
-        # a session that a test of this session starts must not report its checks here
+        # if a test of another session started this one, that session must not record its checks
         self.outer_listeners = listeners[:]
         listeners[:] = [self.listen]
 
     def pytest_unconfigure(self) -> None:
-        """Stop listening."""
+        """Stop listening, and let an outer session listen again."""
         listeners[:] = self.outer_listeners
 
     # Hooks of the process that runs the tests.
@@ -97,7 +98,8 @@ class Gate:
         if all_files and not selected:
             tests = [_test_id(item) for item in suite]
             complaints = "\n".join(unknown_waivers(self.waivers.values(), tests))
-            if not self.is_counting:  # pytest takes a worker's usage error for an internal one
+            # the worker does not raise: pytest would show its usage error as an internal error
+            if not self.is_counting:
                 self.config.workeroutput[RECORDS] = complaints  # type: ignore[attr-defined]
             elif complaints:
                 raise pytest.UsageError(complaints)
@@ -131,13 +133,14 @@ class Gate:
             attached["place"] = self._place(item)
         if report.failed and self.unmatched is not None:
             table = str(self.unmatched)
-            # pytest shortens the operand of `assert report`; assert_gradient shows the table itself
+            # `assert report` shows only a shortened table, so the whole table is added. An error of
+            # assert_gradient has it already.
             if not in_suite and call.when != "teardown" and table not in str(error):
                 report.sections.append(("gradient-gate", table))
             if self.plot_directory:
                 report.sections.append(("gradient-gate", self._draw(self.unmatched, report.nodeid)))
         if any(attached.values()):
-            setattr(report, RECORDS, attached)  # pytest-xdist sends it along
+            setattr(report, RECORDS, attached)  # pytest-xdist sends it to the controller
         return report
 
     def _draw(self, unmatched: "Report", nodeid: str) -> str:
@@ -248,6 +251,6 @@ def _waive(report: pytest.TestReport, waiver: Waiver) -> str | None:
     how = "passes" if report.passed else "is skipped"
     report.outcome = "failed"
     report.longrepr = f"{waiver.test} is waived in {waiver.place}, but it {how}: delete the line"
-    if hasattr(report, "wasxfail"):  # pytest does not count a report with it as failed
+    if hasattr(report, "wasxfail"):  # with this attribute a report would not count as failed
         del report.wasxfail
     return None

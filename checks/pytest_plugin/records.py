@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Tally", "blas", "check_record", "write_document"]
 
-VERSION = 1  # of the document that checks/report/schema.json describes
+VERSION = 1  # the version of the document; checks/report/schema.json describes it
 
 
 def check_record(report: "Report", context: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Tally:
         self.entries += check["entries"]
         if check["verdict"] == "MATCH":
             self.discrepancy = max(self.discrepancy, float(check["discrepancy"]))
-            if isinstance(check["detectable"], float):  # not "inf", as of an array of zeros
+            if isinstance(check["detectable"], float):  # for arrays of zeros it is "inf", a string
                 self.detectable = max(self.detectable, check["detectable"])
 
     def __bool__(self) -> bool:
@@ -88,7 +88,7 @@ class Tally:
             f"{total:,} check{'' if total == 1 else 's'}",
             f"{self.entries:,} entries compared",
         ]
-        # verdicts are only counted: a test may expect a mismatch
+        # a mismatch is only counted and not called a failure: a test may expect it
         for count, text in (
             (self.verdicts["MATCH"], f"match ({self._accuracy()})"),
             (self.verdicts["MISMATCH"], "mismatch"),

@@ -25,20 +25,20 @@ except ImportError as error:
 
 __all__ = ["plot"]
 
-ARRAYS, COLUMNS = 24, 4  # the most arrays that are shown, and the most in a row
-CELLS = 64  # the most cells of a heat map in each direction: smaller ones could not be marked
-COLOUR_RANGE = 1e8  # colours go from 1/COLOUR_RANGE to COLOUR_RANGE
+ARRAYS, COLUMNS = 24, 4  # the most arrays shown, and how many wide heat maps fit in a row
+CELLS = 64  # the most cells of a heat map in each direction: smaller cells could not be marked
+COLOUR_RANGE = 1e8  # the colours show ratios from 1/COLOUR_RANGE to COLOUR_RANGE
 UNIT = "|claimed − numeric| / (rtol × largest + error)      above 1: MISMATCH"
 MARKS = {Verdict.MISMATCH: "x", Verdict.UNRESOLVED: "o"}
 UNKNOWN: dict[str, Any] = {"facecolor": "white", "edgecolor": "0.6", "hatch": "////"}
 
 # Sizes in inches.
 WIDTH = 10.0
-CELL = 0.4  # at most
+CELL = 0.4  # the most that one cell of a heat map takes
 GAP = 0.55  # left of a heat map, for its ticks
 TITLE, BAR, CURVE = 0.5, 0.9, 3.6  # the heights of the title, the colour bar and the step curve
-CHARACTER, LINE, TICKS = 0.07, 0.14, 0.42  # of small text, on average
-SMALL, MEDIUM = 8, 10  # points: the caller's font size would not fit
+CHARACTER, LINE, TICKS = 0.07, 0.14, 0.42  # small text: width, height, height of tick labels
+SMALL, MEDIUM = 8, 10  # font sizes in points: the caller's own would not fit
 
 
 def plot(
@@ -135,7 +135,7 @@ class _Tile:
 
 
 def _in_rows(tiles: Sequence[_Tile]) -> list[list[_Tile]]:
-    """Place tiles beside each other, as many in a row as there is room for."""
+    """Place tiles beside each other, and begin a new row where the next tile does not fit."""
     rows: list[list[_Tile]] = [[]]
     left = GAP
     for tile in tiles:
@@ -161,13 +161,13 @@ def _rows_and_columns(array: ArrayReport) -> tuple[int, int]:
 
 
 def _map_size(array: ArrayReport, limits: tuple[float, float]) -> tuple[float, float]:
-    """Return the height and width of a heat map: small enough for the limits and for its cells."""
+    """Return the height and width of a heat map, within the limits, with cells of at most CELL."""
     rows, columns = _rows_and_columns(array)
     return min(limits[0], CELL * rows), min(limits[1], CELL * columns)
 
 
 def _draw_array(axis: Any, array: ArrayReport, rtol: float, inches: tuple[float, float]) -> Any:
-    """Draw a heat map of a size in inches, mark what is not a MATCH, and return the image."""
+    """Draw a heat map `inches` large, mark entries that are not a MATCH, and return the image."""
     rows, columns = _rows_and_columns(array)
     ratios, (tall, wide) = _largest_by_block(_ratios(array, rtol).reshape(rows, columns), np.fmax)
     verdicts, _ = _largest_by_block(array.verdicts.reshape(rows, columns), np.maximum)
@@ -179,7 +179,7 @@ def _draw_array(axis: Any, array: ArrayReport, rtol: float, inches: tuple[float,
         interpolation="nearest",
         extent=(-0.5, ratios.shape[1] * wide - 0.5, ratios.shape[0] * tall - 0.5, -0.5),
     )
-    axis.patch.set(**UNKNOWN)  # shows through where a ratio is nan
+    axis.patch.set(**UNKNOWN)  # this background is seen where a ratio is nan
     axis.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
     axis.locator_params(integer=True, nbins=8)
     axis.tick_params(labelsize=SMALL)
@@ -218,7 +218,7 @@ def _label(array: ArrayReport) -> str:
 def _ratios(array: ArrayReport, rtol: float) -> FloatArray:
     """Return |claimed − numeric| / (rtol × largest + error) within the range of the colours.
 
-    It is nan for entries of which nothing is known.
+    It is nan for entries without a finite estimate and error.
     """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratios = np.abs(array.claimed - array.numeric) / (rtol * array.largest + array.error)
@@ -229,7 +229,7 @@ def _ratios(array: ArrayReport, rtol: float) -> FloatArray:
 
 
 def _largest_by_block(values: Any, maximum: np.ufunc) -> tuple[Any, tuple[int, int]]:
-    """Return the largest value of each block, at most CELLS × CELLS, and the shape of a block."""
+    """Return the largest value of each block, and a block's shape; at most CELLS × CELLS blocks."""
     tall, wide = (math.ceil(n / CELLS) for n in values.shape)
     by_rows = maximum.reduceat(values, np.arange(0, values.shape[0], tall), axis=0)
     return maximum.reduceat(by_rows, np.arange(0, values.shape[1], wide), axis=1), (tall, wide)
@@ -238,7 +238,7 @@ def _largest_by_block(values: Any, maximum: np.ufunc) -> tuple[Any, tuple[int, i
 def _draw_step_curve(
     axis: Any, array: ArrayReport, rtol: float, step_curve: StepCurve, worst: WorstEntry
 ) -> None:
-    """Draw how far claim and estimate are from differences of the cost, over the step."""
+    """Draw, over the step h, how far claim and estimate are from differences of the cost."""
     h = step_curve.steps
     left, right = step_curve.slopes.T
     kink = array.slope_jump[worst.index] > 0

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ProjectedArray", "ProjectedReport"]
 
-BLOCKS_SHOWN = 5  # of each array, in the text of a report
+BLOCKS_SHOWN = 5  # how many blocks of each array the text of a report lists
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,14 @@ class ProjectedArray:
 
     @property
     def discrepancy(self) -> float:
-        """|g − n| of the worst entry, or of g·v if there is none, relative to the largest entry."""
+        """|claimed − numeric| / largest, of the worst entry, or of g·v if no entry is known."""
         worst = self._worst_entry()
         discrepancy = worst.discrepancy if worst else abs(self.claimed - self.numeric)
         return relative_discrepancy(discrepancy, self.largest)
 
     @property
     def worst(self) -> WorstEntry:
-        """The entry with the largest discrepancy; g·v, without an index, if none is known."""
+        """The entry with the largest discrepancy; if no entry is known, g·v without an index."""
         worst = self._worst_entry()
         if worst is None:
             return WorstEntry(self.path, (), self.claimed, self.numeric, self.error)
@@ -90,13 +90,13 @@ class ProjectedArray:
 
     @property
     def compared_nothing(self) -> bool:
-        """Whether it is a MATCH only because all is zero and the cost does not depend on it."""
+        """Whether it is a MATCH only because all is zero and the cost ignores the array."""
         return not self.largest and self.verdict is Verdict.MATCH
 
     def detectable(self, rtol: float) -> float:
         """Return the smallest relative error of a single entry that is sure to be a MISMATCH."""
-        # An error Δ of one entry changes g·v by at least Δ/4, and a change above rtol·s/4 + 2e is
-        # sure to be seen; s is the largest entry, e the error.
+        # Let s be the largest entry and e the error. An error Δ of one entry changes g·v by at
+        # least Δ/4, and a change above rtol·s/4 + 2e is sure to be seen.
         visible = MIN_VISIBLE_SHARE * self.largest
         return rtol + 2 * self.error / visible if self.largest else math.inf
 
@@ -129,7 +129,7 @@ class ProjectedReport(Report):
 
     @property
     def discrepancy(self) -> float:
-        """The largest |g − n|, relative to the largest entry of its array."""
+        """The largest |claimed − numeric|, relative to the largest entry of its array."""
         return max(array.discrepancy for array in self.arrays.values())
 
     @property

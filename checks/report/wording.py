@@ -21,7 +21,7 @@ __all__ = [
 
 COLUMNS = 100  # the width of printed text
 
-# Why an array is UNRESOLVED.
+# Reasons why an array is UNRESOLVED.
 UNSEEN = (
     "the cost does not change by a bit when its parameters are moved: either it is constant, or it "
     "does not see them (it may read copies of them, or arrays that it closes over)."
@@ -37,7 +37,7 @@ DISAGREE = (
 
 
 def stochastic(level: float) -> str:
-    """Return the reason if two calls of the cost at one point differ; `level` is its noise."""
+    """Return the reason if two calls of the cost at one point differ, by a noise of `level`."""
     return (
         "the cost is not a function of its parameters: two calls at one point differ "
         f"(noise {level:.0e}). Fix its random seed, or switch dropout off."
@@ -45,7 +45,7 @@ def stochastic(level: float) -> str:
 
 
 def left_domain(outside: str) -> str:
-    """Return the reason if the moved cost is not finite; `outside` is what it raised, if it did."""
+    """Return the reason if a moved cost is not finite; `outside` is the error it raised, if any."""
     raised = f" ({outside})" if outside else ""
     return f"steps leave the domain where the cost is finite{raised}. Check at a point inside."
 
@@ -71,7 +71,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def listed(paths: list[str]) -> str:
-    """Return names as part of a sentence; of more than six, the first four."""
+    """Return names as part of a sentence; of more than six names, only the first four."""
     if len(paths) > 6:
         return f"{', '.join(paths[:4])} and {len(paths) - 4:,} more"
     return " and ".join([", ".join(paths[:-1]), paths[-1]] if len(paths) > 1 else paths)
@@ -83,7 +83,7 @@ def table(rows: Sequence[tuple[str, ...]], right: Collection[int]) -> list[str]:
     Parameters
     ----------
     rows
-        Cells, with the head as the first row. Those of column 0 are paths, and are shortened.
+        Cells, with the head as the first row. Column 0 holds paths, which are shortened.
     right
         The columns that are aligned to the right.
     """
@@ -107,8 +107,9 @@ def shortened(paths: Sequence[str], width: int) -> list[str]:
     left. A path that is still too long is cut in the middle, where most paths stay different.
     """
     long = [path for path in paths if len(path) > width]
-    in_parts = [re.split(r"(?<=.)(?=[._\[])", path) for path in long]  # layers, [0], .to, _out
-    # the last part of a path stays, for it says most
+    # layers[0].to_out has the parts layers, [0], .to and _out
+    in_parts = [re.split(r"(?<=.)(?=[._\[])", path) for path in long]
+    # the last part of a path is never left out, because it says most
     places = enumerate(zip(*(parts[:-1] for parts in in_parts), strict=False))
     common = [place for place, parts_there in places if len({*parts_there}) == 1]
     for count in range(len(common) + 1):
@@ -120,7 +121,7 @@ def shortened(paths: Sequence[str], width: int) -> list[str]:
         tail = label[len(label) - (width - 1 - head) :]
         return label if len(label) <= width else f"{label[:head]}…{tail}".replace("……", "…")
 
-    # the head gets a third of the width if that keeps the paths different
+    # the part before the cut gets a third of the width, if that keeps the paths different
     heads = sorted(range(width), key=lambda head: abs(head - width // 3))
     cuts = ([cut(label, head) for label in labels] for head in heads)
     short = dict(zip(long, max(cuts, key=lambda texts: len({*texts})), strict=True))
