@@ -233,7 +233,7 @@ def altered(change, gradient=their_gradient):
         (
             stranger(cost=lambda *args: their_cost(*args) * args[3].size),
             "factor 1/B/n_L",
-            "what ① divides by",
+            "what ① = ∂C/∂a^L divides by",
         ),
         (
             stranger(altered(lambda dw, db, w, x: ([0.37 * g for g in dw], db))),
