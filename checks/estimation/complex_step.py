@@ -1,16 +1,14 @@
 """Complex steps with an error: Im C(θ + ih)/h (Squire and Trapp 1998), tested before trusted."""
 
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from checks._types import FloatArray, IntArray
+from checks._types import FloatArray
 from checks.estimation.finite_differences import Estimate, directional_difference, draw_direction
 from checks.estimation.noise import CostNoise, Noise
+from checks.estimation.step_error import ComplexSteps, step_errors
 from checks.evaluation.pointwise import Evaluations
 
 __all__ = ["PROOF", "complex_step", "incapable_error"]
@@ -19,11 +17,6 @@ __all__ = ["PROOF", "complex_step", "incapable_error"]
 # cost carries imaginary parts through.
 PROOF = 1e-3
 SHRINK = (1, 2.0**-2, 2.0**-4)  # factors on the parameters at which a proof is tried
-SAMPLES = 16  # of a derivative's rounding; the largest of so many is hardly ever far too small
-# The error of an entry is its sampled rounding times LEAST + WITH_SIZE · |entry| / largest of the
-# array: a small entry may be the difference of large terms, so LEAST stays even for it. Found by
-# calibration (benchmarks/calibration.py): with half of either, some intervals miss.
-LEAST, WITH_SIZE = 2.5, 3.4
 
 
 def complex_step(
@@ -37,12 +30,13 @@ def complex_step(
     these add up, and random sizes, so that parts missing from several entries do not cancel.
 
     A complex step subtracts nothing, so an entry is right to the rounding of the derivative's own
-    arithmetic. That is sampled: along directions of one array, at points a last place away.
+    arithmetic, see `checks.estimation.step_error`.
 
     Parameters
     ----------
     evaluations
-        The cost; one evaluation is spent on an entry, 16 on an array, and about ten on the proof.
+        The cost; one evaluation is spent on an entry, one more of it in a wider dtype, and about
+        twenty on proof and rounding of up to four arrays.
     noise
         The noise of the cost. It is measured only where differences do not agree, as noise may
         explain, or where two values of the cost at the point differ.
@@ -68,38 +62,14 @@ def complex_step(
         return _proven_estimates(evaluations, steps, direction, noise, rng)
 
 
-@dataclass(frozen=True, eq=False)
-class _ComplexSteps:
-    """Complex steps of all entries of an array.
-
-    Attributes
-    ----------
-    h : float
-    slopes : ndarray
-        Im C/h, in the array's shape; 0 where not known.
-    known : ndarray of bool
-        False for entries that an interruption left out.
-    largest : float
-        The largest |slope|.
-    costs : (k,) ndarray
-        Re C of the known entries: all equal for a repeatable cost, as h² vanishes.
-    """
-
-    h: float
-    slopes: FloatArray
-    known: NDArray[np.bool_]
-    largest: float
-    costs: FloatArray
-
-
 def _complex_steps(
     evaluations: Evaluations, direction: Mapping[str, FloatArray]
-) -> dict[str, _ComplexSteps]:
+) -> dict[str, ComplexSteps]:
     """Return the complex steps of the arrays that have finite ones, not all of them 0.
 
     Unless the cost declares itself analytic, a single move along `direction` is tried first.
     """
-    steps: dict[str, _ComplexSteps] = {}
+    steps: dict[str, ComplexSteps] = {}
     smallest_step = 1j * min(map(evaluations.complex_step, evaluations.values))
     try:
         if not getattr(evaluations.cost, "analytic", False):
@@ -117,7 +87,7 @@ def _complex_steps(
                 slopes = np.where(known, slopes, 0)
             if largest := float(np.abs(slopes).max(initial=0)):
                 real_parts = costs.real[known.reshape(-1)]
-                steps[path] = _ComplexSteps(h, slopes, known, largest, real_parts)
+                steps[path] = ComplexSteps(h, slopes, known, largest, real_parts)
     except Exception as error:  # any exception means that the cost cannot take complex numbers
         evaluations.outside = f"{type(error).__name__}: {error}"
         return {}
@@ -126,7 +96,7 @@ def _complex_steps(
 
 def _proven_estimates(
     evaluations: Evaluations,
-    steps: Mapping[str, _ComplexSteps],
+    steps: Mapping[str, ComplexSteps],
     direction: Mapping[str, FloatArray],
     noise: CostNoise,
     rng: np.random.Generator,
@@ -134,22 +104,25 @@ def _proven_estimates(
     """Return estimates of the arrays whose complex steps are proven and accurate enough."""
     proofs = _proofs(evaluations, steps, direction, noise)
     estimates = {}
-    for path, rounding in _rounding(evaluations, {p: steps[p] for p in proofs}, rng).items():
+    for path, (error, precision) in step_errors(
+        evaluations, {p: steps[p] for p in proofs}, rng
+    ).items():
         array = steps[path]
-        error = (LEAST + WITH_SIZE * np.abs(array.slopes) / array.largest) * rounding
-        if error.max() <= PROOF * array.largest:  # else differences tell more, of a kink say
+        known = array.known.reshape(-1)
+        if error[known].max() <= PROOF * array.largest:  # else differences tell more, of a kink say
             estimates[path] = Estimate(
-                np.where(array.known, array.slopes, np.nan).reshape(-1),
-                np.where(array.known, error, np.inf).reshape(-1),
+                np.where(known, array.slopes.reshape(-1), np.nan),
+                error,
                 method="complex-step",
                 proof=proofs[path],
+                precision=precision,
             )
     return estimates
 
 
 def _proofs(
     evaluations: Evaluations,
-    steps: Mapping[str, _ComplexSteps],
+    steps: Mapping[str, ComplexSteps],
     direction: Mapping[str, FloatArray],
     noise: CostNoise,
 ) -> dict[str, float]:
@@ -191,7 +164,7 @@ def _proofs(
 def _prove(
     evaluations: Evaluations,
     directions: Mapping[str, FloatArray],
-    steps: Mapping[str, _ComplexSteps],
+    steps: Mapping[str, ComplexSteps],
     shrink: float,
     noise: Noise,
 ) -> dict[str, float] | None:
@@ -218,57 +191,6 @@ def _prove(
     if not abs(sum(parts.values()) - value) <= error < np.inf:
         return None
     return {path: error / abs(p) for path, p in parts.items() if error <= PROOF * abs(p) > 0}
-
-
-def _rounding(
-    evaluations: Evaluations, steps: Mapping[str, _ComplexSteps], rng: np.random.Generator
-) -> dict[str, float]:
-    """Return the rounding of a single derivative by each array; inf where the cost is not finite.
-
-    The derivative along a random direction of one array is taken by a complex step at a point whose
-    parameters are a last place off, and compared with Σ slope · direction.
-    """
-    if not steps:
-        return {}
-    last_places = np.concatenate([_last_places(evaluations, path) for path in evaluations.values])
-    # random h, so that imaginary parts round differently even where real parts do not change
-    h = rng.uniform(1, 2, len(steps) * SAMPLES)
-    h *= np.repeat([array.h for array in steps.values()], SAMPLES)
-    expected = np.empty(h.size)  # Σ slope · direction
-
-    def moves(samples: IntArray) -> dict[str, Any]:
-        """Move every parameter by a last place up or down, and one array by i h · direction."""
-        moved = np.empty((samples.size, last_places.size), complex)
-        up = rng.integers(2, size=moved.shape, dtype=bool)
-        np.copysign(last_places, up - 0.5, out=moved.real)
-        moved.imag = 0
-        by_path = evaluations.split(moved)
-        for n, (path, array) in enumerate(steps.items()):
-            its_samples = samples[(n * SAMPLES <= samples) & (samples < (n + 1) * SAMPLES)]
-            if its_samples.size:
-                directions = draw_direction((its_samples.size, *array.slopes.shape), rng)
-                directions *= array.known
-                flat = directions.reshape(its_samples.size, -1)
-                expected[its_samples] = flat @ array.slopes.reshape(-1)
-                by_path[path].imag[its_samples - samples[0]] = (directions.T * h[its_samples]).T
-        return by_path
-
-    costs = evaluations.costs_moved(np.arange(h.size), moves)
-    deviations = np.abs(costs.imag / h - expected).reshape(-1, SAMPLES).max(axis=1)
-    rounding = {}
-    for (path, array), deviation in zip(steps.items(), deviations.tolist(), strict=True):
-        # a sum over m entries deviates by √m times the rounding of one, which is at least the last
-        # place of the largest
-        last_place = np.finfo(evaluations.complex_dtype(path)).eps * array.largest
-        of_one = deviation / math.sqrt(np.count_nonzero(array.known)) + last_place
-        rounding[path] = of_one if math.isfinite(of_one) else math.inf
-    return rounding
-
-
-def _last_places(evaluations: Evaluations, path: str) -> FloatArray:
-    """Return the last place of every entry of an array, and for zeros that of a typical entry."""
-    values = evaluations.values[path].reshape(-1)
-    return np.spacing(np.where(values == 0, values.dtype.type(evaluations.scales[path]), values))
 
 
 def incapable_error(paths: Iterable[str], reason: str = "") -> ValueError:

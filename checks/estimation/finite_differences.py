@@ -35,6 +35,9 @@ class Estimate:
         "central" or "complex-step".
     proof : float
         Of complex steps: the error of the differences that they agree with, relative to the array.
+    precision : str
+        How the rounding of complex steps is known: "lifted", measured in a wider dtype; "sampled",
+        so of some entries; or "estimated". Empty for differences.
     """
 
     value: FloatArray
@@ -42,6 +45,7 @@ class Estimate:
     slopes: FloatArray = field(default_factory=partial(np.empty, (0, 2)))
     method: str = "central"
     proof: float = 0.0
+    precision: str = ""
 
     @property
     def slope_jump(self) -> FloatArray:

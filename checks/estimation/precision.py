@@ -147,7 +147,12 @@ class Copies:
         return cost.imag[()] / h, cost.real[()]
 
     def slopes(
-        self, path: str, entries: IntArray, *, toward_zero: bool = False
+        self,
+        path: str,
+        entries: IntArray,
+        moves: Moves | None = None,
+        *,
+        toward_zero: bool = False,
     ) -> tuple[FloatArray, FloatArray]:
         """Return Im C/h and Re C by single entries of an array, (m,) each, one call for each."""
         shape = self.values[path].shape
@@ -155,7 +160,7 @@ class Copies:
         for k, entry in enumerate(entries):
             direction = np.zeros(shape, self.dtype)
             direction.reshape(-1)[entry] = 1
-            both[:, k] = self.slope({path: direction}, toward_zero=toward_zero)
+            both[:, k] = self.slope({path: direction}, moves, toward_zero=toward_zero)
         return both[0], both[1]
 
     def rounds(self, result: Any) -> bool:
