@@ -9,6 +9,7 @@ from typing import Any
 
 from checks._types import FloatArray
 from checks.estimation.estimates import METHODS, estimate_derivatives
+from checks.estimation.widened import widened
 from checks.evaluation.executors import ExecutedCost
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.progress import Progress
@@ -89,8 +90,9 @@ def numerical_gradient(
         As `check_gradient`.
     """
     check_options(method=method, seed=seed)
-    evaluations = _evaluations(cost, params, seed, executor, stacked, progress)
-    with evaluations.restoring_parameters():
+    given = _evaluations(cost, params, seed, executor, stacked, progress)
+    evaluations = widened(given, seed)
+    with given.restoring_parameters(), evaluations.restoring_parameters():
         estimates = estimate_derivatives(evaluations, method, seed)
 
     def nested(attribute: str) -> Any:
@@ -187,9 +189,10 @@ def check_gradient(
     if coverage == "projected":
         return record(check_projected(cost, gradient, params, rtol, resolution, method, seed))
     started = time.perf_counter()
-    evaluations = _evaluations(cost, params, seed, executor, stacked, progress)
-    claims, findings = _claimed_arrays(gradient, evaluations)
-    with evaluations.restoring_parameters():
+    given = _evaluations(cost, params, seed, executor, stacked, progress)
+    claims, findings = _claimed_arrays(gradient, given)
+    evaluations = widened(given, seed)
+    with given.restoring_parameters(), evaluations.restoring_parameters():
         with evaluations.tolerating_interrupt():
             estimates = estimate_derivatives(evaluations, method, seed, rtol, claims)
         if isinstance(evaluations.cost, ExecutedCost) and evaluations.cost.worker_error:

@@ -9,6 +9,7 @@ import numpy as np
 
 from checks._types import FloatArray
 from checks.estimation.estimates import estimate_derivatives
+from checks.estimation.widened import widened
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.progress import Progress
 from checks.gradient import check_options, require_match
@@ -72,11 +73,10 @@ def check_step(
     if not learning_rates or not all(0 < eta < np.inf for eta in learning_rates):
         raise ValueError(f"learning_rates is {learning_rates!r}, wanted positive numbers")
     started = time.perf_counter()
-    evaluations = Evaluations(cost, params, Progress())
-    implied = {
-        float(eta): _implied_gradient(evaluations, step, float(eta)) for eta in learning_rates
-    }
-    with evaluations.restoring_parameters():
+    given = Evaluations(cost, params, Progress())
+    implied = {float(eta): _implied_gradient(given, step, float(eta)) for eta in learning_rates}
+    evaluations = widened(given, seed)
+    with given.restoring_parameters(), evaluations.restoring_parameters():
         with evaluations.tolerating_interrupt():
             any_claims = next(iter(implied.values()))[0]  # dtypes are the same at every rate
             estimates = estimate_derivatives(evaluations, method, seed, rtol, any_claims)

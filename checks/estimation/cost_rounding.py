@@ -56,6 +56,8 @@ def cost_rounding(
 ) -> CostRounding:
     """Measure what rounding does to a cost; six calls, and one for each moved point.
 
+    Eight more where the cost is so curved that its rounding does not show beside that.
+
     Parameters
     ----------
     narrow
@@ -70,41 +72,44 @@ def cost_rounding(
 
     Notes
     -----
-    Over a few last places a cost is linear to far below the wide dtype, so what a straight line
-    leaves is noise. And a move of less than half a narrow last place must change the cost in
-    proportion to longer ones: a cast shows nothing, or a jump.
+    Over a few last places a cost is a straight line, so what leaves the line is noise, unless it is
+    curvature, which vanishes over still fewer. And a move of less than half a narrow last place
+    must change the cost in proportion to longer ones: a cast shows nothing, or a jump.
     """
-    far: dict[str, Any] = {}
+    places: dict[str, Any] = {}
     for path in copies.values:
-        places = copies.last_places(path)
-        sign = 2 * rng.integers(2, size=places.shape) - 1
-        far[path] = FAR * places * (sign * rng.uniform(0.75, 1.5, places.shape))
-    line = np.array([copies.cost({p: t * move for p, move in far.items()}) for t in LINE])
-    near = copies.cost({path: (NEAR / FAR) * move for path, move in far.items()})
-    at, last = line[0], line[-1]
+        last_places = copies.last_places(path)
+        sign = 2 * rng.integers(2, size=last_places.shape) - 1
+        places[path] = last_places * (sign * rng.uniform(0.75, 1.5, last_places.shape))
+
+    def cost_at(multiple: float) -> Any:
+        return copies.cost({path: multiple * move for path, move in places.items()})
+
+    at, near = cost_at(0), cost_at(NEAR)
     changes = [abs(narrow - at), *(abs(cost - copies.cost(moves)) for moves, cost in moved)]
     costs = [narrow, *(cost for _, cost in moved)]
     change = max(float(c) for c in changes)
     last_place = copies.narrow_eps * float(np.abs(costs).max())
     level = max(change, last_place / math.sqrt(12))
-    noise = float(off_the_line(line))
-    # twice what is left, for the points are few; and what rounding does to the narrow cost, it does
-    # to the wide one by so many places further down
-    wide_level = max(
-        2 * noise,
-        2 * copies.eps * float(abs(at)),
-        4 * change * copies.eps / copies.narrow_eps,
-    )
-    if copies.rounds(at) or not math.isfinite(noise + change):
-        return CostRounding(at, change, level, wide_level, Lift.NARROW)
-    if noise > LIFTED * max(float(changes[0]), last_place / 4):
-        return CostRounding(at, change, level, wide_level, Lift.NARROW)
+    # twice the last place of the wide cost; and what rounding does to the narrow cost, it does to
+    # the wide one by so many places further down
+    least_level = max(2 * copies.eps * float(abs(at)), 4 * change * copies.eps / copies.narrow_eps)
     # a last place, and less, was moved: what differs by much more there is another function
-    if any(float(c) > 2.0**10 * max(float(changes[0]), last_place) for c in changes[1:]):
-        return CostRounding(at, change, level, wide_level, Lift.NARROW)
-    expected = (last - at) * (NEAR / FAR) / LINE[-1]
-    visible = VISIBLE * copies.eps * float(abs(at))
-    if float(abs(expected)) <= max(visible, wide_level):
-        return CostRounding(at, change, level, wide_level, Lift.HIDDEN)
-    lifts = abs((near - at) - expected) <= abs(expected) / 4
-    return CostRounding(at, change, level, wide_level, Lift.LIFTS if lifts else Lift.NARROW)
+    another = any(float(c) > 2.0**10 * max(float(changes[0]), last_place) for c in changes[1:])
+    noise, lift = math.inf, Lift.NARROW
+    for length in (FAR, FAR / 8, FAR / 64):
+        line = np.array([at, *(cost_at(length * t) for t in LINE[1:])])
+        before, noise = noise, float(off_the_line(line))
+        if another or copies.rounds(at) or not math.isfinite(noise + change):
+            break
+        is_straight = noise <= LIFTED * max(float(changes[0]), last_place / 4)
+        expected = (line[-1] - at) * (NEAR / length) / LINE[-1]
+        size = float(abs(expected))
+        if is_straight and size > max(2 * noise, least_level, VISIBLE * copies.eps * abs(at)):
+            lift = Lift.LIFTS if abs((near - at) - expected) <= size / 4 else Lift.NARROW
+            break
+        lift = Lift.HIDDEN if is_straight else Lift.NARROW
+        if noise <= least_level or noise > before / 16:
+            break  # it is no curvature: that shrinks by 64 where the line shrinks by 8
+    # twice what is left, for the points are few
+    return CostRounding(at, change, level, max(2 * noise, least_level), lift)

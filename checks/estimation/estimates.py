@@ -90,9 +90,9 @@ def estimate_derivatives(
     if missing and method == "complex-step" and not evaluations.interrupted:
         raise incapable_error(missing, evaluations.outside)
     current_noise = noise.measured if missing else noise.known  # differences need it measured
+    dtypes = {claim.dtype for claim in (claims or {}).values()}
     if rtol is None:
-        dtypes = {claim.dtype for claim in (claims or {}).values()}
-        eps = max([evaluations.eps, *(float(np.finfo(dtype).eps) for dtype in dtypes)])
+        eps = max([evaluations.caller_eps, *(float(np.finfo(dtype).eps) for dtype in dtypes)])
         # at least eps of float64, in which most costs are returned; at most 1 %, so rtol ≤ 10 %
         rtol = math.sqrt(
             min(max(eps, current_noise.relative, float(np.finfo(np.float64).eps)), 0.01)
@@ -111,6 +111,10 @@ def estimate_derivatives(
         # the caller relies on it, so it may judge claims more finely than differences can prove
         estimates = {path: replace(estimate, proof=0.0) for path, estimate in estimates.items()}
     estimates = {p: estimates.get(p) or _unknown(v.size) for p, v in evaluations.values.items()}
+    # a claim in a narrow dtype is 0 below the smallest number of it, and so are parts of it
+    smallest = max((np.finfo(d).tiny for d in dtypes if d.itemsize < 8), default=0)
+    if smallest:
+        estimates = {p: replace(e, error=e.error + float(smallest)) for p, e in estimates.items()}
     return Estimates(evaluations, noise, rtol, estimates, seed)
 
 

@@ -1,5 +1,6 @@
 """Calls of a function in the next wider dtype: what the result changes by is its rounding."""
 
+import math
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
@@ -136,7 +137,9 @@ class Copies:
 
         At the point, or with arrays moved by real amounts besides.
         """
-        h = self.dtype.type(imaginary_step(self.complex_dtype))
+        # a power of two, and small beside small parameters too
+        scale = min(1.0, *(self.scales[path] for path in direction))
+        h = self.dtype.type(imaginary_step(self.complex_dtype) * 2.0 ** math.frexp(scale)[1])
         moves = dict(moves or {})
         for path, v in direction.items():
             moves[path] = moves.get(path, 0) + 1j * (h * v.astype(self.dtype))

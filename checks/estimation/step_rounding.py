@@ -104,7 +104,7 @@ def complex_step_rounding(
         nonlocal worst
         steps = {p: (wide[p], sizes[p], some[p]) for p in paths}
         for _ in range(DIRECTIONS):
-            off, _, unit = _nonlinearity(copies, steps, rng)
+            off, unit = _nonlinearity(copies, steps, rng)
             worst = max(worst, off / unit if off < np.inf else 0.0)
             if not off <= LIFTED * unit:
                 return Lift.NARROW
@@ -130,8 +130,8 @@ def complex_step_rounding(
     for group in groups if Lift.LIFTS in lifts.values() else []:
         for _ in range(SHAKES):
             steps = {p: (wide[p], sizes[p], some[p]) for p in group}
-            off, total, _ = _nonlinearity(copies, steps, rng, shaken=True)
-            shaken = max(shaken, off / total)
+            off, _ = _nonlinearity(copies, steps, rng, shaken=True)
+            shaken = max(shaken, off)
     for path, slopes in wide.items():
         size = np.abs(slopes)
         at_stake = size + float(size.max(initial=0)) / 16  # an entry's terms may have cancelled
@@ -145,12 +145,12 @@ def _nonlinearity(
     rng: np.random.Generator,
     *,
     shaken: bool = False,
-) -> tuple[float, float, float]:
-    """Return |Im C(v)/h − Σ g v|, Σ |g v| and what narrow rounding would make of them.
+) -> tuple[float, float]:
+    """Return |Im C(v)/h − Σ g v|, and what narrow rounding would make of it, relative to Σ |g v|.
 
     Steps are the g, sizes to weight them by, and their entries, by path. What is not finite is inf.
     """
-    direction, total, squares = {}, copies.dtype.type(0), 0.0
+    direction = {}
     for path, (slopes, sizes, entries) in steps.items():
         v = np.zeros(copies.values[path].shape, copies.dtype)
         # drawn as products: a mantissa of the wide dtype, of which the narrow one holds but a part
@@ -159,14 +159,20 @@ def _nonlinearity(
         part /= np.where(sizes > 0, sizes, 1) * math.sqrt(entries.size)
         v.reshape(-1)[entries] = part
         direction[path] = v
-        total += (slopes * part).sum()  # of terms ≥ 0
-        squares += float(((slopes * part) ** 2).sum())
+    # by a power of two, so that no entry moves by more than its array's typical size
+    longest = max(float(np.abs(v).max()) / copies.scales[path] for path, v in direction.items())
+    shorter = copies.dtype.type(2.0 ** -math.frexp(longest)[1])
+    direction = {path: v * shorter for path, v in direction.items()}
+    terms = np.concatenate(
+        [slopes * direction[p].reshape(-1)[entries] for p, (slopes, _, entries) in steps.items()]
+    )  # all ≥ 0
+    total = terms.sum()
     moves = {}
     if shaken:
         for path in copies.values:
             places = SHAKE * copies.eps / copies.narrow_eps * copies.last_places(path)
             moves[path] = places * (2 * rng.integers(2, size=places.shape) - 1)
     found, _ = copies.slope(direction, moves)
-    off = float(abs(found - total))
-    unit = copies.narrow_eps * math.sqrt(squares) / 4
-    return off if off == off else math.inf, float(total), unit
+    off = float(abs(found / total - 1)) if total else math.inf
+    unit = copies.narrow_eps / 4 * float(np.linalg.norm((terms / total).astype(float)))
+    return off if off == off else math.inf, unit

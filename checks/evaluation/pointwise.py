@@ -57,6 +57,8 @@ class Evaluations(RestoresParameters):
         Calls of the cost so far.
     at_point : float
         The cost at the point.
+    caller_eps : float
+        The spacing of numbers at 1 in the coarsest dtype of the caller's arrays.
     outside : str
         What the cost last raised where a parameter was moved outside; empty if it never did.
     interrupted : bool
@@ -95,6 +97,18 @@ class Evaluations(RestoresParameters):
         with self.unchanged("cost"):
             result = self._call(self._real_params)
         self.at_point = as_finite_real(result)
+        self.caller_eps = self.eps
+
+    def in_dtype(self, dtype: Any) -> "Evaluations":
+        """Return evaluations of the same cost around copies of the parameters in another dtype.
+
+        They go on counting where these stop.
+        """
+        copies = {path: value.astype(dtype) for path, value in self.values.items()}
+        others = Evaluations(self.cost, self.nesting.rebuild(copies), self._progress)
+        others.count += self.count
+        others.caller_eps = self.caller_eps
+        return others
 
     def call_at_point(self, function: Callable[[Any], Any]) -> Any:
         """Call a function of the parameters, such as their claimed gradient, at the point."""
