@@ -15,10 +15,16 @@ from checks.estimation.precision import (
     Copies,
     Lift,
     Moves,
+    coarsest_dtype,
     off_the_line,
+    wider_dtype,
 )
+from checks.evaluation.pointwise import Evaluations
 
-__all__ = ["CostRounding", "cost_rounding"]
+__all__ = ["CostRounding", "cost_rounding", "measure_cost_rounding"]
+
+# All entries are moved so far, relative to their typical size, to see a closure over parameters.
+FAR_MOVES = (2.0**-6, -(2.0**-8))
 
 NEAR = 1 / 12  # with a factor of at most 1½, less than a narrow cast would round back
 
@@ -35,6 +41,9 @@ class CostRounding:
         The most that the cost differs from it, at the point and where it was moved to.
     level : float
         The noise of the narrow cost, as a difference meets it: never below its last place / √12.
+        nan where the wide cost is none, or another function.
+    relative : float
+        level over the largest |cost| met.
     wide_level : float
         The noise that remains one precision up; of use where it lifts.
     lift : Lift
@@ -44,6 +53,7 @@ class CostRounding:
     value: Any
     change: float
     level: float
+    relative: float
     wide_level: float
     lift: Lift
 
@@ -89,7 +99,8 @@ def cost_rounding(
     changes = [abs(narrow - at), *(abs(cost - copies.cost(moves)) for moves, cost in moved)]
     costs = [narrow, *(cost for _, cost in moved)]
     change = max(float(c) for c in changes)
-    last_place = copies.narrow_eps * float(np.abs(costs).max())
+    largest = float(np.abs(costs).max())
+    last_place = copies.narrow_eps * largest
     level = max(change, last_place / math.sqrt(12))
     # twice the last place of the wide cost; and what rounding does to the narrow cost, it does to
     # the wide one by so many places further down
@@ -101,6 +112,7 @@ def cost_rounding(
         line = np.array([at, *(cost_at(length * t) for t in LINE[1:])])
         before, noise = noise, float(off_the_line(line))
         if another or copies.rounds(at) or not math.isfinite(noise + change):
+            level = math.nan
             break
         is_straight = noise <= LIFTED * max(float(changes[0]), last_place / 4)
         expected = (line[-1] - at) * (NEAR / length) / LINE[-1]
@@ -112,4 +124,32 @@ def cost_rounding(
         if noise <= least_level or noise > before / 16:
             break  # it is no curvature: that shrinks by 64 where the line shrinks by 8
     # twice what is left, for the points are few
-    return CostRounding(at, change, level, max(2 * noise, least_level), lift)
+    relative = level / largest if largest else 0.0
+    return CostRounding(at, change, level, relative, max(2 * noise, least_level), lift)
+
+
+def measure_cost_rounding(
+    evaluations: Evaluations, rng: np.random.Generator
+) -> CostRounding | None:
+    """Measure what rounding does to a cost around the point; None where no dtype is wider.
+
+    Ten calls: two of the cost as it is, and eight in the wider dtype.
+    """
+    values = evaluations.values
+    wide = wider_dtype(coarsest_dtype(values))
+    if wide is None:
+        return None
+    copies = Copies(evaluations.cost, evaluations.nesting, values, wide)
+    moved = []
+    for far in FAR_MOVES:
+        moves = {}
+        for path, value in values.items():
+            sign = 2 * rng.integers(2, size=value.shape) - 1
+            move = far * evaluations.scales[path] * sign * rng.uniform(0.75, 1.5, value.shape)
+            # the difference of two numbers of the narrow dtype: both costs are at the same point
+            moves[path] = (value + move).astype(value.dtype).astype(wide) - value
+        moved.append((moves, evaluations.cost_moved(moves)))
+    try:
+        return cost_rounding(evaluations.at_point, copies, rng, moved)
+    finally:
+        evaluations.count += copies.calls

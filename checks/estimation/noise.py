@@ -1,13 +1,15 @@
 """How noisy a cost is: Moré and Wild, "Estimating computational noise" (SISC 33, 2011)."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from checks._types import FloatArray
+from checks.estimation.cost_rounding import measure_cost_rounding
+from checks.estimation.precision import Lift
 from checks.evaluation.pointwise import Evaluations
 
 __all__ = [
@@ -21,6 +23,8 @@ __all__ = [
 POINTS = 8  # costs in a difference table: "seven to nine suffice" (section 5)
 SIDE_DISTANCE = 2.0**-5  # of the side tables from the point, relative: about the longest step
 ASSUMED_PLACES = 64.0  # noise, in last places of the cost, that is assumed until it is measured
+# Up to so many parameters the cost is called one precision up: without BLAS, that takes longer.
+LIFTED_SIZE = 256
 SAME_WITHIN = 4.0  # two estimates of one noise differ by this factor at most: η of section 4
 
 
@@ -62,8 +66,24 @@ class CostNoise:
 
     @cached_property
     def measured(self) -> Noise:
-        """The noise that `measure_noise` finds; the first use measures it."""
-        return measure_noise(self._evaluations, np.random.default_rng(self._seed))
+        """The noise of the cost; the first use measures it.
+
+        One precision up, where the cost lifts; by `measure_noise` elsewhere.
+        """
+        evaluations = self._evaluations
+        rounding = None
+        repeats = bool(evaluations.repeat_at_point() == evaluations.at_point)
+        if repeats and evaluations.size <= LIFTED_SIZE:
+            rounding = measure_cost_rounding(evaluations, np.random.default_rng(self._seed))
+            if rounding is not None and rounding.lift is Lift.LIFTS:
+                return Noise(rounding.level, rounding.relative, False, False)
+        noise = measure_noise(evaluations, np.random.default_rng(self._seed))
+        noise = replace(noise, stochastic=noise.stochastic or not repeats)
+        if rounding is None or math.isnan(rounding.level):
+            return noise
+        # tables do not see rounding that repeats over a few last places
+        level, relative = max(noise.level, rounding.level), max(noise.relative, rounding.relative)
+        return replace(noise, level=level, relative=relative)
 
     def measure_if_not_repeatable(self, costs: FloatArray) -> None:
         """Measure the noise at once if costs of the same point differ.

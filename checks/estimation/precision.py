@@ -22,6 +22,7 @@ __all__ = [
     "Copies",
     "Lift",
     "Moves",
+    "coarsest_dtype",
     "off_the_line",
     "wider_dtype",
 ]
@@ -54,6 +55,12 @@ def wider_dtype(dtype: Any) -> np.dtype[Any] | None:
     narrow: np.dtype[Any] = np.dtype(dtype)
     wide: np.dtype[Any] = np.dtype(np.float64 if narrow.itemsize < 8 else np.longdouble)
     return wide if np.finfo(wide).eps < np.finfo(narrow).eps else None
+
+
+def coarsest_dtype(values: Mapping[str, FloatArray]) -> Any:
+    """Return the coarsest dtype of some arrays."""
+    dtypes = (value.dtype for value in values.values())
+    return max(dtypes, key=lambda dtype: float(np.finfo(dtype).eps))
 
 
 class Copies:
@@ -98,7 +105,7 @@ class Copies:
         self.dtype = np.dtype(dtype)
         self.complex_dtype = np.result_type(self.dtype, np.complex64)
         self.eps = float(np.finfo(self.dtype).eps)
-        self.narrow_eps = max(float(np.finfo(value.dtype).eps) for value in values.values())
+        self.narrow_eps = float(np.finfo(coarsest_dtype(values)).eps)
         self.scales = {path: typical_size(value) for path, value in values.items()}
         self.calls = 0
         self.said = ""

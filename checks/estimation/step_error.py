@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from checks._types import FloatArray, IntArray
 from checks.estimation.finite_differences import draw_direction
-from checks.estimation.precision import Copies, Lift, wider_dtype
+from checks.estimation.precision import Copies, Lift, coarsest_dtype, wider_dtype
 from checks.estimation.rounding_mode import toward_zero_is_available
 from checks.estimation.step_rounding import complex_step_rounding
 from checks.evaluation.pointwise import Evaluations
@@ -123,7 +123,7 @@ def _lifted(
     rng: np.random.Generator,
 ) -> dict[str, FloatArray]:
     """Return the errors of some entries, by path, of the arrays that lift to the wider dtype."""
-    wide = wider_dtype(_coarsest(evaluations))
+    wide = wider_dtype(coarsest_dtype(evaluations.values))
     if wide is None:
         return {}
     copies = Copies(evaluations.cost, evaluations.nesting, evaluations.values, wide)
@@ -190,12 +190,6 @@ def _narrow(evaluations: Evaluations) -> Copies:
     """Return the cost of copies in the finest dtype of the parameters."""
     dtype = np.result_type(*(value.dtype for value in evaluations.values.values()))
     return Copies(evaluations.cost, evaluations.nesting, evaluations.values, dtype)
-
-
-def _coarsest(evaluations: Evaluations) -> Any:
-    """Return the coarsest dtype of the parameters."""
-    dtypes = (value.dtype for value in evaluations.values.values())
-    return max(dtypes, key=lambda dtype: float(np.finfo(dtype).eps))
 
 
 def _sampled(
