@@ -45,6 +45,12 @@ class Estimates:
         return self.cost_noise.measured
 
     @property
+    def wider_dtype(self) -> str:
+        """The dtype of the estimates if it is wider than that of the caller's arrays, or empty."""
+        evaluations = self.evaluations
+        return "float64" if evaluations.eps < evaluations.caller_eps else ""
+
+    @property
     def method(self) -> str:
         """The method that all arrays have in common, or "mixed"."""
         methods = {estimate.method for estimate in self.by_path.values() if estimate.value.size}

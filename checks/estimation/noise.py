@@ -9,7 +9,7 @@ import numpy as np
 
 from checks._types import FloatArray
 from checks.estimation.cost_rounding import measure_cost_rounding
-from checks.estimation.precision import Lift
+from checks.estimation.precision import EVERY, Lift
 from checks.evaluation.pointwise import Evaluations
 
 __all__ = [
@@ -23,8 +23,6 @@ __all__ = [
 POINTS = 8  # costs in a difference table: "seven to nine suffice" (section 5)
 SIDE_DISTANCE = 2.0**-5  # of the side tables from the point, relative: about the longest step
 ASSUMED_PLACES = 64.0  # noise, in last places of the cost, that is assumed until it is measured
-# Up to so many parameters the cost is called one precision up: without BLAS, that takes longer.
-LIFTED_SIZE = 256
 SAME_WITHIN = 4.0  # two estimates of one noise differ by this factor at most: η of section 4
 
 
@@ -63,6 +61,7 @@ class CostNoise:
 
     def __init__(self, evaluations: Evaluations, seed: int) -> None:
         self._evaluations, self._seed = evaluations, seed
+        self._repeats = False  # two calls at the point gave the same number
 
     @cached_property
     def measured(self) -> Noise:
@@ -72,8 +71,8 @@ class CostNoise:
         """
         evaluations = self._evaluations
         rounding = None
-        repeats = bool(evaluations.repeat_at_point() == evaluations.at_point)
-        if repeats and evaluations.size <= LIFTED_SIZE:
+        repeats = self._repeats or bool(evaluations.repeat_at_point() == evaluations.at_point)
+        if repeats and evaluations.size <= EVERY:
             rounding = measure_cost_rounding(evaluations, np.random.default_rng(self._seed))
             if rounding is not None and rounding.lift is Lift.LIFTS:
                 return Noise(rounding.level, rounding.relative, False, False)
@@ -93,7 +92,8 @@ class CostNoise:
         evaluations = self._evaluations
         if costs.size < 2:
             costs = np.array([evaluations.at_point, evaluations.repeat_at_point()])
-        if np.ptp(costs):
+        self._repeats = not np.ptp(costs)
+        if not self._repeats:
             _ = self.measured
 
     @property

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from checks._types import FloatArray, IntArray
 from checks.estimation.finite_differences import draw_direction
-from checks.estimation.precision import Copies, Lift, coarsest_dtype, wider_dtype
+from checks.estimation.precision import EVERY, Copies, Lift, coarsest_dtype, wider_dtype
 from checks.estimation.rounding_mode import toward_zero_is_available
 from checks.estimation.step_rounding import complex_step_rounding
 from checks.evaluation.pointwise import Evaluations
@@ -20,9 +20,7 @@ __all__ = ["ESTIMATED", "LIFTED", "SAMPLED", "ComplexSteps", "step_errors"]
 # How the rounding of an array is known: of every entry one precision up; of a few entries; or not
 # one precision up at all, so that it is estimated.
 LIFTED, SAMPLED, ESTIMATED = "lifted", "sampled", "estimated"
-# Up to so many entries are all called one precision up, of more only SOME of each array. A call in
-# long double has no BLAS, so that for a large network it takes as long as 20 others.
-EVERY, SOME = 256, 8
+SOME = 8  # entries of each array are measured where there are more than EVERY in all
 SAMPLES = 16  # of a derivative's rounding; the largest of so many is hardly ever far too small
 # The error of an entry is its sampled rounding times LEAST + WITH_SIZE · |entry| / largest of the
 # array: a small entry may be the difference of large terms, so LEAST stays even for it. Found by

@@ -42,7 +42,9 @@ def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> bool:
     flagged = flagged[np.argsort(-discrepancy[flagged])]
     rng = np.random.default_rng([estimates.seed, len(estimates.by_path)])
     for entries in filter(np.size, (flagged[:CONFIRMED_FIRST], flagged[CONFIRMED_FIRST:])):
-        second = _second_estimate(estimates, array.path, entries, rng)
+        # a thousandth of the discrepancy is accurate enough to confirm it
+        goal = float(discrepancy[entries].min()) / array.largest / 1000
+        second = _second_estimate(estimates, array.path, entries, rng, goal)
         difference = np.abs(second.value - estimate.value[entries])
         agree = difference - second.error - estimate.error[entries] <= discrepancy[entries] / 100
         flagged_again = np.abs(second.value - claimed[entries]) - second.error > tolerance
@@ -86,10 +88,14 @@ def mark_uncertain_kinks(estimates: Estimates, array: ArrayReport) -> bool:
 
 
 def _second_estimate(
-    estimates: Estimates, path: str, entries: IntArray, rng: np.random.Generator
+    estimates: Estimates,
+    path: str,
+    entries: IntArray,
+    rng: np.random.Generator,
+    goal: float = 0.0,
 ) -> Estimate:
     """Estimate entries by differences, from smaller steps than at first."""
-    goal = estimates.rtol / 100
+    goal = max(goal, estimates.rtol / 100)
     return differences(
         estimates.evaluations, path, entries, estimates.noise, rng, goal, start=SMALLER
     )

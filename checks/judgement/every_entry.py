@@ -135,7 +135,17 @@ def _judge_array(
     if unseen:
         error = np.full(error.shape, np.inf)
     verdicts = np.empty(claimed.shape, np.int8)
-    array = ArrayReport(path, claimed, numeric, error, verdicts, slope_jump, method=estimate.method)
+    array = ArrayReport(
+        path,
+        claimed,
+        numeric,
+        error,
+        verdicts,
+        slope_jump,
+        method=estimate.method,
+        precision=estimate.precision,
+        dtype=estimates.wider_dtype,
+    )
     verdicts[...] = judge(claimed, numeric, error, rtol, resolution, slope_jump, array.largest)
     if not claimed.size:
         return array

@@ -66,6 +66,12 @@ class ArrayReport:
         Why entries are UNRESOLVED; empty if none is.
     method : str
         "central" or "complex-step".
+    precision : str
+        How the rounding of complex steps is known: "lifted", measured in a wider dtype; "sampled",
+        so of some entries; "estimated", where the cost does not compute in a wider one. Empty for
+        differences.
+    dtype : str
+        "float64" if narrower parameters were estimated in float64, which the cost computes in too.
     """
 
     path: str
@@ -76,6 +82,8 @@ class ArrayReport:
     slope_jump: FloatArray
     reason: str = ""
     method: str = "central"
+    precision: str = ""
+    dtype: str = ""
 
     def __repr__(self) -> str:
         entries = plural(self.entries, "entry")

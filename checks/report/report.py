@@ -155,9 +155,22 @@ class Report:
     def _head(self) -> str:
         return (
             f"gradient check: {self.verdict}{GAP}{plural(self.entries, 'entry')}{self._coverage}, "
-            f"{self.method.replace('-', ' ')}, {plural(self.evaluations, 'evaluation')}, "
+            f"{self._method()}, {plural(self.evaluations, 'evaluation')}, "
             f"{self.seconds:.1f} s"
         )
+
+    def _method(self) -> str:
+        """Return the method, a wider dtype that it used, and whether rounding is only estimated.
+
+        As in "complex step in float64, rounding estimated".
+        """
+        text = self.method.replace("-", " ")
+        arrays = [array for array in self.arrays.values() if isinstance(array, ArrayReport)]
+        if any(array.dtype for array in arrays):
+            text += " in float64"
+        if any(array.precision == "estimated" for array in arrays):
+            text += ", rounding estimated"
+        return text
 
     def _table(self) -> list[str]:
         head = ("array", "entries", "worst at", "claimed", "numeric ± error", "digits", "verdict")
@@ -224,7 +237,7 @@ class Report:
                     "numeric": finite(worst.numeric),
                     "error": finite(worst.error),
                 }
-            return summary | {"reason": a.reason}
+            return summary | {"reason": a.reason, "precision": a.precision, "dtype": a.dtype}
 
         return json.dumps(
             {

@@ -1,0 +1,112 @@
+"""Narrow parameters are estimated in float64, where the cost computes in it."""
+
+import numpy as np
+import pytest
+
+from checks import Verdict, check_gradient, check_step, numerical_gradient
+
+NARROW = [np.float16, np.float32]
+
+
+def cost(p):
+    return np.sum(np.exp(np.sin(p["w"]))) * np.tanh(p["b"]).sum()
+
+
+def gradient(p):
+    slope = np.exp(np.sin(p["w"])) * np.cos(p["w"]) * np.tanh(p["b"]).sum()
+    return {"w": slope, "b": np.exp(np.sin(p["w"])).sum() * (1 - np.tanh(p["b"]) ** 2)}
+
+
+def point(dtype):
+    return {"w": np.array([0.5, -1.25, 2.0], dtype), "b": np.array([0.75, -0.125], dtype)}
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+@pytest.mark.parametrize("dtype", NARROW)
+def test_the_estimate_is_that_of_float64(dtype, method):
+    params = point(dtype)
+    before = {path: value.copy() for path, value in params.items()}
+    exact = gradient({path: value.astype(np.longdouble) for path, value in params.items()})
+    estimate = numerical_gradient(cost, params, method=method)
+    for path, value in estimate.value.items():
+        off = np.abs(value - exact[path])
+        assert (off <= estimate.error[path] + 4e-16 * np.abs(exact[path])).all()
+        assert estimate.error[path].max() < 1e-9 * np.abs(exact[path]).max()
+        assert params[path].dtype == dtype
+        assert params[path].tobytes() == before[path].tobytes()
+
+
+@pytest.mark.parametrize("dtype", NARROW)
+def test_rtol_stays_that_of_the_parameters_and_the_report_says_where(dtype):
+    report = check_gradient(cost, gradient, point(dtype))
+    assert report.verdict is Verdict.MATCH
+    assert report.rtol == pytest.approx(min(np.finfo(dtype).eps, 0.01) ** 0.5)
+    assert "complex step in float64" in str(report)
+    assert {array.dtype for array in report.arrays.values()} == {"float64"}
+    wrong = check_gradient(
+        cost, lambda p: {**gradient(p), "b": 1.25 * gradient(p)["b"]}, point(dtype)
+    )
+    assert wrong.verdict is Verdict.MISMATCH
+
+
+def test_float64_is_not_mentioned_where_the_parameters_have_it():
+    report = check_gradient(cost, gradient, point(np.float64))
+    assert "float64" not in str(report)
+    assert {array.dtype for array in report.arrays.values()} == {""}
+
+
+STAYS = {
+    "result": lambda p: np.float32(cost(p)),
+    "stage": lambda p: cost({"w": p["w"].astype(np.float32), "b": p["b"]}),
+    "refused": lambda p: cost(p) if p["w"].dtype == np.float32 else 1 / 0,
+}
+
+
+@pytest.mark.parametrize("name", STAYS)
+@pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
+def test_a_cost_that_computes_in_float32_stays_there(name):
+    report = check_gradient(STAYS[name], gradient, point(np.float32))
+    assert report.verdict is not Verdict.MISMATCH
+    assert "float64" not in str(report)
+
+
+def test_a_cost_that_ignores_its_argument_stays_in_float32():
+    params = point(np.float32)
+    report = check_gradient(lambda _: cost(params), gradient, params)
+    assert report.verdict is not Verdict.MISMATCH
+    assert "float64" not in str(report)
+
+
+def test_a_claim_below_the_smallest_float32_is_not_wrong():
+    def tiny(p):
+        return np.sum(np.exp(-(p**2)))
+
+    x = np.array([11.0, -12.0], np.float32)  # slopes of 1e-52 and 1e-61
+    report = check_gradient(tiny, lambda p: -2 * p * np.exp(-(p**2)), x)
+    assert report.verdict is not Verdict.MISMATCH
+
+
+def test_all_evaluations_are_counted():
+    calls = []
+    counted = lambda p: calls.append(1) or cost(p)  # noqa: E731
+    report = check_gradient(counted, gradient(point(np.float32)), point(np.float32))
+    assert report.evaluations == len(calls)
+
+
+def test_a_fast_oscillation_in_float32():
+    x = np.random.default_rng(0).uniform(1, 2, 2).astype(np.float32)
+    exact = 1024 * np.cos(1024 * x.astype(float))
+    report = check_gradient(
+        lambda p: np.float32(30) + np.sin(np.float32(1024) * p).sum(), exact.astype(np.float32), x
+    )
+    assert report.verdict is Verdict.MATCH
+
+
+def test_a_step_in_float32():
+    report = check_step(
+        cost,
+        lambda p, eta: {k: p[k] - np.float32(eta) * g for k, g in gradient(p).items()},
+        point(np.float32),
+    )
+    assert report.verdict is not Verdict.MISMATCH
+    assert "in float64" in str(report)
