@@ -99,8 +99,9 @@ def step_errors(
             error = np.maximum(error, CAUTION * (lifted[path] / of_probed).max() * at_stake)
         else:
             error = np.maximum(error, CAUTION * (cut[path] if few else cut[path].max()))
-            # derivatives below this are lost where the function adds them to others
-            eps = float(np.finfo(evaluations.complex_dtype(path)).eps)
+            # derivatives of the size of a last place's rounding, over that of the parameters, are
+            # lost where the function adds them to others
+            eps = float(np.finfo(evaluations.complex_dtype(path)).eps) / math.sqrt(12)
             floor = eps * abs(float(evaluations.at_point)) / evaluations.scales[path]
             if floor < LOST * array.largest or not _keeps_digits(evaluations, path, array):
                 error = error + floor

@@ -237,7 +237,7 @@ class Report:
                     "numeric": finite(worst.numeric),
                     "error": finite(worst.error),
                 }
-            return summary | {"reason": a.reason, "precision": a.precision, "dtype": a.dtype}
+            return summary | {"reason": a.reason}
 
         return json.dumps(
             {

@@ -31,7 +31,8 @@ def test_the_estimate_is_that_of_float64(dtype, method):
     for path, value in estimate.value.items():
         off = np.abs(value - exact[path])
         assert (off <= estimate.error[path] + 4e-16 * np.abs(exact[path])).all()
-        assert estimate.error[path].max() < 1e-9 * np.abs(exact[path]).max()
+        accuracy = 1e-14 if method == "auto" else 1e-6  # a hundredth of rtol suffices differences
+        assert estimate.error[path].max() < accuracy * np.abs(exact[path]).max()
         assert params[path].dtype == dtype
         assert params[path].tobytes() == before[path].tobytes()
 
