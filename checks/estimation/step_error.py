@@ -99,12 +99,15 @@ def step_errors(
             error = np.maximum(error, CAUTION * (lifted[path] / of_probed).max() * at_stake)
         else:
             error = np.maximum(error, CAUTION * (cut[path] if few else cut[path].max()))
-            # derivatives of the size of a last place's rounding, over that of the parameters, are
+            # a last place of the cost over the size of the parameters: derivatives that small are
             # lost where the function adds them to others
-            eps = float(np.finfo(evaluations.complex_dtype(path)).eps) / math.sqrt(12)
+            eps = float(np.finfo(evaluations.complex_dtype(path)).eps)
             floor = eps * abs(float(evaluations.at_point)) / evaluations.scales[path]
-            if floor < LOST * array.largest or not _keeps_digits(evaluations, path, array):
-                error = error + floor
+            small = size < eps ** (-2 / 3) * floor  # the samples move the rounding of others
+            if small.any() and (
+                floor < LOST * array.largest or not _keeps_digits(evaluations, path, array)
+            ):
+                error = error + small * floor
         errors[path][known[path]] = error
     how = {p: LIFTED if p in measured else SAMPLED if p in lifted else ESTIMATED for p in steps}
     return {path: (errors[path], how[path]) for path in steps}
@@ -196,8 +199,10 @@ def _sampled(
 ) -> dict[str, float]:
     """Return the rounding of a single derivative by each array; inf where the cost is not finite.
 
-    The derivative along a random direction of one array is taken by a complex step at a point whose
-    parameters are a last place off, and compared with Σ slope · direction.
+    The derivative along a random direction of one array is taken by complex steps at two points, to
+    either side, and their mean is compared with Σ slope · direction. The points of the nearest pair
+    are a last place off, the others up to so many that the cost itself moves by a last place: over
+    fewer, what it rounds may stay the same.
     """
     if not steps:
         return {}
@@ -205,27 +210,31 @@ def _sampled(
     # random h, so that imaginary parts round differently even where real parts do not change
     h = rng.uniform(1, 2, len(steps) * SAMPLES)
     h *= np.repeat([array.h for array in steps.values()], SAMPLES)
+    seeds = rng.integers(2**32, size=h.size // 2)
+    farthest = [_elasticity_places(evaluations, path, a.largest) for path, a in steps.items()]
+    places = np.concatenate([np.geomspace(1, most, SAMPLES // 2) for most in farthest])
     expected = np.empty(h.size)  # Σ slope · direction
+    paths = list(steps)
 
     def moves(samples: IntArray) -> dict[str, Any]:
-        """Move every parameter by a last place up or down, and one array by i h · direction."""
-        moved = np.empty((samples.size, last_places.size), complex)
-        up = rng.integers(2, size=moved.shape, dtype=bool)
-        np.copysign(last_places, up - 0.5, out=moved.real)
-        moved.imag = 0
+        """Move every parameter by last places up or down, and one array by i h · direction."""
+        moved = np.zeros((samples.size, last_places.size), complex)
         by_path = evaluations.split(moved)
-        for n, (path, array) in enumerate(steps.items()):
-            its_samples = samples[(n * SAMPLES <= samples) & (samples < (n + 1) * SAMPLES)]
-            if its_samples.size:
-                directions = draw_direction((its_samples.size, *array.slopes.shape), rng)
-                directions *= array.known
-                flat = directions.reshape(its_samples.size, -1)
-                expected[its_samples] = flat @ array.slopes.reshape(-1)
-                by_path[path].imag[its_samples - samples[0]] = (directions.T * h[its_samples]).T
+        for row, sample in enumerate(samples):
+            of_pair = np.random.default_rng(seeds[sample // 2])
+            up = of_pair.integers(2, size=last_places.size) - 0.5
+            side = 1 if sample % 2 else -1
+            moved.real[row] = np.copysign(places[sample // 2] * last_places, side * up)
+            path = paths[sample // SAMPLES]
+            array = steps[path]
+            direction = draw_direction(array.slopes.shape, of_pair) * array.known
+            expected[sample] = np.vdot(array.slopes, direction)
+            by_path[path].imag[row] = direction * h[sample]
         return by_path
 
     costs = evaluations.costs_moved(np.arange(h.size), moves)
-    deviations = np.abs(costs.imag / h - expected).reshape(-1, SAMPLES).max(axis=1)
+    of_pairs = (costs.imag / h - expected).reshape(len(steps), -1, 2).mean(axis=2)
+    deviations = np.abs(of_pairs).max(axis=1)
     rounding = {}
     for (path, array), deviation in zip(steps.items(), deviations.tolist(), strict=True):
         # a sum over m entries deviates by √m times the rounding of one, which is at least the last
@@ -234,6 +243,18 @@ def _sampled(
         of_one = deviation / math.sqrt(np.count_nonzero(array.known)) + last_place
         rounding[path] = of_one if math.isfinite(of_one) else math.inf
     return rounding
+
+
+def _elasticity_places(evaluations: Evaluations, path: str, slope: float) -> float:
+    """Return by how many last places an array moves where the cost moves by one.
+
+    At most eps^-⅓: then the second derivative, of which the mean of two sides keeps the square of
+    the distance, stays below eps.
+    """
+    eps = float(np.finfo(evaluations.complex_dtype(path)).eps)
+    cost = abs(float(evaluations.at_point))
+    change = slope * evaluations.scales[path]
+    return float(np.clip(cost / change if change else np.inf, 1, eps ** (-1 / 3)))
 
 
 def _last_places(evaluations: Evaluations, path: str) -> FloatArray:

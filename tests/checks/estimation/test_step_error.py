@@ -204,7 +204,7 @@ def test_random_costs_that_do_not(nothing_lifts):
     with np.errstate(all="ignore"):
         ratios, sharpness = measured(range(30_000, 30_200))["estimated"]
     assert np.mean(np.array(ratios) > 1) <= 0.01
-    assert np.median(sharpness) <= 150
+    assert np.median(sharpness) <= 100
 
 
 @pytest.mark.filterwarnings("ignore")
