@@ -82,11 +82,16 @@ def step_errors(
     probed = known if few else {path: _some(all_, rng) for path, all_ in known.items()}
     errors = {path: np.full(array.slopes.size, np.inf) for path, array in steps.items()}
     lifted: dict[str, FloatArray] = {}
+    changed: dict[str, FloatArray] = {}  # at least, where a stage is narrow, or that is doubted
     if few or getattr(evaluations.cost, "at_entries", None) is None:
-        lifted = _lifted(evaluations, steps, probed, rng)
+        lifted, changed = _lifted(evaluations, steps, probed, rng)
     measured = [path for path in lifted if few]
+    # a stage of other arrays, if it is narrow, rounds a factor of these derivatives alike in both
+    all_lift = all(path in lifted for path, value in evaluations.values.items() if value.size)
+    places = 0.0 if all_lift else CAUTION * float(np.finfo(float).eps)
     for path in measured:
-        errors[path][known[path]] = lifted[path]
+        size = np.abs(steps[path].slopes.reshape(-1)[known[path]])
+        errors[path][known[path]] = lifted[path] + places * size
     others = {path: array for path, array in steps.items() if path not in measured}
     sampled = _sampled(evaluations, others, rng)
     cut = _toward_zero(evaluations, {p: a for p, a in others.items() if p not in lifted}, probed)
@@ -98,7 +103,8 @@ def step_errors(
             of_probed = np.abs(array.slopes.reshape(-1)[probed[path]]) + array.largest / 16
             error = np.maximum(error, CAUTION * (lifted[path] / of_probed).max() * at_stake)
         else:
-            error = np.maximum(error, CAUTION * (cut[path] if few else cut[path].max()))
+            least = np.maximum(CAUTION * cut[path], changed.get(path, 0.0))
+            error = np.maximum(error, least if few else least.max())
             # a last place of the cost over the size of the parameters: derivatives that small are
             # lost where the function adds them to others
             eps = float(np.finfo(evaluations.complex_dtype(path)).eps)
@@ -123,23 +129,22 @@ def _lifted(
     steps: Mapping[str, ComplexSteps],
     entries: Mapping[str, IntArray],
     rng: np.random.Generator,
-) -> dict[str, FloatArray]:
-    """Return the errors of some entries, by path, of the arrays that lift to the wider dtype."""
+) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
+    """Return the errors of some entries, by path, of the arrays that lift, and of the others."""
     wide = wider_dtype(coarsest_dtype(evaluations.values))
     if wide is None:
-        return {}
+        return {}, {}
     copies = Copies(evaluations.cost, evaluations.nesting, evaluations.values, wide)
     slopes = {path: array.slopes.reshape(-1)[entries[path]] for path, array in steps.items()}
     try:
         found = complex_step_rounding(slopes, evaluations.at_point, copies, rng, entries)
     finally:
         evaluations.count += copies.calls
-    return {
-        # the next float64, as an error is rounded up
-        path: np.nextafter(found.error[path].astype(float), np.inf)
-        for path, lift in found.lifts.items()
-        if lift is Lift.LIFTS
-    }
+    # the next float64, as an error is rounded up
+    errors = {path: np.nextafter(e.astype(float), np.inf) for path, e in found.error.items()}
+    lifted = {path: errors[path] for path, lift in found.lifts.items() if lift is Lift.LIFTS}
+    finite = {path: e for path, e in errors.items() if np.isfinite(e).all()}
+    return lifted, {path: e for path, e in finite.items() if path not in lifted}
 
 
 def _toward_zero(
