@@ -147,7 +147,7 @@ def do_main_job() -> int:
         f"\n{matches} of {len(reports)} checks match: {entries:,} entries of ∂C/∂w and ∂C/∂b "
         f"against numerical estimates, in {time.perf_counter() - started:.0f} s.\n"
         "discrepancy: the largest |claimed − numeric|; detectable: the smallest error that would "
-        "have been seen.\nBoth are relative to the largest entry of the array."
+        "have been seen.\nBoth are relative to the entry."
     )
     return 0 if matches == len(reports) else 1
 

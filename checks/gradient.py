@@ -14,13 +14,14 @@ from checks.evaluation.executors import ExecutedCost
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.progress import Progress
 from checks.evaluation.stacked import StackedCost
+from checks.judgement.claim import Claim
 from checks.judgement.every_entry import judge_gradient
 from checks.judgement.interruption import finish
 from checks.judgement.projected import check_projected
 from checks.parameters.claims import flatten_claim
 from checks.report.report import GradientMismatch, GradientUnresolved, Report
 from checks.report.session import record
-from checks.report.verdict import Verdict
+from checks.report.verdict import SCALES, Verdict
 
 __all__ = [
     "NumericalGradient",
@@ -112,6 +113,7 @@ def check_gradient(
     params: Any,
     *,
     rtol: float | None = None,
+    scale: str = "entry",
     resolution: float = 1e-3,
     method: str = "auto",
     coverage: str = "every",
@@ -123,8 +125,10 @@ def check_gradient(
     """Check a gradient against numerical estimates of the cost's derivatives.
 
     Each entry gets a verdict from the claim g, the estimate n, its error e, and the largest entry s
-    of its array: MISMATCH if |g − n| − e > rtol · s; otherwise MATCH if e ≤ resolution · s, and
-    UNRESOLVED if not. The report's verdict is the worst of all entries.
+    of its array: MISMATCH if |g − n| − e > rtol · max(|g|, |n|); otherwise MATCH if e ≤
+    resolution · s, and UNRESOLVED if not. A claim may be off by its own rounding besides, which is
+    measured where the verdict depends on it: see `checks.report.verdict.Rule`. The report's verdict
+    is the worst of all entries.
 
     Parameters
     ----------
@@ -132,14 +136,19 @@ def check_gradient(
         Takes parameters nested as `params` and returns one number, which depends on nothing else.
     gradient
         The claim: arrays nested as `params`, or a function that takes the parameters and returns
-        these.
+        these. It is called twice at the point, and must give the same. Where an entry is off by
+        more than rtol of itself, it is called seven more times: six times with copies of the
+        parameters in a wider dtype, and again at the point. Projected checks call it once.
     params
         The point: any nesting of lists, tuples, named tuples, dicts and dataclasses that holds
         arrays of floats, each array once. Writable arrays are moved in place and restored bit for
         bit, even if the cost raises; read-only arrays are moved in copies.
     rtol : float, optional
-        How accurate the claim must be, relative to the largest entry of its array. Default: √eps
-        of the coarsest of the cost's noise, the dtype of the parameters, and that of the claim.
+        How accurate the claim must be, relative to each entry. Default: √eps of the coarsest of the
+        cost's noise, the dtype of the parameters, and that of the claim.
+    scale : {"entry", "array"}
+        "array" makes `rtol` relative to the largest entry of an array: for a gradient that is an
+        approximation, as one with a solver's tolerance. Projected checks always do that.
     resolution : float
         How accurate the estimate must be for a MATCH, relative to the largest entry of its array.
     method : {"auto", "complex-step", "central"}
@@ -180,7 +189,7 @@ def check_gradient(
         Ctrl-C, a KeyboardInterrupt, ended the check. The text and the attribute ``report`` say what
         had been compared by then.
     """
-    check_options(method, seed, rtol, resolution, coverage)
+    check_options(method, seed, rtol, resolution, coverage, scale)
     if coverage == "projected" and (executor is not None or stacked):
         raise ValueError(
             "coverage is 'projected', which moves whole arrays, one at a time: wanted neither "
@@ -190,15 +199,15 @@ def check_gradient(
         return record(check_projected(cost, gradient, params, rtol, resolution, method, seed))
     started = time.perf_counter()
     given = _evaluations(cost, params, seed, executor, stacked, progress)
-    claims, findings = _claimed_arrays(gradient, given)
+    claim, findings = _claim(gradient, given)
     evaluations = widened(given, seed)
     with given.restoring_parameters(), evaluations.restoring_parameters():
         with evaluations.tolerating_interrupt():
-            estimates = estimate_derivatives(evaluations, method, seed, rtol, claims)
+            estimates = estimate_derivatives(evaluations, method, seed, rtol, claim.arrays)
         if isinstance(evaluations.cost, ExecutedCost) and evaluations.cost.worker_error:
             error = evaluations.cost.worker_error
             findings.append(f"Evaluated again in this process, as the executor failed: {error}.")
-        report = judge_gradient(estimates, claims, resolution, started, findings)
+        report = judge_gradient(estimates, claim, resolution, scale, started, findings)
     return finish(report, evaluations)
 
 
@@ -245,19 +254,22 @@ def check_options(
     rtol: float | None = None,
     resolution: float = 1e-3,
     coverage: str = "every",
+    scale: str = "entry",
 ) -> None:
     """Raise a ValueError that names the first option that is out of range."""
     if method not in METHODS:
         raise ValueError(f"method is {method!r}, wanted one of {', '.join(METHODS)}")
     if coverage not in ("every", "projected"):
         raise ValueError(f"coverage is {coverage!r}, wanted 'every' or 'projected'")
+    if scale not in SCALES:
+        raise ValueError(f"scale is {scale!r}, wanted 'entry' or 'array'")
     for name, value in (("rtol", rtol), ("resolution", resolution)):
         if name == "rtol" and value is None:
             continue
         if not isinstance(value, Real) or not 0 < value < 1:
             raise ValueError(
                 f"{name} is {value!r}, wanted a number between 0 and 1: it is relative to the "
-                "largest entry of an array"
+                "entries of the gradient"
             )
     if not isinstance(seed, Integral) or seed < 0:
         raise ValueError(f"seed is {seed!r}, wanted a non-negative integer")
@@ -287,14 +299,21 @@ def _evaluations(
     return evaluations
 
 
-def _claimed_arrays(
-    gradient: Any, evaluations: Evaluations
-) -> tuple[dict[str, FloatArray], list[str]]:
-    """Return copies of the claimed arrays by path, and findings about their shapes."""
-    source = "gradient"
+def _claim(gradient: Any, evaluations: Evaluations) -> tuple[Claim, list[str]]:
+    """Return the claim, called once if it is a function, and findings about its shapes."""
+    params = evaluations.nesting.params
+    source = "gradient(params)" if callable(gradient) else "gradient"
+    result = gradient
     if callable(gradient):
-        source = "gradient(params)"
         with evaluations.unchanged("gradient"):
-            gradient = evaluations.call_at_point(gradient)
-    claims, findings = flatten_claim(evaluations.nesting.params, gradient, source)
-    return {path: claim.copy() for path, claim in claims.items()}, findings
+            result = evaluations.call_at_point(gradient)
+    arrays, findings = flatten_claim(params, result, source)
+    copies = {path: g.copy() for path, g in arrays.items()}
+    if not callable(gradient):
+        return Claim(evaluations, copies), findings
+
+    def claimed(at: Any) -> dict[str, FloatArray]:
+        again, _ = flatten_claim(params, gradient(at), source)
+        return {path: g.copy() for path, g in again.items()}
+
+    return Claim(evaluations, copies, claimed), findings

@@ -14,7 +14,7 @@ from checks.parameters.nesting import leaves, rebuild
 from checks.report.array_report import ArrayReport
 from checks.report.report import Report
 from checks.report.session import record
-from checks.report.verdict import judge
+from checks.report.verdict import Rule
 
 __all__ = ["check_jvp", "check_vjp"]
 
@@ -78,8 +78,7 @@ def check_vjp(
         arrays = {}
         for path, claim in claims.items():
             zero = np.zeros(claim.shape)
-            verdicts = judge(claim, zero, zero, 0, 0)
-            arrays[path] = ArrayReport(path, claim, zero, zero, verdicts, zero)
+            arrays[path] = ArrayReport.judged(path, claim, zero, zero, Rule(0, 0))
         report = record(replace(report, arrays=arrays))
     return replace(report, findings=(*report.findings, finding))
 
@@ -131,18 +130,23 @@ def check_jvp(
         for scale in scales
     ]
 
-    def moved_product(t: Any) -> Any:
-        """Return ⟨u, f(x + Σ t_j v_j)⟩."""
-        moved = {
+    def moved(t: Any) -> Any:
+        """Return x + Σ t_j v_j."""
+        arrays = {
             path: a + sum(s * v[path] for s, v in zip(t, tangents, strict=True))
             for path, a in point.items()
         }
-        return _inner_product(u, f, rebuild(x, moved))
+        return rebuild(x, arrays)
 
-    def claimed(_: Any) -> FloatArray:
-        """Return ⟨u, jvp(x, v_j)⟩ for every j."""
+    def moved_product(t: Any) -> Any:
+        """Return ⟨u, f(x + Σ t_j v_j)⟩."""
+        return _inner_product(u, f, moved(t))
+
+    def claimed(t: Any) -> FloatArray:
+        """Return ⟨u, jvp(x + Σ t_j v_j, v_i)⟩ for every i, in the dtype of t."""
+        there = moved(t) if t.any() or t.dtype != coarsest else x
         return np.array(
-            [_inner_product(u, partial(jvp, x), rebuild(x, v)) for v in tangents], coarsest
+            [_inner_product(u, partial(jvp, there), rebuild(x, v)) for v in tangents], t.dtype
         )
 
     t = np.zeros(len(tangents), coarsest)  # a wider dtype of t would make x + Σ t_j v_j wider

@@ -13,9 +13,10 @@ from checks.estimation.widened import widened
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.progress import Progress
 from checks.gradient import check_options, require_match
+from checks.judgement.claim import Claim
 from checks.judgement.every_entry import judge_gradient
 from checks.judgement.interruption import finish
-from checks.parameters.claims import flatten_claim
+from checks.parameters.claims import flatten, flatten_claim
 from checks.report.report import Report
 from checks.report.verdict import Verdict
 
@@ -33,6 +34,7 @@ def check_step(
     *,
     learning_rates: Sequence[float] = LEARNING_RATES,
     rtol: float | None = None,
+    scale: str = "entry",
     resolution: float = 1e-3,
     method: str = "auto",
     seed: int = 0,
@@ -48,12 +50,13 @@ def check_step(
         Takes parameters nested as `params` and returns one number, which depends on nothing else.
     step
         Takes the parameters and a learning rate. Returns new parameters in the same nesting, or
-        updates its argument in place and returns None; the parameters are restored.
+        updates its argument in place and returns None; the parameters are restored. At every
+        learning rate it is called as often as the gradient in `check_gradient`.
     params
         As in `check_gradient`.
     learning_rates
         Positive numbers; the default spans 2⁻¹⁰ to 2¹⁰.
-    rtol, resolution, method, seed
+    rtol, scale, resolution, method, seed
         As in `check_gradient`.
 
     Returns
@@ -69,7 +72,7 @@ def check_step(
     CheckInterrupted
         As `check_gradient`.
     """
-    check_options(method, seed, rtol, resolution)
+    check_options(method, seed, rtol, resolution, scale=scale)
     if not learning_rates or not all(0 < eta < np.inf for eta in learning_rates):
         raise ValueError(f"learning_rates is {learning_rates!r}, wanted positive numbers")
     started = time.perf_counter()
@@ -78,11 +81,11 @@ def check_step(
     evaluations = widened(given, seed)
     with given.restoring_parameters(), evaluations.restoring_parameters():
         with evaluations.tolerating_interrupt():
-            any_claims = next(iter(implied.values()))[0]  # dtypes are the same at every rate
-            estimates = estimate_derivatives(evaluations, method, seed, rtol, any_claims)
+            any_claim = next(iter(implied.values()))[0]  # dtypes are the same at every rate
+            estimates = estimate_derivatives(evaluations, method, seed, rtol, any_claim.arrays)
         reports = {
-            eta: judge_gradient(estimates, claims, resolution, started, findings, errors)
-            for eta, (claims, errors, findings) in implied.items()
+            eta: judge_gradient(estimates, claim, resolution, scale, started, findings, errors)
+            for eta, (claim, errors, findings) in implied.items()
         }
     return finish(_worst(reports), evaluations)
 
@@ -114,30 +117,35 @@ def assert_step(
 
 def _implied_gradient(
     evaluations: Evaluations, step: Callable[[Any, float], Any], eta: float
-) -> tuple[dict[str, FloatArray], dict[str, FloatArray], list[str]]:
-    """Return the implied gradient and its rounding error by path, and findings about shapes."""
+) -> tuple[Claim, dict[str, FloatArray], list[str]]:
+    """Return the claim (θ − θ')/η, its rounding error by path, and findings about shapes."""
 
-    def updated(params: Any) -> tuple[dict[str, FloatArray], list[str]]:
-        """Return the parameters after the step, copied before the point is restored."""
+    def updated(params: Any) -> tuple[dict[str, FloatArray], dict[str, FloatArray], list[str]]:
+        """Return θ and θ', copied before the point is restored."""
+        before = {path: array.copy() for path, array in flatten(params).items()}
         result = step(params, eta)
         after, findings = flatten_claim(
             evaluations.nesting.params,
             params if result is None else result,
             "step(params, learning_rate)",
         )
-        return {path: array.copy() for path, array in after.items()}, findings
+        return before, {path: array.copy() for path, array in after.items()}, findings
+
+    def implied(params: Any) -> dict[str, FloatArray]:
+        before, after, _ = updated(params)
+        return {path: (theta - after[path]) / eta for path, theta in before.items()}
 
     try:
-        after, findings = evaluations.call_at_point(updated)
+        before, after, findings = evaluations.call_at_point(updated)
     finally:
         evaluations.restore()
     claims, errors = {}, {}
-    for path, before in evaluations.values.items():
-        claims[path] = (before - after[path]) / eta
+    for path, theta in before.items():
+        claims[path] = (theta - after[path]) / eta
         with np.errstate(invalid="ignore"):
-            last_place = np.spacing(np.maximum(np.abs(before), np.abs(after[path])))
+            last_place = np.spacing(np.maximum(np.abs(theta), np.abs(after[path])))
         errors[path] = np.nan_to_num(last_place) / eta
-    return claims, errors, findings
+    return Claim(evaluations, claims, implied), errors, findings
 
 
 def _worst(reports: dict[float, Report]) -> Report:
@@ -159,6 +167,6 @@ def _worst(reports: dict[float, Report]) -> Report:
 def _differ(one: Report, other: Report) -> bool:
     """Whether the claims of two reports differ by more than their errors and the tolerance."""
     return any(
-        bool(np.any(~(np.abs(a.claimed - b.claimed) <= a.error + b.error + one.rtol * a.largest)))
+        bool(np.any(~(np.abs(a.claimed - b.claimed) <= a.error + b.error + a.limit)))
         for a, b in zip(one.arrays.values(), other.arrays.values(), strict=True)
     )

@@ -48,7 +48,7 @@ class Case:
         return self.array.verdicts == Verdict.MISMATCH
 
     def explained_by(self, prediction: FloatArray, amplification: float = 1.0) -> bool:
-        """Whether claim and prediction are equal, within the prediction's error plus the tolerance.
+        """Whether claim and prediction are equal, within the prediction's error plus the limit.
 
         The prediction's error is that of the estimate, times `amplification` if this is above 1.
         """
@@ -59,7 +59,7 @@ class Case:
             return False
         discrepancy = np.max(np.abs(claimed - self.array.numeric)[known])
         size = min(discrepancy, np.max(np.abs(claimed)[known]) or discrepancy)
-        within = left_over <= max(1.0, abs(amplification)) * self.array.error + self.t
+        within = left_over <= max(1.0, abs(amplification)) * self.array.error + self.array.limit
         return bool(within[known].all() and np.max(left_over[known]) <= LEFT_OVER * size)
 
 

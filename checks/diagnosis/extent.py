@@ -23,6 +23,9 @@ def one_part(case: Case) -> Iterator[Fit]:
         index = tuple(int(i) for i in places[0])
         values = _distinct_digits(case.claimed[index], case.array.numeric[index])
         clause = f"wrong in one entry alone, {list(index)}: {values} is right"
+        both = case.claimed[index] + case.array.numeric[index]
+        if abs(both) <= case.array.error[index] + case.array.limit[index] and case.claimed[index]:
+            clause += ", the opposite sign"
         yield Fit("one entry", clause, 2)
         return
     for axis in range(len(shape) if len(shape) > 1 else 0):

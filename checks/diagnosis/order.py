@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from checks.diagnosis.case import Case, Fit
+from checks.diagnosis.case import LEFT_OVER, Case, Fit
 
 __all__ = ["another_array", "one_number", "reordered"]
 
@@ -38,7 +38,8 @@ def reordered(case: Case) -> Iterator[Fit]:
     claimed_sorted, numeric_sorted = np.sort(case.claimed, axis=None), np.sort(n, axis=None)
     difference = np.abs(claimed_sorted - numeric_sorted).max()
     distance = np.diff(numeric_sorted).min()
-    if not found and n.size > 2 and difference <= case.t + error < distance / 4:
+    left_over = LEFT_OVER * np.abs(case.claimed - n).max()
+    if not found and n.size > 2 and difference <= min(case.t + error, left_over) < distance / 4:
         yield Fit("permuted", "the entries of the numerical gradient in another order", 2)
 
 

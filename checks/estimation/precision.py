@@ -38,7 +38,7 @@ VISIBLE = 16.0  # last places of the wide dtype by which a result must move to s
 FAR = 37.0  # narrow last places: over so few every cost is linear, and roundings differ
 # Points on a line, by their distance from the first. Unevenly spaced: evenly spaced values that are
 # rounded to whole last places would often lie on a line again.
-LINE = (0.0, 0.61803, 1.0, 1.73205, 2.23607)
+LINE = (0.0, 0.625, 1.0, 1.75, 2.25)
 
 Moves = Mapping[str, Any]
 

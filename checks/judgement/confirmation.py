@@ -32,7 +32,7 @@ def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> bool:
     """
     if array.verdict is not Verdict.MISMATCH:
         return False
-    estimate, tolerance = estimates.by_path[array.path], estimates.rtol * array.largest
+    estimate, limit = estimates.by_path[array.path], array.limit.reshape(-1)
     # views: what is assigned to them below changes the report
     verdicts, error = array.verdicts.reshape(-1), array.error.reshape(-1)
     claimed = array.claimed.reshape(-1)
@@ -47,7 +47,7 @@ def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> bool:
         second = _second_estimate(estimates, array.path, entries, rng, goal)
         difference = np.abs(second.value - estimate.value[entries])
         agree = difference - second.error - estimate.error[entries] <= discrepancy[entries] / 100
-        flagged_again = np.abs(second.value - claimed[entries]) - second.error > tolerance
+        flagged_again = np.abs(second.value - claimed[entries]) - second.error > limit[entries]
         # differences have shown complex steps to be right to within `proof`, and no further
         above_proof = discrepancy[entries] > estimate.proof * array.largest
         confirmed = agree & (flagged_again | (above_proof & (estimate.method == "complex-step")))

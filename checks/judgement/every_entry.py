@@ -6,17 +6,26 @@ from dataclasses import replace
 from operator import itemgetter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from checks._types import FloatArray
 from checks.diagnosis.diagnosis import diagnose
 from checks.estimation.estimates import Estimates
 from checks.estimation.finite_differences import draw_direction
 from checks.estimation.step_curve import measure_step_curve
+from checks.judgement.blurred_claim import lost_digits, why_claim_is_blurred
+from checks.judgement.claim import Claim
 from checks.judgement.confirmation import mark_uncertain_kinks, mark_unconfirmed
+from checks.judgement.repetition import (
+    farthest_claim,
+    mark_unrepeated,
+    not_repeatable,
+    two_calls_differ,
+)
 from checks.parameters.claims import entry_name
 from checks.report.array_report import ArrayReport
 from checks.report.report import Report
-from checks.report.verdict import Verdict, judge
+from checks.report.verdict import Rule, Verdict, judge
 from checks.report.wording import (
     DISAGREE,
     ONLY_ZEROS,
@@ -40,8 +49,9 @@ NO_CONVERGENCE = (
 
 def judge_gradient(
     estimates: Estimates,
-    claims: dict[str, FloatArray],
+    claim: Claim,
     resolution: float,
+    scale: str,
     started: float,
     findings: Iterable[str] = (),
     claim_error: Mapping[str, FloatArray] | None = None,
@@ -52,10 +62,11 @@ def judge_gradient(
     ----------
     estimates
         Derivatives of the cost. Flagged entries and the diagnosis take a few more evaluations.
-    claims
-        By path, in the shapes of the parameters.
-    resolution
-        See `checks.report.verdict.judge`.
+    claim
+        It is called once more at the point; six times in a wider dtype, and again at the point, if
+        its rounding matters.
+    resolution, scale
+        See `checks.report.verdict.Rule`.
     started : float
         `time.perf_counter` at the beginning of the check.
     findings
@@ -64,10 +75,29 @@ def judge_gradient(
         By path, the rounding error of the claims themselves; default 0.
     """
     claim_error = claim_error or {}
-    arrays = {
-        path: _judge_array(estimates, path, claim, resolution, claim_error.get(path, 0.0))
-        for path, claim in claims.items()
+    alone = {
+        path: _compared(estimates, path, g, Rule(estimates.rtol, resolution, scale), claim_error)
+        for path, g in claim.arrays.items()
     }
+    rule = Rule(
+        estimates.rtol,
+        resolution,
+        scale,
+        eps=claim.eps,
+        largest=max(array.largest for array in alone.values()),
+    )
+    calls, rounding = [claim.arrays, claim.again()], dict[str, FloatArray]()
+    if any(_is_flagged(array).any() for array in alone.values()):
+        rounding = claim.rounding(estimates.seed)
+        calls.append(claim.again())
+    arrays, differences = {}, dict[str, FloatArray]()
+    for path in alone:
+        claimed, differences[path] = farthest_claim(estimates, path, [call[path] for call in calls])
+        b = rounding.get(path, 0.0)
+        arrays[path] = _judge_array(
+            estimates, claim, _compared(estimates, path, claimed, rule, claim_error, b)
+        )
+        arrays[path] = mark_unrepeated(estimates, arrays[path], differences[path])
     report = Report(
         arrays=arrays,
         rtol=estimates.rtol,
@@ -77,7 +107,8 @@ def judge_gradient(
         evaluations=estimates.evaluations.count,
         seconds=time.perf_counter() - started,
         seed=estimates.seed,
-        findings=(*findings, *_findings(estimates, arrays)),
+        findings=(*findings, *_findings(estimates, arrays, differences)),
+        scale=scale,
     )
     if report:
         missed = _array_with_missed_error(report)
@@ -90,15 +121,37 @@ def judge_gradient(
     curve = measure_step_curve(evaluations, worst.path, worst.index, estimates.noise.level)
     return replace(
         report,
-        diagnosis=diagnose(arrays, evaluations.values, estimates.rtol),
+        diagnosis=not_repeatable(arrays, differences)
+        or diagnose(arrays, evaluations.values, estimates.rtol),
         step_curve=curve,
         evaluations=evaluations.count,
         seconds=time.perf_counter() - started,
     )
 
 
-def _findings(estimates: Estimates, arrays: Mapping[str, ArrayReport]) -> Iterator[str]:
-    """Report zeros that were not compared, kinks, and a noisy cost: no verdict shows these."""
+def _is_flagged(array: ArrayReport) -> NDArray[np.bool_]:
+    """Return the entries that are off by more than their tolerance, but on no kink.
+
+    Only for these does it matter by how much their claim rounds.
+    """
+    with np.errstate(invalid="ignore"):
+        off = np.abs(array.claimed - array.numeric) - array.error > array.tolerance
+    return off & np.isfinite(array.claimed) & array.differentiable
+
+
+def _findings(
+    estimates: Estimates,
+    arrays: Mapping[str, ArrayReport],
+    differences: Mapping[str, FloatArray],
+) -> Iterator[str]:
+    """Report what no verdict shows.
+
+    Zeros that were not compared, kinks, digits that the claim loses, and a cost or a claim that
+    repeats itself only roughly.
+    """
+    if any(d.any() for d in differences.values()) and not not_repeatable(arrays, differences):
+        yield f"{two_calls_differ(arrays, differences)}."
+    yield from lost_digits(arrays)
     zeros = [path for path, a in arrays.items() if a.claimed.size and a.compared_nothing]
     if zeros:
         yield nothing_compared(zeros)
@@ -117,47 +170,57 @@ def _findings(estimates: Estimates, arrays: Mapping[str, ArrayReport]) -> Iterat
         yield f"two calls of the cost at one point differ (noise {noise.level:.0e})."
 
 
-def _judge_array(
+def _compared(
     estimates: Estimates,
     path: str,
     claimed: FloatArray,
-    resolution: float,
-    claim_error: FloatArray | float,
+    rule: Rule,
+    claim_error: Mapping[str, FloatArray],
+    rounding: FloatArray | float = 0.0,
 ) -> ArrayReport:
-    estimate, rtol = estimates.by_path[path], estimates.rtol
-    numeric = estimates.shaped(path, estimate.value)
-    error = estimates.shaped(path, estimate.error) + claim_error
-    slope_jump = estimates.shaped(path, estimate.slope_jump)
-    # A cost that no real move changes resolves nothing, unless complex steps see its derivatives.
-    # Then the noise is not needed, and asking for it would measure it.
-    complex_sees = estimate.method == "complex-step" and numeric.any()
-    unseen = not complex_sees and estimates.noise.is_constant
-    if unseen:
+    """Compare an array with its estimate, by the rule alone."""
+    estimate = estimates.by_path[path]
+    error = estimates.shaped(path, estimate.error) + claim_error.get(path, 0.0)
+    if _is_unseen(estimates, path):
         error = np.full(error.shape, np.inf)
-    verdicts = np.empty(claimed.shape, np.int8)
-    array = ArrayReport(
+    array = ArrayReport.judged(
         path,
         claimed,
-        numeric,
+        estimates.shaped(path, estimate.value),
         error,
-        verdicts,
-        slope_jump,
-        method=estimate.method,
-        precision=estimate.precision,
-        dtype=estimates.wider_dtype,
+        rule,
+        rounding,
+        estimates.shaped(path, estimate.slope_jump),
+        estimate.method,
     )
-    verdicts[...] = judge(claimed, numeric, error, rtol, resolution, slope_jump, array.largest)
-    if not claimed.size:
+    return replace(array, precision=estimate.precision, dtype=estimates.wider_dtype)
+
+
+def _is_unseen(estimates: Estimates, path: str) -> bool:
+    """Whether the estimates of an array say nothing, as no real move changes the cost.
+
+    Complex steps may see its derivatives nevertheless. Then the noise is not needed, and asking for
+    it would measure it.
+    """
+    estimate = estimates.by_path[path]
+    complex_sees = estimate.method == "complex-step" and estimate.value.any()
+    return not complex_sees and estimates.noise.is_constant
+
+
+def _judge_array(estimates: Estimates, claim: Claim, array: ArrayReport) -> ArrayReport:
+    """Confirm what the rule says of an array, and say why it is UNRESOLVED."""
+    if not array.claimed.size:
         return array
+    unseen = _is_unseen(estimates, array.path)
     if array.all_zero:
-        if not unseen and _is_independent(estimates, path):
-            verdicts[...] = Verdict.MATCH
+        if not unseen and _is_independent(estimates, array.path):
+            array.verdicts[...] = Verdict.MATCH
     elif not unseen and mark_unconfirmed(estimates, array):
         return replace(array, reason=DISAGREE)
     if mark_uncertain_kinks(estimates, array):
         return replace(array, reason=OUTSIDE_SLOPES)
     if array.verdict is Verdict.UNRESOLVED:
-        return replace(array, reason=_why_unresolved(array, estimates))
+        return replace(array, reason=_why_unresolved(array, estimates, claim))
     return array
 
 
@@ -173,34 +236,38 @@ def _is_independent(estimates: Estimates, path: str) -> bool:
 
 
 def _array_with_missed_error(report: Report) -> ArrayReport | None:
-    """Test the report: return an array whose stated detectable error would not be a MISMATCH.
+    """Test the report: return an array in which the error that it calls detectable would pass.
 
     The claim of one entry is altered by that error and judged again: the least certain entry of
-    the array with the largest detectable error. None if it is a MISMATCH, as it should be.
+    the array with the largest detectable error. None if it is no MATCH, as it should be.
     """
     rtol = report.rtol
     candidates = [
-        (array.detectable(rtol), array, array.least_certain)
+        (array.detectable, array, array.least_certain)
         for array in report.arrays.values()
         if array.least_certain is not None and array.largest
     ]
     if not candidates:
         return None
     detectable, array, entry = max(candidates, key=itemgetter(0))
-    claimed, numeric, error = (
-        values.reshape(-1)[[entry]] for values in (array.claimed, array.numeric, array.error)
+    b = np.broadcast_to(array.rounding, array.claimed.shape)
+    claimed, numeric, error, scale, rounding = (
+        values.reshape(-1)[[entry]]
+        for values in (array.claimed, array.numeric, array.error, array.scales, b)
     )
     claimed = claimed.astype(np.result_type(claimed, numeric, error))
-    # The altered entry may become the largest, s; the tolerance rtol · s then grows by rtol times
-    # the change, so the change is made larger by that.
-    change = detectable * array.largest * (1 + 2 * rtol) / (1 - rtol)
-    claimed += np.copysign(change, claimed - numeric)
+    # The tolerance grows with the altered claim: by rtol times the change, and as much again if
+    # what it allows for rounding is bounded by the largest entry, which the altered one may become.
+    growth = 2 * rtol if rounding.any() else rtol
+    if growth >= 1:
+        return None
+    claimed += np.copysign(detectable * scale * (1 + 2 * rtol) / (1 - growth), claimed - numeric)
     largest = max(array.largest, float(np.abs(claimed[0])))
-    altered = judge(claimed, numeric, error, rtol, report.resolution, largest=largest)
-    return None if int(altered[0]) == Verdict.MISMATCH else array
+    altered = judge(claimed, numeric, error, array.rule, rounding, largest=largest)
+    return array if int(altered[0]) == Verdict.MATCH else None
 
 
-def _why_unresolved(array: ArrayReport, estimates: Estimates) -> str:
+def _why_unresolved(array: ArrayReport, estimates: Estimates, claim: Claim) -> str:
     """Say why an array has unresolved entries, and what would resolve them."""
     unresolved = array.verdicts == Verdict.UNRESOLVED
     noise = estimates.noise
@@ -215,6 +282,9 @@ def _why_unresolved(array: ArrayReport, estimates: Estimates) -> str:
     claimed_zero = not array.claimed.any()
     if array.all_zero or (claimed_zero and bool(np.all(np.abs(array.numeric) <= array.error))):
         return ONLY_ZEROS
+    blurred = unresolved & (array.error - array.slope_jump > array.rule.resolution * array.largest)
+    if not blurred.any():
+        return why_claim_is_blurred(array, unresolved, claim)
     share = float(array.error[unresolved].max()) / array.largest
     return (
         f"blurred: the estimate's error is up to {share:.1e} of the largest entry, from a noise "

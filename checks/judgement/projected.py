@@ -299,6 +299,7 @@ def check_projected(
         seconds=time.perf_counter() - started,
         seed=seed,
         findings=tuple(findings),
+        scale="array",
     )
     if interrupted:
         raise CheckInterrupted(record(report))

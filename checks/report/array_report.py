@@ -9,7 +9,16 @@ from numpy.typing import NDArray
 
 from checks._types import FloatArray
 from checks.parameters.claims import entry_name
-from checks.report.verdict import Verdict, detectable_error, largest_entry, relative_discrepancy
+from checks.report.verdict import (
+    Rule,
+    Verdict,
+    bounds,
+    entry_size,
+    is_seen,
+    judge,
+    largest_entry,
+    relative_discrepancy,
+)
 from checks.report.wording import plural
 
 __all__ = ["ArrayReport", "WorstEntry"]
@@ -62,6 +71,11 @@ class ArrayReport:
     slope_jump : ndarray
         At a kink, half the difference of the slopes on the two sides, which is a part of `error`;
         0 elsewhere.
+    rule : Rule
+        By which the entries are judged.
+    rounding : ndarray or float
+        The claim's own rounding, of every entry: nan where it is not known, 0 if no verdict needed
+        it.
     reason : str
         Why entries are UNRESOLVED; empty if none is.
     method : str
@@ -80,10 +94,29 @@ class ArrayReport:
     error: FloatArray
     verdicts: NDArray[np.int8]
     slope_jump: FloatArray
+    rule: Rule
+    rounding: FloatArray | float = 0.0
     reason: str = ""
     method: str = "central"
     precision: str = ""
     dtype: str = ""
+
+    @classmethod
+    def judged(
+        cls,
+        path: str,
+        claimed: FloatArray,
+        numeric: FloatArray,
+        error: FloatArray,
+        rule: Rule,
+        rounding: FloatArray | float = 0.0,
+        slope_jump: FloatArray | None = None,
+        method: str = "central",
+    ) -> "ArrayReport":
+        """Return the report of an array whose entries are judged by the rule alone."""
+        jump = np.zeros(claimed.shape) if slope_jump is None else slope_jump
+        verdicts = judge(claimed, numeric, error, rule, rounding, jump)
+        return cls(path, claimed, numeric, error, verdicts, jump, rule, rounding, method=method)
 
     def __repr__(self) -> str:
         entries = plural(self.entries, "entry")
@@ -127,14 +160,81 @@ class ArrayReport:
         """Which entries do not lie on a kink."""
         return self.slope_jump == 0  # type: ignore[no-any-return]
 
+    @property
+    def coarse(self) -> NDArray[np.bool_]:
+        """Which entries, on no kink, are known too badly for their own size.
+
+        Their error, with what their claim rounds, is above `resolution` times their own size. They
+        can pass by the scale of their array.
+        """
+        if self.rule.scale == "array":
+            return np.zeros(self.claimed.shape, bool)
+        size = entry_size(self.claimed, self.numeric)
+        rounding = self.tolerance - self.rule.rtol * size
+        return ~(self.error + rounding <= self.rule.resolution * size) & self.differentiable
+
+    @property
+    def scales(self) -> FloatArray:
+        """What errors of each entry are relative to: its own size, or its array's largest.
+
+        The array's, of those that are `coarse`, and of all with ``scale="array"``.
+        """
+        largest = np.full(self.claimed.shape, self.largest)
+        if self.rule.scale == "array":
+            return largest
+        return np.where(
+            self.coarse, largest, entry_size(self.claimed, self.numeric, self.slope_jump)
+        )
+
+    @property
+    def seen(self) -> bool:
+        """Whether some derivative of the array is surely not zero."""
+        return is_seen(self.numeric, self.error)
+
     @cached_property
+    def _bounds(self) -> tuple[FloatArray, FloatArray]:
+        return bounds(
+            self.claimed,
+            self.numeric,
+            self.error,
+            self.rule,
+            self.rounding,
+            self.slope_jump,
+            self.largest,
+        )
+
+    @property
+    def tolerance(self) -> FloatArray:
+        """By how much the claim of each entry may be off: t of `checks.report.verdict.Rule`."""
+        return self._bounds[0]
+
+    @property
+    def limit(self) -> FloatArray:
+        """By how much more than the error the claim of each entry must be off for a MISMATCH."""
+        return self._bounds[1]
+
+    @property
+    def detectable_errors(self) -> FloatArray:
+        """The smallest error of each entry that was sure not to pass, relative to its scale.
+
+        A claim that is off by Δ has d ≥ Δ − e, and d − e ≤ t for a MATCH: so Δ > t + 2 e is none.
+        """
+        return relative_discrepancy(self.tolerance + 2 * self.error, self.scales)
+
+    @property
+    def undetectable(self) -> int:
+        """The number of entries, on no kink, so small that a claim of 0 would be a MATCH."""
+        zeros = np.zeros(self.claimed.shape)
+        parts = (self.numeric, self.error, self.rule, self.rounding, self.slope_jump, self.largest)
+        t, _ = bounds(zeros, *parts)
+        return int(np.sum(~(np.abs(self.numeric) - self.error > t) & self.differentiable))
+
+    @property
     def least_certain(self) -> int | None:
-        """The flat index of the largest error, kinks left out; None if there are only kinks."""
-        if not self.slope_jump.any():
-            return int(self.error.argmax()) if self.error.size else None
+        """The flat index of the largest of `detectable_errors`; None if there are only kinks."""
         if not self.differentiable.any():
             return None
-        return int(np.where(self.differentiable, self.error, -1).argmax())
+        return int(np.where(self.differentiable, self.detectable_errors, -1).argmax())
 
     @property
     def worst(self) -> WorstEntry:
@@ -152,28 +252,28 @@ class ArrayReport:
 
     @property
     def discrepancy(self) -> float:
-        """The largest of `discrepancies`, relative to the largest entry; inf if not finite."""
-        return relative_discrepancy(float(np.max(self.discrepancies, initial=0)), self.largest)
+        """The largest of `discrepancies`, each relative to its scale; inf if not finite."""
+        return float(relative_discrepancy(self.discrepancies, self.scales).max(initial=0))
 
     @property
     def digits(self) -> float:
-        """The decimal digits that are verified: −log10(max(|g − n| + e) / s).
+        """The decimal digits that are verified of every entry: −log10(max((|g − n| + e) / scale)).
 
-        g is the claim, n ± e the estimate, s the largest entry. Entries on kinks are left out; if
-        all entries are on kinks, 0 digits are verified.
+        g is the claim, n ± e the estimate; the scale is the entry's of `scales`. Entries on kinks
+        are left out; if all entries are on kinks, 0 digits are verified.
         """
-        bounds = self.discrepancies + self.error
-        bound = float(np.max(bounds, initial=0, where=self.differentiable))
-        if not math.isfinite(bound) or self.all_zero or not self.differentiable.any():
+        if self.all_zero or not self.differentiable.any():
             return 0.0
-        return max(0.0, -math.log10(bound / self.largest)) if bound else math.inf
+        bounds = relative_discrepancy(self.discrepancies + self.error, self.scales)
+        bound = float(bounds[self.differentiable].max())
+        return max(0.0, -math.log10(bound)) if bound else math.inf
 
-    def detectable(self, rtol: float) -> float:
-        """Return the smallest error, relative to the largest entry, that is sure to be a MISMATCH.
+    @property
+    def detectable(self) -> float:
+        """The smallest error, relative to an entry's scale, that was sure not to pass.
 
         It holds for every entry but those on kinks, where any claim between the two slopes is
         accepted. If all entries are on kinks it is inf.
         """
-        if self.least_certain is None:
-            return math.inf
-        return detectable_error(self.largest, float(self.error.flat[self.least_certain]), rtol)
+        entry = self.least_certain
+        return math.inf if entry is None else float(self.detectable_errors.flat[entry])

@@ -28,7 +28,7 @@ __all__ = ["plot"]
 ARRAYS, COLUMNS = 24, 4  # the most arrays shown, and how many wide heat maps fit in a row
 CELLS = 64  # the most cells of a heat map in each direction: smaller cells could not be marked
 COLOUR_RANGE = 1e8  # the colours show ratios from 1/COLOUR_RANGE to COLOUR_RANGE
-UNIT = "|claimed − numeric| / (rtol × largest + error)      above 1: MISMATCH"
+UNIT = "|claimed − numeric| / (limit + error)      above 1: MISMATCH"
 MARKS = {Verdict.MISMATCH: "x", Verdict.UNRESOLVED: "o"}
 UNKNOWN: dict[str, Any] = {"facecolor": "white", "edgecolor": "0.6", "hatch": "////"}
 
@@ -43,7 +43,6 @@ SMALL, MEDIUM = 8, 10  # font sizes in points: the caller's own would not fit
 
 def plot(
     arrays: Mapping[str, ArrayReport],
-    rtol: float,
     title: str,
     step_curve: StepCurve | None,
     worst: WorstEntry,
@@ -60,7 +59,7 @@ def plot(
     -------
     matplotlib.figure.Figure
         A notebook shows it, and its ``savefig`` writes it to a file. Each heat map shows
-        |claimed − numeric| / (rtol × largest + error). Below them, unless the report is a MATCH,
+        |claimed − numeric| / (limit + error). Below them, unless the report is a MATCH,
         the worst entry is compared with differences of the cost over steps of every size.
     """
     shown = _shown(arrays)
@@ -90,7 +89,7 @@ def plot(
         top += text_height
         for tile in row:
             axis = add_axes(left, top, tile.size)
-            image = _draw_array(axis, tile.array, rtol, tile.size)
+            image = _draw_array(axis, tile.array, tile.size)
             axis.set_title("\n".join(tile.lines), loc="left", fontsize=SMALL, parse_math=False)
             handles |= {mark.get_label(): mark for mark in axis.collections}
             if np.ma.getmaskarray(image.get_array()).any():
@@ -116,7 +115,7 @@ def plot(
     figure.suptitle(title, x=0.1 / WIDTH, y=1 - 0.1 / height, ha="left", va="top", fontsize=MEDIUM)
     if step_curve:
         axis = add_axes(0.8, top + BAR + 0.3, (CURVE - 0.9, 6.9))
-        _draw_step_curve(axis, arrays[worst.path], rtol, step_curve, worst)
+        _draw_step_curve(axis, arrays[worst.path], step_curve, worst)
     return figure
 
 
@@ -166,10 +165,10 @@ def _map_size(array: ArrayReport, limits: tuple[float, float]) -> tuple[float, f
     return min(limits[0], CELL * rows), min(limits[1], CELL * columns)
 
 
-def _draw_array(axis: Any, array: ArrayReport, rtol: float, inches: tuple[float, float]) -> Any:
+def _draw_array(axis: Any, array: ArrayReport, inches: tuple[float, float]) -> Any:
     """Draw a heat map `inches` large, mark entries that are not a MATCH, and return the image."""
     rows, columns = _rows_and_columns(array)
-    ratios, (tall, wide) = _largest_by_block(_ratios(array, rtol).reshape(rows, columns), np.fmax)
+    ratios, (tall, wide) = _largest_by_block(_ratios(array).reshape(rows, columns), np.fmax)
     verdicts, _ = _largest_by_block(array.verdicts.reshape(rows, columns), np.maximum)
     image = axis.imshow(
         ratios,
@@ -215,13 +214,13 @@ def _label(array: ArrayReport) -> str:
     return f"{shape}: {counted}{array.verdict}{cells}"
 
 
-def _ratios(array: ArrayReport, rtol: float) -> FloatArray:
-    """Return |claimed − numeric| / (rtol × largest + error) within the range of the colours.
+def _ratios(array: ArrayReport) -> FloatArray:
+    """Return |claimed − numeric| / (limit + error) within the range of the colours.
 
     It is nan for entries without a finite estimate and error.
     """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        ratios = np.abs(array.claimed - array.numeric) / (rtol * array.largest + array.error)
+        ratios = np.abs(array.claimed - array.numeric) / (array.limit + array.error)
     ratios = np.where((array.claimed == array.numeric) & (array.error == 0), 0, ratios)
     ratios = np.where(np.isfinite(array.claimed), ratios, np.inf)
     unknown = ~np.isfinite(array.numeric) | ~np.isfinite(array.error)
@@ -236,7 +235,7 @@ def _largest_by_block(values: Any, maximum: np.ufunc) -> tuple[Any, tuple[int, i
 
 
 def _draw_step_curve(
-    axis: Any, array: ArrayReport, rtol: float, step_curve: StepCurve, worst: WorstEntry
+    axis: Any, array: ArrayReport, step_curve: StepCurve, worst: WorstEntry
 ) -> None:
     """Draw, over the step h, how far claim and estimate are from differences of the cost."""
     h = step_curve.steps
@@ -250,7 +249,7 @@ def _draw_step_curve(
     lines.append(("|numeric − difference|", np.abs(worst.numeric - step_curve.central), "C0s-"))
     lines.append(("noise of the cost / h", step_curve.noise / h, "k:"))
     lines.append(("error of the estimate", np.full(h.shape, worst.error), "C0--"))
-    lines.append(("rtol × largest", np.full(h.shape, rtol * array.largest), "C3--"))
+    lines.append(("limit of a MISMATCH", np.full(h.shape, array.limit[worst.index]), "C3--"))
     for label, y, style in lines:
         positive = np.where(np.isfinite(y) & (y > 0), y, np.nan)  # a logarithmic axis has no 0
         if np.isfinite(positive).any():

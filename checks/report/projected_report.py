@@ -72,7 +72,7 @@ class ProjectedArray:
         """|claimed − numeric| / largest, of the worst entry, or of g·v if no entry is known."""
         worst = self._worst_entry()
         discrepancy = worst.discrepancy if worst else abs(self.claimed - self.numeric)
-        return relative_discrepancy(discrepancy, self.largest)
+        return float(relative_discrepancy(discrepancy, self.largest))
 
     @property
     def worst(self) -> WorstEntry:
@@ -143,6 +143,11 @@ class ProjectedReport(Report):
         return max((array.detectable(self.rtol) for array in arrays), default=math.inf)
 
     @property
+    def coarse(self) -> int:
+        """0: all entries are judged by the scale of their array."""
+        return 0
+
+    @property
     def undetectable(self) -> int:
         """0: it is not known, because entries were not estimated one by one."""
         return 0
@@ -167,8 +172,9 @@ class ProjectedReport(Report):
         if math.isfinite(self.detectable):
             notes.append(
                 "The table gives the error, relative to an array's largest entry, that was sure to "
-                "be seen in a single entry. Errors in several entries, the largest F times that, "
-                "may cancel along a random direction, with a probability of at most (1 + ln F)/F "
+                "be seen in a single entry: projected checks judge by the array's scale. Errors "
+                "in several entries, the largest F times that, may cancel along a random "
+                "direction, with a probability of at most (1 + ln F)/F "
                 f"(seed {self.seed})."
             )
         return notes

@@ -49,8 +49,8 @@ class Report:
     arrays : dict of str to ArrayReport
         What was found in each array, by path, in the order of the parameters.
     rtol, resolution : float
-        The tolerance of claims, and the largest error of an estimate that allows a MATCH, both
-        relative to the largest entry of an array (see `checks.report.verdict.judge`).
+        The tolerance of claims, relative to each entry, and the largest error of an estimate that
+        allows a MATCH, relative to the largest entry of its array (see `checks.report.verdict`).
     method : str
         "central" or "complex-step"; "mixed" if arrays were estimated in both ways.
     noise : float
@@ -68,6 +68,8 @@ class Report:
         Names of the mistake, the best first; empty if none fits, or if there is no MISMATCH.
     step_curve : StepCurve, optional
         Slopes of the cost at the worst entry, for steps of every size; None for a MATCH.
+    scale : {"entry", "array"}
+        What the claims are judged relative to.
     """
 
     arrays: Mapping[str, ArrayReport]
@@ -81,6 +83,7 @@ class Report:
     findings: tuple[str, ...] = ()
     diagnosis: tuple["Diagnosis", ...] = ()
     step_curve: StepCurve | None = None
+    scale: str = "entry"
 
     _coverage: ClassVar[str] = ""  # completes "11 entries" in the first line
 
@@ -99,31 +102,36 @@ class Report:
 
     @property
     def worst(self) -> WorstEntry:
-        """The worst entry, by its verdict and its discrepancy relative to its array's largest."""
+        """The worst entry, by its verdict and its discrepancy relative to its scale."""
 
         def rank(array: ArrayReport) -> tuple[int, float]:
-            discrepancy = float(array.discrepancies[array.worst.index])
-            return array.verdict, relative_discrepancy(discrepancy, array.largest)
+            worst = array.worst.index
+            relative = relative_discrepancy(array.discrepancies[worst], array.scales[worst])
+            return array.verdict, float(relative)
 
         return max(self._compared(), key=rank).worst
 
     @property
     def discrepancy(self) -> float:
-        """The largest |claimed − numeric|, relative to the largest entry of its array.
+        """The largest |claimed − numeric|, relative to the scale of its entry.
 
-        At a kink it is the distance of the claim from the range between the two slopes.
+        That is the entry's own size, or where it is not known well enough the array's largest (see
+        `checks.report.array_report.ArrayReport.scales`). At a kink it is the distance of the claim
+        from the range between the two slopes.
         """
         return max(array.discrepancy for array in self._compared())
 
     @property
     def detectable(self) -> float:
-        """The smallest error, relative to its array's largest entry, that is sure to be a MISMATCH.
+        """The smallest error, relative to the scale of its entry, that was sure not to pass.
 
-        It holds for entries that do not lie on a kink (see `kinks`), and not for arrays of zeros
+        The scale is the entry's own size, or its array's largest entry for those that `coarse`
+        counts. What does not pass is a MISMATCH, unless the claim's own rounding may explain it.
+        This holds for entries that do not lie on a kink (see `kinks`), and not for arrays of zeros
         that the cost does not depend on, which `findings` lists. It is inf if nothing is left.
         """
         arrays = [a for a in self._compared() if a.differentiable.any() and not a.compared_nothing]
-        return max((array.detectable(self.rtol) for array in arrays), default=math.inf)
+        return max((array.detectable for array in arrays), default=math.inf)
 
     @property
     def kinks(self) -> int:
@@ -131,12 +139,21 @@ class Report:
         return sum(int(np.sum(~array.differentiable)) for array in self._compared())
 
     @property
+    def coarse(self) -> int:
+        """The number of entries that pass by their array's scale alone.
+
+        For their own size, their estimate has too large an error, or their claim rounds too much.
+        """
+        return sum(
+            int(np.sum(array.coarse & (array.verdicts == Verdict.MATCH)))
+            for array in self._compared()
+            if not array.compared_nothing
+        )
+
+    @property
     def undetectable(self) -> int:
         """The number of entries, on no kink, so small that a claim of 0 would be a MATCH."""
-        return sum(
-            int(np.sum(~(np.abs(a.numeric) - a.error > self.rtol * a.largest) & a.differentiable))
-            for a in self._compared()
-        )
+        return sum(array.undetectable for array in self._compared())
 
     def _compared(self) -> list[ArrayReport]:
         """Return the arrays that have entries."""
@@ -153,9 +170,10 @@ class Report:
         return f"<pre>{html.escape(str(self))}</pre>"
 
     def _head(self) -> str:
+        coarse = f"{self.coarse:,} by their array's scale, " if self.coarse else ""
         return (
             f"gradient check: {self.verdict}{GAP}{plural(self.entries, 'entry')}{self._coverage}, "
-            f"{self._method()}, {plural(self.evaluations, 'evaluation')}, "
+            f"{coarse}{self._method()}, {plural(self.evaluations, 'evaluation')}, "
             f"{self.seconds:.1f} s"
         )
 
@@ -205,10 +223,16 @@ class Report:
 
     def _detectable_errors(self) -> str:
         """Say how small an error would have been seen, and in which entries none would."""
-        text = f"An error of {self.detectable:.1e} of an array's largest entry would have been seen"
+        what = "an entry's own size" if self.scale == "entry" else "an array's largest entry"
+        text = f"An error of {self.detectable:.1e} of {what} would have been seen"
         if self.kinks:
             text += f", except at {plural(self.kinks, 'entry')} on kinks"
-        if self.undetectable:
+        if self.coarse:
+            text += (
+                f"; of the array's largest in {plural(self.coarse, 'entry')} whose own size is not "
+                "known well enough"
+            )
+        elif self.scale == "array" and self.undetectable:
             entries = plural(self.undetectable, "entry")
             verb = "is" if self.undetectable == 1 else "are"
             text += f"; {entries} {verb} so small that a zero would have passed"
@@ -219,7 +243,7 @@ class Report:
         from checks.report.plot import plot  # needs matplotlib, which is optional
 
         title = self._head().replace(GAP, ", ")
-        return plot(self.arrays, self.rtol, title, self.step_curve, self.worst)
+        return plot(self.arrays, title, self.step_curve, self.worst)
 
     def to_json(self) -> str:
         """Return the report as strict JSON: of each array, the verdict and the worst entry."""
@@ -249,8 +273,10 @@ class Report:
                 "seed": self.seed,
                 "rtol": self.rtol,
                 "resolution": self.resolution,
+                "scale": self.scale,
                 "noise": finite(self.noise),
                 "detectable": finite(self.detectable),
+                "coarse": self.coarse,
                 "undetectable": self.undetectable,
                 "kinks": self.kinks,
                 "arrays": {path: array(a) for path, a in self.arrays.items()},

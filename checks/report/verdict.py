@@ -1,6 +1,7 @@
 """The rule of the verdict: a claim is compared with the interval [n − e, n + e] of an estimate."""
 
 import math
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -9,7 +10,23 @@ from numpy.typing import NDArray
 
 from checks._types import FloatArray
 
-__all__ = ["Verdict", "detectable_error", "judge", "largest_entry", "relative_discrepancy"]
+__all__ = [
+    "SCALES",
+    "Rule",
+    "Verdict",
+    "bounds",
+    "entry_size",
+    "is_seen",
+    "judge",
+    "largest_entry",
+    "relative_discrepancy",
+]
+
+SCALES = ("entry", "array")
+
+# Last places of the gradient's largest entry that rounding may cost any entry, whatever was
+# measured: an entry is the rest of terms that may have been as large as that.
+LAST_PLACES = 2.0**6
 
 
 class Verdict(IntEnum):
@@ -23,6 +40,118 @@ class Verdict(IntEnum):
         return self.name
 
 
+@dataclass(frozen=True)
+class Rule:
+    """What is asked of the claims and the estimates of a check.
+
+    With g the claim of an entry, n ± e its estimate, d = |g − n|, s the largest entry of its array,
+    S that of all arrays, claimed or numeric, and b the claim's own rounding:
+
+        t = rtol · max(|g|, |n|) + min(2 b, rtol · s)
+        d − e > max(t, 2 b, 2⁶ eps S)          MISMATCH
+        d − e ≤ t  and  e ≤ resolution · s     MATCH
+        otherwise                              UNRESOLVED
+
+    Where b is not known, t is without it, and a MISMATCH needs d − e > rtol · s as well; rtol · S
+    if every derivative of the array is 0 to within its error. At a kink, the slope jump is a part
+    of e, but does not count against the resolution.
+
+    Attributes
+    ----------
+    rtol
+        How accurate a claim must be.
+    resolution
+        How accurate an estimate must be for a MATCH.
+    scale : {"entry", "array"}
+        What claims are judged relative to: the entry, as above, or with t = rtol · s the array.
+    eps : float
+        The spacing of numbers at 1 in the coarsest dtype of the parameters.
+    largest : float
+        S.
+    """
+
+    rtol: float
+    resolution: float = 1e-3
+    scale: str = "entry"
+    eps: float = 0.0
+    largest: float = 0.0
+
+
+def bounds(
+    claimed: FloatArray,
+    numeric: FloatArray,
+    error: FloatArray,
+    rule: Rule,
+    rounding: FloatArray | float = 0.0,
+    slope_jump: FloatArray | float = 0.0,
+    largest: float | None = None,
+) -> tuple[FloatArray, FloatArray]:
+    """Return t and the bound above which d − e is a MISMATCH, of every entry; see `judge`."""
+    s = largest_entry(claimed, np.abs(numeric) + slope_jump) if largest is None else largest
+    size, b = entry_size(claimed, numeric, slope_jump), np.asarray(rounding)
+    t = np.full(size.shape, rule.rtol * s)
+    if rule.scale == "entry":
+        t = rule.rtol * size + np.minimum(np.nan_to_num(2 * b), t)
+    # what is claimed of an array without a derivative that is surely not 0 may be nothing but
+    # rounding: s is then no scale for it
+    unknown = rule.rtol * (s if is_seen(numeric, error) else max(s, rule.largest))
+    floor = LAST_PLACES * rule.eps * rule.largest
+    return t, np.maximum(t, np.maximum(np.where(np.isnan(b), unknown, 2 * b), floor))
+
+
+def judge(
+    claimed: FloatArray,
+    numeric: FloatArray,
+    error: FloatArray,
+    rule: Rule,
+    rounding: FloatArray | float = 0.0,
+    slope_jump: FloatArray | float = 0.0,
+    largest: float | None = None,
+) -> NDArray[np.int8]:
+    """Judge every entry of an array by a rule; a claim that is not finite is a MISMATCH.
+
+    Parameters
+    ----------
+    claimed, numeric, error
+        Arrays of the same shape: the claim g, the estimate n and its error e.
+    rounding
+        The claim's own rounding b: nan where it is not known, 0 where it was not needed.
+    slope_jump
+        At a kink, half the difference of the slopes on the two sides. It is a part of e.
+    largest
+        s, if the caller knows it already.
+
+    Returns
+    -------
+    ndarray of int8
+        `Verdict` values, in the shape of the arrays.
+    """
+    s = largest_entry(claimed, np.abs(numeric) + slope_jump) if largest is None else largest
+    t, limit = bounds(claimed, numeric, error, rule, rounding, slope_jump, s)
+    verdicts = np.full(claimed.shape, Verdict.UNRESOLVED, np.int8)
+    with np.errstate(invalid="ignore"):
+        # by how much the claim is off, wherever in the interval the true derivative lies
+        off = np.abs(claimed - numeric) - error
+        verdicts[(off <= t) & (error - slope_jump <= rule.resolution * s)] = Verdict.MATCH
+        verdicts[(off > limit) | ~np.isfinite(claimed)] = Verdict.MISMATCH
+    return verdicts
+
+
+def is_seen(numeric: FloatArray, error: FloatArray) -> bool:
+    """Whether some derivative of an array is surely not zero."""
+    return bool((np.abs(numeric) > error).any())
+
+
+def entry_size(
+    claimed: FloatArray, numeric: FloatArray, slope_jump: FloatArray | float = 0.0
+) -> FloatArray:
+    """Return max(|g|, |n|) of every entry, of those numbers that are finite."""
+    sizes = (
+        np.where(np.isfinite(g), np.abs(g), 0) for g in (claimed, np.abs(numeric) + slope_jump)
+    )
+    return np.maximum(*sizes)
+
+
 def largest_entry(claimed: FloatArray, numeric: FloatArray) -> float:
     """Return s: the largest finite entry of an array, claimed or numeric."""
     largest = 0.0
@@ -34,58 +163,9 @@ def largest_entry(claimed: FloatArray, numeric: FloatArray) -> float:
     return largest
 
 
-def judge(
-    claimed: FloatArray,
-    numeric: FloatArray,
-    error: FloatArray,
-    rtol: float,
-    resolution: float,
-    slope_jump: FloatArray | float = 0.0,
-    largest: float | None = None,
-) -> NDArray[Any]:
-    """Judge every entry of an array.
-
-    Parameters
-    ----------
-    claimed, numeric, error
-        Arrays of the same shape: the claim g, the estimate n and its error e.
-    rtol
-        The tolerance of a claim is t = rtol × s, where s is the largest entry of the array.
-    resolution
-        A MATCH needs an estimate with e ≤ resolution × s.
-    slope_jump
-        At a kink, half the difference of the slopes on the two sides. It is a part of e, but
-        does not count against the resolution.
-    largest
-        s, if the caller knows it already.
-
-    Returns
-    -------
-    ndarray of int8
-        `Verdict` values, in the shape of the arrays.
-    """
-    s = largest_entry(claimed, np.abs(numeric) + slope_jump) if largest is None else largest
-    with np.errstate(invalid="ignore"):
-        d = np.abs(claimed - numeric)
-        # wrong by more than the tolerance, wherever in the interval the true derivative lies
-        wrong = d - error > rtol * s
-        resolved = error - slope_jump <= resolution * s
-    wrong |= ~np.isfinite(claimed)
-    unresolved = ~(resolved & np.isfinite(d))
-    # the sum is 0 for MATCH, 1 for UNRESOLVED and 2 for MISMATCH
-    return np.asarray(np.add(wrong, wrong | unresolved, dtype=np.int8))
-
-
-def detectable_error(largest: float, error: float, rtol: float) -> float:
-    """Return the smallest error of a claim, relative to s, that is certain to be a MISMATCH.
-
-    If a claim differs from the true derivative by Δ, then d ≥ Δ − e. So d − e > t if Δ > t + 2e.
-    """
-    return rtol + 2 * error / largest if largest > 0 else math.inf
-
-
-def relative_discrepancy(discrepancy: float, largest: float) -> float:
-    """Return |g − n| / s; 0 if claim and estimate are equal, inf if there is no such ratio."""
-    if discrepancy == 0:
-        return 0.0
-    return discrepancy / largest if largest and math.isfinite(discrepancy) else math.inf
+def relative_discrepancy(discrepancy: Any, scale: Any) -> FloatArray:
+    """Return |g − n| over a scale; 0 if claim and estimate are equal, inf if there is no ratio."""
+    ratio = np.full(np.shape(discrepancy), math.inf)
+    known = np.isfinite(discrepancy) & (np.asarray(scale) > 0)
+    np.divide(discrepancy, scale, out=ratio, where=known)
+    return np.where(np.asarray(discrepancy) == 0, 0.0, ratio)

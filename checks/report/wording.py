@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 __all__ = [
     "COLUMNS",
     "DISAGREE",
+    "LOST_DIGITS",
     "ONLY_ZEROS",
     "UNSEEN",
     "left_domain",
@@ -34,6 +35,8 @@ DISAGREE = (
     "two estimates from different steps disagree, so the claim cannot be called wrong. Check at a "
     "point beside it."
 )
+# Begins the finding on entries that are off by what their claim rounds.
+LOST_DIGITS = "rounding inside your gradient"
 
 
 def stochastic(level: float) -> str:

@@ -14,6 +14,7 @@ from checks import Verdict, check_gradient
 from checks.conformance.reference_cost import RestartedCost
 from checks.estimation.estimates import estimate_derivatives
 from checks.evaluation.pointwise import Evaluations
+from checks.judgement.claim import Claim
 from checks.judgement.every_entry import judge_gradient
 from checks.parameters.claims import flatten
 from checks.strategies import REGIMES, Problem, layer_sizes, problems
@@ -63,8 +64,12 @@ def test_every_entry_of_random_networks(tally):
                 evaluations, "auto", seed=0
             )  # once, for all three forms
             for name, form in FORMS.items():
-                claim = form.gradient(net, theta, problem.x, problem.y)
-                report = judge_gradient(estimates, flatten(claim), resolution=1e-3, started=0.0)
+
+                def gradient(at, form=form):
+                    return flatten(form.gradient(net, at, problem.x, problem.y))
+
+                claim = Claim(evaluations, gradient(theta), gradient)
+                report = judge_gradient(estimates, claim, 1e-3, "entry", started=0.0)
                 tally.add(name, networks=1, entries=report.entries)
                 assert_right(report, problem, on_a_kink)
 

@@ -107,11 +107,11 @@ def test_the_verdict_of_the_report_is_that_of_its_worst_array():
 
 @pytest.mark.parametrize("path", ["sharp", "blurred"])
 def test_a_detectable_error_that_is_not_detected_is_unresolved(monkeypatch, path):
-    def too_optimistic(array, rtol):
-        return detectable(array, rtol) / (10 if array.path == path else 1)
+    def too_optimistic(array):
+        return detectable.fget(array) / (10 if array.path == path else 1)
 
     detectable = ArrayReport.detectable
-    monkeypatch.setattr(ArrayReport, "detectable", too_optimistic)
+    monkeypatch.setattr(ArrayReport, "detectable", property(too_optimistic))
     point = {"sharp": X.copy(), "blurred": 1e-4 * X}
     claim = {name: 2 * value for name, value in point.items()}
     cost = lambda p: square(p["sharp"]) + square(p["blurred"])  # noqa: E731
@@ -312,8 +312,11 @@ def test_an_array_that_the_cost_ignores_is_a_finding():
     report = check_gradient(cost, {"used": 2 * X, "ignored": 0 * X}, point)
     assert report.verdict is Verdict.MATCH
     assert any("ignored: zero in every entry" in finding for finding in report.findings)
-    report = check_gradient(cost, {"used": 2 * X, "ignored": 1e-9 + 0 * X}, point)
-    assert report.arrays["ignored"].verdict is Verdict.MISMATCH
+    # what is that small beside the rest of the gradient may be a rounding error of 0
+    for size, verdict in ((1e-6, Verdict.MISMATCH), (1e-9, Verdict.UNRESOLVED)):
+        for sign in (-1, 1):
+            report = check_gradient(cost, {"used": 2 * X, "ignored": sign * size + 0 * X}, point)
+            assert report.arrays["ignored"].verdict is verdict
 
 
 def test_a_step_function_is_not_a_match_of_zero():

@@ -20,7 +20,7 @@ from checks.conformance.targets.target import Target
 from checks.diagnosis.diagnosis import diagnose
 from checks.report.array_report import ArrayReport
 from checks.report.report import Diagnosis
-from checks.report.verdict import judge
+from checks.report.verdict import Rule
 
 __all__ = ["UNKNOWN", "name_fault"]
 
@@ -177,6 +177,6 @@ def _diagnose(evidence: Evidence, observation: Observation) -> tuple[Diagnosis, 
         if claimed.size != numeric.size:
             return ()
         claim, error = claimed.reshape(numeric.shape), np.abs(numeric) * TOLERANCE / 100
-        verdicts = judge(claim, numeric, error, TOLERANCE, resolution=1e-3)
-        arrays[path] = ArrayReport(path, claim, numeric, error, verdicts, np.zeros_like(error))
+        rule = Rule(TOLERANCE, scale="array")
+        arrays[path] = ArrayReport.judged(path, claim, numeric, error, rule)
     return diagnose(arrays, values, TOLERANCE)

@@ -20,7 +20,6 @@ __all__ = [
     "failure_text",
     "repeated_failure_text",
     "reproduction",
-    "rounding_text",
     "script",
     "unresolved_text",
 ]
@@ -76,12 +75,6 @@ def unresolved_text(target: Target, claim: str, trial: Trial, place: str) -> str
         f"The last of them: {_network(target, trial.problem)}.",
     ]
     return "\n".join([*map(_filled, lines), "", str(trial.report)])
-
-
-def rounding_text(target: Target, trial: Trial) -> str:
-    """Return the reason why a mismatch that rounding explains is excused."""
-    assert trial.report is not None
-    return f"{trial.rounding} {trial.report.worst} ({_network(target, trial.problem)})."
 
 
 def reproduction(target: Target, trial: Trial) -> str:
@@ -201,7 +194,7 @@ def _advice(target: Target, trial: Trial) -> str:
     if trial.report.discrepancy < SMALL_DISCREPANCY:
         return (
             "something small: the worst entry is off by only "
-            f"{trial.report.discrepancy:.0e} of its array's largest. Look for a lower precision "
+            f"{trial.report.discrepancy:.0e} of its size. Look for a lower precision "
             "inside, a small constant as in log(a + 1e-9), or a penalty in only one of cost and "
             "gradient."
         )

@@ -40,15 +40,12 @@ class Trial:
         None if there is an error.
     error : Exception or None
         What the target raised, or why the check refused its result.
-    rounding : str
-        Why rounding alone explains a mismatch; empty if it does not.
     """
 
     problem: Problem
     function: str
     report: Report | None = None
     error: Exception | None = None
-    rounding: str = ""
 
     @property
     def raised_in(self) -> str:
@@ -64,7 +61,7 @@ class Trial:
         if self.report is None:
             return True
         kinks = any(array.slope_jump.any() for array in self.report.arrays.values())
-        return self.report.verdict is Verdict.MISMATCH and not kinks and not self.rounding
+        return self.report.verdict is Verdict.MISMATCH and not kinks
 
     def arrays(self) -> dict[Group, list[ArrayReport]]:
         """Return the arrays in up to four groups: weights or biases, of the last layer or below."""

@@ -11,7 +11,7 @@ import pytest
 from checks import Verdict, check_gradient
 from checks.report.array_report import ArrayReport
 from checks.report.report import Report
-from checks.report.verdict import judge
+from checks.report.verdict import Rule
 
 pytest.importorskip("matplotlib", reason="pictures need the extra gradient-gate[plot]")
 
@@ -22,8 +22,7 @@ RTOL = 1e-6
 def array(path, claimed, numeric, error=1e-12):
     claimed, numeric = np.asarray(claimed, float), np.asarray(numeric, float)
     error = np.broadcast_to(np.asarray(error, float), claimed.shape)
-    verdicts = judge(claimed, numeric, error, RTOL, 1e-3)
-    return ArrayReport(path, claimed, numeric, error, verdicts, np.zeros(claimed.shape))
+    return ArrayReport.judged(path, claimed, numeric, error, Rule(RTOL))
 
 
 def report_of(*arrays):
@@ -55,9 +54,11 @@ def test_a_cell_is_the_discrepancy_over_the_tolerance():
     claimed = numeric + np.array([[1e-5, 0], [-1, 1e-9]])
     report = report_of(array("w", claimed, numeric, 1e-6))
     (axis,) = panels(report.plot())
-    tolerance = RTOL * 4 + 1e-6
-    # 1e-8 is the smallest ratio that has a colour
-    expected = [[1e-5 / tolerance, 1e-8], [1 / tolerance, 1e-9 / tolerance]]
+    # the limit is rtol of each entry; 1e-8 is the smallest ratio that has a colour
+    expected = [
+        [1e-5 / (1e-6 + RTOL * (1 + 1e-5)), 1e-8],
+        [1 / (1e-6 + 4 * RTOL), 1e-9 / (1e-6 + RTOL / 2)],
+    ]
     assert np.asarray(axis.images[0].get_array()) == pytest.approx(np.array(expected))
     norm = axis.images[0].norm
     assert norm(1.0) == pytest.approx(0.5)
@@ -139,7 +140,7 @@ def test_the_curve_shows_claim_and_estimate_against_differences():
         "|numeric − difference|",
         "noise of the cost / h",
         "error of the estimate",
-        "rtol × largest",
+        "limit of a MISMATCH",
     ]
     claimed, numeric, *_ = lines.values()
     assert np.nanmin(claimed) > 0.1
@@ -189,7 +190,7 @@ def test_a_single_number_is_drawn_small():
 
 def test_the_colour_bar_says_its_unit():
     _, bar = report_of(one_wrong((2, 2), (0, 0))).plot().axes
-    unit = "|claimed − numeric| / (rtol × largest + error)"
+    unit = "|claimed − numeric| / (limit + error)"
     assert bar.get_xlabel() == f"{unit}      above 1: MISMATCH"
 
 

@@ -10,7 +10,7 @@ import pytest
 from checks import Verdict, check_gradient
 from checks.report.array_report import ArrayReport
 from checks.report.report import Report
-from checks.report.verdict import judge
+from checks.report.verdict import Rule
 from checks.report.wording import shortened
 
 POINT = {
@@ -68,7 +68,7 @@ def test_a_match_shows_the_digits_verified():
     for path, row in table.items():
         assert row[-1] == "MATCH"
         assert 12 <= float(row[-2]) == round(report.arrays[path].digits, 1) <= 17
-    assert f"An error of {report.detectable:.1e} of an array's largest entry" in str(report)
+    assert f"An error of {report.detectable:.1e} of an entry's own size" in str(report)
 
 
 def test_a_mismatch_names_its_worst_entry_and_both_values():
@@ -147,23 +147,43 @@ def test_at_most_100_columns_for_a_large_layer(wrong):
     numeric = np.full((784, 128), -0.1)
     claimed, error = numeric.copy(), np.full_like(numeric, 1e-17)
     claimed.reshape(-1)[-wrong:] = np.linspace(-0.2, -0.3, wrong)
-    verdicts = judge(claimed, numeric, error, 1e-8, 1e-3)
-    array = ArrayReport("w", claimed, numeric, error, verdicts, np.zeros_like(numeric))
+    array = ArrayReport.judged("w", claimed, numeric, error, Rule(1e-8))
     report = Report({"w": array}, 1e-8, 1e-3, "complex-step", 1e-16, 200_000, 1.0, 0)
     assert max(map(len, str(report).splitlines())) <= 100
     assert rows(report)[0][-1] == f"MISMATCH in {'all' if wrong == 100_352 else f'{wrong:,}'}"
 
 
-def test_detectable_errors_and_undetectable_entries():
-    point = np.array([1.0, 1e-12, 2.0])
+def test_small_entries_are_judged_on_their_own_scale():
+    point = np.array([1.0, 1e-9, 2.0])
     report = check_gradient(lambda x: np.sum(x**2), lambda x: 2 * x, point)
-    assert report.rtol <= report.detectable <= 1.1 * report.rtol
-    assert report.undetectable == 1
-    assert "seen; 1 entry is so small that a zero would have passed." in " ".join(
-        str(report).split()
+    assert report.rtol <= report.detectable <= 1e-5
+    assert (report.coarse, report.undetectable) == (0, 0)
+    for wrong in (0.0, -2e-9, 2.001e-9):
+        claim = np.array([2.0, wrong, 4.0])
+        report = check_gradient(lambda x: np.sum(x**2), lambda _, c=claim: 0 * point + c, point)
+        assert report.verdict is not Verdict.MATCH
+    with_zero = check_gradient(lambda x: np.sum(x**2), claim, point, scale="array")
+    assert with_zero.verdict is Verdict.MATCH
+    assert (with_zero.coarse, with_zero.undetectable) == (0, 1)
+    text = f"An error of {with_zero.detectable:.1e} of an array's largest entry would have been "
+    assert f"{text}seen; 1 entry is so small that a zero would have passed." in " ".join(
+        str(with_zero).split()
     )
-    zero_there = np.array([2.0, 0.0, 4.0])
-    assert check_gradient(lambda x: np.sum(x**2), zero_there, point).verdict is Verdict.MATCH
+
+
+@pytest.mark.parametrize("scale", ["entry", "array"])
+def test_entries_that_pass_by_the_scale_of_their_array_are_counted_in_the_headline(scale):
+    point = np.array([1.0, 1e-9, 2.0])
+    cost, gradient = lambda x: np.sum(np.abs(x) ** 2), lambda x: 2 * x + 0 * np.sum(x)
+    report = check_gradient(cost, gradient, point, method="central", scale=scale)
+    assert report.verdict is Verdict.MATCH
+    assert (report.coarse, report.scale) == (int(scale == "entry"), scale)
+    counted = "3 entries, 1 by their array's scale, central" in str(report)
+    assert counted == (scale == "entry")
+    assert json.loads(report.to_json())["coarse"] == report.coarse
+    if scale == "entry":
+        text = "would have been seen; of the array's largest in 1 entry whose own size is not known"
+        assert text in " ".join(str(report).split())
 
 
 def refused(constant):
@@ -317,10 +337,10 @@ def test_entries_at_kinks_are_not_said_to_be_seen(claim):
     assert report.verdict is Verdict.MATCH
     assert (report.kinks, report.undetectable) == (2, 0)
     assert report.discrepancy < 1e-9
-    assert report.arrays["params[0]"].detectable(report.rtol) < 1e-6
+    assert report.arrays["params[0]"].detectable < 1e-6
     assert report.arrays["params[0]"].digits > 6
     assert rows(report)[0][-1] == "MATCH, 2 on kinks"
-    text = f"{report.detectable:.1e} of an array's largest entry would have been seen, except at 2"
+    text = f"{report.detectable:.1e} of an entry's own size would have been seen, except at 2"
     assert f"An error of {text} entries on kinks." in " ".join(str(report).split())
     assert json.loads(report.to_json())["kinks"] == 2
 
@@ -328,9 +348,9 @@ def test_entries_at_kinks_are_not_said_to_be_seen(claim):
 def test_an_array_all_at_kinks_could_show_no_error():
     report = relus([0.0, 0.0], [0.5, 0.0])
     assert report.verdict is Verdict.MATCH
-    assert report.arrays["params[0]"].detectable(report.rtol) == np.inf
+    assert report.arrays["params[0]"].detectable == np.inf
     assert report.arrays["params[0]"].digits == 0
-    assert report.arrays["params[1]"].detectable(report.rtol) == report.detectable < 1e-6
+    assert report.arrays["params[1]"].detectable == report.detectable < 1e-6
     assert rows(report)[0][-2:] == ["–", "MATCH, 2 on kinks"]
     assert "except at 2 entries on kinks." in " ".join(str(report).split())
 

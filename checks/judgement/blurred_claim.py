@@ -1,0 +1,59 @@
+"""What is said of entries that their claim's own rounding may explain."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from checks.judgement.claim import Claim
+from checks.parameters.claims import entry_name
+from checks.report.array_report import ArrayReport
+from checks.report.verdict import Verdict, entry_size, relative_discrepancy
+from checks.report.wording import LOST_DIGITS, plural
+
+__all__ = ["lost_digits", "why_claim_is_blurred"]
+
+
+def lost_digits(arrays: Mapping[str, ArrayReport]) -> Iterator[str]:
+    """Report entries that are off by no more than their claim was measured to round."""
+    off = {}
+    for path, array in arrays.items():
+        size = entry_size(array.claimed, array.numeric)
+        d = array.discrepancies - array.error
+        lost = (d > array.rule.rtol * size) & (d <= 2 * np.asarray(array.rounding))
+        lost &= array.differentiable & (array.verdicts != Verdict.MISMATCH)
+        if lost.any():
+            off[path] = np.where(lost, relative_discrepancy(array.discrepancies, size), 0)
+    if not off:
+        return
+    path = max(off, key=lambda path: float(off[path].max()))
+    index = tuple(int(i) for i in np.unravel_index(int(off[path].argmax()), off[path].shape))
+    count = sum(int(np.sum(relative > 0)) for relative in off.values())
+    more = f" (and {plural(count - 1, 'more entry')})" if count > 1 else ""
+    yield (
+        f"{LOST_DIGITS}: {entry_name(path, index)} is off by "
+        f"{off[path][index]:.1e} of its size{more}, and moves by as much when it is computed in a "
+        "wider dtype. Digits are lost where near numbers are subtracted, as in a (1 − a) where a "
+        "rounds to 1."
+    )
+
+
+def why_claim_is_blurred(array: ArrayReport, unresolved: NDArray[np.bool_], claim: Claim) -> str:
+    """Say why entries are neither right nor wrong although their estimates are good enough."""
+    b = np.broadcast_to(array.rounding, array.claimed.shape)
+    off = array.discrepancies - array.error
+    if np.isnan(b[unresolved]).any():
+        whose = "its array's" if array.seen else "the whole gradient's"
+        return (
+            f"the claim is off by more than {array.rule.rtol:.0e} of its own size, but not of "
+            f"{whose} largest entry, and how much of it is rounding is not known: "
+            f"{claim.unmeasured}. A gradient that computes in the dtype of its parameters would "
+            'settle it; a smaller error than that passes with scale="array".'
+        )
+    what = "its own rounding explains"
+    if (off > 2 * b)[unresolved].any():
+        what = "the rounding of the whole gradient's largest entry may leave"
+    return (
+        f"the claim is blurred: it is off by no more than {what}. Keep its digits where numbers "
+        "nearly cancel, or check at a point where they do not."
+    )

@@ -1,0 +1,84 @@
+"""Whether two calls of the claim at one point give the same."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from checks._types import FloatArray
+from checks.estimation.estimates import Estimates
+from checks.parameters.claims import entry_name
+from checks.report.array_report import ArrayReport
+from checks.report.report import Diagnosis
+from checks.report.verdict import Verdict, relative_discrepancy
+from checks.report.wording import stochastic
+
+__all__ = ["farthest_claim", "mark_unrepeated", "not_repeatable", "two_calls_differ"]
+
+
+def farthest_claim(
+    estimates: Estimates, path: str, calls: list[FloatArray]
+) -> tuple[FloatArray, FloatArray]:
+    """Return of every entry the claim farthest from its estimate, and by how much calls differ."""
+    numeric = estimates.shaped(path, estimates.by_path[path].value)
+    farthest, difference = calls[0], np.zeros(calls[0].shape)
+    for call in calls[1:]:
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(call - calls[0])
+            farther = np.abs(call - numeric) > np.abs(farthest - numeric)
+        same = (call == calls[0]) | (np.isnan(call) & np.isnan(calls[0]))
+        difference = np.maximum(difference, np.where(same, 0, np.nan_to_num(apart, nan=np.inf)))
+        farthest = np.where(farther | ~np.isfinite(call), call, farthest)
+    return farthest, difference
+
+
+def mark_unrepeated(
+    estimates: Estimates, array: ArrayReport, difference: FloatArray
+) -> ArrayReport:
+    """Make entries a MISMATCH, in place, that two calls of the claim at one point tell apart.
+
+    Not where the cost is no function of its parameters either: dropout, for one.
+    """
+    differ = difference > array.limit
+    if not differ.any():
+        return array
+    if estimates.noise.stochastic:
+        array.verdicts[differ & (array.verdicts == Verdict.MATCH)] = Verdict.UNRESOLVED
+        return replace(array, reason=array.reason or stochastic(estimates.noise.level))
+    array.verdicts[differ] = Verdict.MISMATCH
+    return array
+
+
+def not_repeatable(
+    arrays: Mapping[str, ArrayReport], differences: Mapping[str, FloatArray]
+) -> tuple[Diagnosis, ...]:
+    """Name the mistake of a claim whose two calls differ by more than its tolerance."""
+    if not any(
+        (differences[path] > array.limit)[array.verdicts == Verdict.MISMATCH].any()
+        for path, array in arrays.items()
+    ):
+        return ()
+    text = (
+        f"{two_calls_differ(arrays, differences)}: the gradient is not a function of its "
+        "parameters. Look for a random number, a race between threads, memory that is not set, or "
+        "a state that one call leaves to the next."
+    )
+    return (Diagnosis("not repeatable", text),)
+
+
+def two_calls_differ(
+    arrays: Mapping[str, ArrayReport], differences: Mapping[str, FloatArray]
+) -> str:
+    """Say where two calls of the claim differ most, relative to the scale of the entry."""
+    relative = {
+        path: relative_discrepancy(difference, arrays[path].scales)
+        for path, difference in differences.items()
+        if difference.any()
+    }
+    path = max(relative, key=lambda path: float(relative[path].max()))
+    flat = int(relative[path].argmax())
+    index = tuple(int(i) for i in np.unravel_index(flat, relative[path].shape))
+    return (
+        f"two calls of the gradient at one point differ by up to {differences[path][index]:.1e} in "
+        f"{entry_name(path, index)}, {relative[path][index]:.1e} of its size"
+    )
