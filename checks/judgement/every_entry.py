@@ -10,9 +10,9 @@ import numpy as np
 from checks._types import FloatArray
 from checks.diagnosis.diagnosis import diagnose
 from checks.estimation.estimates import Estimates
-from checks.estimation.finite_differences import draw_direction
 from checks.estimation.step_curve import measure_step_curve
 from checks.judgement.confirmation import mark_uncertain_kinks, mark_unconfirmed
+from checks.judgement.kinks import judge_kinks_together
 from checks.parameters.claims import entry_name
 from checks.report.array_report import ArrayReport
 from checks.report.report import Report
@@ -20,6 +20,7 @@ from checks.report.verdict import Verdict, judge
 from checks.report.wording import (
     DISAGREE,
     ONLY_ZEROS,
+    STAIRS,
     UNSEEN,
     left_domain,
     nothing_compared,
@@ -68,6 +69,7 @@ def judge_gradient(
         path: _judge_array(estimates, path, claim, resolution, claim_error.get(path, 0.0))
         for path, claim in claims.items()
     }
+    arrays = judge_kinks_together(estimates, arrays)
     report = Report(
         arrays=arrays,
         rtol=estimates.rtol,
@@ -90,11 +92,24 @@ def judge_gradient(
     curve = measure_step_curve(evaluations, worst.path, worst.index, estimates.noise.level)
     return replace(
         report,
-        diagnosis=diagnose(arrays, evaluations.values, estimates.rtol),
+        diagnosis=diagnose(_off_kinks(arrays), evaluations.values, estimates.rtol),
         step_curve=curve,
         evaluations=evaluations.count,
         seconds=time.perf_counter() - started,
     )
+
+
+def _off_kinks(arrays: Mapping[str, ArrayReport]) -> dict[str, ArrayReport]:
+    """Return the arrays without those that are wrong at a kink: no estimate says how wrong."""
+    return {
+        path: array
+        for path, array in arrays.items()
+        if not np.any(
+            (array.verdicts == Verdict.MISMATCH)
+            & ~array.differentiable
+            & np.isfinite(array.claimed)
+        )
+    }
 
 
 def _findings(estimates: Estimates, arrays: Mapping[str, ArrayReport]) -> Iterator[str]:
@@ -108,9 +123,12 @@ def _findings(estimates: Estimates, arrays: Mapping[str, ArrayReport]) -> Iterat
             left, right = estimates.by_path[path].slopes[kinks[0]]
             index = tuple(int(i) for i in np.unravel_index(kinks[0], array.slope_jump.shape))
             more = f" (and {kinks.size - 1:,} more of {path})" if kinks.size > 1 else ""
+            accepted = "a claim between them is accepted"
+            if array.verdicts.flat[kinks[0]] == Verdict.MISMATCH:
+                accepted = "not every claim between them is possible"
             yield (
                 f"{entry_name(path, index)} lies on a kink: slope {left:.6g} on the left, "
-                f"{right:.6g} on the right; a claim between them is accepted{more}."
+                f"{right:.6g} on the right; {accepted}{more}."
             )
     noise = estimates.cost_noise.known
     if noise.stochastic and not any(array.reason for array in arrays.values()):
@@ -128,38 +146,21 @@ def _judge_array(
     numeric = estimates.shaped(path, estimate.value)
     error = estimates.shaped(path, estimate.error) + claim_error
     slope_jump = estimates.shaped(path, estimate.slope_jump)
-    # A cost that no real move changes resolves nothing, unless complex steps see its derivatives.
-    # Then the noise is not needed, and asking for it would measure it.
-    complex_sees = estimate.method == "complex-step" and numeric.any()
-    unseen = not complex_sees and estimates.noise.is_constant
-    if unseen:
-        error = np.full(error.shape, np.inf)
     verdicts = np.empty(claimed.shape, np.int8)
     array = ArrayReport(path, claimed, numeric, error, verdicts, slope_jump, method=estimate.method)
     verdicts[...] = judge(claimed, numeric, error, rtol, resolution, slope_jump, array.largest)
     if not claimed.size:
         return array
     if array.all_zero:
-        if not unseen and _is_independent(estimates, path):
+        if estimate.unseen and not all(e.unseen for e in estimates.by_path.values()):
             verdicts[...] = Verdict.MATCH
-    elif not unseen and mark_unconfirmed(estimates, array):
-        return replace(array, reason=DISAGREE)
+    elif mark_unconfirmed(estimates, array):
+        return replace(array, reason=STAIRS if estimate.on_stairs.any() else DISAGREE)
     if mark_uncertain_kinks(estimates, array):
         return replace(array, reason=OUTSIDE_SLOPES)
     if array.verdict is Verdict.UNRESOLVED:
         return replace(array, reason=_why_unresolved(array, estimates))
     return array
-
-
-def _is_independent(estimates: Estimates, path: str) -> bool:
-    """Whether the cost stays the same, bit for bit, for small and large moves of a whole array."""
-    evaluations = estimates.evaluations
-    values, rng = evaluations.values[path], np.random.default_rng(estimates.seed)
-    moves = (
-        size * evaluations.scales[path] * draw_direction(values.shape, rng)
-        for size in (2.0**-8, 2.0**-2, 2.0**4)
-    )
-    return all(evaluations.cost_moved({path: move}) == evaluations.at_point for move in moves)
 
 
 def _array_with_missed_error(report: Report) -> ArrayReport | None:
@@ -193,11 +194,13 @@ def _array_with_missed_error(report: Report) -> ArrayReport | None:
 def _why_unresolved(array: ArrayReport, estimates: Estimates) -> str:
     """Say why an array has unresolved entries, and what would resolve them."""
     unresolved = array.verdicts == Verdict.UNRESOLVED
-    noise = estimates.noise
-    if noise.is_constant and np.isinf(array.error).all():
+    noise, estimate = estimates.noise, estimates.by_path[array.path]
+    if estimate.unseen:
         return UNSEEN
     if noise.stochastic:
         return stochastic(noise.level)
+    if estimate.on_stairs.size and estimate.on_stairs[unresolved.reshape(-1)].any():
+        return STAIRS
     if np.isnan(array.numeric[unresolved]).any():
         return left_domain(estimates.evaluations.outside)
     if np.isinf(array.error[unresolved]).any():
