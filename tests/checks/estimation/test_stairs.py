@@ -140,7 +140,7 @@ def test_a_reason_names_the_stairs_and_their_interval_holds(method):
         assert abs(found.value - exact) <= found.error
         report = check_gradient(cost, np.array(exact), 24.0, method=method, seed=seed)
         assert report.verdict is Verdict.UNRESOLVED
-        assert "rounding loses" in report.arrays["params"].reason
+        assert "digits are lost" in report.arrays["params"].reason
 
 
 @pytest.mark.parametrize("factor", [0.0, 0.5, 2.0, -1.0])
