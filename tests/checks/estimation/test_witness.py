@@ -9,11 +9,16 @@ from checks.estimation.witness import confirms
 from checks.evaluation.pointwise import Evaluations
 
 SIGNS = [1, -1]
-SIZES = [1e-12, 1.0, 1e12]
+SIZES = [2.0**-40, 1.0, 2.0**40]
 
 # of a claim that is off by 1: what the second estimate is off by, its error, what follows
 WITNESSES = [
     (0.0, 0.01, True),
+    (0.0105, 0.0, True),  # within the first error, 0.001, and a hundredth of the discrepancy
+    (-0.0105, 0.0, True),
+    (0.0125, 0.0, False),
+    (-0.0125, 0.0, False),
+    (0.0, 0.25, True),
     (0.3, 0.2, False),  # it disagrees
     (-0.3, 0.2, False),
     (0.1, 0.2, True),
@@ -40,8 +45,11 @@ def test_a_witness_agrees_and_sees(sign, size, value, apart, error, expected):
 
 @pytest.mark.parametrize("sign", SIGNS)
 def test_the_claim_is_wrong_by_more_than_the_tolerance_by_the_second_too(sign):
-    assert confirms(sign * 1.0, (0.0, 0.0), (0.0, 0.1), tolerance=0.8)
-    assert not confirms(sign * 1.0, (0.0, 0.0), (0.0, 0.1), tolerance=0.95)
+    for value in (0.0, 5.0, -5.0):
+        claimed, first, second = value + sign, (value, 0.0), (value, 0.125)
+        assert confirms(claimed, first, second, tolerance=0.8)
+        assert not confirms(claimed, first, second, tolerance=0.875)  # it just owes as much
+        assert not confirms(claimed, first, second, tolerance=0.95)
 
 
 @pytest.mark.parametrize("sign", SIGNS)
