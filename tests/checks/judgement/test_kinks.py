@@ -114,6 +114,7 @@ def test_claims_that_are_not_possible_together_are_a_mismatch(name, method):
         assert report.verdict is Verdict.MISMATCH, str(report)
         reasons = " ".join(array.reason for array in report.arrays.values())
         assert "together they are not possible" in reasons
+        assert f"at {report.kinks} kinks" in reasons
         assert not report.diagnosis  # no estimate says what the claim should be
 
 
