@@ -41,7 +41,7 @@ class NumericalGradient:
     ----------
     value, error
         Nested as the parameters. Each derivative lies in value ± error; the error is inf where
-        nothing is known.
+        nothing is known, as of an array whose moves do not change the cost by a bit.
     evaluations : int
         Calls of the cost.
     method : str

@@ -114,7 +114,7 @@ def _proven_estimates(
                 np.where(known, array.slopes.reshape(-1), np.nan),
                 error,
                 method="complex-step",
-                proof=proofs[path],
+                proof=proofs[path] * _of_one_entry(array.slopes, direction[path]),
                 precision=precision,
             )
     return estimates
@@ -191,6 +191,15 @@ def _prove(
     if not abs(sum(parts.values()) - value) <= error < np.inf:
         return None
     return {path: error / abs(p) for path, p in parts.items() if error <= PROOF * abs(p) > 0}
+
+
+def _of_one_entry(slopes: FloatArray, direction: FloatArray) -> float:
+    """Return the factor from a relative error of Σ |slope · direction| to that of one entry.
+
+    It is relative to the largest slope: all of what the sum may lack may be missing in one entry.
+    """
+    products = np.abs(slopes * direction)
+    return float(products.sum() / (np.abs(direction).min() * np.abs(slopes).max()))
 
 
 def incapable_error(paths: Iterable[str], reason: str = "") -> ValueError:

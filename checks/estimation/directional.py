@@ -12,6 +12,7 @@ from checks.estimation.finite_differences import differences
 from checks.estimation.noise import ASSUMED_PLACES, Noise, measure_noise
 from checks.estimation.stencils import central as central_trial
 from checks.estimation.step_selection import first_step
+from checks.estimation.witness import confirms
 from checks.evaluation.directional import DirectionalEvaluations, Directions
 from checks.parameters.random_directions import MIN_VISIBLE_SHARE
 
@@ -40,6 +41,8 @@ class DirectionalDerivative:
         "central" or "complex-step".
     kink : bool
         The cost has a kink at the point along this direction.
+    on_stairs : bool
+        The cost has jumps near the point along this direction.
     """
 
     claimed: float
@@ -47,6 +50,7 @@ class DirectionalDerivative:
     error: float
     method: str
     kink: bool = False
+    on_stairs: bool = False
 
     @property
     def discrepancy(self) -> float:
@@ -162,10 +166,10 @@ class DirectionalEstimator:
             numeric = slope if attempt == 0 else self.slopes([direction])
             if numeric is None:
                 return None
-            value, error, _ = self._differences(direction, PROOF / 10)
-            if not abs(numeric[0] - value) <= error < np.inf:
+            found = self._differences(direction, PROOF / 10)
+            if not abs(numeric[0] - found.numeric) <= found.error < np.inf:
                 return None
-            proven = error <= PROOF * abs(numeric[0])
+            proven = found.error <= PROOF * abs(numeric[0])
         if slope is None or not proven:
             return None
         # its rounding is sampled a few last places away
@@ -192,42 +196,53 @@ class DirectionalEstimator:
             / 4
         )
         goal = error_wanted / abs(claimed) if claimed else self.rtol / 100
-        value, error, kink = self._differences(moves, float(np.clip(goal, 1e-14, PROOF)))
-        return DirectionalDerivative(claimed, value, error, "central", kink)
+        return self._differences(moves, float(np.clip(goal, 1e-14, PROOF)))
 
     def _differences(
         self, moves: Directions, goal: float, start: float = 1.0
-    ) -> tuple[float, float, bool]:
-        """Return slope and error along a direction, and whether the point lies on a kink."""
+    ) -> DirectionalDerivative:
+        """Return the estimate by differences along a direction."""
         line = self.evaluations.on_line(moves)
         estimate = differences(line, "params", np.zeros(1, int), self.noise, self.rng, goal, start)
         self.outside = line.outside or self.outside
-        kink = bool(np.isfinite(estimate.slopes).any())
-        return float(estimate.value[0]), float(estimate.error[0]), kink
+        return DirectionalDerivative(
+            self.evaluations.claimed_slope(moves),
+            float(estimate.value[0]),
+            float(estimate.error[0]),
+            "central",
+            kink=bool(np.isfinite(estimate.slopes).any()),
+            on_stairs=bool(estimate.on_stairs[0]),
+        )
 
     def is_confirmed(
         self, moves: Directions, estimate: DirectionalDerivative, tolerance: float
     ) -> bool:
         """Whether a second estimate, by differences of shorter steps, confirms that a claim fails.
 
-        It has to agree with the first estimate, and to find the claim off by more than the
-        tolerance as well. The latter is not asked if the first is a complex step, which is
-        much more accurate than differences.
+        It has to agree with the first estimate, and to see that the claim is off by more than the
+        tolerance as well. The latter is not asked where the first is a complex step and the claim
+        is off by more than differences have proven it to: it is much more accurate than they are.
         """
         goal = float(np.clip(tolerance / (8 * abs(estimate.numeric) or 1), 1e-14, PROOF))
-        value, error, _ = self._differences(moves, goal, SECOND_START)
-        agrees = (
-            abs(value - estimate.numeric) - error - estimate.error <= estimate.discrepancy / 100
+        second = self._differences(moves, goal, SECOND_START)
+        above_proof = estimate.discrepancy > PROOF * abs(estimate.numeric)
+        above_proof = above_proof and not second.on_stairs
+        return bool(
+            confirms(
+                estimate.claimed,
+                (estimate.numeric, estimate.error),
+                (second.numeric, second.error),
+                tolerance,
+                is_proven=above_proof and estimate.method == "complex-step",
+            )
         )
-        claim_fails = abs(estimate.claimed - value) - error > tolerance
-        return agrees and (claim_fails or estimate.method == "complex-step")
 
     def is_independent(self, path: str) -> bool:
-        """Whether no move of an array, small or large, changes the cost by a single bit."""
+        """Whether no move of an array, up to its own size, changes the cost by a single bit."""
         line = self.evaluations.on_line(
             self.evaluations.directions({path: self.evaluations.arrays[path].scale})
         )
-        steps = np.array([[2.0**-8, 2.0**-2, 2.0**4]])
+        steps = np.multiply.outer([-1, 1], [2.0**-8, 2.0**-2, 1]).reshape(1, -1)
         return bool((line.at_entries("params", np.zeros(1, int), steps) == line.at_point).all())
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from checks._types import FloatArray
 from checks.estimation.complex_step import complex_step, incapable_error
-from checks.estimation.finite_differences import Estimate, differences
+from checks.estimation.finite_differences import Estimate, differences, draw_direction
 from checks.estimation.noise import CostNoise, Noise
 from checks.evaluation.pointwise import Evaluations
 
@@ -109,7 +109,10 @@ def estimate_derivatives(
                 entries, rng = np.arange(size), np.random.default_rng([seed, n])
                 # a hundredth of rtol, so that the errors hardly widen what passes
                 goal = rtol / 100
-                estimates[path] = differences(evaluations, path, entries, current_noise, rng, goal)
+                found = differences(evaluations, path, entries, current_noise, rng, goal)
+                if not found.value.any() and _is_unseen(evaluations, path, rng):
+                    found = replace(found, error=np.full(size, np.inf), unseen=True)
+                estimates[path] = found
     except KeyboardInterrupt:
         if not evaluations.accept_interrupt():
             raise
@@ -122,6 +125,25 @@ def estimate_derivatives(
     if smallest:
         estimates = {p: replace(e, error=e.error + float(smallest)) for p, e in estimates.items()}
     return Estimates(evaluations, noise, rtol, estimates, seed)
+
+
+def _is_unseen(evaluations: Evaluations, path: str, rng: np.random.Generator) -> bool:
+    """Whether the cost stays the same, bit for bit, for small and large moves of a whole array.
+
+    The array is moved at the point, and where all arrays are smaller: there units that are
+    saturated at the point are less so. No parameter is moved by more than its typical size.
+    """
+    aside = evaluations.scales[path] * draw_direction(evaluations.values[path].shape, rng) / 1.5
+    for shrink in (1.0, 0.5, 0.125):
+        base = {p: (shrink - 1) * value for p, value in evaluations.values.items()}
+        unmoved = evaluations.cost_moved(base)
+        if not np.isfinite(unmoved):
+            continue
+        for part in (2.0**-8, shrink / 2, 0.125):
+            for move in (part * aside, -part * aside):
+                if evaluations.cost_moved(base | {path: base[path] + move}) != unmoved:
+                    return False
+    return True
 
 
 def _unknown(size: int) -> Estimate:

@@ -1,19 +1,27 @@
 """Derivatives by differences, with an error: central ones, and one-sided where these fail."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from checks._types import FloatArray, IntArray
+from checks.estimation.coordinates import Coordinates
 from checks.estimation.noise import Noise
-from checks.estimation.stencils import Stencil, central, one_sided
-from checks.estimation.step_selection import LONGEST, Coordinates, best_slopes, first_step
+from checks.estimation.stencils import central, one_sided
+from checks.estimation.step_selection import LONGEST, best_slopes, first_step
 from checks.evaluation.pointwise import Evaluations
 
-__all__ = ["Estimate", "differences", "directional_difference", "draw_direction"]
+__all__ = [
+    "Estimate",
+    "differences",
+    "directional_difference",
+    "directional_slopes",
+    "draw_direction",
+]
 
 STEPS = 5  # tried for a directional difference: 8^-5 is short enough to leave out most kinks
 
@@ -34,10 +42,17 @@ class Estimate:
     method : str
         "central" or "complex-step".
     proof : float
-        Of complex steps: the error of the differences that they agree with, relative to the array.
+        Of complex steps: how far a single one may be off, relative to the largest of the array, for
+        all that the differences show that they agree with.
     precision : str
         How the rounding of complex steps is known: "lifted", measured in a wider dtype; "sampled",
         so of some entries; or "estimated". Empty for differences.
+    on_stairs : (m,) bool
+        Where the cost has jumps within reach, see `checks.estimation.stairs`; empty, (0,), from
+        complex steps.
+    unseen : bool
+        No move of the whole array changes the cost by a single bit: nothing is known of its
+        derivatives, since the cost may not read it, or may lose it to rounding.
     """
 
     value: FloatArray
@@ -46,6 +61,8 @@ class Estimate:
     method: str = "central"
     proof: float = 0.0
     precision: str = ""
+    on_stairs: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    unseen: bool = False
 
     @property
     def slope_jump(self) -> FloatArray:
@@ -91,21 +108,61 @@ def differences(
     scale = evaluations.scales[path]
     finest = _finest_step(np.where(x == 0, x.dtype.type(scale), x))
 
-    def slopes_by(stencil: Stencil, subset: IntArray) -> tuple[FloatArray, FloatArray]:
-        def costs(indices: IntArray, steps: Any) -> Any:
-            return evaluations.at_entries(path, entries[subset[indices]], steps)
+    def costs(indices: IntArray, steps: Any) -> Any:
+        return evaluations.at_entries(path, entries[indices], steps)
 
-        at = Coordinates(costs, x[subset], scale, finest[subset], evaluations.at_point, noise)
-        return best_slopes(at, stencil, rng, goal, start)
-
-    value, error = slopes_by(central, np.arange(x.size))
+    at = Coordinates(costs, x, scale, finest, evaluations.at_point, noise)
+    value, error, on_stairs = best_slopes(at, central, rng, goal, start)
     slopes = np.full((x.size, 2), np.nan)
     failed = np.flatnonzero(~np.isfinite(error))
     if failed.size:
-        left = slopes_by(partial(one_sided, side=-1), failed)
-        right = slopes_by(partial(one_sided, side=1), failed)
-        value[failed], error[failed], slopes[failed] = _from_both_sides(left, right, value[failed])
-    return Estimate(value, error, slopes)
+        left, right = _one_sided_slopes(at, failed, rng, goal, start)
+        value[failed], error[failed], slopes[failed] = _from_both_sides(
+            left[:2], right[:2], value[failed]
+        )
+        on_stairs[failed] = left[2] | right[2]
+    return Estimate(value, error, slopes, on_stairs=on_stairs)
+
+
+def directional_slopes(
+    evaluations: Evaluations,
+    directions: Mapping[str, FloatArray],
+    noise: Noise,
+    rng: np.random.Generator,
+    goal: float,
+) -> Estimate:
+    """Estimate the slopes along some directions, on both sides of the point.
+
+    Parameters
+    ----------
+    evaluations, noise, rng, goal
+        As in `differences`.
+    directions
+        By path, (k, ...): k directions. The largest entry is about the typical size of its array.
+
+    Returns
+    -------
+    Estimate
+        Of the k directional derivatives; `slopes` are nan where both sides agree.
+    """
+    count = len(next(iter(directions.values())))
+    finest = np.zeros(count)
+    for path, several in directions.items():
+        size = np.abs(several.reshape(count, -1))
+        shortest = _finest_step(np.abs(evaluations.values[path]).max())
+        finest = np.maximum(finest, shortest / size.max(axis=1))
+
+    def moves(which: int, steps: FloatArray) -> dict[str, Any]:
+        return {p: np.multiply.outer(steps, several[which]) for p, several in directions.items()}
+
+    def costs(indices: IntArray, steps: Any) -> Any:
+        rows = zip(indices, steps, strict=True)
+        return np.stack([evaluations.costs_moved(row, partial(moves, i)) for i, row in rows])
+
+    at = Coordinates(costs, np.zeros(count), 1.0, finest, evaluations.at_point, noise)
+    left, right = _one_sided_slopes(at, np.arange(count), rng, goal)
+    value, error, slopes = _from_both_sides(left[:2], right[:2], np.full(count, np.nan))
+    return Estimate(value, error, slopes, on_stairs=left[2] | right[2])
 
 
 def draw_direction(shape: int | tuple[int, ...], rng: np.random.Generator) -> FloatArray:
@@ -160,6 +217,26 @@ def directional_difference(
             break  # the step is good enough
         h = np.minimum(h * trial.step_ratio, LONGEST * scale)
     return best
+
+
+def _one_sided_slopes(
+    at: Coordinates,
+    subset: IntArray,
+    rng: np.random.Generator,
+    goal: float,
+    start: float = 1.0,
+) -> list[tuple[FloatArray, FloatArray, NDArray[np.bool_]]]:
+    """Return what `best_slopes` finds below and above some of the coordinates."""
+    part = replace(
+        at,
+        costs=lambda indices, steps: at.costs(subset[indices], steps),
+        x=at.x[subset],
+        finest=at.finest[subset],
+    )
+    return [
+        best_slopes(part, partial(one_sided, side=side), rng, goal, start, sides=(side,))
+        for side in (-1, 1)
+    ]
 
 
 def _from_both_sides(

@@ -1,17 +1,14 @@
 """The choice of a good step for every coordinate: two pilots find one for the others."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from checks._types import FloatArray, IntArray
-from checks.estimation.noise import Noise
-from checks.estimation.stencils import Stencil, Trial, steps_taken
+from checks.estimation.coordinates import Coordinates
+from checks.estimation.stairs import slope_of_jumps, slope_where_straight
+from checks.estimation.stencils import Stencil, Trial
 
-__all__ = ["LONGEST", "Coordinates", "best_slopes", "first_step"]
+__all__ = ["LONGEST", "best_slopes", "first_step"]
 
 # In units of the typical size of the array: an entry between NEGLIGIBLE and SMALL is stepped
 # relative to its own size; a smaller one counts as zero and is stepped relative to the array's.
@@ -22,33 +19,13 @@ LONG, LONGEST = 1e-2, 0.1
 PILOTS = 2  # coordinates that find the step with which all others start
 PILOT_ACCURACY = 10.0  # how much more accurate than asked for a pilot has to be
 ROUNDS = 18  # steps tried for one coordinate: 8^-18 of its scale is below its last place
+# How much more than the slope of the jumps found the slope may lack: the jumps that lie within a
+# step of the point are few, and so not evenly spaced.
+FEW_JUMPS = 4.0
+# Relative noise above that of float32, and above some last places of the parameters, may be jumps
+# away from the point.
+COARSE, PLACES = 2.0**-23, 64
 KINK_ROUNDS = 5  # a kink that as many steps have seen, the last 8^-5 = 3e-5 of the first, is at x
-
-
-@dataclass(frozen=True)
-class Coordinates:
-    """The coordinates x (m,) by which a cost is differentiated, one at a time.
-
-    Attributes
-    ----------
-    costs : callable
-        Takes indices (r,) into x and steps (r, k), returns costs (r, k).
-    x : (m,) float
-    scale : float
-        Typical size of x.
-    finest : (m,) float
-        The shortest steps: below them, rounding would merge x + h and x + 2h.
-    at_point : float
-        The cost at x.
-    noise : Noise
-    """
-
-    costs: Callable[[IntArray, Any], Any]
-    x: FloatArray
-    scale: float
-    finest: FloatArray
-    at_point: Any
-    noise: Noise
 
 
 def best_slopes(
@@ -57,8 +34,11 @@ def best_slopes(
     rng: np.random.Generator,
     goal: float,
     start: float = 1.0,
-) -> tuple[FloatArray, FloatArray]:
-    """Return the slope by every coordinate from the best step found, and its error.
+    sides: tuple[int, ...] = (-1, 1),
+) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+    """Return the slope by every coordinate from the best step found, its error, and on_stairs.
+
+    The latter is where the cost has jumps within reach of its steps: the error covers them.
 
     Parameters
     ----------
@@ -72,13 +52,16 @@ def best_slopes(
         An error of at most `goal` × the largest slope found needs no further step.
     start
         Factor on the first step.
+    sides
+        Where the stencil has its points: −1 below x, 1 above.
     """
     selection = _StepSelection(coordinates, stencil, rng, goal, start)
     selection.find_common_step()
     selection.refine()
     selection.compare_with_shorter_steps()
-    selection.reject_stairs()
-    return selection.value, selection.error
+    selection.widen_beside_jumps(sides)
+    selection.widen_between_jumps()
+    return selection.value, selection.error, selection.on_stairs
 
 
 def first_step(relative_noise: float) -> float:
@@ -121,7 +104,11 @@ class _StepSelection:
         The cost seems to have kinks or jumps nearby: a trial did not converge, or the check of any
         coordinate's best step failed.
     passed_check : (m,) bool
-        The best step was checked by one an eighth as long, and remained the best.
+        The best step was checked by one an eighth as long: the best of both agrees with it.
+    on_stairs : (m,) bool
+        The cost has jumps within reach.
+    failed_step : (m,) float
+        The shortest step whose trial did not converge, inf if all did.
     pilots, others : (p,) and (m − p,) int
         The coordinates that find a common step, and those that start with it.
     """
@@ -149,6 +136,7 @@ class _StepSelection:
         self.truncated_step, self.truncated_error = np.full(m, np.inf), np.zeros(m)
         self.slope_jump, self.kink_count = np.zeros(m), np.zeros(m, int)
         self.is_rough, self.passed_check = np.zeros(m, bool), np.zeros(m, bool)
+        self.on_stairs, self.failed_step = np.zeros(m, bool), np.full(m, np.inf)
         self.pilots, self.others = np.split(rng.permutation(x.size), [PILOTS])
 
     def find_common_step(self) -> None:
@@ -175,14 +163,16 @@ class _StepSelection:
         for _ in range(ROUNDS):
             self.advance(np.flatnonzero(self.needs_step(self.goal)))
             checked = np.union1d(self.pilots[:1], np.flatnonzero(self.is_rough))
-            is_settled = ~self.can_improve & np.isfinite(self.error)
+            is_settled = ~self.needs_step(self.goal) & np.isfinite(self.error)
             checked = checked[(is_settled & ~self.passed_check)[checked]]
             if not checked.size and not self.needs_step(self.goal).any():
                 break
-            before = self.best_step[checked].copy()
-            self.step[checked] = before / 8
+            value, error = self.value[checked], self.error[checked]
+            self.step[checked] = self.best_step[checked] / 8
             self.advance(checked)
-            self.passed_check[checked] = self.best_step[checked] == before
+            apart = np.abs(self.value[checked] - value)
+            self.passed_check[checked] = apart <= error + self.error[checked]
+            self.passed_check[checked] &= np.isfinite(self.error[checked])
             self.is_rough |= not self.passed_check[checked].all()
 
     def compare_with_shorter_steps(self) -> None:
@@ -200,22 +190,55 @@ class _StepSelection:
         # a kink that several steps have seen is still there where noise larger than it hides it
         self.error[(self.kink_count > 1) & (self.error > self.slope_jump / 2)] = np.inf
 
-    def reject_stairs(self) -> None:
-        """Reject slopes of 0 where the cost is level, but lies on another level further away.
-
-        Rounding inside a cost, as in log(1 − σ(z)), makes stairs of it: every stair is level, and
-        none has the slope of the cost. Beside a kink there is no second level.
-        """
-        level = np.flatnonzero((self.value == 0) & self.is_rough & np.isfinite(self.error))
-        if not level.size:
+    def widen_beside_jumps(self, sides: tuple[int, ...]) -> None:
+        """Widen errors where short steps converge and longer ones meet jumps."""
+        rough = np.flatnonzero(self.is_rough & np.isfinite(self.error))
+        if not rough.size:
             return
-        far = np.maximum(self.first_step * self.scale[level], 8 * self.best_step[level])
-        near = np.maximum(self.best_step[level] / 8, self.coordinates.finest[level])
-        steps = np.stack([far, -far, far + near, -far - near], axis=1)
-        x, at_point = self.coordinates.x[level], self.coordinates.at_point
-        moved = self.coordinates.costs(level, steps_taken(x[:, None], steps))
-        on_other_stair = (moved[:, :2] == moved[:, 2:]) & (moved[:, :2] != at_point)
-        self.error[level[on_other_stair.any(axis=1)]] = np.inf
+        best_step, value, error = self.best_step[rough], self.value[rough], self.error[rough]
+        near = np.maximum(best_step / 8, self.coordinates.finest[rough])
+        # a step that failed has its farthest points at 3 or 4 times itself
+        failed = self.failed_step[rough]
+        far = np.where(failed > best_step, 4 * failed, 8 * best_step)
+        far = np.minimum(np.where(np.isfinite(far), far, 8 * best_step), self.scale[rough])
+
+        def search(rows: IntArray, far: FloatArray) -> FloatArray:
+            """Return what jumps on each side add to slopes; nan if the cost ends before `far`."""
+            known = value[rows], error[rows], near[rows]
+            return np.array(
+                [slope_of_jumps(self.coordinates, rough[rows], *known, s * far) for s in sides]
+            )
+
+        found = search(np.arange(rough.size), far)
+        added = np.fmax.reduce(found)
+        # log(1 − σ(z)) ends where 1 − σ is rounded to 0, close to its widest stairs
+        ends = np.flatnonzero(np.isnan(found).any(axis=0))
+        if ends.size:
+            further = search(ends, LONGEST * self.scale[rough[ends]])
+            added[ends] = np.fmax(added[ends], np.fmax.reduce(further))
+        self.on_stairs[rough] = added > 0
+        self.error[rough] += FEW_JUMPS * np.nan_to_num(added)
+
+    def widen_between_jumps(self) -> None:
+        """Widen errors where the noise of the cost is jumps that do not show close to the point.
+
+        Where it shows close to both pilots, the other coordinates are not tried.
+        """
+        at = self.coordinates
+        coarse = max(COARSE, PLACES * float(np.finfo(at.x.dtype).eps))
+        if at.noise.stochastic or at.noise.relative <= coarse:
+            return
+        for tried in (self.pilots, self.others):
+            indices = tried[np.isfinite(self.error[tried])]
+            if not indices.size:
+                continue
+            slope, is_straight = slope_where_straight(at, indices, self.scale[indices])
+            if not is_straight.any():
+                return
+            # where others are straight and this one is not, a jump is closer than the steps are
+            apart = np.where(is_straight, np.abs(self.value[indices] - slope), np.inf)
+            self.error[indices] += apart
+            self.on_stairs[indices] = True
 
     def needs_step(self, tolerance: float) -> NDArray[np.bool_]:
         """Whether the error exceeds `tolerance` × the largest slope, and a step may improve it."""
@@ -251,7 +274,9 @@ class _StepSelection:
         ):
             best[indices] = np.where(better, new, best[indices])
         self._count_kinks(indices, trial.slope_jump)
-        self.is_rough[indices] |= ~np.isfinite(trial.error)
+        failed = ~np.isfinite(trial.error)
+        self.is_rough[indices] |= failed
+        self.failed_step[indices[failed]] = np.minimum(self.failed_step[indices], steps)[failed]
         self.step[indices] = np.minimum(self.step[indices] * trial.step_ratio, longest)
         can_shrink = (trial.step_ratio < 0.7) & (self.step[indices] > finest / 4)
         can_grow = better & (self.step[indices] > 2 * steps)

@@ -5,6 +5,7 @@ import numpy as np
 from checks._types import IntArray
 from checks.estimation.estimates import Estimates
 from checks.estimation.finite_differences import Estimate, differences
+from checks.estimation.witness import confirms
 from checks.report.array_report import ArrayReport
 from checks.report.verdict import Verdict
 
@@ -21,9 +22,9 @@ SMALLER = 1 / 16
 def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> bool:
     """Make flagged entries that a second estimate does not confirm UNRESOLVED, in place.
 
-    An entry is confirmed if the two estimates agree, to within their errors and a hundredth of the
-    discrepancy, and the claim lies outside the second interval too. A complex step is more accurate
-    than the differences that confirm it, so there the agreement is enough.
+    An entry is confirmed if the two estimates agree, and the second sees that the claim is wrong
+    (`checks.estimation.witness.confirms`). Of a complex step that is proven to less than the
+    discrepancy, the agreement is enough: it is more accurate than the differences.
 
     Returns
     -------
@@ -45,18 +46,26 @@ def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> bool:
         # a thousandth of the discrepancy is accurate enough to confirm it
         goal = float(discrepancy[entries].min()) / array.largest / 1000
         second = _second_estimate(estimates, array.path, entries, rng, goal)
-        difference = np.abs(second.value - estimate.value[entries])
-        agree = difference - second.error - estimate.error[entries] <= discrepancy[entries] / 100
-        flagged_again = np.abs(second.value - claimed[entries]) - second.error > limit[entries]
-        # differences have shown complex steps to be right to within `proof`, and no further
+        # Differences have shown complex steps to be right to within `proof`, and no further. On
+        # stairs of rounding a complex step is coarse as well.
         above_proof = discrepancy[entries] > estimate.proof * array.largest
-        confirmed = agree & (flagged_again | (above_proof & (estimate.method == "complex-step")))
+        above_proof &= ~second.on_stairs
+        confirmed = confirms(
+            claimed[entries],
+            (estimate.value[entries], estimate.error[entries]),
+            (second.value, second.error),
+            limit[entries],
+            is_proven=above_proof & (estimate.method == "complex-step"),
+        )
         if confirmed.all():
             break
         unconfirmed = entries[~confirmed]
         verdicts[unconfirmed] = Verdict.UNRESOLVED
+        difference = np.abs(second.value - estimate.value[entries])
         both = np.nan_to_num(difference + second.error, nan=np.inf)[~confirmed]
         error[unconfirmed] = np.maximum(error[unconfirmed], both)
+        if estimate.on_stairs.size:
+            estimate.on_stairs[unconfirmed] |= second.on_stairs[~confirmed]
     return bool(np.any(verdicts[flagged] == Verdict.UNRESOLVED))
 
 

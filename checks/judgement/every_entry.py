@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from checks._types import FloatArray
 from checks.diagnosis.diagnosis import diagnose
 from checks.estimation.estimates import Estimates
-from checks.estimation.finite_differences import draw_direction
 from checks.estimation.step_curve import measure_step_curve
 from checks.judgement.blurred_claim import lost_digits, why_claim_is_blurred
 from checks.judgement.claim import Claim
 from checks.judgement.confirmation import mark_uncertain_kinks, mark_unconfirmed
+from checks.judgement.kinks import judge_kinks_together
 from checks.judgement.repetition import (
     farthest_claim,
     mark_unrepeated,
@@ -29,6 +29,7 @@ from checks.report.verdict import Rule, Verdict, judge
 from checks.report.wording import (
     DISAGREE,
     ONLY_ZEROS,
+    STAIRS,
     UNSEEN,
     left_domain,
     nothing_compared,
@@ -98,6 +99,7 @@ def judge_gradient(
             estimates, claim, _compared(estimates, path, claimed, rule, claim_error, b)
         )
         arrays[path] = mark_unrepeated(estimates, arrays[path], differences[path])
+    arrays = judge_kinks_together(estimates, arrays)
     report = Report(
         arrays=arrays,
         rtol=estimates.rtol,
@@ -122,7 +124,7 @@ def judge_gradient(
     return replace(
         report,
         diagnosis=not_repeatable(arrays, differences)
-        or diagnose(arrays, evaluations.values, estimates.rtol),
+        or diagnose(_off_kinks(arrays), evaluations.values, estimates.rtol),
         step_curve=curve,
         evaluations=evaluations.count,
         seconds=time.perf_counter() - started,
@@ -137,6 +139,19 @@ def _is_flagged(array: ArrayReport) -> NDArray[np.bool_]:
     with np.errstate(invalid="ignore"):
         off = np.abs(array.claimed - array.numeric) - array.error > array.tolerance
     return off & np.isfinite(array.claimed) & array.differentiable
+
+
+def _off_kinks(arrays: Mapping[str, ArrayReport]) -> dict[str, ArrayReport]:
+    """Return the arrays without those that are wrong at a kink: no estimate says how wrong."""
+    return {
+        path: array
+        for path, array in arrays.items()
+        if not np.any(
+            (array.verdicts == Verdict.MISMATCH)
+            & ~array.differentiable
+            & np.isfinite(array.claimed)
+        )
+    }
 
 
 def _findings(
@@ -161,9 +176,12 @@ def _findings(
             left, right = estimates.by_path[path].slopes[kinks[0]]
             index = tuple(int(i) for i in np.unravel_index(kinks[0], array.slope_jump.shape))
             more = f" (and {kinks.size - 1:,} more of {path})" if kinks.size > 1 else ""
+            accepted = "a claim between them is accepted"
+            if array.verdicts.flat[kinks[0]] == Verdict.MISMATCH:
+                accepted = "not every claim between them is possible"
             yield (
                 f"{entry_name(path, index)} lies on a kink: slope {left:.6g} on the left, "
-                f"{right:.6g} on the right; a claim between them is accepted{more}."
+                f"{right:.6g} on the right; {accepted}{more}."
             )
     noise = estimates.cost_noise.known
     if noise.stochastic and not any(array.reason for array in arrays.values()):
@@ -181,8 +199,6 @@ def _compared(
     """Compare an array with its estimate, by the rule alone."""
     estimate = estimates.by_path[path]
     error = estimates.shaped(path, estimate.error) + claim_error.get(path, 0.0)
-    if _is_unseen(estimates, path):
-        error = np.full(error.shape, np.inf)
     array = ArrayReport.judged(
         path,
         claimed,
@@ -196,43 +212,21 @@ def _compared(
     return replace(array, precision=estimate.precision, dtype=estimates.wider_dtype)
 
 
-def _is_unseen(estimates: Estimates, path: str) -> bool:
-    """Whether the estimates of an array say nothing, as no real move changes the cost.
-
-    Complex steps may see its derivatives nevertheless. Then the noise is not needed, and asking for
-    it would measure it.
-    """
-    estimate = estimates.by_path[path]
-    complex_sees = estimate.method == "complex-step" and estimate.value.any()
-    return not complex_sees and estimates.noise.is_constant
-
-
 def _judge_array(estimates: Estimates, claim: Claim, array: ArrayReport) -> ArrayReport:
     """Confirm what the rule says of an array, and say why it is UNRESOLVED."""
     if not array.claimed.size:
         return array
-    unseen = _is_unseen(estimates, array.path)
+    estimate = estimates.by_path[array.path]
     if array.all_zero:
-        if not unseen and _is_independent(estimates, array.path):
+        if estimate.unseen and not all(e.unseen for e in estimates.by_path.values()):
             array.verdicts[...] = Verdict.MATCH
-    elif not unseen and mark_unconfirmed(estimates, array):
-        return replace(array, reason=DISAGREE)
+    elif mark_unconfirmed(estimates, array):
+        return replace(array, reason=STAIRS if estimate.on_stairs.any() else DISAGREE)
     if mark_uncertain_kinks(estimates, array):
         return replace(array, reason=OUTSIDE_SLOPES)
     if array.verdict is Verdict.UNRESOLVED:
         return replace(array, reason=_why_unresolved(array, estimates, claim))
     return array
-
-
-def _is_independent(estimates: Estimates, path: str) -> bool:
-    """Whether the cost stays the same, bit for bit, for small and large moves of a whole array."""
-    evaluations = estimates.evaluations
-    values, rng = evaluations.values[path], np.random.default_rng(estimates.seed)
-    moves = (
-        size * evaluations.scales[path] * draw_direction(values.shape, rng)
-        for size in (2.0**-8, 2.0**-2, 2.0**4)
-    )
-    return all(evaluations.cost_moved({path: move}) == evaluations.at_point for move in moves)
 
 
 def _array_with_missed_error(report: Report) -> ArrayReport | None:
@@ -270,11 +264,13 @@ def _array_with_missed_error(report: Report) -> ArrayReport | None:
 def _why_unresolved(array: ArrayReport, estimates: Estimates, claim: Claim) -> str:
     """Say why an array has unresolved entries, and what would resolve them."""
     unresolved = array.verdicts == Verdict.UNRESOLVED
-    noise = estimates.noise
-    if noise.is_constant and np.isinf(array.error).all():
+    noise, estimate = estimates.noise, estimates.by_path[array.path]
+    if estimate.unseen:
         return UNSEEN
     if noise.stochastic:
         return stochastic(noise.level)
+    if estimate.on_stairs.size and estimate.on_stairs[unresolved.reshape(-1)].any():
+        return STAIRS
     if np.isnan(array.numeric[unresolved]).any():
         return left_domain(estimates.evaluations.outside)
     if np.isinf(array.error[unresolved]).any():

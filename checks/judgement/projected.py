@@ -13,6 +13,7 @@ from checks.estimation.directional import (
     DirectionalDerivative,
     DirectionalEstimator,
 )
+from checks.estimation.witness import VISIBLE
 from checks.evaluation.directional import DirectionalEvaluations
 from checks.judgement.interruption import CheckInterrupted
 from checks.judgement.localisation import find_nonfinite_blocks, find_wrong_blocks
@@ -24,6 +25,7 @@ from checks.report.verdict import Verdict
 from checks.report.wording import (
     DISAGREE,
     ONLY_ZEROS,
+    STAIRS,
     UNSEEN,
     left_domain,
     nothing_compared,
@@ -146,7 +148,10 @@ class ProjectedCheck:
         if derivative is None and self.method == "complex-step":
             raise incapable_error([path])
         derivative = derivative or estimator.central(path, moves)
-        if largest == 0 and estimator.is_independent(path):
+        if not derivative.numeric and estimator.is_independent(path):
+            if largest:
+                unseen = DirectionalDerivative(derivative.claimed, 0.0, np.inf, "central")
+                return self._array(path, unseen, Verdict.UNRESOLVED, UNSEEN)
             zero = DirectionalDerivative(0.0, 0.0, 0.0, derivative.method)
             return self._array(path, zero, Verdict.MATCH)
         size = array.scale * max(largest, self._lower_bound_of_largest(path, derivative))
@@ -185,7 +190,7 @@ class ProjectedCheck:
         moves = {path: self.moves[path]}
         if self.evaluations.supplies_slopes and self.method != "central":
             # the cost's own slopes are confirmed by few differences, if these agree closely
-            allowed = PROOF * abs(derivative.numeric)
+            allowed = min(PROOF * abs(derivative.numeric), VISIBLE * derivative.discrepancy)
             if self.estimator.agreement(moves, derivative.numeric, allowed) <= allowed:
                 return True
         return self.estimator.is_confirmed(moves, derivative, tolerance)
@@ -221,6 +226,8 @@ class ProjectedCheck:
             return "differences do not converge along the direction: check at a point beside it."
         if derivative.kink:
             return KINK
+        if derivative.on_stairs:
+            return STAIRS
         if not derivative.claimed and abs(derivative.numeric) <= derivative.error:
             return ONLY_ZEROS
         visible = 2 * derivative.error / (MIN_VISIBLE_SHARE * size)

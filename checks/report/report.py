@@ -205,7 +205,7 @@ class Report:
                 reasons.setdefault(array.reason, []).append(array.path)
         notes += [f"{', '.join(paths)}: {reason}" for reason, paths in reasons.items()]
         notes += self.findings
-        if self.kinks == self.entries:
+        if self.kinks == self.entries and self.verdict is not Verdict.MISMATCH:
             notes.append("Every entry lies on a kink: no claim between its slopes was an error.")
         elif math.isfinite(self.detectable):
             notes.append(self._detectable_errors())

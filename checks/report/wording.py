@@ -9,6 +9,7 @@ __all__ = [
     "DISAGREE",
     "LOST_DIGITS",
     "ONLY_ZEROS",
+    "STAIRS",
     "UNSEEN",
     "left_domain",
     "listed",
@@ -24,8 +25,9 @@ COLUMNS = 100  # the width of printed text
 
 # Reasons why an array is UNRESOLVED.
 UNSEEN = (
-    "the cost does not change by a bit when its parameters are moved: either it is constant, or it "
-    "does not see them (it may read copies of them, or arrays that it closes over)."
+    "the cost does not change by a bit when these parameters are moved by up to their own size: "
+    "either it is constant here, as where units are dead, or it does not see them (it may read "
+    "copies of them, or arrays that it closes over)."
 )
 ONLY_ZEROS = (
     "every entry is zero, as claimed, but only to within rounding, so nothing was compared. Check "
@@ -37,6 +39,12 @@ DISAGREE = (
 )
 # Begins the finding on entries that are off by what their claim rounds.
 LOST_DIGITS = "rounding inside your gradient"
+STAIRS = (
+    "the cost is quantised here: it has jumps close by. Either a function rounds (floor, round, an "
+    "integer cast, a table), and its derivative is the one between the jumps, often zero, never "
+    "the slope of the trend; or digits are lost, as in log(1 - s) with s close to 1, and the "
+    "derivative is that of the formula. Nothing here tells which. Check without the rounding."
+)
 
 
 def stochastic(level: float) -> str:
@@ -56,8 +64,8 @@ def left_domain(outside: str) -> str:
 def nothing_compared(paths: list[str]) -> str:
     """Return the finding on arrays that are claimed to be zero and do not change the cost."""
     return (
-        f"{', '.join(paths)}: zero in every entry, and the cost does not change by a bit however "
-        "far they move: nothing was compared."
+        f"{', '.join(paths)}: zero in every entry, and the cost does not change by a bit when they "
+        "move by up to their own size: nothing was compared."
     )
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from backprop import Network, Parameters
 from checks import GradientMismatch, Verdict, assert_gradient, check_gradient
 from checks.conformance.reference_cost import RestartedCost
+from checks.estimation.directional import DirectionalEstimator
 from checks.judgement.interruption import CheckInterrupted
 from checks.parameters.numpy_arrays import NumpyArray
 from checks.parameters.random_directions import Direction, Region
@@ -340,6 +342,48 @@ def test_zeros_are_a_match_only_where_the_cost_does_not_depend_on_them():
     zeros = {name: np.zeros_like(array) for name, array in p.items()}
     report = check_gradient(cost, zeros, at_minimum, coverage="projected")
     assert report.arrays["used"].verdict is Verdict.UNRESOLVED, str(report)
+
+
+@pytest.mark.parametrize("claim", [1e-9, -1.0])
+@pytest.mark.parametrize("method", ["auto", "central"])
+def test_a_claim_for_an_array_that_the_cost_does_not_see_is_unresolved(claim, method):
+    p = {"used": np.ones((3, 4)), "unused": np.ones((2, 3))}
+    gradient = {"used": 2 * p["used"], "unused": np.full((2, 3), claim)}
+    options = {"coverage": "projected", "method": method}
+    report = check_gradient(lambda p: np.sum(p["used"] ** 2), gradient, p, **options)
+    assert report.arrays["used"].verdict is Verdict.MATCH
+    assert report.arrays["unused"].verdict is Verdict.UNRESOLVED
+    assert "does not see" in report.arrays["unused"].reason
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 2, 3])
+def test_a_right_gradient_of_a_quantised_cost_is_no_mismatch(decimals):
+    for seed in range(10):
+        p = np.random.default_rng(seed).uniform(-9, 9, (6, 5))
+        cost = lambda p: np.sum(np.round(p, decimals))  # noqa: E731
+        report = check_gradient(cost, np.zeros((6, 5)), p, coverage="projected", seed=seed)
+        assert report.verdict is Verdict.UNRESOLVED
+        # wrong on purpose: the slope of the trend
+        report = check_gradient(cost, np.ones((6, 5)), p, coverage="projected", seed=seed)
+        assert report.verdict is not Verdict.MATCH
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_witness_that_is_blurred_does_not_confirm(sign, monkeypatch):
+    p = np.random.default_rng(0).uniform(1, 2, (4, 3))
+    wrong = np.cos(p)
+    wrong[1, 2] += sign * 0.1  # wrong on purpose
+    cost = lambda p: np.sum(np.sin(p))  # noqa: E731
+    options = {"coverage": "projected", "method": "central"}
+    assert check_gradient(cost, wrong, p, **options).verdict is Verdict.MISMATCH
+    differences = DirectionalEstimator._differences
+
+    def blurred(self, moves, goal, start=1.0):
+        found = differences(self, moves, goal, start)
+        return found if start == 1 else replace(found, error=0.6 * found.discrepancy)
+
+    monkeypatch.setattr(DirectionalEstimator, "_differences", blurred)
+    assert check_gradient(cost, wrong, p, **options).verdict is Verdict.UNRESOLVED
 
 
 def test_a_cost_that_does_not_see_its_parameters_or_is_noisy_is_unresolved():
