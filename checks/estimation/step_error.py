@@ -130,7 +130,7 @@ def _lifted(
     entries: Mapping[str, IntArray],
     rng: np.random.Generator,
 ) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
-    """Return the errors of some entries, by path, of the arrays that lift, and of the others."""
+    """Return the errors of some entries, by path, of arrays that lift, and of those that do not."""
     wide = wider_dtype(coarsest_dtype(evaluations.values))
     if wide is None:
         return {}, {}
@@ -142,9 +142,9 @@ def _lifted(
         evaluations.count += copies.calls
     # the next float64, as an error is rounded up
     errors = {path: np.nextafter(e.astype(float), np.inf) for path, e in found.error.items()}
-    lifted = {path: errors[path] for path, lift in found.lifts.items() if lift is Lift.LIFTS}
-    finite = {path: e for path, e in errors.items() if np.isfinite(e).all()}
-    return lifted, {path: e for path, e in finite.items() if path not in lifted}
+    lifted = {path: e for path, e in errors.items() if found.lifts[path] is Lift.LIFTS}
+    narrow = {path: e for path, e in errors.items() if found.lifts[path] is Lift.NARROW}
+    return lifted, {path: e for path, e in narrow.items() if np.isfinite(e).all()}
 
 
 def _toward_zero(
