@@ -381,8 +381,6 @@ def test_the_gallery_is_large():
 
 # Here the interval is wrong: no difference tells this from noise (docs/verdict.md, "Limits").
 LIMITS = {
-    ("ripple 1e-9 sin 1e9 x", "central"): "far below every step, smooth between rounding's steps",
-    ("ripple 1e-9 sin 1e9 x", "auto"): "far below every step, smooth between rounding's steps",
     ("1e10 + x + 1e-6 |x|", "auto"): "complex steps drop what is below the differences' noise",
 }
 ROWS = [

@@ -30,7 +30,7 @@ def named(target):
 def equivalents(target):
     """Return the names of the faults that give the same gradient as the first one named."""
     first = name_fault(target)[0].text
-    return first.partition("differ from: ")[2].rstrip(".").split("; ")
+    return first.partition("cannot tell it from: ")[2].rstrip(".").split("; ")
 
 
 def is_wrong(target, textbook_cost, through="gradient"):
