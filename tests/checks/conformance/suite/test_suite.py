@@ -182,10 +182,9 @@ def test_digits_lost_to_rounding_are_no_wrong_formula(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", sys.path[:])
     (tmp_path / "a_textbook.py").write_text(EXAMPLE, encoding="utf-8")
     target = load_target("a_textbook.py", tmp_path)
-    try:  # right on enough networks, or excused where no wider dtype measures the rounding
+    # right on enough networks, or excused where no wider dtype measures the rounding
+    with contextlib.suppress(pytest.xfail.Exception):
         suite.test_every_entry_is_the_derivative_of_the_cost(target, "saturated")
-    except pytest.xfail.Exception as excuse:
-        assert "In one, rounding inside your gradient: " in str(excuse)
 
 
 def test_a_wrong_formula_is_no_matter_of_rounding():
