@@ -20,7 +20,7 @@ __all__ = ["ESTIMATED", "LIFTED", "SAMPLED", "ComplexSteps", "step_errors"]
 # How the rounding of an array is known: of every entry one precision up; of a few entries; or not
 # one precision up at all, so that it is estimated.
 LIFTED, SAMPLED, ESTIMATED = "lifted", "sampled", "estimated"
-SOME = 8  # entries of each array are measured where there are more than EVERY in all
+SOME = 6  # entries of each array are measured where there are more than EVERY in all
 SAMPLES = 16  # of a derivative's rounding; the largest of so many is hardly ever far too small
 # The error of an entry is its sampled rounding times LEAST + WITH_SIZE · |entry| / largest of the
 # array: a small entry may be the difference of large terms, so LEAST stays even for it. Found by
@@ -227,9 +227,9 @@ def _sampled(
         by_path = evaluations.split(moved)
         for row, sample in enumerate(samples):
             of_pair = np.random.default_rng(seeds[sample // 2])
-            up = of_pair.integers(2, size=last_places.size) - 0.5
-            side = 1 if sample % 2 else -1
-            moved.real[row] = np.copysign(places[sample // 2] * last_places, side * up)
+            up = of_pair.integers(2, size=last_places.size, dtype=bool)
+            np.copysign(last_places, up - 0.5, out=moved.real[row])
+            moved.real[row] *= places[sample // 2] * (1 if sample % 2 else -1)
             path = paths[sample // SAMPLES]
             array = steps[path]
             direction = draw_direction(array.slopes.shape, of_pair) * array.known
