@@ -34,6 +34,7 @@ def check_step(
     rtol: float | None = None,
     resolution: float = 1e-3,
     method: str = "auto",
+    bounds: Any = None,
     seed: int = 0,
 ) -> Report:
     """Check a step of gradient descent, θ' = θ − η ∇C, against the cost.
@@ -52,7 +53,7 @@ def check_step(
         As in `check_gradient`.
     learning_rates
         Positive numbers; the default spans 2⁻¹⁰ to 2¹⁰.
-    rtol, resolution, method, seed
+    rtol, resolution, method, bounds, seed
         As in `check_gradient`.
 
     Returns
@@ -72,7 +73,7 @@ def check_step(
     if not learning_rates or not all(0 < eta < np.inf for eta in learning_rates):
         raise ValueError(f"learning_rates is {learning_rates!r}, wanted positive numbers")
     started = time.perf_counter()
-    evaluations = Evaluations(cost, params, Progress())
+    evaluations = Evaluations(cost, params, Progress(), bounds)
     implied = {
         float(eta): _implied_gradient(evaluations, step, float(eta)) for eta in learning_rates
     }

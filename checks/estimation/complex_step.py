@@ -9,8 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from checks._types import FloatArray, IntArray
-from checks.estimation.finite_differences import Estimate, directional_difference, draw_direction
+from checks.estimation.finite_differences import (
+    Estimate,
+    directional_difference,
+    draw_direction,
+    fitted_line,
+)
 from checks.estimation.noise import CostNoise, Noise
+from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.pointwise import Evaluations
 
 __all__ = ["PROOF", "complex_step", "incapable_error"]
@@ -104,7 +110,8 @@ def _complex_steps(
     try:
         if not getattr(evaluations.cost, "analytic", False):
             moves = {path: smallest_step * move for path, move in direction.items()}
-            if not evaluations.cost_moved(moves).imag:
+            together = evaluations.cost_moved(moves).imag
+            if together == 0 or np.isnan(together):
                 return steps
         for path, value in evaluations.values.items():
             h, entries = evaluations.complex_step(path), np.arange(value.size)
@@ -118,8 +125,10 @@ def _complex_steps(
             if largest := float(np.abs(slopes).max(initial=0)):
                 real_parts = costs.real[known.reshape(-1)]
                 steps[path] = _ComplexSteps(h, slopes, known, largest, real_parts)
-    except Exception as error:  # any exception means that the cost cannot take complex numbers
-        evaluations.outside = f"{type(error).__name__}: {error}"
+    except Exception as error:  # any other means that the cost cannot take complex numbers
+        if is_control_flow(error):
+            raise
+        evaluations.complex_outside = f"{type(error).__name__}: {error}"
         return {}
     return steps
 
@@ -135,16 +144,33 @@ def _proven_estimates(
     proofs = _proofs(evaluations, steps, direction, noise)
     estimates = {}
     for path, rounding in _rounding(evaluations, {p: steps[p] for p in proofs}, rng).items():
-        array = steps[path]
+        array, known = steps[path], steps[path].known & proofs[path].covered
         error = (LEAST + WITH_SIZE * np.abs(array.slopes) / array.largest) * rounding
         if error.max() <= PROOF * array.largest:  # else differences tell more, of a kink say
             estimates[path] = Estimate(
-                np.where(array.known, array.slopes, np.nan).reshape(-1),
-                np.where(array.known, error, np.inf).reshape(-1),
+                np.where(known, array.slopes, np.nan).reshape(-1),
+                np.where(known, error, np.inf).reshape(-1),
                 method="complex-step",
-                proof=proofs[path],
+                proof=proofs[path].error,
             )
     return estimates
+
+
+@dataclass(frozen=True, eq=False)
+class _Proof:
+    """What differences showed of the complex steps of an array.
+
+    Attributes
+    ----------
+    error : float
+        Of the differences, relative to the derivative along their direction.
+    covered : ndarray of bool
+        The entries that moved far enough to show in the differences, in the array's shape. Bounds
+        may leave others no room, and small ones are not moved beyond their own size.
+    """
+
+    error: float
+    covered: NDArray[np.bool_]
 
 
 def _proofs(
@@ -152,8 +178,8 @@ def _proofs(
     steps: Mapping[str, _ComplexSteps],
     direction: Mapping[str, FloatArray],
     noise: CostNoise,
-) -> dict[str, float]:
-    """Return the arrays that differences prove, with the relative error of the differences.
+) -> dict[str, _Proof]:
+    """Return the proof of every array that differences prove.
 
     Where the cost is too noisy or too flat at the point, as where it is saturated, the proof is
     tried at smaller parameters: the code that handles imaginary parts is the same there. All arrays
@@ -163,7 +189,7 @@ def _proofs(
     for path, array in steps.items():
         aligned = np.copysign(direction[path], array.slopes) * evaluations.scales[path]
         directions[path] = aligned * array.known
-    proofs: dict[str, float] = {}
+    proofs: dict[str, _Proof] = {}
     unproven = list(steps)
     for shrink in SHRINK:
         groups = [unproven] if unproven else []
@@ -194,18 +220,25 @@ def _prove(
     steps: Mapping[str, _ComplexSteps],
     shrink: float,
     noise: Noise,
-) -> dict[str, float] | None:
+) -> dict[str, _Proof] | None:
     """Compare complex steps with differences along directions of some arrays, moved at once.
 
     Returns
     -------
-    dict of str to float, or None
-        The relative error of the difference for each array for which it is at most `PROOF`. None
-        where complex steps and differences disagree, or differences do not converge.
+    dict of str to _Proof, or None
+        Of each array for which the relative error of the difference is at most `PROOF`; where
+        several move at once, only of those whose movable entries are all covered. None where
+        complex steps and differences disagree, or differences do not converge.
     """
     base: dict[str, FloatArray] = {}
     if shrink != 1:
-        base = {path: (shrink - 1) * value for path, value in evaluations.values.items()}
+        box = evaluations.box
+        base = {
+            path: np.clip(shrink * value, box.lower[path], box.upper[path]) - value
+            for path, value in evaluations.values.items()
+        }
+    line = fitted_line(evaluations, directions, noise, base)
+    directions = line.directions
     parts = {}  # of the directional derivative, by complex steps
     for path, direction in directions.items():
         array = steps[path]
@@ -214,10 +247,20 @@ def _prove(
             parts[path] = float(evaluations.cost_moved(moves).imag / array.h)
         else:
             parts[path] = float(np.vdot(array.slopes, direction))
-    value, error = directional_difference(evaluations, directions, noise, base)
+    value, error = directional_difference(evaluations, line, noise, base)
     if not abs(sum(parts.values()) - value) <= error < np.inf:
         return None
-    return {path: error / abs(p) for path, p in parts.items() if error <= PROOF * abs(p) > 0}
+    proofs = {}
+    for path, part in parts.items():
+        if error <= PROOF * abs(part) > 0:
+            # An entry is covered if it would have shown were it off by the mean slope; in large
+            # arrays by what `PROOF` leaves to one of entries that differ by a factor of two.
+            sizes = np.abs(directions[path])
+            visible = sizes * max(1 / sizes.sum(), 2 * PROOF / sizes.max()) * abs(part)
+            covered = (visible >= error) & (sizes > 0)
+            if len(parts) == 1 or covered[sizes > 0].all():
+                proofs[path] = _Proof(error / abs(part), covered)
+    return proofs
 
 
 def _rounding(
@@ -243,6 +286,8 @@ def _rounding(
         np.copysign(last_places, up - 0.5, out=moved.real)
         moved.imag = 0
         by_path = evaluations.split(moved)
+        for path, moves in by_path.items():
+            moves.real = evaluations.box.reflected(path, moves.real)
         for n, (path, array) in enumerate(steps.items()):
             its_samples = samples[(n * SAMPLES <= samples) & (samples < (n + 1) * SAMPLES)]
             if its_samples.size:

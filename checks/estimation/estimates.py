@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from checks._types import FloatArray
+from checks._types import FloatArray, IntArray
 from checks.estimation.complex_step import complex_step, incapable_error
 from checks.estimation.finite_differences import Estimate, differences
 from checks.estimation.noise import CostNoise, Noise
@@ -86,9 +86,18 @@ def estimate_derivatives(
     noise, estimates = CostNoise(evaluations, seed), dict[str, Estimate]()
     if method != "central":
         estimates = complex_step(evaluations, noise, np.random.default_rng(seed))
-    missing = {p: v.size for p, v in evaluations.values.items() if v.size and p not in estimates}
-    if missing and method == "complex-step" and not evaluations.interrupted:
-        raise incapable_error(missing, evaluations.outside)
+    missing = {
+        path: np.flatnonzero(~np.isfinite(estimates[path].error))
+        if path in estimates
+        else np.arange(value.size)
+        for path, value in evaluations.values.items()
+    }
+    missing = {path: entries for path, entries in missing.items() if entries.size}
+    incapable = [path for path in missing if path not in estimates]
+    if incapable and method == "complex-step" and not evaluations.interrupted:
+        raise incapable_error(incapable, evaluations.complex_outside)
+    if method == "complex-step":
+        missing = {}  # what the proof did not cover is not known
     current_noise = noise.measured if missing else noise.known  # differences need it measured
     if rtol is None:
         dtypes = {claim.dtype for claim in (claims or {}).values()}
@@ -98,12 +107,13 @@ def estimate_derivatives(
             min(max(eps, current_noise.relative, float(np.finfo(np.float64).eps)), 0.01)
         )
     try:
-        for n, (path, size) in enumerate(missing.items()):
+        for n, (path, entries) in enumerate(missing.items()):
             if not evaluations.interrupted:
-                entries, rng = np.arange(size), np.random.default_rng([seed, n])
+                rng = np.random.default_rng([seed, n])
                 # a hundredth of rtol, so that the errors hardly widen what passes
                 goal = rtol / 100
-                estimates[path] = differences(evaluations, path, entries, current_noise, rng, goal)
+                found = differences(evaluations, path, entries, current_noise, rng, goal)
+                estimates[path] = _joined(estimates.get(path), entries, found)
     except KeyboardInterrupt:
         if not evaluations.accept_interrupt():
             raise
@@ -112,6 +122,16 @@ def estimate_derivatives(
         estimates = {path: replace(estimate, proof=0.0) for path, estimate in estimates.items()}
     estimates = {p: estimates.get(p) or _unknown(v.size) for p, v in evaluations.values.items()}
     return Estimates(evaluations, noise, rtol, estimates, seed)
+
+
+def _joined(by_complex_steps: Estimate | None, entries: IntArray, rest: Estimate) -> Estimate:
+    """Return an estimate by complex steps, with differences for the entries that these left out."""
+    if by_complex_steps is None:
+        return rest
+    value, error = by_complex_steps.value.copy(), by_complex_steps.error.copy()
+    slopes = np.full((value.size, 2), np.nan)
+    value[entries], error[entries], slopes[entries] = rest.value, rest.error, rest.slopes
+    return Estimate(value, error, slopes, "mixed", by_complex_steps.proof)
 
 
 def _unknown(size: int) -> Estimate:

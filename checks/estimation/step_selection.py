@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from checks._types import FloatArray, IntArray
 from checks.estimation.noise import Noise
 from checks.estimation.stencils import Stencil, Trial, steps_taken
+from checks.evaluation.step_sizes import NEGLIGIBLE
 
 __all__ = ["LONGEST", "Coordinates", "best_slopes", "first_step"]
 
 # In units of the typical size of the array: an entry between NEGLIGIBLE and SMALL is stepped
 # relative to its own size; a smaller one counts as zero and is stepped relative to the array's.
-NEGLIGIBLE, SMALL = 1e-20, 1e-6
+SMALL = 1e-6
 # In units of the scale of x. Only costs noisier than float64 start with a step above LONG. No step
 # grows beyond LONGEST: further away a saturated unit may end, whose slope here is below the noise.
 LONG, LONGEST = 1e-2, 0.1
@@ -36,8 +37,9 @@ class Coordinates:
     x : (m,) float
     scale : float
         Typical size of x.
-    finest : (m,) float
-        The shortest steps: below them, rounding would merge x + h and x + 2h.
+    finest, longest : (m,) float
+        The shortest steps: below them, rounding would merge x + h and x + 2h. The longest: beyond
+        them, a point of the stencil would leave the box in which the cost may be called.
     at_point : float
         The cost at x.
     noise : Noise
@@ -47,6 +49,7 @@ class Coordinates:
     x: FloatArray
     scale: float
     finest: FloatArray
+    longest: FloatArray
     at_point: Any
     noise: Noise
 
@@ -142,14 +145,19 @@ class _StepSelection:
         has_own_scale = (size > NEGLIGIBLE * array_scale) & (size < SMALL * array_scale)
         self.scale = np.where(has_own_scale, size, array_scale)
         self.first_step = first_step(coordinates.noise.relative)
-        self.step = self.scale * self.first_step * start
         self.longest_step = self.scale * max(self.first_step, LONGEST)
+        self.longest_step = np.minimum(self.longest_step, coordinates.longest)
+        self.step = np.minimum(self.scale * self.first_step * start, self.longest_step)
         self.best_step, self.ideal_step = self.step.copy(), self.step.copy()
         self.can_improve = np.ones(m, bool)
         self.truncated_step, self.truncated_error = np.full(m, np.inf), np.zeros(m)
         self.slope_jump, self.kink_count = np.zeros(m), np.zeros(m, int)
         self.is_rough, self.passed_check = np.zeros(m, bool), np.zeros(m, bool)
-        self.pilots, self.others = np.split(rng.permutation(x.size), [PILOTS])
+        order = rng.permutation(x.size)
+        # what a pilot finds whose steps are cut short by the box says little of the others
+        cut_short = self.longest_step < self.scale * self.first_step
+        order = order[np.argsort(cut_short[order], kind="stable")]
+        self.pilots, self.others = np.split(order, [PILOTS])
 
     def find_common_step(self) -> None:
         """Find a good step for the pilots, and try it on all others."""
@@ -162,7 +170,8 @@ class _StepSelection:
         relative_steps = relative_steps[np.isfinite(self.error[self.pilots])]
         if relative_steps.size:
             geometric_mean = np.exp(np.mean(np.log(relative_steps)))
-            self.step[self.others] = self.scale[self.others] * geometric_mean
+            common = self.scale[self.others] * geometric_mean
+            self.step[self.others] = np.minimum(common, self.longest_step[self.others])
         self.advance(self.others)
 
     def refine(self) -> None:
@@ -210,6 +219,7 @@ class _StepSelection:
         if not level.size:
             return
         far = np.maximum(self.first_step * self.scale[level], 8 * self.best_step[level])
+        far = np.minimum(far, 2 * self.coordinates.longest[level])  # within the box
         near = np.maximum(self.best_step[level] / 8, self.coordinates.finest[level])
         steps = np.stack([far, -far, far + near, -far - near], axis=1)
         x, at_point = self.coordinates.x[level], self.coordinates.at_point
@@ -240,6 +250,7 @@ class _StepSelection:
             return
         finest, longest = self.coordinates.finest[indices], self.longest_step[indices]
         steps = np.maximum(self.step[indices] * self.rng.uniform(1, 1.25, indices.size), finest)
+        steps = np.minimum(steps, self.coordinates.longest[indices])
         trial = self.try_steps(indices, steps)
         better = self._replaces_best(indices, steps, trial)
         ideal = np.minimum(steps * trial.step_ratio, longest)

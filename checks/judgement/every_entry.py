@@ -10,7 +10,8 @@ import numpy as np
 from checks._types import FloatArray
 from checks.diagnosis.diagnosis import diagnose
 from checks.estimation.estimates import Estimates
-from checks.estimation.finite_differences import draw_direction
+from checks.estimation.finite_differences import has_room
+from checks.estimation.noise import changes_nothing
 from checks.estimation.step_curve import measure_step_curve
 from checks.judgement.confirmation import mark_uncertain_kinks, mark_unconfirmed
 from checks.parameters.claims import entry_name
@@ -22,6 +23,7 @@ from checks.report.wording import (
     ONLY_ZEROS,
     UNSEEN,
     left_domain,
+    no_room,
     nothing_compared,
     stochastic,
 )
@@ -140,8 +142,9 @@ def _judge_array(
     if not claimed.size:
         return array
     if array.all_zero:
-        if not unseen and _is_independent(estimates, path):
-            verdicts[...] = Verdict.MATCH
+        rng = np.random.default_rng(estimates.seed)
+        if not unseen and changes_nothing(estimates.evaluations, [path], rng):
+            verdicts[has_room(estimates.evaluations, path)] = Verdict.MATCH
     elif not unseen and mark_unconfirmed(estimates, array):
         return replace(array, reason=DISAGREE)
     if mark_uncertain_kinks(estimates, array):
@@ -149,17 +152,6 @@ def _judge_array(
     if array.verdict is Verdict.UNRESOLVED:
         return replace(array, reason=_why_unresolved(array, estimates))
     return array
-
-
-def _is_independent(estimates: Estimates, path: str) -> bool:
-    """Whether the cost stays the same, bit for bit, for small and large moves of a whole array."""
-    evaluations = estimates.evaluations
-    values, rng = evaluations.values[path], np.random.default_rng(estimates.seed)
-    moves = (
-        size * evaluations.scales[path] * draw_direction(values.shape, rng)
-        for size in (2.0**-8, 2.0**-2, 2.0**4)
-    )
-    return all(evaluations.cost_moved({path: move}) == evaluations.at_point for move in moves)
 
 
 def _array_with_missed_error(report: Report) -> ArrayReport | None:
@@ -194,12 +186,16 @@ def _why_unresolved(array: ArrayReport, estimates: Estimates) -> str:
     """Say why an array has unresolved entries, and what would resolve them."""
     unresolved = array.verdicts == Verdict.UNRESOLVED
     noise = estimates.noise
+    fixed = np.flatnonzero(unresolved & ~has_room(estimates.evaluations, array.path))
+    if fixed.size:
+        index = tuple(int(i) for i in np.unravel_index(fixed[0], unresolved.shape))
+        return no_room(entry_name(array.path, index), fixed.size - 1)
     if noise.is_constant and np.isinf(array.error).all():
         return UNSEEN
     if noise.stochastic:
         return stochastic(noise.level)
     if np.isnan(array.numeric[unresolved]).any():
-        return left_domain(estimates.evaluations.outside)
+        return left_domain(estimates.evaluations.outside.get(array.path, ""))
     if np.isinf(array.error[unresolved]).any():
         return NO_CONVERGENCE
     claimed_zero = not array.claimed.any()

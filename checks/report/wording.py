@@ -11,6 +11,7 @@ __all__ = [
     "UNSEEN",
     "left_domain",
     "listed",
+    "no_room",
     "nothing_compared",
     "paragraph",
     "plural",
@@ -50,11 +51,20 @@ def left_domain(outside: str) -> str:
     return f"steps leave the domain where the cost is finite{raised}. Check at a point inside."
 
 
+def no_room(entry: str, others: int) -> str:
+    """Return the reason if bounds do not let entries move: one of them, and how many others."""
+    more = f" and {plural(others, 'other entry')}" if others else ""
+    return (
+        f"bounds leave {entry}{more} no room for a step, so nothing is known of the derivative "
+        "there. Widen the bounds, or leave out parameters that are fixed."
+    )
+
+
 def nothing_compared(paths: list[str]) -> str:
     """Return the finding on arrays that are claimed to be zero and do not change the cost."""
     return (
-        f"{', '.join(paths)}: zero in every entry, and the cost does not change by a bit however "
-        "far they move: nothing was compared."
+        f"{', '.join(paths)}: zero in every entry, and the cost does not change by a bit where "
+        "they move by as much as their size: nothing was compared."
     )
 
 
