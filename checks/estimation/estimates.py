@@ -119,7 +119,6 @@ def estimate_derivatives(
                 # a hundredth of rtol, so that the errors hardly widen what passes
                 goal = rtol / 100
                 found = differences(evaluations, path, entries, current_noise, rng, goal)
-                found = differences(evaluations, path, entries, current_noise, rng, goal)
                 if (
                     path not in estimates
                     and not np.nan_to_num(found.value).any()

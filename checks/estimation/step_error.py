@@ -145,7 +145,10 @@ def _lifted(
     # the next float64, as an error is rounded up
     errors = {path: np.nextafter(e.astype(float), np.inf) for path, e in found.error.items()}
     lifted = {path: errors[path] for path, lift in found.lifts.items() if lift is Lift.LIFTS}
-    finite = {path: e for path, e in errors.items() if np.isfinite(e).all()}
+    # without the floors: where nothing lifts, the caller asks whether digits are lost in these
+    finite = {
+        p: np.maximum(e - found.floors[p], 0) for p, e in errors.items() if np.isfinite(e).all()
+    }
     return lifted, {path: e for path, e in finite.items() if path not in lifted}
 
 
