@@ -432,3 +432,31 @@ class TestBox:
             x = np.array([np.finfo(dtype).max, -np.finfo(dtype).max])
             below, above = Box({"x": x.astype(dtype)}).room("x")
             assert above[0] == below[1] == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("right", [True, False])
+def test_calls_in_a_wider_dtype_stay_in_the_box(dtype, right):
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        x, w = rng.normal(size=5).astype(dtype), rng.normal(size=(2, 3)).astype(dtype)
+        x[:2] = 0, 1e-3
+        params, above = {"x": x, "w": w}, {"x": x + dtype(0.01), "w": w + dtype(0.01)}
+        for bounds in ((params, None), (params, above), ({"x": x, "w": None}, {"x": x, "w": None})):
+            cost = Recorder(lambda p: np.sum(np.tanh(9 * p["x"])) + np.sum(np.exp(p["w"])), params)
+            claim = Recorder(
+                lambda p: {
+                    "x": 9 * (1 - np.tanh(9 * p["x"]) ** 2),
+                    "w": np.exp(p["w"]) if right else p["w"],
+                },
+                params,
+            )
+            check_gradient(cost, claim, params, bounds=bounds)
+            for calls in (cost, claim):
+                assert calls.farthest(own_sizes(params)) <= 1
+                for path, start in calls.point.items():
+                    lower, upper = (side and side[path] for side in bounds)
+                    if lower is not None:
+                        assert (start - calls.down[path] >= lower).all()
+                    if upper is not None:
+                        assert (start + calls.up[path] <= upper).all()
