@@ -59,6 +59,7 @@ def numerical_gradient(
     params: Any,
     *,
     method: str = "auto",
+    bounds: Any = None,
     seed: int = 0,
     executor: Executor | None = None,
     stacked: bool = False,
@@ -78,7 +79,7 @@ def numerical_gradient(
         central differences for the others.
     seed : int
         Determines the random directions and step sizes.
-    executor, stacked, progress
+    bounds, executor, stacked, progress
         As in `check_gradient`.
 
     Returns
@@ -91,7 +92,7 @@ def numerical_gradient(
         As `check_gradient`.
     """
     check_options(method=method, seed=seed)
-    given = _evaluations(cost, params, seed, executor, stacked, progress)
+    given = _evaluations(cost, params, bounds, seed, executor, stacked, progress)
     evaluations = widened(given, seed)
     with given.restoring_parameters(), evaluations.restoring_parameters():
         estimates = estimate_derivatives(evaluations, method, seed)
@@ -117,6 +118,7 @@ def check_gradient(
     resolution: float = 1e-3,
     method: str = "auto",
     coverage: str = "every",
+    bounds: Any = None,
     seed: int = 0,
     executor: Executor | None = None,
     stacked: bool = False,
@@ -159,6 +161,12 @@ def check_gradient(
         directions, and searches for the wrong entries only where these show a mistake. It also
         takes arrays of PyTorch and JAX, which stay on their devices, and it returns a
         `checks.report.projected_report.ProjectedReport`.
+    bounds : (lower, upper), optional
+        The cost is called nowhere outside. Each is a number, None or an infinity for no bound, or
+        nested as `params`, with one of these or an array of the same shape for every array; they
+        are rounded to the dtype of their array. At a bound derivatives are one-sided. Without
+        bounds, too, no entry is moved by more than its own size, and zeros by no more than the
+        typical size of their array (1 if that is all zero).
     seed : int
         Determines the random directions and step sizes.
     executor : concurrent.futures.Executor, optional
@@ -179,26 +187,28 @@ def check_gradient(
     Raises
     ------
     TypeError
-        The parameters, the cost or the claim are of a wrong kind; the message says what was wanted.
+        The parameters, the cost, the claim or the bounds are of a wrong kind; the message says what
+        was wanted.
     ValueError
-        The parameters have no entries, share memory, or are not finite; the claim has another
-        nesting or size; an option is out of range; the cost or the gradient changes its argument;
-        the cost does not take the complex steps of an explicit ``method="complex-step"``; the cost
-        gives other numbers by the executor, or stacked.
+        The parameters have no entries, share memory, are not finite, or not within the bounds;
+        claim or bounds have another nesting or size; bounds are crossed or nan; an option is out of
+        range; the cost or the gradient changes its argument; the cost does not take the complex
+        steps of an explicit ``method="complex-step"``; the cost gives other numbers by the
+        executor, or stacked.
     CheckInterrupted
         Ctrl-C, a KeyboardInterrupt, ended the check. The text and the attribute ``report`` say what
         had been compared by then.
     """
     check_options(method, seed, rtol, resolution, coverage, scale)
-    if coverage == "projected" and (executor is not None or stacked):
+    if coverage == "projected" and (executor is not None or stacked or bounds is not None):
         raise ValueError(
             "coverage is 'projected', which moves whole arrays, one at a time: wanted neither "
-            "executor nor stacked"
+            "executor nor stacked nor bounds"
         )
     if coverage == "projected":
         return record(check_projected(cost, gradient, params, rtol, resolution, method, seed))
     started = time.perf_counter()
-    given = _evaluations(cost, params, seed, executor, stacked, progress)
+    given = _evaluations(cost, params, bounds, seed, executor, stacked, progress)
     claim, findings = _claim(gradient, given)
     evaluations = widened(given, seed)
     with given.restoring_parameters(), evaluations.restoring_parameters():
@@ -278,6 +288,7 @@ def check_options(
 def _evaluations(
     cost: Callable[[Any], Any],
     params: Any,
+    bounds: Any,
     seed: int,
     executor: Executor | None,
     stacked: bool,
@@ -289,7 +300,8 @@ def _evaluations(
         evaluated = stacked_cost = StackedCost(cost)
     if executor is not None and callable(cost):
         evaluated = executed_cost = ExecutedCost(evaluated, executor)
-    evaluations = Evaluations(evaluated, params, Progress(progress))  # refuses what is not callable
+    # refuses what is not callable
+    evaluations = Evaluations(evaluated, params, Progress(progress), bounds)
     if executor is not None:
         with evaluations.restoring_parameters():
             executed_cost.check(evaluations, seed)

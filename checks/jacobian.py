@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from checks._types import FloatArray
+from checks.evaluation.box import Box
 from checks.gradient import check_gradient
+from checks.parameters.bounds import flatten_bounds
 from checks.parameters.claims import flatten, flatten_claim
 from checks.parameters.nesting import leaves, rebuild
 from checks.report.array_report import ArrayReport
@@ -88,6 +90,7 @@ def check_jvp(
     jvp: Callable[[Any, Any], Any],
     x: Any,
     *,
+    bounds: Any = None,
     seed: int = 0,
     **options: Any,
 ) -> Report:
@@ -104,6 +107,8 @@ def check_jvp(
         Takes `x` and a tangent nested as `x`, and returns a result nested as f(x).
     x
         The point: the argument of f, nested as the params of `check_gradient`.
+    bounds
+        As in `check_gradient`, for x. At a bound the tangents point inside.
     seed : int
         Determines the tangents and the cotangent, the random directions and step sizes.
     **options
@@ -124,11 +129,18 @@ def check_jvp(
     result, point = f(x), flatten(x)
     u = {p: rng.standard_normal(a.shape).astype(a.dtype) for p, a in flatten(result).items()}
     coarsest = max((a.dtype for a in point.values()), key=lambda dtype: np.finfo(dtype).eps)
+    box = Box(point, flatten_bounds(x, point, bounds))
     scales = np.append(10.0 ** rng.uniform(-1, 1, TANGENTS), 0.0)
     tangents = [
-        {p: (scale * rng.standard_normal(a.shape)).astype(a.dtype) for p, a in point.items()}
+        {
+            path: (scale * rng.uniform(0.5, 1, end.shape) * end).astype(point[path].dtype)
+            for path, end in box.ends(rng).items()
+        }
         for scale in scales
     ]
+    # within them, Σ t_j v_j stays in the box, whatever the signs
+    forward = 0.99 / (len(scales) * np.where(scales, scales, 1))
+    backward = forward * min(map(_least_share, map(box.room, point)))
 
     def moved(t: Any) -> Any:
         """Return x + Σ t_j v_j."""
@@ -150,7 +162,15 @@ def check_jvp(
         )
 
     t = np.zeros(len(tangents), coarsest)  # a wider dtype of t would make x + Σ t_j v_j wider
-    return check_gradient(moved_product, claimed, t, seed=seed, **options)
+    return check_gradient(
+        moved_product, claimed, t, bounds=(-backward, forward), seed=seed, **options
+    )
+
+
+def _least_share(room: tuple[FloatArray, FloatArray]) -> float:
+    """Return the least room on the narrower side of an entry over that on the other."""
+    narrow, wide = np.minimum(*room), np.maximum(*room)
+    return float(np.divide(narrow, wide, where=wide > 0, out=np.ones(wide.shape)).min(initial=1))
 
 
 def _inner_product(u: Mapping[str, FloatArray], f: Callable[[Any], Any], x: Any) -> Any:

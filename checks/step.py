@@ -37,6 +37,7 @@ def check_step(
     scale: str = "entry",
     resolution: float = 1e-3,
     method: str = "auto",
+    bounds: Any = None,
     seed: int = 0,
 ) -> Report:
     """Check a step of gradient descent, θ' = θ − η ∇C, against the cost.
@@ -56,7 +57,7 @@ def check_step(
         As in `check_gradient`.
     learning_rates
         Positive numbers; the default spans 2⁻¹⁰ to 2¹⁰.
-    rtol, scale, resolution, method, seed
+    rtol, scale, resolution, method, bounds, seed
         As in `check_gradient`.
 
     Returns
@@ -76,7 +77,7 @@ def check_step(
     if not learning_rates or not all(0 < eta < np.inf for eta in learning_rates):
         raise ValueError(f"learning_rates is {learning_rates!r}, wanted positive numbers")
     started = time.perf_counter()
-    given = Evaluations(cost, params, Progress())
+    given = Evaluations(cost, params, Progress(), bounds)
     implied = {float(eta): _implied_gradient(given, step, float(eta)) for eta in learning_rates}
     evaluations = widened(given, seed)
     with given.restoring_parameters(), evaluations.restoring_parameters():

@@ -10,6 +10,7 @@ import numpy as np
 from checks._types import FloatArray
 from checks.estimation.precision import LINE, VISIBLE, Copies, Lift, off_the_line
 from checks.estimation.rounding_mode import toward_zero_is_available
+from checks.evaluation.control_flow import is_control_flow
 
 __all__ = ["ClaimRounding", "claim_rounding"]
 
@@ -80,12 +81,15 @@ def claim_rounding(
     for path in copies.values:
         places = copies.last_places(path)
         size = np.copysign(rng.uniform(0.75, 1.5, places.shape), rng.uniform(-1, 1, places.shape))
-        far[path] = places * np.rint(PLACES * PARTS * size) / PARTS
+        move = places * np.rint(PLACES * PARTS * size) / PARTS
+        far[path] = copies.box.reflected(path, move, reach=LINE[-1])
     try:
         line = [flatten(copies.result({p: t * m for p, m in far.items()})) for t in LINE]
         at, last = line[0], line[-1]
         cut = flatten(copies.result(toward_zero=True)) if toward_zero_is_available() else at
     except Exception as error:  # a library that refuses the dtype is an answer
+        if is_control_flow(error):
+            raise
         said = f"{type(error).__name__}: {error}"
         return ClaimRounding(unknown, dict.fromkeys(narrow, Lift.NARROW), said)
     changes: dict[str, tuple[FloatArray, FloatArray]] = {}

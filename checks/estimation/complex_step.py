@@ -1,14 +1,22 @@
 """Complex steps with an error: Im C(θ + ih)/h (Squire and Trapp 1998), tested before trusted."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from checks._types import FloatArray
-from checks.estimation.finite_differences import Estimate, directional_difference, draw_direction
+from checks.estimation.finite_differences import (
+    Estimate,
+    directional_difference,
+    draw_direction,
+    fitted_line,
+)
 from checks.estimation.noise import CostNoise, Noise
 from checks.estimation.step_error import ComplexSteps, step_errors
+from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.pointwise import Evaluations
 
 __all__ = ["PROOF", "complex_step", "incapable_error"]
@@ -74,7 +82,8 @@ def _complex_steps(
     try:
         if not getattr(evaluations.cost, "analytic", False):
             moves = {path: smallest_step * move for path, move in direction.items()}
-            if not evaluations.cost_moved(moves).imag:
+            together = evaluations.cost_moved(moves).imag
+            if together == 0 or np.isnan(together):
                 return steps
         for path, value in evaluations.values.items():
             h, entries = evaluations.complex_step(path), np.arange(value.size)
@@ -88,8 +97,10 @@ def _complex_steps(
             if largest := float(np.abs(slopes).max(initial=0)):
                 real_parts = costs.real[known.reshape(-1)]
                 steps[path] = ComplexSteps(h, slopes, known, largest, real_parts)
-    except Exception as error:  # any exception means that the cost cannot take complex numbers
-        evaluations.outside = f"{type(error).__name__}: {error}"
+    except Exception as error:  # any other means that the cost cannot take complex numbers
+        if is_control_flow(error):
+            raise
+        evaluations.complex_outside = f"{type(error).__name__}: {error}"
         return {}
     return steps
 
@@ -108,16 +119,33 @@ def _proven_estimates(
         evaluations, {p: steps[p] for p in proofs}, rng
     ).items():
         array = steps[path]
-        known = array.known.reshape(-1)
+        known, covered = array.known.reshape(-1), proofs[path].covered.reshape(-1)
         if error[known].max() <= PROOF * array.largest:  # else differences tell more, of a kink say
             estimates[path] = Estimate(
-                np.where(known, array.slopes.reshape(-1), np.nan),
-                error,
+                np.where(known & covered, array.slopes.reshape(-1), np.nan),
+                np.where(known & covered, error, np.inf),
                 method="complex-step",
-                proof=proofs[path] * _of_one_entry(array.slopes, direction[path]),
+                proof=proofs[path].error,
                 precision=precision,
             )
     return estimates
+
+
+@dataclass(frozen=True, eq=False)
+class _Proof:
+    """What differences showed of the complex steps of an array.
+
+    Attributes
+    ----------
+    error : float
+        What the differences leave open of one entry, relative to the largest.
+    covered : ndarray of bool
+        The entries that moved far enough to show in the differences, in the array's shape. Bounds
+        may leave others no room, and small ones are not moved beyond their own size.
+    """
+
+    error: float
+    covered: NDArray[np.bool_]
 
 
 def _proofs(
@@ -125,8 +153,8 @@ def _proofs(
     steps: Mapping[str, ComplexSteps],
     direction: Mapping[str, FloatArray],
     noise: CostNoise,
-) -> dict[str, float]:
-    """Return the arrays that differences prove, with the relative error of the differences.
+) -> dict[str, _Proof]:
+    """Return the proof of every array that differences prove.
 
     Where the cost is too noisy or too flat at the point, as where it is saturated, the proof is
     tried at smaller parameters: the code that handles imaginary parts is the same there. All arrays
@@ -136,7 +164,7 @@ def _proofs(
     for path, array in steps.items():
         aligned = np.copysign(direction[path], array.slopes) * evaluations.scales[path]
         directions[path] = aligned * array.known
-    proofs: dict[str, float] = {}
+    proofs: dict[str, _Proof] = {}
     unproven = list(steps)
     for shrink in SHRINK:
         groups = [unproven] if unproven else []
@@ -167,18 +195,21 @@ def _prove(
     steps: Mapping[str, ComplexSteps],
     shrink: float,
     noise: Noise,
-) -> dict[str, float] | None:
+) -> dict[str, _Proof] | None:
     """Compare complex steps with differences along directions of some arrays, moved at once.
 
     Returns
     -------
-    dict of str to float, or None
-        The relative error of the difference for each array for which it is at most `PROOF`. None
-        where complex steps and differences disagree, or differences do not converge.
+    dict of str to _Proof, or None
+        Of each array for which the relative error of the difference is at most `PROOF`; where
+        several move at once, only of those whose movable entries are all covered. None where
+        complex steps and differences disagree, or differences do not converge.
     """
     base: dict[str, FloatArray] = {}
     if shrink != 1:
-        base = {path: (shrink - 1) * value for path, value in evaluations.values.items()}
+        base = evaluations.box.shrunken(shrink)
+    line = fitted_line(evaluations, directions, noise, base)
+    directions = line.directions
     parts = {}  # of the directional derivative, by complex steps
     for path, direction in directions.items():
         array = steps[path]
@@ -187,19 +218,32 @@ def _prove(
             parts[path] = float(evaluations.cost_moved(moves).imag / array.h)
         else:
             parts[path] = float(np.vdot(array.slopes, direction))
-    value, error = directional_difference(evaluations, directions, noise, base)
+    value, error = directional_difference(evaluations, line, noise, base)
     if not abs(sum(parts.values()) - value) <= error < np.inf:
         return None
-    return {path: error / abs(p) for path, p in parts.items() if error <= PROOF * abs(p) > 0}
+    proofs = {}
+    for path, part in parts.items():
+        if error <= PROOF * abs(part) > 0:
+            # An entry is covered if it would have shown were it off by the mean slope; in large
+            # arrays by what `PROOF` leaves to one of entries that differ by a factor of two.
+            sizes = np.abs(directions[path])
+            visible = sizes * max(1 / sizes.sum(), 2 * PROOF / sizes.max()) * abs(part)
+            covered = (visible >= error) & (sizes > 0)
+            if len(parts) == 1 or covered[sizes > 0].all():
+                relative = error / abs(part)
+                of_one = _of_one_entry(steps[path].slopes, directions[path], covered)
+                proofs[path] = _Proof(relative * of_one, covered)
+    return proofs
 
 
-def _of_one_entry(slopes: FloatArray, direction: FloatArray) -> float:
+def _of_one_entry(slopes: FloatArray, direction: FloatArray, covered: NDArray[np.bool_]) -> float:
     """Return the factor from a relative error of Σ |slope · direction| to that of one entry.
 
-    It is relative to the largest slope: all of what the sum may lack may be missing in one entry.
+    It is relative to the largest slope: all that the sum may lack may be missing in one of those
+    covered.
     """
     products = np.abs(slopes * direction)
-    return float(products.sum() / (np.abs(direction).min() * np.abs(slopes).max()))
+    return float(products.sum() / (np.abs(direction[covered]).min() * np.abs(slopes).max()))
 
 
 def incapable_error(paths: Iterable[str], reason: str = "") -> ValueError:

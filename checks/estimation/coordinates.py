@@ -21,8 +21,9 @@ class Coordinates:
     x : (m,) float
     scale : float
         Typical size of x.
-    finest : (m,) float
-        The shortest steps: below them, rounding would merge x + h and x + 2h.
+    finest, longest : (m,) float
+        The shortest steps: below them, rounding would merge x + h and x + 2h. The longest: beyond
+        them, a point of the stencil would leave the box in which the cost may be called.
     at_point : float
         The cost at x.
     noise : Noise
@@ -32,5 +33,6 @@ class Coordinates:
     x: FloatArray
     scale: float
     finest: FloatArray
+    longest: FloatArray
     at_point: Any
     noise: Noise

@@ -20,10 +20,11 @@ from checks.estimation.precision import (
     wider_dtype,
 )
 from checks.evaluation.pointwise import Evaluations
+from checks.evaluation.step_sizes import entry_sizes
 
 __all__ = ["CostRounding", "cost_rounding", "measure_cost_rounding"]
 
-# All entries are moved so far, relative to their typical size, to see a closure over parameters.
+# All entries are moved so far, relative to their own size, to see a closure over parameters.
 FAR_MOVES = (2.0**-6, -(2.0**-8))
 
 NEAR = 1 / 12  # with a factor of at most 1½, less than a narrow cast would round back
@@ -90,7 +91,8 @@ def cost_rounding(
     for path in copies.values:
         last_places = copies.last_places(path)
         sign = 2 * rng.integers(2, size=last_places.shape) - 1
-        places[path] = last_places * (sign * rng.uniform(0.75, 1.5, last_places.shape))
+        move = last_places * (sign * rng.uniform(0.75, 1.5, last_places.shape))
+        places[path] = copies.box.reflected(path, move, reach=FAR * LINE[-1])
 
     def cost_at(multiple: float) -> Any:
         return copies.cost({path: multiple * move for path, move in places.items()})
@@ -139,13 +141,14 @@ def measure_cost_rounding(
     wide = wider_dtype(coarsest_dtype(values))
     if wide is None:
         return None
-    copies = Copies(evaluations.cost, evaluations.nesting, values, wide)
+    copies = Copies(evaluations.cost, evaluations.nesting, values, wide, evaluations.box)
     moved = []
     for far in FAR_MOVES:
         moves = {}
         for path, value in values.items():
             sign = 2 * rng.integers(2, size=value.shape) - 1
-            move = far * evaluations.scales[path] * sign * rng.uniform(0.75, 1.5, value.shape)
+            move = far * entry_sizes(value) * sign * rng.uniform(0.75, 1.5, value.shape)
+            move = evaluations.box.shortened(path, move)
             # the difference of two numbers of the narrow dtype: both costs are at the same point
             moves[path] = (value + move).astype(value.dtype).astype(wide) - value
         moved.append((moves, evaluations.cost_moved(moves)))

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from checks._types import FloatArray
+from checks._types import FloatArray, IntArray
 from checks.estimation.complex_step import complex_step, incapable_error
-from checks.estimation.finite_differences import Estimate, differences, draw_direction
-from checks.estimation.noise import CostNoise, Noise
+from checks.estimation.finite_differences import Estimate, differences
+from checks.estimation.noise import CostNoise, Noise, changes_nothing
 from checks.evaluation.pointwise import Evaluations
 
 __all__ = ["METHODS", "Estimates", "estimate_derivatives"]
@@ -92,9 +92,18 @@ def estimate_derivatives(
     noise, estimates = CostNoise(evaluations, seed), dict[str, Estimate]()
     if method != "central":
         estimates = complex_step(evaluations, noise, np.random.default_rng(seed))
-    missing = {p: v.size for p, v in evaluations.values.items() if v.size and p not in estimates}
-    if missing and method == "complex-step" and not evaluations.interrupted:
-        raise incapable_error(missing, evaluations.outside)
+    missing = {
+        path: np.flatnonzero(~np.isfinite(estimates[path].error))
+        if path in estimates
+        else np.arange(value.size)
+        for path, value in evaluations.values.items()
+    }
+    missing = {path: entries for path, entries in missing.items() if entries.size}
+    incapable = [path for path in missing if path not in estimates]
+    if incapable and method == "complex-step" and not evaluations.interrupted:
+        raise incapable_error(incapable, evaluations.complex_outside)
+    if method == "complex-step":
+        missing = {}  # what the proof did not cover is not known
     current_noise = noise.measured if missing else noise.known  # differences need it measured
     dtypes = {claim.dtype for claim in (claims or {}).values()}
     if rtol is None:
@@ -104,15 +113,19 @@ def estimate_derivatives(
             min(max(eps, current_noise.relative, float(np.finfo(np.float64).eps)), 0.01)
         )
     try:
-        for n, (path, size) in enumerate(missing.items()):
+        for n, (path, entries) in enumerate(missing.items()):
             if not evaluations.interrupted:
-                entries, rng = np.arange(size), np.random.default_rng([seed, n])
+                rng = np.random.default_rng([seed, n])
                 # a hundredth of rtol, so that the errors hardly widen what passes
                 goal = rtol / 100
                 found = differences(evaluations, path, entries, current_noise, rng, goal)
-                if not found.value.any() and _is_unseen(evaluations, path, rng):
-                    found = replace(found, error=np.full(size, np.inf), unseen=True)
-                estimates[path] = found
+                if (
+                    path not in estimates
+                    and not np.nan_to_num(found.value).any()
+                    and changes_nothing(evaluations, [path], rng)
+                ):
+                    found = replace(found, error=np.full(entries.size, np.inf), unseen=True)
+                estimates[path] = _joined(estimates.get(path), entries, found)
     except KeyboardInterrupt:
         if not evaluations.accept_interrupt():
             raise
@@ -127,23 +140,22 @@ def estimate_derivatives(
     return Estimates(evaluations, noise, rtol, estimates, seed)
 
 
-def _is_unseen(evaluations: Evaluations, path: str, rng: np.random.Generator) -> bool:
-    """Whether the cost stays the same, bit for bit, for small and large moves of a whole array.
-
-    The array is moved at the point, and where all arrays are smaller: there units that are
-    saturated at the point are less so. No parameter is moved by more than its typical size.
-    """
-    aside = evaluations.scales[path] * draw_direction(evaluations.values[path].shape, rng) / 1.5
-    for shrink in (1.0, 0.5, 0.125):
-        base = {p: (shrink - 1) * value for p, value in evaluations.values.items()}
-        unmoved = evaluations.cost_moved(base)
-        if not np.isfinite(unmoved):
-            continue
-        for part in (2.0**-8, shrink / 2, 0.125):
-            for move in (part * aside, -part * aside):
-                if evaluations.cost_moved(base | {path: base[path] + move}) != unmoved:
-                    return False
-    return True
+def _joined(by_complex_steps: Estimate | None, entries: IntArray, rest: Estimate) -> Estimate:
+    """Return an estimate by complex steps, with differences for the entries that these left out."""
+    if by_complex_steps is None:
+        return rest
+    value, error = by_complex_steps.value.copy(), by_complex_steps.error.copy()
+    slopes, on_stairs = np.full((value.size, 2), np.nan), np.zeros(value.size, bool)
+    value[entries], error[entries], slopes[entries] = rest.value, rest.error, rest.slopes
+    on_stairs[entries] = rest.on_stairs
+    return replace(
+        by_complex_steps,
+        value=value,
+        error=error,
+        slopes=slopes,
+        method="mixed",
+        on_stairs=on_stairs,
+    )
 
 
 def _unknown(size: int) -> Estimate:

@@ -1,7 +1,7 @@
 """Derivatives by differences, with an error: central ones, and one-sided where these fail."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -11,18 +11,25 @@ from numpy.typing import NDArray
 from checks._types import FloatArray, IntArray
 from checks.estimation.coordinates import Coordinates
 from checks.estimation.noise import Noise
-from checks.estimation.stencils import central, one_sided
+from checks.estimation.stencils import Stencil, central, one_sided
 from checks.estimation.step_selection import LONGEST, best_slopes, first_step
+from checks.evaluation.box import ON_BOUND
 from checks.evaluation.pointwise import Evaluations
 
 __all__ = [
+    "WITHIN",
     "Estimate",
+    "Line",
     "differences",
     "directional_difference",
     "directional_slopes",
     "draw_direction",
+    "fitted_line",
+    "has_room",
+    "straight_line",
 ]
 
+WITHIN = 1 - 2.0**-6  # of the room that an entry has: the rest is for rounding
 STEPS = 5  # tried for a directional difference: 8^-5 is short enough to leave out most kinks
 
 
@@ -107,16 +114,53 @@ def differences(
     x = evaluations.values[path].reshape(-1)[entries]
     scale = evaluations.scales[path]
     finest = _finest_step(np.where(x == 0, x.dtype.type(scale), x))
+    below, above = (room.reshape(-1)[entries] for room in evaluations.box.room(path))
+    nothing_known = np.full(x.size, np.nan), np.full(x.size, np.inf)
 
-    def costs(indices: IntArray, steps: Any) -> Any:
-        return evaluations.at_entries(path, entries[indices], steps)
+    def slopes_by(
+        stencil: Stencil, subset: IntArray, room: FloatArray, points: int, sides: tuple[int, ...]
+    ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+        """Return what `best_slopes` finds of entries that have room for all points on a side."""
+        value, error = (unknown[subset] for unknown in nothing_known)
+        on_stairs = np.zeros(subset.size, bool)
+        longest = WITHIN * room / points
+        movable = longest[subset] >= finest[subset]
+        some = subset[movable]
+        if some.size:
+            at = Coordinates(
+                lambda indices, steps: evaluations.at_entries(path, entries[some[indices]], steps),
+                x[some],
+                scale,
+                finest[some],
+                longest[some],
+                evaluations.at_point,
+                noise,
+            )
+            found = best_slopes(at, stencil, rng, goal, start, sides)
+            value[movable], error[movable], on_stairs[movable] = found
+        return value, error, on_stairs
 
-    at = Coordinates(costs, x, scale, finest, evaluations.at_point, noise)
-    value, error, on_stairs = best_slopes(at, central, rng, goal, start)
+    def use_the_roomier_side() -> None:
+        """Replace slopes from the short steps that fit in beside a bound by one-sided ones."""
+        largest = np.abs(value[np.isfinite(error)]).max(initial=0)
+        blurred = np.isfinite(error) & (error > goal * largest)
+        for side, room, other in ((-1, below, above), (1, above, below)):
+            near = np.flatnonzero(blurred & (other < ON_BOUND * room))
+            stencil = partial(one_sided, side=side)
+            its_value, its_error, its_stairs = slopes_by(stencil, near, room, 4, (side,))
+            agrees = np.abs(its_value - value[near]) <= its_error + error[near]
+            better = agrees & (its_error < error[near])
+            value[near[better]], error[near[better]] = its_value[better], its_error[better]
+            on_stairs[near[better]] = its_stairs[better]
+
+    narrower = np.minimum(below, above)
+    value, error, on_stairs = slopes_by(central, np.arange(x.size), narrower, 3, (-1, 1))
+    use_the_roomier_side()
     slopes = np.full((x.size, 2), np.nan)
     failed = np.flatnonzero(~np.isfinite(error))
     if failed.size:
-        left, right = _one_sided_slopes(at, failed, rng, goal, start)
+        left = slopes_by(partial(one_sided, side=-1), failed, below, 4, (-1,))
+        right = slopes_by(partial(one_sided, side=1), failed, above, 4, (1,))
         value[failed], error[failed], slopes[failed] = _from_both_sides(
             left[:2], right[:2], value[failed]
         )
@@ -159,10 +203,28 @@ def directional_slopes(
         rows = zip(indices, steps, strict=True)
         return np.stack([evaluations.costs_moved(row, partial(moves, i)) for i, row in rows])
 
-    at = Coordinates(costs, np.zeros(count), 1.0, finest, evaluations.at_point, noise)
-    left, right = _one_sided_slopes(at, np.arange(count), rng, goal)
-    value, error, slopes = _from_both_sides(left[:2], right[:2], np.full(count, np.nan))
+    longest = np.array(
+        [
+            _longest_step(evaluations, {path: several[i] for path, several in directions.items()})
+            for i in range(count)
+        ]
+    )
+    nothing_known = np.full(count, np.nan)
+    if np.any(longest / 4 < finest):
+        return Estimate(nothing_known, np.full(count, np.inf))
+    at = Coordinates(costs, np.zeros(count), 1.0, finest, longest / 4, evaluations.at_point, noise)
+    left, right = (
+        best_slopes(at, partial(one_sided, side=side), rng, goal, sides=(side,)) for side in (-1, 1)
+    )
+    value, error, slopes = _from_both_sides(left[:2], right[:2], nothing_known)
     return Estimate(value, error, slopes, on_stairs=left[2] | right[2])
+
+
+def has_room(evaluations: Evaluations, path: str) -> NDArray[np.bool_]:
+    """Whether bounds leave the entries of an array room for the points of a difference."""
+    value, rooms = evaluations.values[path], evaluations.box.room(path)
+    finest = _finest_step(np.where(value == 0, value.dtype.type(evaluations.scales[path]), value))
+    return np.asarray(WITHIN * np.maximum(*rooms) / 4 >= finest)
 
 
 def draw_direction(shape: int | tuple[int, ...], rng: np.random.Generator) -> FloatArray:
@@ -171,13 +233,100 @@ def draw_direction(shape: int | tuple[int, ...], rng: np.random.Generator) -> Fl
     return np.asarray(np.copysign(0.75 + 0.75 * np.abs(drawn), drawn))
 
 
-def directional_difference(
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A direction of some arrays, such that the points of a stencil along it lie within the box.
+
+    Attributes
+    ----------
+    directions : dict of str to ndarray
+        By path.
+    stencil : Stencil
+        Central, or one-sided where bounds leave entries room on one side alone.
+    scale : float
+        What a step is relative to: 1/√P, as all P entries move at once, each by 1/√P of what one
+        alone would.
+    longest : float
+        The longest step within the box.
+    """
+
+    directions: dict[str, FloatArray]
+    stencil: Stencil
+    scale: float
+    longest: float
+
+
+def fitted_line(
     evaluations: Evaluations,
     directions: Mapping[str, FloatArray],
     noise: Noise,
     base: Mapping[str, FloatArray],
+) -> Line:
+    """Return a line along a direction, with those entries made smaller that have little room.
+
+    Parameters
+    ----------
+    evaluations, noise
+        As in `differences`.
+    directions
+        By path; each entry is about the typical size of its array. Where an entry stands on a
+        bound, its sign is changed to point inside.
+    base
+        By path, moves from the point to where the line begins.
+    """
+    rooms = {}
+    for path in directions:
+        below, above = evaluations.box.room(path)
+        rooms[path] = below + base.get(path, 0), above - base.get(path, 0)
+    on_bound = {
+        path: np.minimum(*room) < ON_BOUND * np.maximum(*room) for path, room in rooms.items()
+    }
+    one_way = any(entries.any() for entries in on_bound.values())
+    scale = 1 / np.sqrt(sum(direction.size for direction in directions.values()))
+    fitted, longest, points = {}, LONGEST * scale, 4 if one_way else 3
+    for path, direction in directions.items():
+        below, above = rooms[path]
+        room = WITHIN * np.where(on_bound[path], np.maximum(below, above), np.minimum(below, above))
+        inward = np.copysign(direction, above - below)
+        inside = np.where(on_bound[path], inward, direction)
+        # room for twice the first step
+        size = np.minimum(np.abs(inside), room / (2 * points * scale * first_step(noise.relative)))
+        fitted[path] = np.copysign(size, inside)
+        longest = min(longest, np.min(room[size > 0] / size[size > 0], initial=np.inf) / points)
+    return Line(fitted, partial(one_sided, side=1) if one_way else central, scale, longest)
+
+
+def straight_line(
+    evaluations: Evaluations, directions: Mapping[str, FloatArray], base: Mapping[str, FloatArray]
+) -> Line:
+    """Return the line along a direction as it is, with steps as short as its entries have room."""
+    scale = 1 / np.sqrt(sum(direction.size for direction in directions.values()))
+    longest = min(LONGEST * scale, _longest_step(evaluations, directions, base) / 3)
+    return Line(dict(directions), central, scale, longest)
+
+
+def _longest_step(
+    evaluations: Evaluations,
+    directions: Mapping[str, FloatArray],
+    base: Mapping[str, FloatArray] | None = None,
+) -> float:
+    """Return how far one may go along a direction, to both sides, without leaving the box."""
+    longest = np.inf
+    for path, direction in directions.items():
+        below, above = evaluations.box.room(path)
+        from_point = (base or {}).get(path, 0.0)
+        room = WITHIN * np.minimum(below + from_point, above - from_point)
+        moves = direction != 0
+        longest = min(
+            longest, float(np.min(room[moves] / np.abs(direction[moves]), initial=np.inf))
+        )
+    return longest
+
+
+def directional_difference(
+    evaluations: Evaluations, line: Line, noise: Noise, base: Mapping[str, FloatArray]
 ) -> tuple[float, float]:
-    """Estimate the derivative along a direction of some arrays, as value and error.
+    """Estimate the derivative along a line, as value and error.
 
     The best of a few steps, without the checks of `best_slopes`: the result is only compared with
     another estimate.
@@ -186,12 +335,10 @@ def directional_difference(
     ----------
     evaluations, noise
         As in `differences`.
-    directions
-        By path; each entry is about the typical size of its array.
-    base
-        By path, moves from the point to where the derivative is taken.
+    line, base
+        As in `fitted_line`.
     """
-    values = evaluations.values
+    values, directions = evaluations.values, line.directions
 
     def moves(steps: FloatArray) -> dict[str, Any]:
         stacked = {p: np.broadcast_to(move, (steps.size, *move.shape)) for p, move in base.items()}
@@ -202,41 +349,20 @@ def directional_difference(
     def costs(steps: Any) -> Any:
         return evaluations.costs_moved(steps[0], moves)[None]
 
-    # all P entries move at once, each by 1/√P of what one alone would
-    scale = np.array([1 / np.sqrt(sum(values[path].size for path in directions))])
+    scale = np.array([line.scale])
     finest = max(
         _finest_step(np.abs(values[path]).max()) / evaluations.scales[path] for path in directions
     )
     f0 = evaluations.costs_moved(np.zeros(1), moves)[0] if base else evaluations.at_point
     h, best = scale * first_step(noise.relative), (np.nan, np.inf)
     for _ in range(STEPS):
-        trial = central(costs, np.zeros(1), np.maximum(h, finest), scale, f0, noise)
+        trial = line.stencil(costs, np.zeros(1), np.maximum(h, finest), scale, f0, noise)
         if trial.error < best[1]:
             best = trial.value.item(), trial.error.item()
         if 0.7 < trial.step_ratio < 2:
             break  # the step is good enough
-        h = np.minimum(h * trial.step_ratio, LONGEST * scale)
+        h = np.minimum(h * trial.step_ratio, line.longest)
     return best
-
-
-def _one_sided_slopes(
-    at: Coordinates,
-    subset: IntArray,
-    rng: np.random.Generator,
-    goal: float,
-    start: float = 1.0,
-) -> list[tuple[FloatArray, FloatArray, NDArray[np.bool_]]]:
-    """Return what `best_slopes` finds below and above some of the coordinates."""
-    part = replace(
-        at,
-        costs=lambda indices, steps: at.costs(subset[indices], steps),
-        x=at.x[subset],
-        finest=at.finest[subset],
-    )
-    return [
-        best_slopes(part, partial(one_sided, side=side), rng, goal, start, sides=(side,))
-        for side in (-1, 1)
-    ]
 
 
 def _from_both_sides(

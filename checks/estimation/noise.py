@@ -1,6 +1,7 @@
 """How noisy a cost is: Moré and Wild, "Estimating computational noise" (SISC 33, 2011)."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -11,11 +12,13 @@ from checks._types import FloatArray
 from checks.estimation.cost_rounding import measure_cost_rounding
 from checks.estimation.precision import EVERY, Lift
 from checks.evaluation.pointwise import Evaluations
+from checks.evaluation.step_sizes import entry_sizes
 
 __all__ = [
     "ASSUMED_PLACES",
     "CostNoise",
     "Noise",
+    "changes_nothing",
     "difference_table_noise",
     "measure_noise",
 ]
@@ -23,6 +26,11 @@ __all__ = [
 POINTS = 8  # costs in a difference table: "seven to nine suffice" (section 5)
 SIDE_DISTANCE = 2.0**-5  # of the side tables from the point, relative: about the longest step
 ASSUMED_PLACES = 64.0  # noise, in last places of the cost, that is assumed until it is measured
+# Parts of the way to the ends of the box at which it is seen whether the cost depends on its
+# parameters at all. The last all but undoes half of the entries: units that are saturated or dead
+# at the point need not be so there.
+PROBES = (2.0**-2, 1 - 2.0**-10, 1 - 2.0**-10)
+SHRINK = (1.0, 0.5, 0.125)  # it is also seen where all parameters are smaller by these factors
 SAME_WITHIN = 4.0  # two estimates of one noise differ by this factor at most: η of section 4
 
 
@@ -174,8 +182,8 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     side_distance = round(SIDE_DISTANCE / unit_size)
 
     def measure_tables() -> list[float]:
-        directions = [_draw_units(evaluations, places, rng) for _ in range(3)]
-        origins = (0, side_distance, -side_distance)
+        directions = [_draw_units(evaluations, places, 2 * side_distance, rng) for _ in range(3)]
+        origins = (0, side_distance, side_distance)
         return [
             _noise_along(
                 evaluations,
@@ -193,26 +201,61 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
         # a table needed several spacings: perhaps the cost is quantised, and one table in four of
         # a quantised cost happens to look regular
         levels += measure_tables()
-    units = _draw_units(evaluations, places, rng)
-    # moves by 1/4 and by 16, to see whether the cost depends on its argument at all
-    far_costs = evaluations.costs_moved(
-        np.array([8, 512]) * side_distance, partial(_multiples, evaluations, units)
-    )
     finite = np.array([cost for cost in costs if np.isfinite(cost)])
     size = float(np.abs(finite).max())
     level = max(levels)
     jumps = np.diff(np.unique(finite))
     if level == 0 and 0 < jumps.size < finite.size / 2:
         level = float(np.median(jumps))  # too few jumps for a table: a whole jump counts as noise
-    dtype = _narrowest_dtype(np.array([*finite, *far_costs]), evaluations)
+    dtype = _narrowest_dtype(finite, evaluations)
     last_place = float(np.spacing(dtype(size)))
     # a correctly rounded cost is off by up to half its last place: uniform, so last place/√12,
     # which underflows to 0 for the smallest subnormal
     level = max(level, last_place / math.sqrt(12)) or last_place
     if stochastic:  # its noise may be so large that a table takes it for the function
         level = max(level, float(np.std([evaluations.repeat_at_point() for _ in range(POINTS)])))
-    unseen = not stochastic and all(cost == at_point for cost in (*costs, *far_costs))
+    unseen = not stochastic and all(cost == at_point for cost in costs)
+    unseen = unseen and changes_nothing(evaluations, evaluations.values, rng)
     return Noise(level, level / size if size > 0 else 0.0, stochastic, unseen)
+
+
+def changes_nothing(
+    evaluations: Evaluations, paths: Iterable[str], rng: np.random.Generator
+) -> bool:
+    """Whether no move of some arrays, by up to their own size, changes the cost by a single bit.
+
+    The arrays are moved at the point, and where all arrays are smaller: there units that are
+    saturated at the point are less so. False where bounds leave no room to see it.
+    """
+    box, paths = evaluations.box, list(paths)
+    sizes = {path: entry_sizes(evaluations.values[path]) for path in paths}
+    aside = {
+        path: np.copysign(rng.uniform(0.5, 1, size.shape), rng.uniform(-1, 1, size.shape)) * size
+        for path, size in sizes.items()
+    }
+    moved_at_all = False
+    for shrink in SHRINK:
+        base = box.shrunken(shrink)
+        if shrink != 1 and not any(move.any() for move in base.values()):
+            break
+        unmoved = evaluations.cost_moved(base) if shrink != 1 else evaluations.at_point
+        if not np.isfinite(unmoved):
+            continue
+        if len(paths) == len(base) and unmoved != evaluations.at_point:
+            return False
+        for part in (2.0**-8, shrink / 2, 0.125):
+            for side in (part, -part):
+                moves = {p: box.clipped(p, base[p] + side * aside[p]) for p in paths}
+                if any(np.any(move != base[path]) for path, move in moves.items()):
+                    moved_at_all = True
+                    if evaluations.cost_moved(base | moves) != unmoved:
+                        return False
+    for part in PROBES if moved_at_all else ():
+        ends = box.ends(rng)
+        moves = {path: part * ends[path] for path in paths}
+        if evaluations.cost_moved(moves) != evaluations.at_point:
+            return False
+    return moved_at_all
 
 
 def _narrowest_dtype(costs: FloatArray, evaluations: Evaluations) -> Any:
@@ -231,21 +274,24 @@ def _narrowest_dtype(costs: FloatArray, evaluations: Evaluations) -> Any:
 
 
 def _draw_units(
-    evaluations: Evaluations, places: tuple[int, int], rng: np.random.Generator
+    evaluations: Evaluations,
+    places: tuple[int, int],
+    largest_multiple: float,
+    rng: np.random.Generator,
 ) -> FloatArray:
     """Draw a small move of all entries, each by a number of its last places within `places`.
 
-    Such moves change the rounding of the cost, and hardly its exact value.
+    Such moves change the rounding of the cost, and hardly its exact value. Near a bound they are
+    shorter, so that the largest multiple of them stays within.
     """
+    ends = np.concatenate([end.reshape(-1) for end in evaluations.box.ends(rng).values()])
     sizes = [
-        np.maximum(np.abs(value), value.dtype.type(evaluations.scales[path])).reshape(-1)
-        for path, value in evaluations.values.items()
-        if value.size
+        entry_sizes(value).astype(value.dtype).reshape(-1) for value in evaluations.values.values()
     ]
     # odd numbers: with multiples of a power of two many products would be exact
     count = 2 * (rng.integers(*places, evaluations.size, endpoint=True) // 2) + 1
-    sign = 2 * rng.integers(2, size=evaluations.size) - 1
-    return sign * count * np.concatenate([np.spacing(size) for size in sizes])  # type: ignore[no-any-return]
+    units = count * np.concatenate([np.spacing(size) for size in sizes])
+    return np.asarray(np.copysign(np.minimum(units, np.abs(ends) / largest_multiple), ends))
 
 
 def _multiples(
@@ -272,8 +318,12 @@ def _noise_along(
     suspected, has_shrunk = 0.0, False
     while True:
         multiples = origin + spacing * (np.arange(POINTS) - POINTS // 2)
+        if not evaluations.box.holds_moved(_multiples(evaluations, units, multiples[:1])):
+            multiples += spacing * (POINTS // 2)  # bounds leave room on one side alone
         costs = evaluations.costs_moved(multiples, partial(_multiples, evaluations, units))
         costs_met.extend(costs)
+        if np.isnan(costs).all():
+            return 0.0  # outside, whatever the spacing
         noise, unsuitable = difference_table_noise(costs)
         if suspected and not (noise and noise <= suspected / SAME_WITHIN):
             return suspected  # it did not shrink with the spacing, so it is noise

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from checks._types import FloatArray, IntArray
 from checks.estimation.rounding_mode import call_toward_zero
+from checks.evaluation.box import Box
+from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.cost_value import as_number
 from checks.evaluation.step_sizes import imaginary_step, typical_size
 from checks.parameters.nesting import Nesting
@@ -81,6 +83,8 @@ class Copies:
         The point, by path; never written to.
     dtype
         float64 or long double; complex steps are taken in its complex counterpart.
+    box
+        Out of it the function is not called. Default: without bounds.
 
     Attributes
     ----------
@@ -104,8 +108,10 @@ class Copies:
         nesting: Nesting,
         values: Mapping[str, FloatArray],
         dtype: Any,
+        box: Box | None = None,
     ) -> None:
         self._function, self._nesting, self.values = function, nesting, values
+        self.box = box or Box(values)
         self.dtype = np.dtype(dtype)
         self.complex_dtype = np.result_type(self.dtype, np.complex64)
         self.eps = float(np.finfo(self.dtype).eps)
@@ -116,13 +122,21 @@ class Copies:
         self.overflowed = False
 
     def result(self, moves: Moves | None = None, *, toward_zero: bool = False) -> Any:
-        """Return whatever the function does, with arrays moved by some amounts, by path."""
+        """Return whatever the function does, with arrays moved by some amounts, by path.
+
+        Raises
+        ------
+        ValueError
+            The moves leave the box.
+        """
         moves = moves or {}
         is_complex = any(np.iscomplexobj(move) for move in moves.values())
         dtype = self.complex_dtype if is_complex else self.dtype
         copies = {path: np.array(value, dtype) for path, value in self.values.items()}
         for path, move in moves.items():
             copies[path][...] += move
+        if not all(self.box.holds(path, copies[path]) for path in moves):
+            raise ValueError("a move leaves the bounds")
         params = self._nesting.rebuild(copies)
         self.calls += 1
         with np.errstate(over="call", divide="call", call=self._note_overflow):
@@ -138,6 +152,8 @@ class Copies:
         try:
             return as_number(self.result(moves, toward_zero=toward_zero))
         except Exception as error:  # a library that refuses the dtype is an answer
+            if is_control_flow(error):
+                raise
             self.said = f"{type(error).__name__}: {error}"
             return np.asarray(np.nan)
 

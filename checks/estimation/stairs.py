@@ -109,6 +109,7 @@ def slope_where_straight(
     further off.
     """
     step = np.maximum(STRAIGHT_STEP * scale, at.finest[indices])
+    step = np.minimum(step, at.longest[indices])  # the side that is out of the box is nan
     steps = np.multiply.outer(step, [-1, 1])[..., None] * np.array(UNEVEN_STEPS)
     x = at.x[indices]
     steps = steps_taken(x[:, None], steps.reshape(x.size, 2 * len(UNEVEN_STEPS)))

@@ -7,6 +7,7 @@ import numpy as np
 from checks._types import FloatArray
 from checks.estimation.stencils import steps_taken
 from checks.evaluation.pointwise import Evaluations
+from checks.evaluation.step_sizes import entry_sizes
 from checks.parameters.claims import entry_name
 
 __all__ = ["StepCurve", "measure_step_curve"]
@@ -23,7 +24,7 @@ class StepCurve:
     name : str
         The name of the entry, as `layers[0].w[2, 1]`.
     steps : (m,) float
-        From the size of the entry, or of its array if that is larger, down to the last place.
+        From the typical size of the entry down to its last place.
     slopes : (m, 2) float
         The slopes on the left and on the right; not finite where the cost is not.
     noise : float
@@ -61,7 +62,7 @@ def measure_step_curve(
     values = evaluations.values[path]
     x = values[index]
     wide = np.result_type(x.dtype, np.float64)
-    scale = max(abs(float(x)), evaluations.scales[path])
+    scale = float(entry_sizes(values)[index])
     last_place = float(np.spacing(x.dtype.type(scale)))
     h = np.geomspace(scale, last_place, STEPS).astype(wide)
     steps = steps_taken(x, np.stack([-h, h]))

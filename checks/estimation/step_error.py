@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from checks._types import FloatArray, IntArray
-from checks.estimation.finite_differences import draw_direction
+from checks.estimation.finite_differences import WITHIN, draw_direction
 from checks.estimation.precision import EVERY, Copies, Lift, coarsest_dtype, wider_dtype
 from checks.estimation.rounding_mode import toward_zero_is_available
 from checks.estimation.step_rounding import complex_step_rounding
@@ -134,7 +134,9 @@ def _lifted(
     wide = wider_dtype(coarsest_dtype(evaluations.values))
     if wide is None:
         return {}, {}
-    copies = Copies(evaluations.cost, evaluations.nesting, evaluations.values, wide)
+    copies = Copies(
+        evaluations.cost, evaluations.nesting, evaluations.values, wide, evaluations.box
+    )
     slopes = {path: array.slopes.reshape(-1)[entries[path]] for path, array in steps.items()}
     try:
         found = complex_step_rounding(slopes, evaluations.at_point, copies, rng, entries)
@@ -180,7 +182,7 @@ def _keeps_digits(evaluations: Evaluations, path: str, array: ComplexSteps) -> b
     entries = np.argsort(-np.abs(slopes))[:SOME]
     try:
         for shrink in SHRINK:
-            moves = {p: (shrink - 1) * value for p, value in evaluations.values.items()}
+            moves = evaluations.box.shrunken(shrink)
             slopes, costs = copies.slopes(path, entries, moves)
             size = np.abs(slopes)
             floor = copies.eps * float(np.abs(costs).max()) / (shrink * evaluations.scales[path])
@@ -196,7 +198,7 @@ def _keeps_digits(evaluations: Evaluations, path: str, array: ComplexSteps) -> b
 def _narrow(evaluations: Evaluations) -> Copies:
     """Return the cost of copies in the finest dtype of the parameters."""
     dtype = np.result_type(*(value.dtype for value in evaluations.values.values()))
-    return Copies(evaluations.cost, evaluations.nesting, evaluations.values, dtype)
+    return Copies(evaluations.cost, evaluations.nesting, evaluations.values, dtype, evaluations.box)
 
 
 def _sampled(
@@ -207,10 +209,14 @@ def _sampled(
     The derivative along a random direction of one array is taken by complex steps at two points, to
     either side, and their mean is compared with Σ slope · direction. The points of the nearest pair
     are a last place off, the others up to so many that the cost itself moves by a last place: over
-    fewer, what it rounds may stay the same.
+    fewer, what it rounds may stay the same. An entry that has room on one side alone is moved there
+    by a last place.
     """
     if not steps:
         return {}
+    narrowest = np.concatenate(
+        [np.minimum(*evaluations.box.room(path)).reshape(-1) for path in evaluations.values]
+    )
     last_places = np.concatenate([_last_places(evaluations, path) for path in evaluations.values])
     # random h, so that imaginary parts round differently even where real parts do not change
     h = rng.uniform(1, 2, len(steps) * SAMPLES)
@@ -227,14 +233,18 @@ def _sampled(
         by_path = evaluations.split(moved)
         for row, sample in enumerate(samples):
             of_pair = np.random.default_rng(seeds[sample // 2])
-            up = of_pair.integers(2, size=last_places.size, dtype=bool)
-            np.copysign(last_places, up - 0.5, out=moved.real[row])
-            moved.real[row] *= places[sample // 2] * (1 if sample % 2 else -1)
+            up = of_pair.integers(2, size=last_places.size) - 0.5
+            side = 1 if sample % 2 else -1
+            distance = places[sample // 2] * last_places
+            distance = np.where(distance <= WITHIN * narrowest, distance, last_places)
+            moved.real[row] = np.copysign(distance, side * up)
             path = paths[sample // SAMPLES]
             array = steps[path]
             direction = draw_direction(array.slopes.shape, of_pair) * array.known
             expected[sample] = np.vdot(array.slopes, direction)
             by_path[path].imag[row] = direction * h[sample]
+        for path, part in by_path.items():
+            part.real = evaluations.box.reflected(path, part.real)
         return by_path
 
     costs = evaluations.costs_moved(np.arange(h.size), moves)

@@ -171,7 +171,8 @@ def _nonlinearity(
     if shaken:
         for path in copies.values:
             places = SHAKE * copies.eps / copies.narrow_eps * copies.last_places(path)
-            moves[path] = places * (2 * rng.integers(2, size=places.shape) - 1)
+            signs = 2 * rng.integers(2, size=places.shape) - 1
+            moves[path] = copies.box.reflected(path, places * signs)
     found, _ = copies.slope(direction, moves)
     off = float(abs(found / total - 1)) if total else math.inf
     unit = copies.narrow_eps / 4 * float(np.linalg.norm((terms / total).astype(float)))

@@ -7,12 +7,13 @@ from checks._types import FloatArray, IntArray
 from checks.estimation.coordinates import Coordinates
 from checks.estimation.stairs import slope_of_jumps, slope_where_straight
 from checks.estimation.stencils import Stencil, Trial
+from checks.evaluation.step_sizes import NEGLIGIBLE
 
 __all__ = ["LONGEST", "best_slopes", "first_step"]
 
 # In units of the typical size of the array: an entry between NEGLIGIBLE and SMALL is stepped
 # relative to its own size; a smaller one counts as zero and is stepped relative to the array's.
-NEGLIGIBLE, SMALL = 1e-20, 1e-6
+SMALL = 1e-6
 # In units of the scale of x. Only costs noisier than float64 start with a step above LONG. No step
 # grows beyond LONGEST: further away a saturated unit may end, whose slope here is below the noise.
 LONG, LONGEST = 1e-2, 0.1
@@ -129,15 +130,20 @@ class _StepSelection:
         has_own_scale = (size > NEGLIGIBLE * array_scale) & (size < SMALL * array_scale)
         self.scale = np.where(has_own_scale, size, array_scale)
         self.first_step = first_step(coordinates.noise.relative)
-        self.step = self.scale * self.first_step * start
         self.longest_step = self.scale * max(self.first_step, LONGEST)
+        self.longest_step = np.minimum(self.longest_step, coordinates.longest)
+        self.step = np.minimum(self.scale * self.first_step * start, self.longest_step)
         self.best_step, self.ideal_step = self.step.copy(), self.step.copy()
         self.can_improve = np.ones(m, bool)
         self.truncated_step, self.truncated_error = np.full(m, np.inf), np.zeros(m)
         self.slope_jump, self.kink_count = np.zeros(m), np.zeros(m, int)
         self.is_rough, self.passed_check = np.zeros(m, bool), np.zeros(m, bool)
         self.on_stairs, self.failed_step = np.zeros(m, bool), np.full(m, np.inf)
-        self.pilots, self.others = np.split(rng.permutation(x.size), [PILOTS])
+        order = rng.permutation(x.size)
+        # what a pilot finds whose steps are cut short by the box says little of the others
+        cut_short = self.longest_step < self.scale * self.first_step
+        order = order[np.argsort(cut_short[order], kind="stable")]
+        self.pilots, self.others = np.split(order, [PILOTS])
 
     def find_common_step(self) -> None:
         """Find a good step for the pilots, and try it on all others."""
@@ -150,7 +156,8 @@ class _StepSelection:
         relative_steps = relative_steps[np.isfinite(self.error[self.pilots])]
         if relative_steps.size:
             geometric_mean = np.exp(np.mean(np.log(relative_steps)))
-            self.step[self.others] = self.scale[self.others] * geometric_mean
+            common = self.scale[self.others] * geometric_mean
+            self.step[self.others] = np.minimum(common, self.longest_step[self.others])
         self.advance(self.others)
 
     def refine(self) -> None:
@@ -201,6 +208,8 @@ class _StepSelection:
         failed = self.failed_step[rough]
         far = np.where(failed > best_step, 4 * failed, 8 * best_step)
         far = np.minimum(np.where(np.isfinite(far), far, 8 * best_step), self.scale[rough])
+        within = 2 * self.coordinates.longest[rough]  # as near is no longer than a step
+        far = np.minimum(far, within)
 
         def search(rows: IntArray, far: FloatArray) -> FloatArray:
             """Return what jumps on each side add to slopes; nan if the cost ends before `far`."""
@@ -214,7 +223,7 @@ class _StepSelection:
         # log(1 − σ(z)) ends where 1 − σ is rounded to 0, close to its widest stairs
         ends = np.flatnonzero(np.isnan(found).any(axis=0))
         if ends.size:
-            further = search(ends, LONGEST * self.scale[rough[ends]])
+            further = search(ends, np.minimum(LONGEST * self.scale[rough[ends]], within[ends]))
             added[ends] = np.fmax(added[ends], np.fmax.reduce(further))
         self.on_stairs[rough] = added > 0
         self.error[rough] += FEW_JUMPS * np.nan_to_num(added)
@@ -263,6 +272,7 @@ class _StepSelection:
             return
         finest, longest = self.coordinates.finest[indices], self.longest_step[indices]
         steps = np.maximum(self.step[indices] * self.rng.uniform(1, 1.25, indices.size), finest)
+        steps = np.minimum(steps, self.coordinates.longest[indices])
         trial = self.try_steps(indices, steps)
         better = self._replaces_best(indices, steps, trial)
         ideal = np.minimum(steps * trial.step_ratio, longest)

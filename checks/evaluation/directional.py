@@ -2,24 +2,38 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from checks._types import FloatArray
+from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.cost_value import as_finite_real, as_number
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.restoring import RestoresParameters
 from checks.evaluation.step_sizes import imaginary_step
 from checks.parameters.arrays import parameter_array
-from checks.parameters.claims import flatten_claim, float_arrays
+from checks.parameters.claims import entry_name, flatten_claim, float_arrays
 from checks.parameters.nesting import leaves
 from checks.parameters.random_directions import Direction, Region
 
 __all__ = ["DirectionalEvaluations", "Directions"]
 
 Directions: TypeAlias = Mapping[str, Direction]  # by the paths of the arrays that move
+
+
+class _Line(Evaluations):
+    """A cost as a function of one number t; `describe` says what t moves."""
+
+    def __init__(
+        self, cost: Callable[[Any], Any], params: Any, describe: Callable[[float], str]
+    ) -> None:
+        self._describe = describe
+        super().__init__(cost, params)
+
+    def _where(self, path: str, entry: int, is_complex: bool) -> tuple[str, str]:
+        return path, self._describe(float(self._arrays(is_complex)[0][path].flat[entry].real))
 
 
 class DirectionalEvaluations(RestoresParameters):
@@ -123,15 +137,35 @@ class DirectionalEvaluations(RestoresParameters):
         def cost(t: FloatArray) -> Any:
             return known.pop() if known else self._value(moves, float(t[0]))
 
-        return Evaluations(cost, np.zeros(1, dtype))
+        return _Line(cost, np.zeros(1, dtype), partial(self._where, moves))
+
+    def _where(self, moves: Directions, step: float) -> str:
+        """Say from where to where the entry with the largest move goes at θ + step·v."""
+        path = max(moves, key=lambda path: moves[path].scale)
+        array, direction = self.arrays[path], moves[path]
+        r, c = (np.abs(factor).argmax() for factor in direction.factors)
+        place = direction.region.entry(int(r) * direction.region.shape[1] + int(c))
+        start = array.at_point(place.top, place.left)
+        start, moved = map(
+            array.dtype.type, (start, start + step * float(direction.values_in(place).item()))
+        )
+        name = entry_name(path, place.index(array.shape))
+        return f"with {name} moved from {start} to {moved}, the farthest of all entries moved"
 
     def complex_slopes(self, directions: Sequence[Directions], nudge: float = 0.0) -> FloatArray:
         """Return Im C(θ + (nudge + ih)·v)/h along each direction v."""
         if self.supplies_slopes:
             return self._own_slopes(directions, nudge)
         h = min(imaginary_step(array.dtype) for array in self.arrays.values())
-        values = [self._value(moves, complex(nudge, h)) for moves in directions]
-        return np.array([as_number(value).imag / h for value in values], dtype=float)
+        return np.array([self._complex_slope(moves, nudge, h) for moves in directions])
+
+    def _complex_slope(self, moves: Directions, nudge: float, h: float) -> float:
+        try:
+            return float(as_number(self._value(moves, complex(nudge, h))).imag / h)
+        except Exception as error:
+            if is_control_flow(error):
+                raise
+            return np.nan  # the cost cannot take complex numbers, or not there
 
     @cached_property
     def _slopes_at_point(self) -> Callable[[Sequence[Directions]], FloatArray]:

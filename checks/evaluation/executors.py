@@ -97,13 +97,9 @@ class ExecutedCost:
             The worker returns another cost, for instance because the cost closes over arrays and
             ignores its argument; or the executor is shut down and takes no tasks.
         """
-        rng = np.random.default_rng(seed)
-        units = {
-            path: rng.choice([-1, 1], value.shape) * np.maximum(1, np.abs(value))
-            for path, value in evaluations.values.items()
-        }
+        ends = evaluations.box.ends(np.random.default_rng(seed))
         for size in (*2.0 ** -np.arange(5, 50, 5), 0.0):
-            moves = {path: size * unit for path, unit in units.items()}
+            moves = {path: size * end for path, end in ends.items()}
             here = evaluations.cost_moved(moves)
             if np.isfinite(here) and here != evaluations.at_point:  # the move changes the cost
                 break

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate
 from typing import Any
 
@@ -10,19 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from checks._types import IntArray
+from checks.evaluation.box import Box
+from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.cost_value import as_finite_real, as_number, not_a_number
 from checks.evaluation.progress import Progress
 from checks.evaluation.restoring import RestoresParameters
 from checks.evaluation.step_sizes import imaginary_step, typical_size
+from checks.parameters.bounds import flatten_bounds
 from checks.parameters.claims import entry_name, float_arrays
 
 __all__ = ["Evaluations"]
 
 MAX_NUMBERS = 2**17  # held at once by moves of whole arrays: 1 MiB in float64
+QUOTED = 200  # characters of what a cost raised
 
 
 class Evaluations(RestoresParameters):
     """Values of a cost around a point, counted; the point is left bit for bit as it was.
+
+    Moved costs are nan where the cost raises, and out of the `box`, where it is not called at all.
 
     The caller's own writable arrays are moved in place, because their cost may close over them and
     ignore its argument; read-only ones, and all of them for complex moves, are moved in copies.
@@ -46,9 +52,13 @@ class Evaluations(RestoresParameters):
         See `checks.parameters.claims.flatten`.
     progress : Progress, optional
         Shows how many entries are done.
+    bounds
+        As `checks.parameters.bounds.flatten_bounds` takes them.
 
     Attributes
     ----------
+    box : Box
+        Where the parameters may be moved to.
     values : dict of str to ndarray
         The parameters at the point, by path: copies, never moved.
     size : int
@@ -59,8 +69,11 @@ class Evaluations(RestoresParameters):
         The cost at the point.
     caller_eps : float
         The spacing of numbers at 1 in the coarsest dtype of the caller's arrays.
-    outside : str
-        What the cost last raised where a parameter was moved outside; empty if it never did.
+    outside : dict of str to str
+        By path, what the cost last raised or returned where that array was moved outside, and the
+        move. Of arrays moved together, the one that was moved farthest.
+    complex_outside : str
+        The same of the last complex move; empty if none was outside.
     interrupted : bool
         A KeyboardInterrupt has ended the moving of entries, see `tolerating_interrupt`.
 
@@ -71,7 +84,11 @@ class Evaluations(RestoresParameters):
     """
 
     def __init__(
-        self, cost: Callable[[Any], Any], params: Any, progress: Progress | None = None
+        self,
+        cost: Callable[[Any], Any],
+        params: Any,
+        progress: Progress | None = None,
+        bounds: Any = None,
     ) -> None:
         if not callable(cost):
             raise TypeError(
@@ -83,11 +100,14 @@ class Evaluations(RestoresParameters):
         arrays = float_arrays(self.nesting)
         self.values = {path: array.copy() for path, array in arrays.items()}
         ends = [*accumulate(array.size for array in arrays.values())]
+        self._bounds = flatten_bounds(params, arrays, bounds)
+        self.box = Box(self.values, self._bounds)
         self.size = ends[-1]
         # the place of each array in a vector of all entries
         self._slices = dict(zip(arrays, map(slice, [0, *ends[:-1]], ends), strict=True))
         self.count = 0
-        self.outside = ""
+        self.outside: dict[str, str] = {}
+        self.complex_outside = ""
         self.interrupted = False
         self._patient = False
         self._progress = progress or Progress(False)
@@ -102,10 +122,11 @@ class Evaluations(RestoresParameters):
     def in_dtype(self, dtype: Any) -> "Evaluations":
         """Return evaluations of the same cost around copies of the parameters in another dtype.
 
-        They go on counting where these stop.
+        They go on counting where these stop, within the same bounds.
         """
         copies = {path: value.astype(dtype) for path, value in self.values.items()}
         others = Evaluations(self.cost, self.nesting.rebuild(copies), self._progress)
+        others.box, others._bounds = Box(others.values, self._bounds), self._bounds
         others.count += self.count
         others.caller_eps = self.caller_eps
         return others
@@ -163,7 +184,7 @@ class Evaluations(RestoresParameters):
 
     def repeat_at_point(self) -> Any:
         """Call the cost at the point once more."""
-        return self._moved_cost(self._real_params, self._result_dtypes[False], "at the point")
+        return as_number(self._call(self._real_params)).astype(self._result_dtypes[False])
 
     def at_entries(self, path: str, entries: IntArray, steps: Any) -> Any:
         """Return the cost with one entry moved at a time.
@@ -182,18 +203,20 @@ class Evaluations(RestoresParameters):
         -------
         (m, k) ndarray
             float64 (longdouble where the cost returns it), or complex for complex steps; nan where
-            the cost raised an ArithmeticError or ValueError, or an interruption came first.
+            the cost raised an exception, out of the box, or where an interruption came first.
         """
         costs = np.empty(steps.shape, self._result_dtypes[steps.dtype.kind == "c"])
         costs[...] = not_a_number(costs.dtype)
         if self.interrupted and self._patient:
             return costs
+        inside = self.box.holds_entries(path, entries, steps)
         costs_of_entries = getattr(self.cost, "at_entries", None)
         if costs_of_entries is None:
-            pieces: Any = self._one_by_one(path, entries, steps, costs.dtype)
+            pieces: Any = self._one_by_one(path, entries, steps, inside, costs.dtype)
         else:
+            kept = np.where(inside, steps, 0)
             pieces = self._counted(
-                costs_of_entries(self._real_params, path, entries, steps), costs.dtype
+                costs_of_entries(self._real_params, path, entries, kept), costs.dtype
             )
         try:
             # closed at once, so that an interruption leaves no entry moved
@@ -204,7 +227,23 @@ class Evaluations(RestoresParameters):
         except KeyboardInterrupt:
             if not self.accept_interrupt():
                 raise
+        if costs_of_entries is not None:
+            costs[~inside] = not_a_number(costs.dtype)
+            self._ask_why_outside(path, entries, steps, inside & np.isnan(costs))
         return costs
+
+    def _ask_why_outside(
+        self, path: str, entries: IntArray, steps: Any, outside: NDArray[np.bool_]
+    ) -> None:
+        """Call the cost itself at the first point where its own method only said nan."""
+        is_complex = steps.dtype.kind == "c"
+        known = self.complex_outside if is_complex else self.outside.get(path)
+        if known or self.interrupted or not outside.any():
+            return
+        row, column = np.argwhere(outside)[0]
+        step, dtype = steps[row, column].reshape(1, 1), self._result_dtypes[is_complex]
+        for _ in self._one_by_one(path, entries[[row]], step, np.ones((1, 1), bool), dtype):
+            pass
 
     def _counted(self, pieces: Any, dtype: Any) -> Iterator[tuple[slice, Any]]:
         """Yield the pieces that the cost's own method yields, and count their evaluations."""
@@ -215,33 +254,45 @@ class Evaluations(RestoresParameters):
                 yield rows, not_a_number(dtype) if outside else costs
 
     def _one_by_one(
-        self, path: str, entries: IntArray, steps: Any, dtype: Any
+        self, path: str, entries: IntArray, steps: Any, inside: NDArray[np.bool_], dtype: Any
     ) -> Iterator[tuple[slice, Any]]:
         """Yield the costs of one entry after another."""
         arrays, params = self._arrays(steps.dtype.kind == "c")
         saved = self.values[path].reshape(-1)
         flat = arrays[path].flat
-        where = f"with an entry of {path} moved"
         for row, entry in enumerate(entries):
-            start, costs = saved[entry], []
+            start, costs = saved[entry], [not_a_number(dtype)] * steps.shape[1]
+            where = partial(self._where, path, int(entry), dtype.kind == "c")
             try:
-                for step in steps[row]:
-                    flat[entry] = start + step
-                    costs.append(self._moved_cost(params, dtype, where))
+                for column in np.flatnonzero(inside[row]):
+                    flat[entry] = start + steps[row, column]
+                    costs[column] = self._moved_cost(params, dtype, where)
             finally:
                 flat[entry] = start
             yield slice(row, row + 1), [costs]
         self._changed_by_cost = self._changed_by_cost or self.restore()
 
     def cost_moved(self, moves: Mapping[str, Any]) -> Any:
-        """Return the cost with whole arrays moved at once, by path; complex if any move is."""
+        """Return the cost with whole arrays moved at once, by path; complex if any move is.
+
+        It is nan where the cost raised an exception, and out of the box.
+        """
         is_complex = any(move.dtype.kind == "c" for move in moves.values())
         arrays, params = self._arrays(is_complex)
+        dtype = self._result_dtypes[is_complex]
+
+        def where() -> tuple[str, str]:
+            """Return the path of the entry that is moved farthest, and its move."""
+            path = max(moves, key=lambda path: float(np.abs(moves[path]).max(initial=0)))
+            _, move = self._where(path, int(np.argmax(np.abs(moves[path]))), is_complex)
+            return path, f"{move}, the farthest of all entries moved"
+
         try:
             for path, move in moves.items():
                 arrays[path][...] = self.values[path] + move
-            where = f"with all of {', '.join(moves)} moved"
-            return self._moved_cost(params, self._result_dtypes[is_complex], where)
+            if not all(self.box.holds(path, arrays[path]) for path in moves):
+                return not_a_number(dtype)
+            return self._moved_cost(params, dtype, where)
         finally:
             for path in moves:
                 arrays[path][...] = self.values[path]
@@ -283,14 +334,17 @@ class Evaluations(RestoresParameters):
                 dtype = self.complex_dtype(path) if is_complex else value.dtype
                 move = moves[path] if path in moves else np.zeros((count, *value.shape))
                 points[path] = (value + move).astype(dtype, copy=False)
+            inside = np.all([self.box.holds(path, points[path]) for path in points], axis=0)
             try:
-                costs = at_points(self.nesting.rebuild(points))
-            except (ArithmeticError, ValueError):
-                pass  # at least one point is outside: evaluate them one by one
-            else:
-                self.count += count
-                if is_complex or costs.dtype.kind != "c":
-                    return costs.astype(self._result_dtypes[is_complex])
+                if inside.all():
+                    costs = at_points(self.nesting.rebuild(points))
+                    self.count += count
+                    if is_complex or costs.dtype.kind != "c":
+                        return costs.astype(self._result_dtypes[is_complex])
+            except Exception as error:
+                if is_control_flow(error):
+                    raise
+                # at least one point is outside: evaluate them one by one
         return np.array(
             [self.cost_moved({path: move[k] for path, move in moves.items()}) for k in range(count)]
         )
@@ -320,18 +374,31 @@ class Evaluations(RestoresParameters):
         real = np.result_type(self.at_point.dtype, np.float64)
         return real, np.result_type(real, np.complex64)
 
-    def _moved_cost(self, params: Any, dtype: Any, where: str) -> Any:
+    def _where(self, path: str, entry: int, is_complex: bool) -> tuple[str, str]:
+        """Return the path, and from where to where an entry (a flat index) is moved at present."""
+        start, now = self.values[path].flat[entry], self._arrays(is_complex)[0][path].flat[entry]
+        index = tuple(int(i) for i in np.unravel_index(entry, self.values[path].shape))
+        return path, f"with {entry_name(path, index)} moved from {start} to {now}"
+
+    def _moved_cost(self, params: Any, dtype: Any, where: Callable[[], tuple[str, str]]) -> Any:
         """Call the cost at moved parameters; return nan, and note why, where these are outside."""
-        nan = not_a_number(dtype)
+        is_complex = dtype.kind == "c"
         try:
             value = as_number(self._call(params))
-        except (ArithmeticError, ValueError) as error:
-            self.outside = f"{type(error).__name__}: {error}"
-            return nan
         except Exception as error:
-            error.add_note(f"raised by cost(params) {where}; params are restored")
-            raise
-        if value.dtype.kind == "c" and dtype.kind != "c":
-            self.outside = f"cost(params) is {value}"
-            return nan
+            if is_control_flow(error):
+                raise
+            value, said = not_a_number(dtype), f"{type(error).__name__}: {error}".rstrip(": ")
+        else:
+            said = f"cost(params) is {value}"
+            if value.dtype.kind == "c" and not is_complex:
+                value = not_a_number(dtype)
+        if not np.isfinite(value):
+            said = " ".join(said.split())
+            said = said if len(said) <= QUOTED else said[: QUOTED - 3] + "..."
+            path, move = where()
+            if is_complex:
+                self.complex_outside = f"{said}, {move}"
+            else:
+                self.outside[path] = f"{said}, {move}"
         return value.astype(dtype)

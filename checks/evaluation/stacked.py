@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from checks._types import IntArray
+from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.cost_value import not_a_number
 from checks.evaluation.pointwise import Evaluations
 from checks.parameters.claims import entry_name
@@ -75,7 +76,9 @@ class StackedCost:
         def costs(places: IntArray, values: Any) -> Any:
             try:
                 return stacked_costs(places, values)
-            except (ArithmeticError, ValueError):  # a set is outside: halve the stack to find it
+            except Exception as error:  # a set is outside: halve the stack to find it
+                if is_control_flow(error):
+                    raise
                 if len(places) == 1:
                     return not_a_number(flat.dtype).reshape(1)
                 half = len(places) // 2
@@ -110,7 +113,8 @@ class StackedCost:
             if not array.size:
                 continue
             move = np.zeros(array.shape)
-            move.flat[0] = step = 2.0**-5 * max(1.0, abs(float(array.flat[0])))
+            below, above = (float(room.flat[0]) for room in evaluations.box.room(path))
+            move.flat[0] = step = 2.0**-5 * (above if above >= below else -below)
             alone = np.array([evaluations.at_point, evaluations.cost_moved({path: move})])
             stacked = evaluations.at_entries(path, np.array([0]), np.array([[0.0, step]]))[0]
             rounding = np.sqrt(np.finfo(array.dtype).eps) * np.abs(alone).max()

@@ -1,4 +1,4 @@
-"""Scales of steps: the typical size of an array's entries, and the imaginary step of a dtype."""
+"""Scales of steps: the typical sizes of arrays and entries, and the imaginary step of a dtype."""
 
 import math
 from functools import cache
@@ -8,13 +8,15 @@ import numpy as np
 
 from checks._types import FloatArray
 
-__all__ = ["imaginary_step", "typical_size"]
+__all__ = ["NEGLIGIBLE", "entry_sizes", "imaginary_step", "typical_size"]
 
 # The complex step Im C(θ + ih)/h is exact to rounding for any h whose square vanishes beside 1 and
 # whose product with a small slope does not underflow (Squire and Trapp 1998). These are powers of
 # two, so that dividing by them is exact.
 COMPLEX_STEP = {np.dtype(np.complex64): 2.0**-40}
 DEFAULT_COMPLEX_STEP = 2.0**-100
+
+NEGLIGIBLE = 1e-20  # in units of the typical size of the array: a smaller entry counts as zero
 
 
 @cache
@@ -29,3 +31,12 @@ def typical_size(values: FloatArray) -> float:
     # divided by the largest entry, so that squares neither overflow nor underflow
     scaled = values.astype(float).reshape(-1) / (largest or 1.0)
     return largest * math.sqrt(float(scaled @ scaled) / scaled.size) if largest > 0 else 1.0
+
+
+def entry_sizes(values: FloatArray) -> FloatArray:
+    """Return the typical size of every entry: its own, of zeros and negligible ones the array's.
+
+    This is the farthest that any entry is ever moved; `checks.evaluation.box.Box` sees to that.
+    """
+    sizes, of_array = np.abs(values), typical_size(values)
+    return np.where(sizes > NEGLIGIBLE * of_array, sizes, of_array)

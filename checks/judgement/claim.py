@@ -81,7 +81,9 @@ class Claim:
         elif self._evaluations.interrupted:
             self.unmeasured = "interrupted"
         else:
-            copies = Copies(self._function, self._evaluations.nesting, values, wider)
+            copies = Copies(
+                self._function, self._evaluations.nesting, values, wider, self._evaluations.box
+            )
             rng = np.random.default_rng([seed, len(values)])
             cost = float(self._evaluations.at_point)
             found = claim_rounding(self.arrays, copies, lambda arrays: arrays, rng, cost)

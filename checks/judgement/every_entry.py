@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from checks._types import FloatArray
 from checks.diagnosis.diagnosis import diagnose
 from checks.estimation.estimates import Estimates
+from checks.estimation.finite_differences import has_room
 from checks.estimation.step_curve import measure_step_curve
 from checks.judgement.blurred_claim import lost_digits, why_claim_is_blurred
 from checks.judgement.claim import Claim
@@ -32,6 +33,7 @@ from checks.report.wording import (
     STAIRS,
     UNSEEN,
     left_domain,
+    no_room,
     nothing_compared,
     stochastic,
 )
@@ -219,7 +221,7 @@ def _judge_array(estimates: Estimates, claim: Claim, array: ArrayReport) -> Arra
     estimate = estimates.by_path[array.path]
     if array.all_zero:
         if estimate.unseen and not all(e.unseen for e in estimates.by_path.values()):
-            array.verdicts[...] = Verdict.MATCH
+            array.verdicts[has_room(estimates.evaluations, array.path)] = Verdict.MATCH
     elif mark_unconfirmed(estimates, array):
         return replace(array, reason=STAIRS if estimate.on_stairs.any() else DISAGREE)
     if mark_uncertain_kinks(estimates, array):
@@ -265,6 +267,10 @@ def _why_unresolved(array: ArrayReport, estimates: Estimates, claim: Claim) -> s
     """Say why an array has unresolved entries, and what would resolve them."""
     unresolved = array.verdicts == Verdict.UNRESOLVED
     noise, estimate = estimates.noise, estimates.by_path[array.path]
+    fixed = np.flatnonzero(unresolved & ~has_room(estimates.evaluations, array.path))
+    if fixed.size:
+        index = tuple(int(i) for i in np.unravel_index(fixed[0], unresolved.shape))
+        return no_room(entry_name(array.path, index), fixed.size - 1)
     if estimate.unseen:
         return UNSEEN
     if noise.stochastic:
@@ -272,7 +278,7 @@ def _why_unresolved(array: ArrayReport, estimates: Estimates, claim: Claim) -> s
     if estimate.on_stairs.size and estimate.on_stairs[unresolved.reshape(-1)].any():
         return STAIRS
     if np.isnan(array.numeric[unresolved]).any():
-        return left_domain(estimates.evaluations.outside)
+        return left_domain(estimates.evaluations.outside.get(array.path, ""))
     if np.isinf(array.error[unresolved]).any():
         return NO_CONVERGENCE
     claimed_zero = not array.claimed.any()

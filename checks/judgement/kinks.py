@@ -12,6 +12,7 @@ from checks.estimation.finite_differences import (
     directional_difference,
     directional_slopes,
     draw_direction,
+    straight_line,
 )
 from checks.report.array_report import ArrayReport
 from checks.report.verdict import Verdict
@@ -195,14 +196,18 @@ class _Group:
         evaluations, found = self.estimates.evaluations, []
         for _ in range(PAIRS):
             base = {
-                path: BESIDE
-                * evaluations.scales[path]
-                * draw_direction(kinks.shape, self.rng)
-                * kinks
+                path: self._aside(path) * draw_direction(kinks.shape, self.rng) * kinks
                 for path, kinks in self.at_kinks.items()
             }
             for side in (1, -1):
                 moved = {path: side * move for path, move in base.items()}
                 noise = self.estimates.noise
-                found.append(directional_difference(evaluations, direction, noise, moved))
+                line = straight_line(evaluations, direction, moved)
+                found.append(directional_difference(evaluations, line, noise, moved))
         return np.array(found)
+
+    def _aside(self, path: str) -> FloatArray:
+        """Return by how much entries are moved beside the kinks: by less where they lack room."""
+        evaluations = self.estimates.evaluations
+        narrower = np.minimum(*evaluations.box.room(path))
+        return np.minimum(BESIDE * evaluations.scales[path], narrower / 4)

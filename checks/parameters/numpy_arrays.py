@@ -129,6 +129,11 @@ class NumpyArray:
         self._restore_region(False, self.whole)
         return True
 
+    def at_point(self, row: int, column: int) -> float:
+        """Return one entry of the point, by its place in the array seen as a matrix."""
+        start = self.real if self._saved is None else self._saved
+        return float(self._matrix(start)[row, column])
+
     def _equals_saved(self) -> bool:
         # bits are compared, because −0 and 0 are equal as numbers
         bits = f"u{self.dtype.itemsize}" if self.dtype.itemsize <= 8 else self.dtype

@@ -13,6 +13,7 @@ __all__ = [
     "UNSEEN",
     "left_domain",
     "listed",
+    "no_room",
     "nothing_compared",
     "paragraph",
     "plural",
@@ -59,6 +60,15 @@ def left_domain(outside: str) -> str:
     """Return the reason if a moved cost is not finite; `outside` is the error it raised, if any."""
     raised = f" ({outside})" if outside else ""
     return f"steps leave the domain where the cost is finite{raised}. Check at a point inside."
+
+
+def no_room(entry: str, others: int) -> str:
+    """Return the reason if bounds do not let entries move: one of them, and how many others."""
+    more = f" and {plural(others, 'other entry')}" if others else ""
+    return (
+        f"bounds leave {entry}{more} no room for a step, so nothing is known of the derivative "
+        "there. Widen the bounds, or leave out parameters that are fixed."
+    )
 
 
 def nothing_compared(paths: list[str]) -> str:

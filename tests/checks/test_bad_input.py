@@ -2,11 +2,13 @@
 
 import dataclasses
 import re
+import unittest
 import warnings
 from collections import namedtuple
 
 import numpy as np
 import pytest
+from hypothesis.errors import StopTest, UnsatisfiedAssumption
 
 from checks import Verdict, assert_gradient, check_gradient, numerical_gradient
 from checks.parameters.claims import flatten
@@ -123,12 +125,6 @@ CASES = {
     "cost complex": ({"cost": returning(1j)}, TypeError, "cost(params) is 1j", "a real number"),
     "cost raises": ({"cost": raising(ZeroDivisionError("a/0"))}, ZeroDivisionError, "a/0"),
     "cost raises KeyError": ({"cost": raising(KeyError("w1"))}, KeyError, "w1"),
-    "moved, no number": (
-        {"cost": lambda p: square(p) if p[0][0, 0] == 1 else None},
-        TypeError,
-        "returned None, wanted one number",
-        "params[0], params[1] moved",
-    ),
     "cost assigns": (
         {"cost": changing(assigning(0, (1, 2), 9.0))},
         ValueError,
@@ -516,34 +512,118 @@ def test_costs_of_read_only_arrays_get_copies():
     assert seen == {False}
 
 
-@pytest.mark.parametrize("error", [ValueError("log of -1"), ZeroDivisionError(), OverflowError()])
-def test_arithmetic_and_value_errors_away_from_the_point_leave_the_domain(error):
+class LibraryError(Exception):
+    """Derives from none of the errors that a cost is known to raise."""
+
+
+MOVED = {
+    "arithmetic": (ZeroDivisionError("a/0"), "ZeroDivisionError: a/0"),
+    "value": (ValueError("log of -1"), "ValueError: log of -1"),
+    "assertion": (AssertionError("x < 1"), "AssertionError: x < 1"),
+    "runtime": (RuntimeError("no\n  convergence"), "RuntimeError: no convergence"),
+    "lookup": (KeyError("w"), "KeyError: 'w'"),
+    "linear algebra": (np.linalg.LinAlgError("singular"), "LinAlgError: singular"),
+    "of a library": (LibraryError(), "LibraryError, with"),
+    "long": (RuntimeError("solver " * 100), "RuntimeError: solver solver"),
+}
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("name", MOVED)
+def test_whatever_the_cost_raises_at_a_moved_point_is_quoted_with_the_move(name, sign, method):
+    error, quoted = MOVED[name]
+    at = [sign * np.array(3.0), np.array([sign * 0.5, 2.0])]
+
     def cost(params):
-        if params[0] != 0:
+        if params[1][1] != 2:
             raise error
-        return params[1] ** 2
+        return square(params)
 
-    report = check_gradient(cost, [np.array(1.0), np.array(6.0)], [np.array(0.0), np.array(3.0)])
+    report = check_gradient(cost, slope(at), at, method=method)
+    text = " ".join(str(report).split())
+    assert report.arrays["params[0]"].verdict is Verdict.MATCH
+    assert report.arrays["params[1]"].verdicts.tolist() == [Verdict.MATCH, Verdict.UNRESOLVED]
+    assert f"leave the domain where the cost is finite ({quoted}" in text
+    move = re.search(r", with params\[1\]\[1\] moved from 2.0 to (\S+)\)", text)
+    assert 0 < abs(float(move[1]) - 2) <= 2
+    assert len(text) < 2000
+
+
+def test_where_every_move_raises_that_is_the_reason():
+    def cost(params):
+        raise_if = any((a != b).any() for a, b in zip(params, point(), strict=True))
+        if raise_if:
+            raise AssertionError("only here")
+        return square(params)
+
+    report = check_gradient(cost, slope, point())
     assert report.verdict is Verdict.UNRESOLVED
-    assert f"leave the domain where the cost is finite ({type(error).__name__}" in str(report)
+    assert str(report).count("AssertionError: only here") == 2  # of each array
 
 
-@pytest.mark.parametrize("error", [KeyError("w"), RuntimeError("no"), KeyboardInterrupt()])
-def test_other_errors_away_from_the_point_keep_their_type_and_the_parameters(error):
+def test_a_moved_cost_that_returns_no_number_is_outside():
+    report = check_gradient(lambda p: square(p) if p[0][0, 0] == 1 else None, slope, point())
+    assert report.verdict is Verdict.UNRESOLVED
+    assert "returned None, wanted one number" in " ".join(str(report).split())
+
+
+def test_a_moved_cost_that_is_nan_is_quoted_with_the_move():
+    report = check_gradient(lambda p: NAN if p[1] != 2 else p[0], [1.0, 0.0], [1.0, 2.0])
+    assert "(cost(params) is nan, with params[1] moved from 2.0 to " in " ".join(
+        str(report).split()
+    )
+
+
+@pytest.mark.parametrize("error", [KeyError("w"), AssertionError("no"), ValueError("not here")])
+def test_what_the_cost_raises_at_the_point_keeps_its_type(error):
+    calls = []
+
+    def at_once(p):
+        raise error
+
+    def later(p):
+        calls.append(1)
+        if len(calls) > 1 and all((a == b).all() for a, b in zip(p, point(), strict=True)):
+            raise error
+        return square(p)
+
+    for cost in (at_once, later):
+        with pytest.raises(type(error)) as raised:
+            check_gradient(cost, slope, point(), method="central")
+        assert raised.value is error
+
+
+@pytest.mark.parametrize("coverage", ["every", "projected"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyboardInterrupt(),
+        SystemExit(1),
+        GeneratorExit(),
+        MemoryError("40 GiB"),
+        UnsatisfiedAssumption(),
+        StopTest(0),
+        unittest.SkipTest("not today"),
+        pytest.skip.Exception("not today"),
+        pytest.fail.Exception("wrong"),
+        pytest.xfail.Exception("known"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_control_flow_passes_through_and_the_parameters_come_back(error, coverage):
     params = point()
 
     def cost(p):
-        if p[1][0] != 0.5 and p[0][0, 0] == 1:  # halfway: params[0] is done, params[1] is moved
+        if p[1][0] != 0.5:
             raise error
         return square(p)
 
     before = bits(params)
     with pytest.raises(type(error)) as raised:
-        check_gradient(cost, slope, params)
+        check_gradient(cost, slope, params, coverage=coverage, method="central")
     assert raised.value is error
     assert bits(params) == before
-    if isinstance(error, Exception):
-        assert any("params[1] moved; params are restored" in note for note in error.__notes__)
 
 
 @pytest.mark.parametrize("value", [NAN, INF, -INF])

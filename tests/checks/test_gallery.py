@@ -163,6 +163,12 @@ GALLERY = {
         lambda x: 1 + arb(1e-9) * 10**9 * (10**9 * x).cos(),
         "noise",
     ),
+    "ripple 1e-9 sin 1e9 x at 0.8": Hostile(
+        lambda x: np.sum(x + 1e-9 * np.sin(1e9 * x)),
+        0.8,
+        lambda x: 1 + arb(1e-9) * 10**9 * (10**9 * x).cos(),
+        "noise",
+    ),
     "ripple 1e-6 sin 1e4 x": Hostile(
         lambda x: np.sum(x + 1e-6 * np.sin(1e4 * x)),
         0.7,
@@ -381,6 +387,8 @@ def test_the_gallery_is_large():
 
 # Here the interval is wrong: no difference tells this from noise (docs/verdict.md, "Limits").
 LIMITS = {
+    ("ripple 1e-9 sin 1e9 x at 0.8", "central"): "far below every step",
+    ("ripple 1e-9 sin 1e9 x at 0.8", "auto"): "far below every step",
     ("1e10 + x + 1e-6 |x|", "auto"): "complex steps drop what is below the differences' noise",
 }
 ROWS = [

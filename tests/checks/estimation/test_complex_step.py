@@ -197,5 +197,5 @@ def test_where_the_cost_is_too_flat_it_is_proven_at_smaller_parameters():
 
 
 def test_the_error_quotes_what_the_cost_raised_for_complex_numbers():
-    with pytest.raises(ValueError, match=r"\(TypeError: only real numbers\); use method='auto'"):
+    with pytest.raises(ValueError, match=r"\(TypeError: only real numbers, with .*\); use method="):
         numerical_gradient(raises, X.copy(), method="complex-step")

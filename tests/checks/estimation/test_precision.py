@@ -339,8 +339,10 @@ def test_copies_are_what_is_moved():
         return p["b"].sum()
 
     copies = Copies(cost, Nesting(params), params, np.float64)
-    copies.cost({"w": np.ones(4)})
+    copies.cost({"w": params["w"] / 2})
     copies.slopes("w", np.arange(2))
+    assert copies.calls == 3
+    assert np.isnan(copies.cost({"w": np.full(4, 100.0)}))  # out of the box: not called
     assert copies.calls == 3
     assert len({id(array) for array in kept}) == 3
     assert all((params[path] == value).all() for path, value in before.items())

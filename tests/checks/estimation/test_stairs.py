@@ -21,7 +21,8 @@ def coordinates(cost, x, noise=1e-15):
         return np.vectorize(cost, otypes=[float])(x + steps)
 
     level = Noise(noise, noise, stochastic=False, is_constant=False)
-    return Coordinates(costs, np.array([x]), abs(x), np.array([abs(x) * 1e-15]), cost(x), level)
+    finest, longest = np.array([abs(x) * 1e-15]), np.array([abs(x)])
+    return Coordinates(costs, np.array([x]), abs(x), finest, longest, cost(x), level)
 
 
 def jumps(cost, slope, side, scale=1.0, far=0.1):

@@ -100,9 +100,9 @@ def test_a_set_outside_the_domain_does_not_lose_the_others():
     together = check_gradient(cost, slope, x, stacked=True)
     assert np.array_equal(together.arrays["params"].verdicts, alone.arrays["params"].verdicts)
     evaluations = Evaluations(stacked.StackedCost(cost), x)
-    costs = evaluations.at_entries("params", np.arange(3), np.full((3, 2), [1.0, -0.5]))
+    costs = evaluations.at_entries("params", np.arange(3), np.full((3, 2), [0.75, -0.5]))
     with np.errstate(invalid="ignore"):  # the root of -0.5
-        expected = np.sqrt(x).sum() + np.sqrt(x[:, None] + [1, -0.5]) - np.sqrt(x[:, None])
+        expected = np.sqrt(x).sum() + np.sqrt(x[:, None] + [0.75, -0.5]) - np.sqrt(x[:, None])
     np.testing.assert_allclose(costs, expected, rtol=1e-15)
 
 
@@ -110,8 +110,8 @@ def test_complex_costs_of_real_moves_are_outside_the_domain():
     def cost(p):
         return np.lib.scimath.sqrt(p).sum(axis=-1)
 
-    evaluations = Evaluations(stacked.StackedCost(cost), np.ones(3))
-    costs = evaluations.at_entries("params", np.arange(3), np.array([[3.0], [-5.0], [3.0]]))
+    evaluations = Evaluations(stacked.StackedCost(cost), np.zeros(3))
+    costs = evaluations.at_entries("params", np.arange(3), np.array([[0.5], [-0.5], [0.5]]))
     assert np.isnan(costs[1, 0])
 
 

@@ -15,6 +15,7 @@ from backprop.costs import COSTS
 from checks import check_gradient
 from checks.conformance.reference_cost.restarted_cost import RestartedCost, restarted
 from checks.evaluation.pointwise import Evaluations
+from checks.evaluation.step_sizes import entry_sizes
 from checks.strategies import Problem, layer_sizes, problems
 
 SIZES = layer_sizes(max_layers=3, max_width=5)
@@ -51,7 +52,9 @@ def test_it_is_the_plain_cost(kind, problem, activation, cost, seed):
 
     def steps(value):
         moves = rng.normal(size=(value.size, 3)) / 10
-        return moves * 2.0**-60 * 1j if kind == "complex" else moves
+        if kind == "complex":
+            return moves * 2.0**-60 * 1j
+        return moves * entry_sizes(value).reshape(-1, 1)  # no entry is moved by more than its size
 
     state = rng.bit_generator.state
     plain = partial(net.cost, x=problem.x, y=problem.y)

@@ -1,0 +1,125 @@
+"""Where a cost may be called: no entry far from the point, and none out of the caller's bounds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from checks._types import FloatArray, IntArray
+from checks.evaluation.step_sizes import entry_sizes
+
+__all__ = ["ON_BOUND", "Box"]
+
+# An entry counts as standing on a bound if it has less room on one side than this part of what it
+# has on the other: steps so short would say less than one-sided ones.
+ON_BOUND = 2.0**-6
+
+
+class Box:
+    """The values that the parameters may take while a check moves them.
+
+    No entry is moved by more than its own typical size (`step_sizes.entry_sizes`), because a solver
+    may never come back from far away, and no entry leaves the caller's bounds. `Evaluations` does
+    not call the cost outside of the box, whoever asks for it: the answer is nan, as where the cost
+    raises.
+
+    Parameters
+    ----------
+    values
+        The parameters at the point, by path.
+    bounds
+        As `checks.parameters.bounds.flatten_bounds` returns them.
+
+    Attributes
+    ----------
+    lower, upper : dict of str to ndarray
+        The ends of the box, by path, in float64 or wider.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, FloatArray],
+        bounds: tuple[Mapping[str, FloatArray], Mapping[str, FloatArray]] | None = None,
+    ) -> None:
+        self._values = {p: v.astype(np.result_type(v, np.float64)) for p, v in values.items()}
+        self._dtypes = {path: value.dtype for path, value in values.items()}
+        self.lower: dict[str, FloatArray] = {}
+        self.upper: dict[str, FloatArray] = {}
+        for path, value in self._values.items():
+            sizes, largest = entry_sizes(value), np.finfo(self._dtypes[path]).max
+            with np.errstate(over="ignore"):
+                self.lower[path] = np.maximum(value - sizes, -largest)
+                self.upper[path] = np.minimum(value + sizes, largest)
+            if bounds:
+                self.lower[path] = np.maximum(self.lower[path], bounds[0][path])
+                self.upper[path] = np.minimum(self.upper[path], bounds[1][path])
+
+    def room(self, path: str) -> tuple[FloatArray, FloatArray]:
+        """Return by how much each entry of an array may be moved down, and by how much up."""
+        value = self._values[path]
+        return value - self.lower[path], self.upper[path] - value
+
+    def ends(self, rng: np.random.Generator) -> dict[str, FloatArray]:
+        """Draw one of the two ends of every entry, as a move by path; of two unequal the farther.
+
+        Any part of this move stays within the box.
+        """
+        moves = {}
+        for path in self._values:
+            below, above = self.room(path)
+            up = rng.integers(2, size=below.shape, dtype=bool)
+            up = np.where(below < ON_BOUND * above, True, up & ~(above < ON_BOUND * below))
+            moves[path] = np.where(up, above, -below)
+        return moves
+
+    def reflected(self, path: str, moves: NDArray[Any], reach: float = 1.0) -> NDArray[Any]:
+        """Return moves (..., shape) of an array with the sign changed where they leave the box.
+
+        Where the other direction leaves it too, the move is 0. `reach` times a move has to stay in.
+        """
+        inside = self._within(path, self._values[path] + reach * moves)
+        mirrored = self._within(path, self._values[path] - reach * moves)
+        return np.where(inside, moves, np.where(mirrored, -moves, 0))
+
+    def shortened(self, path: str, moves: NDArray[Any]) -> NDArray[Any]:
+        """Return moves of an array, to the roomier side and no farther where they leave the box."""
+        below, above = self.room(path)
+        inside = self._within(path, self._values[path] + moves)
+        size = np.minimum(np.abs(moves), np.maximum(below, above))
+        return np.where(inside, moves, np.copysign(size, above - below))
+
+    def clipped(self, path: str, moves: NDArray[Any]) -> NDArray[Any]:
+        """Return moves of an array, cut off at the ends of the box."""
+        below, above = self.room(path)
+        return np.asarray(np.clip(moves, -below, above))
+
+    def shrunken(self, shrink: float) -> dict[str, FloatArray]:
+        """Return the moves by path that multiply all parameters by `shrink`, as far as they may."""
+        return {
+            path: np.clip(shrink * value, self.lower[path], self.upper[path]) - value
+            for path, value in self._values.items()
+        }
+
+    def holds(self, path: str, moved: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whether whole arrays (..., shape) are in the box, which the real parts decide: (...)."""
+        axes = tuple(range(-self._values[path].ndim, 0))
+        return np.asarray(self._within(path, moved.real).all(axis=axes))
+
+    def holds_moved(self, moves: Mapping[str, NDArray[Any]]) -> bool:
+        """Whether all points are in the box to which moves (..., shape), by path, lead."""
+        points = {path: self._values[path] + move for path, move in moves.items()}
+        return all(self.holds(path, moved).all() for path, moved in points.items())
+
+    def holds_entries(self, path: str, entries: IntArray, steps: Any) -> NDArray[np.bool_]:
+        """Whether entries (m,) are in the box after each of the steps (m, k): (m, k)."""
+        lower, upper, value = (
+            array[path].reshape(-1)[entries][:, None]
+            for array in (self.lower, self.upper, self._values)
+        )
+        with np.errstate(over="ignore"):
+            moved = (value + steps.real).astype(self._dtypes[path])
+        return np.asarray((lower <= moved) & (moved <= upper))
+
+    def _within(self, path: str, moved: Any) -> Any:
+        return (self.lower[path] <= moved) & (moved <= self.upper[path])
