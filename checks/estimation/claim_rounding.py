@@ -14,9 +14,10 @@ from checks.evaluation.control_flow import is_control_flow
 
 __all__ = ["ClaimRounding", "claim_rounding"]
 
-# Narrow last places by which parameters are moved: so few that a function of κ = 100, a sigmoid at
-# z = 100 in float32, is linear. Moves are whole multiples of a 64th of them, so that all points are
-# exact in the wide dtype: an ill-conditioned function would amplify what rounding moves them by.
+# Parameters are moved by about PLACES last places of the narrow dtype: so few that a function with
+# condition number 100, such as a sigmoid at z = 100 in float32, is linear over them. Moves are
+# whole multiples of 1/PARTS of a last place, so that all points are exact in the wide dtype: if
+# points were rounded, an ill-conditioned function would amplify that rounding.
 PLACES, PARTS = 8.0, 64
 # What is left over what the narrow claim rounds by, in the geometric mean of an array's entries.
 # Above this a stage is narrow: of 2,400 claims with one such stage 0.5 % stay below. Of 400 naive

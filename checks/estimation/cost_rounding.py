@@ -107,7 +107,8 @@ def cost_rounding(
     # twice the last place of the wide cost; and what rounding does to the narrow cost, it does to
     # the wide one by so many places further down
     least_level = max(2 * copies.eps * float(abs(at)), 4 * change * copies.eps / copies.narrow_eps)
-    # a last place, and less, was moved: what differs by much more there is another function
+    # changes are |narrow cost − wide cost|, at the point and then at the far moves: if they differ
+    # by much more there, copies.cost is another function, such as a closure over the parameters
     another = any(float(c) > 2.0**10 * max(float(changes[0]), last_place) for c in changes[1:])
     noise, lift = math.inf, Lift.NARROW
     for length in (FAR, FAR / 8, FAR / 64):

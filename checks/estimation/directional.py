@@ -175,7 +175,7 @@ class DirectionalEstimator:
             proven = found.error <= PROOF * abs(numeric[0])
         if slope is None or not proven:
             return None
-        # its rounding is sampled a few last places away
+        # the rounding of the slope is estimated from slopes a few last places from the point
         eps = float(np.finfo(evaluations.arrays[path].dtype).eps)
         nearby = [self.slopes([moves], k * eps) for k in (-4, -2, 2, 4)]
         if any(sample is None for sample in nearby):

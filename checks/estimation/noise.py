@@ -30,7 +30,9 @@ ASSUMED_PLACES = 64.0  # noise, in last places of the cost, that is assumed unti
 # parameters at all. The last all but undoes half of the entries: units that are saturated or dead
 # at the point need not be so there.
 PROBES = (2.0**-2, 1 - 2.0**-10, 1 - 2.0**-10)
-SHRINK = (1.0, 0.5, 0.125)  # it is also seen where all parameters are smaller by these factors
+# Factors on all parameters: whether the cost depends on its parameters is tested at the point, and
+# again where all of them are smaller.
+SHRINK = (1.0, 0.5, 0.125)
 SAME_WITHIN = 4.0  # two estimates of one noise differ by this factor at most: η of section 4
 
 
@@ -212,7 +214,9 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     # a correctly rounded cost is off by up to half its last place: uniform, so last place/√12,
     # which underflows to 0 for the smallest subnormal
     level = max(level, last_place / math.sqrt(12)) or last_place
-    if stochastic:  # its noise may be so large that a table takes it for the function
+    # the noise of a stochastic cost may be so large that a table takes it for variation of the
+    # function itself: repeated calls at the point show this noise alone
+    if stochastic:
         level = max(level, float(np.std([evaluations.repeat_at_point() for _ in range(POINTS)])))
     unseen = not stochastic and all(cost == at_point for cost in costs)
     unseen = unseen and changes_nothing(evaluations, evaluations.values, rng)

@@ -12,9 +12,12 @@ from checks.estimation.precision import LIFTED, Copies, Lift
 
 __all__ = ["StepRounding", "complex_step_rounding"]
 
-# The wide result is itself a little off, so its difference from the narrow one is stretched by it.
+# The wide result is a little off too. So the error of the narrow one is taken to be STRETCH times
+# the difference between the two, among other terms.
 STRETCH = 1.5
-LOST = 1 / 16  # of the largest step: so large a change is no small perturbation any more
+# Rounding is no small perturbation any more, and errors are inf, where it changes a step by more
+# than this part of the largest step, or where SHAKES change Σ g v by this part of Σ |g v|.
+LOST = 1 / 16
 SHAKES, SHAKE = 2, 16.0  # moves of all arrays, by so many last places of the wide dtype
 DIRECTIONS = 3  # along which the lift is tested: one of them alone misses 1 stage in 70
 TOGETHER = 4  # arrays tested at once; of more, one that does not lift would drown in the others
@@ -165,7 +168,7 @@ def _nonlinearity(
     direction = {path: v * shorter for path, v in direction.items()}
     terms = np.concatenate(
         [slopes * direction[p].reshape(-1)[entries] for p, (slopes, _, entries) in steps.items()]
-    )  # all ≥ 0
+    )  # every entry of v has the sign of its slope, so no term is negative
     total = terms.sum()
     moves = {}
     if shaken:

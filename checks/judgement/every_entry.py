@@ -252,8 +252,9 @@ def _array_with_missed_error(report: Report) -> ArrayReport | None:
         for values in (array.claimed, array.numeric, array.error, array.scales, b)
     )
     claimed = claimed.astype(np.result_type(claimed, numeric, error))
-    # The tolerance grows with the altered claim: by rtol times the change, and as much again if
-    # what it allows for rounding is bounded by the largest entry, which the altered one may become.
+    # The tolerance grows with the altered claim, by at most rtol times the change. Its term for
+    # rounding, min(2b, rtol·s), may grow by as much again: the altered entry may become the
+    # largest entry s.
     growth = 2 * rtol if rounding.any() else rtol
     if growth >= 1:
         return None

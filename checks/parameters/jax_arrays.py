@@ -87,7 +87,8 @@ def _entries(shape: tuple[int, ...], keys: Array, bounds: Array, dtype: Any) -> 
         else:
             columns = columns * np.uint32(shape[axis]) + place
     r = factor(rows, bounds[0], bounds[1], 0)
-    return r * factor(columns, bounds[2], bounds[3], 0xFFFFFFFF)  # ~j for column j
+    # column j is hashed as ~j, all bits inverted, so that no row and column share a factor
+    return r * factor(columns, bounds[2], bounds[3], 0xFFFFFFFF)
 
 
 def _move(values: Array, keys: Array, bounds: Array, step: Array) -> Array:
