@@ -1,8 +1,8 @@
 """The calls of the caller's cost, at the parameters and around them.
 
-`pointwise` moves single entries or whole arrays, `directional` moves along random directions; both
-leave the parameters as they were, by `restoring`, and keep within the `box`. `executors` and
-`stacked` evaluate many points in workers or in one call. `control_flow`, `cost_value` and
-`step_sizes` are small helpers, and `progress` is the bar.
+`pointwise` moves single entries or whole arrays, `directional` moves along random directions. Both
+restore the parameters afterwards (`restoring`) and keep within the `box`. `executors` evaluates in
+workers, `stacked` many points in one call. `control_flow`, `cost_value` and `step_sizes` are small
+helpers, and `progress` is the bar.
 Imports parameters. Read `pointwise` first.
 """

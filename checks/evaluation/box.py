@@ -1,4 +1,4 @@
-"""Where a cost may be called: no entry far from the point, and none out of the caller's bounds."""
+"""How far each entry may be moved: not far from the point, and not beyond the caller's bounds."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,18 +11,17 @@ from checks.evaluation.step_sizes import entry_sizes
 
 __all__ = ["ON_BOUND", "Box"]
 
-# An entry counts as standing on a bound if it has less room on one side than this part of what it
-# has on the other: steps so short would say less than one-sided ones.
+# An entry counts as standing on a bound if it can be moved to one side by less than this part of
+# how far it can be moved to the other. One-sided steps to the other then say more than two-sided.
 ON_BOUND = 2.0**-6
 
 
 class Box:
     """The values that the parameters may take while a check moves them.
 
-    No entry is moved by more than its own typical size (`step_sizes.entry_sizes`), because a solver
-    may never come back from far away, and no entry leaves the caller's bounds. `Evaluations` does
-    not call the cost outside of the box, whoever asks for it: the answer is nan, as where the cost
-    raises.
+    No entry is moved by more than its own typical size (`step_sizes.entry_sizes`): a solver in the
+    cost might never end for values much larger. No entry leaves the caller's bounds. `Evaluations`
+    does not call the cost outside of the box; it returns nan there, as where the cost raises.
 
     Parameters
     ----------
@@ -61,9 +60,9 @@ class Box:
         return value - self.lower[path], self.upper[path] - value
 
     def ends(self, rng: np.random.Generator) -> dict[str, FloatArray]:
-        """Draw one of the two ends of every entry, as a move by path; of two unequal the farther.
+        """Draw for every entry a move to its lower or its upper end of the box, by path.
 
-        Any part of this move stays within the box.
+        An entry that stands on a bound (`ON_BOUND`) is moved away from it.
         """
         moves = {}
         for path in self._values:
@@ -74,16 +73,20 @@ class Box:
         return moves
 
     def reflected(self, path: str, moves: NDArray[Any], reach: float = 1.0) -> NDArray[Any]:
-        """Return moves (..., shape) of an array with the sign changed where they leave the box.
+        """Return moves (..., shape) of an array, with the sign changed where they leave the box.
 
-        Where the other direction leaves it too, the move is 0. `reach` times a move has to stay in.
+        Where a move leaves it with either sign, 0 is returned. What must stay in the box is the
+        move times `reach`.
         """
         inside = self._within(path, self._values[path] + reach * moves)
         mirrored = self._within(path, self._values[path] - reach * moves)
         return np.where(inside, moves, np.where(mirrored, -moves, 0))
 
     def shortened(self, path: str, moves: NDArray[Any]) -> NDArray[Any]:
-        """Return moves of an array, to the roomier side and no farther where they leave the box."""
+        """Return moves of an array, with a shorter one or the other sign where they leave the box.
+
+        Such a move goes to the side with more room, at most to its end.
+        """
         below, above = self.room(path)
         inside = self._within(path, self._values[path] + moves)
         size = np.minimum(np.abs(moves), np.maximum(below, above))
@@ -95,24 +98,24 @@ class Box:
         return np.asarray(np.clip(moves, -below, above))
 
     def shrunken(self, shrink: float) -> dict[str, FloatArray]:
-        """Return the moves by path that multiply all parameters by `shrink`, as far as they may."""
+        """Return the moves by path that multiply parameters by `shrink`, cut off at the ends."""
         return {
             path: np.clip(shrink * value, self.lower[path], self.upper[path]) - value
             for path, value in self._values.items()
         }
 
     def holds(self, path: str, moved: NDArray[Any]) -> NDArray[np.bool_]:
-        """Whether whole arrays (..., shape) are in the box, which the real parts decide: (...)."""
+        """Whether each of several arrays (..., shape) lies in the box with its real part: (...)."""
         axes = tuple(range(-self._values[path].ndim, 0))
         return np.asarray(self._within(path, moved.real).all(axis=axes))
 
     def holds_moved(self, moves: Mapping[str, NDArray[Any]]) -> bool:
-        """Whether all points are in the box to which moves (..., shape), by path, lead."""
+        """Whether moves (..., shape), by path, lead only to points in the box."""
         points = {path: self._values[path] + move for path, move in moves.items()}
         return all(self.holds(path, moved).all() for path, moved in points.items())
 
     def holds_entries(self, path: str, entries: IntArray, steps: Any) -> NDArray[np.bool_]:
-        """Whether entries (m,) are in the box after each of the steps (m, k): (m, k)."""
+        """Whether each of entries (m,) is in the box after each of its steps (m, k): (m, k)."""
         lower, upper, value = (
             array[path].reshape(-1)[entries][:, None]
             for array in (self.lower, self.upper, self._values)

@@ -1,4 +1,4 @@
-"""Exceptions that are no answer of a cost, but the way in which something else stops it."""
+"""Exceptions that say nothing of a cost, such as the one by which pytest skips a test."""
 
 __all__ = ["is_control_flow"]
 
@@ -14,9 +14,9 @@ CONTROL_FLOW = {
 
 
 def is_control_flow(error: BaseException) -> bool:
-    """Whether an exception must pass through wherever a cost raises it.
+    """Whether an exception that a cost raises must reach the caller, never be caught here.
 
-    Every other exception that a cost raises at a moved point means that the point is outside.
+    Any other exception at a moved point means that the point is outside of the cost's domain.
     """
     kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
     return not isinstance(error, Exception) or not kinds.isdisjoint(CONTROL_FLOW)

@@ -11,12 +11,12 @@ __all__ = ["as_finite_real", "as_number", "not_a_number"]
 
 
 def as_number(result: Any) -> Any:
-    """Return a cost as a 0-d numpy number: float, 0-d, (1,), (1, 1), any library's scalar.
+    """Return a cost as a 0-d numpy number; it may be a float, an array of one, or a scalar tensor.
 
     Raises
     ------
     TypeError
-        Not one number, or not a number.
+        It is not exactly one number.
     """
     try:
         value = np.asarray(result)
@@ -39,7 +39,7 @@ def as_finite_real(result: Any) -> Any:
     Raises
     ------
     TypeError
-        As `as_number`, or a complex number.
+        It is not exactly one number, or a complex one.
     ValueError
         Not finite.
     """

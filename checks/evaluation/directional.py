@@ -24,7 +24,7 @@ Directions: TypeAlias = Mapping[str, Direction]  # by the paths of the arrays th
 
 
 class _Line(Evaluations):
-    """A cost as a function of one number t; `describe` says what t moves."""
+    """A cost as a function of one number t; `describe(t)` is what messages say of the move by t."""
 
     def __init__(
         self, cost: Callable[[Any], Any], params: Any, describe: Callable[[float], str]
@@ -46,22 +46,22 @@ class DirectionalEvaluations(RestoresParameters):
         its own directional derivatives: a method ``slopes(params)`` returns a function that takes
         a sequence of `Directions` and returns the derivative along each.
     params
-        Nested arrays of numpy, or of PyTorch or JAX, which stay where they are.
+        Nested arrays of numpy, or of PyTorch or JAX, which stay on their devices.
     gradient
         As in `check_gradient`.
     seed : int
-        Of the directions.
+        Determines the random directions.
 
     Attributes
     ----------
-    leaves : dict of str to NumpyArray
-        By path, in order; those without entries are left out.
+    arrays : dict of str to NumpyArray
+        The arrays of the parameters by path; those without entries are left out.
     claims : dict
-        The claimed gradient of each.
+        The claimed gradient of each array, by path.
     largest, norms : dict of str to float
-        The largest entry of each claim and its ‖g‖₂, nan or inf where an entry is not finite.
+        The largest |g_i| of each claim g, and ‖g‖₂; nan or inf where an entry is not finite.
     findings : list of str
-        About the shapes of the claim.
+        What the report says about the shapes of the claim.
     count : int
         Calls of the cost so far.
     """
@@ -85,12 +85,13 @@ class DirectionalEvaluations(RestoresParameters):
         # whether the caller's own arrays are moved; if not, the nesting is rebuilt around copies
         self._in_place = all(self.arrays[path].real is given[path] for path in self.arrays)
         self._real_params = self._nested({path: array.real for path, array in self.arrays.items()})
-        # a cost with its own slopes does not change the parameters
+        # A copy to restore from. A cost that supplies slopes is trusted to change no parameters, so
+        # its arrays are copied only when they are moved, or for a gradient that might change them.
         if callable(gradient) or not self.supplies_slopes:
             for array in self.arrays.values():
                 array.save_point()
         if not self.supplies_slopes:
-            _ = self.at_point  # raises at once if it is no cost
+            _ = self.at_point  # raises if the cost returns no finite number
         claim, source = gradient, "gradient"
         if callable(gradient):
             source = "gradient(params)"
@@ -108,7 +109,7 @@ class DirectionalEvaluations(RestoresParameters):
         return self._all_numpy and self._slopes is not None
 
     def directions(self, scales: Mapping[str, float], region: Region | None = None) -> Directions:
-        """Return a new direction, of the given scale, of each array, or of a region of one."""
+        """Return for each path in `scales` a new direction of that scale; zero outside `region`."""
         self.round += 1
         numbers = {path: number for number, path in enumerate(self.arrays)}
         return {
@@ -132,7 +133,7 @@ class DirectionalEvaluations(RestoresParameters):
     def on_line(self, moves: Directions) -> Evaluations:
         """Return the cost as a function of one number t, at θ + t·v."""
         dtype = min((self.arrays[path].dtype for path in moves), key=lambda d: d.itemsize)
-        known = [self.at_point]  # `Evaluations` asks for the cost at the point first
+        known = [self.at_point]  # what the first call by `Evaluations` asks for
 
         def cost(t: FloatArray) -> Any:
             return known.pop() if known else self._value(moves, float(t[0]))
@@ -140,7 +141,7 @@ class DirectionalEvaluations(RestoresParameters):
         return _Line(cost, np.zeros(1, dtype), partial(self._where, moves))
 
     def _where(self, moves: Directions, step: float) -> str:
-        """Say from where to where the entry with the largest move goes at θ + step·v."""
+        """Say from which value to which the farthest moved entry goes at θ + step·v."""
         path = max(moves, key=lambda path: moves[path].scale)
         array, direction = self.arrays[path], moves[path]
         r, c = (np.abs(factor).argmax() for factor in direction.factors)
@@ -165,7 +166,7 @@ class DirectionalEvaluations(RestoresParameters):
         except Exception as error:
             if is_control_flow(error):
                 raise
-            return np.nan  # the cost cannot take complex numbers, or not there
+            return np.nan  # the cost takes no complex numbers, or not at this point
 
     @cached_property
     def _slopes_at_point(self) -> Callable[[Sequence[Directions]], FloatArray]:

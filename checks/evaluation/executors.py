@@ -17,18 +17,17 @@ __all__ = ["ExecutedCost"]
 
 K = TypeVar("K")
 
-TASK_SECONDS = 0.25  # how long one task evaluates costs: far longer than it takes to send the task
-# The most tasks that are submitted while the result of an earlier one is awaited. Each holds a copy
-# of the parameters, so the number is bounded. More workers than this would not all be busy.
+TASK_SECONDS = 0.25  # how long a worker computes for one task: far longer than sending it takes
+# The most tasks that are submitted before the result of the first is taken. It is bounded because
+# each holds a copy of the parameters. Of more workers than this, some would be idle.
 MAX_PENDING = 256
 
 
 class ExecutedCost:
-    """A cost that an executor evaluates where single entries are moved.
+    """A cost that the workers of an executor evaluate when single entries are moved.
 
     A task is some moves and a copy of the parameters. A task that fails, for instance because its
-    worker died, is repeated in this process: no cost is missing, and the cost's own errors are
-    raised here.
+    worker died, is repeated in this process.
 
     Parameters
     ----------
@@ -44,7 +43,7 @@ class ExecutedCost:
     Raises
     ------
     TypeError
-        There is nothing to submit tasks to.
+        `executor` is no instance with a method ``submit``.
     """
 
     def __init__(self, cost: Callable[[Any], Any], executor: Executor) -> None:
@@ -59,8 +58,8 @@ class ExecutedCost:
                 "such as ProcessPoolExecutor() or get_executor() of a Dask client"
             )
         self.cost, self.executor, self.worker_error = cost, executor, ""
-        self._call_seconds = TASK_SECONDS  # what the fastest call in this process took
-        # moves of whole arrays are evaluated in this process
+        self._call_seconds = TASK_SECONDS  # duration of the fastest call in this process
+        # `Evaluations` uses it for moves of whole arrays, which never go to the workers
         self.at_points = getattr(cost, "at_points", None)
 
     def __call__(self, params: Any) -> Any:
@@ -73,7 +72,7 @@ class ExecutedCost:
     def at_entries(
         self, params: Any, path: str, entries: IntArray, steps: Any
     ) -> Iterator[tuple[slice, Any]]:
-        """Yield some rows of steps and the costs there; see `pointwise.Evaluations`."""
+        """Yield slices of rows of `steps`, with the costs there; see `pointwise.Evaluations`."""
         rows = max(1, round(TASK_SECONDS / self._call_seconds / steps.shape[1]))
         parts = (slice(first, first + rows) for first in range(0, len(entries), rows))
         tasks = ((p, (self.cost, params, path, entries[p], steps[p])) for p in parts)
@@ -101,8 +100,8 @@ class ExecutedCost:
         for size in (*2.0 ** -np.arange(5, 50, 5), 0.0):
             moves = {path: size * end for path, end in ends.items()}
             here = evaluations.cost_moved(moves)
-            if np.isfinite(here) and here != evaluations.at_point:  # the move changes the cost
-                break
+            if np.isfinite(here) and here != evaluations.at_point:
+                break  # a worker that ignores the move will return another cost
         moved = {p: (a + moves[p]).astype(a.dtype) for p, a in evaluations.values.items()}
         name = getattr(self.cost, "__qualname__", None) or repr(self.cost)
         who = "cost" if name == "cost" else f"cost {name}"
@@ -151,7 +150,7 @@ def _in_order(
 ) -> Iterator[tuple[K, Future[Any]]]:
     """Submit calls (function and arguments), and yield each key with its future, in their order.
 
-    At most `max_pending` calls are submitted ahead. When the caller stops, the rest are cancelled.
+    At most `max_pending` calls are submitted ahead; they are cancelled when the caller stops.
     """
     pending: deque[tuple[K, Future[Any]]] = deque()
     try:

@@ -21,19 +21,19 @@ from checks.parameters.claims import entry_name, float_arrays
 
 __all__ = ["Evaluations"]
 
-MAX_NUMBERS = 2**17  # held at once by moves of whole arrays: 1 MiB in float64
-QUOTED = 200  # characters of what a cost raised
+MAX_NUMBERS = 2**17  # of all moves of whole arrays held at once: 1 MiB in float64
+QUOTED = 200  # the most characters shown of an error message of the cost
 
 
 class Evaluations(RestoresParameters):
-    """Values of a cost around a point, counted; the point is left bit for bit as it was.
+    """Values of a cost at and around a point; the parameters are left bit for bit as they were.
 
     Moved costs are nan where the cost raises, and out of the `box`, where it is not called at all.
 
-    The caller's own writable arrays are moved in place, because their cost may close over them and
-    ignore its argument; read-only ones, and all of them for complex moves, are moved in copies.
+    The caller's own writable arrays are moved in place, because the cost may close over them and
+    ignore its argument. Read-only arrays are moved in copies, as are all arrays in complex moves.
 
-    A cost may have more to offer than being called:
+    A cost may offer more than being called:
 
     - a method ``at_entries(params, path, entries, steps)`` that moves many single entries. Its
       arguments are those of `at_entries` below; ``params`` are at the point, and must not be
@@ -41,8 +41,8 @@ class Evaluations(RestoresParameters):
       the cost is not defined.
     - a method ``at_points(params)`` that returns the costs (S,) of S points; every array of
       ``params`` is (S, ...).
-    - ``analytic = True`` if the cost is known to carry imaginary parts through. This saves the
-      first trial of complex steps; they are proven all the same.
+    - ``analytic = True`` if the cost is known to compute with complex numbers from end to end. This
+      saves a trial of whether it does; complex steps are compared with differences all the same.
 
     Parameters
     ----------
@@ -70,12 +70,12 @@ class Evaluations(RestoresParameters):
     caller_eps : float
         The spacing of numbers at 1 in the coarsest dtype of the caller's arrays.
     outside : dict of str to str
-        By path, what the cost last raised or returned where that array was moved outside, and the
-        move. Of arrays moved together, the one that was moved farthest.
+        By path, what the cost raised or returned when that array was last moved outside, and the
+        move. A move of several arrays is noted at the one moved farthest.
     complex_outside : str
-        The same of the last complex move; empty if none was outside.
+        The same of the last complex move outside, whatever the array; empty if there was none.
     interrupted : bool
-        A KeyboardInterrupt has ended the moving of entries, see `tolerating_interrupt`.
+        Whether a KeyboardInterrupt has ended the moving of entries, see `tolerating_interrupt`.
 
     Raises
     ------
@@ -109,7 +109,7 @@ class Evaluations(RestoresParameters):
         self.outside: dict[str, str] = {}
         self.complex_outside = ""
         self.interrupted = False
-        self._patient = False
+        self._tolerates_interrupt = False
         self._progress = progress or Progress(False)
         self._real = {p: a if a.flags.writeable else a.copy() for p, a in arrays.items()}
         in_place = all(self._real[p] is a for p, a in arrays.items())
@@ -122,7 +122,7 @@ class Evaluations(RestoresParameters):
     def in_dtype(self, dtype: Any) -> "Evaluations":
         """Return evaluations of the same cost around copies of the parameters in another dtype.
 
-        They go on counting where these stop, within the same bounds.
+        Their count begins with the calls made so far; the caller's bounds are kept.
         """
         copies = {path: value.astype(dtype) for path, value in self.values.items()}
         others = Evaluations(self.cost, self.nesting.rebuild(copies), self._progress)
@@ -156,19 +156,19 @@ class Evaluations(RestoresParameters):
 
     @contextlib.contextmanager
     def tolerating_interrupt(self) -> Iterator[None]:
-        """Let the first KeyboardInterrupt end the moving of entries only.
+        """Inside, let the first KeyboardInterrupt end the moving of entries instead of the check.
 
-        Entries that are not moved yet have nan costs then.
+        From then on `at_entries` returns nan at once.
         """
-        self._patient = True
+        self._tolerates_interrupt = True
         try:
             yield
         finally:
-            self._patient = False
+            self._tolerates_interrupt = False
 
     def accept_interrupt(self) -> bool:
-        """Note a KeyboardInterrupt; return whether it ends the moving of entries only."""
-        accepted = self._patient and not self.interrupted
+        """Note a KeyboardInterrupt; return whether it is tolerated, so must not be raised again."""
+        accepted = self._tolerates_interrupt and not self.interrupted
         self.interrupted = self.interrupted or accepted
         return accepted
 
@@ -207,7 +207,7 @@ class Evaluations(RestoresParameters):
         """
         costs = np.empty(steps.shape, self._result_dtypes[steps.dtype.kind == "c"])
         costs[...] = not_a_number(costs.dtype)
-        if self.interrupted and self._patient:
+        if self.interrupted and self._tolerates_interrupt:
             return costs
         inside = self.box.holds_entries(path, entries, steps)
         costs_of_entries = getattr(self.cost, "at_entries", None)
@@ -219,7 +219,7 @@ class Evaluations(RestoresParameters):
                 costs_of_entries(self._real_params, path, entries, kept), costs.dtype
             )
         try:
-            # closed at once, so that an interruption leaves no entry moved
+            # closing the generator runs its `finally`, which moves the entry back
             with self._progress.of(path, len(entries)) as advance, contextlib.closing(pieces):
                 for rows, piece in pieces:
                     costs[rows] = piece
@@ -235,7 +235,7 @@ class Evaluations(RestoresParameters):
     def _ask_why_outside(
         self, path: str, entries: IntArray, steps: Any, outside: NDArray[np.bool_]
     ) -> None:
-        """Call the cost itself at the first point where its own method only said nan."""
+        """Call the cost where its ``at_entries`` first gave nan, to store what it raises."""
         is_complex = steps.dtype.kind == "c"
         known = self.complex_outside if is_complex else self.outside.get(path)
         if known or self.interrupted or not outside.any():
@@ -246,7 +246,7 @@ class Evaluations(RestoresParameters):
             pass
 
     def _counted(self, pieces: Any, dtype: Any) -> Iterator[tuple[slice, Any]]:
-        """Yield the pieces that the cost's own method yields, and count their evaluations."""
+        """Yield the pieces that the cost's ``at_entries`` yields, and count their evaluations."""
         with contextlib.closing(pieces):
             for rows, costs in pieces:
                 self.count += costs.size
@@ -305,8 +305,8 @@ class Evaluations(RestoresParameters):
         numbers : (m,) array
             One number for each point, such as a multiple of a direction.
         moves : callable
-            Takes k of the numbers; returns the moves of those points by path, (k, ...). It is
-            called with as many numbers at once as memory allows.
+            Takes k of the numbers; returns the moves of those k points by path, (k, ...). It is
+            called with few numbers at once if the arrays are large, see `MAX_NUMBERS`.
 
         Returns
         -------
@@ -325,7 +325,7 @@ class Evaluations(RestoresParameters):
         }
 
     def _costs_at(self, moves: Mapping[str, Any], count: int) -> Any:
-        """Return the costs of a few points, by the cost's own ``at_points`` if it has one."""
+        """Return the costs of `count` points, by the cost's own ``at_points`` if it has one."""
         at_points = getattr(self.cost, "at_points", None)
         is_complex = any(move.dtype.kind == "c" for move in moves.values())
         if at_points is not None:

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 __all__ = ["Progress"]
 
 SHOWN_AFTER = 1.0  # seconds: shorter checks show nothing
-REDRAWN_EVERY = 0.1  # seconds
+REDRAWN_EVERY = 0.1  # seconds between two drawings of the bar
 BAR_WIDTH = 20  # characters of the bar itself
 
 
 class Progress:
     """Shows on stderr, if that is a terminal, how many entries of a pass are done.
 
-    A pass moves entries of one array. The number of passes is not known beforehand, so every pass
-    has a bar of its own.
+    A pass moves entries of one array once. How many passes a check takes is not known beforehand,
+    so every pass has a bar of its own.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Progress:
 
     @contextlib.contextmanager
     def of(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Begin a pass; give the function to call with the number of entries just done."""
+        """Begin a pass; give the function that is to be called with the number of entries done."""
         started, done = time.monotonic(), 0
 
         def advance(entries: int) -> None:

@@ -1,4 +1,4 @@
-"""The base class that restores the parameters after the caller's functions are called."""
+"""The base class that restores the parameters after calls of the caller's functions."""
 
 import contextlib
 import warnings
@@ -29,7 +29,7 @@ class RestoresParameters(ABC):
 
     def __init__(self, params: Any) -> None:
         self.nesting = Nesting(params)
-        self._changed_by_cost = ""  # the first change by the cost that was found and restored
+        self._changed_by_cost = ""  # where the cost was first seen to change its argument
 
     @abstractmethod
     def _restore_arrays(self) -> str:

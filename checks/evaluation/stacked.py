@@ -14,9 +14,8 @@ from checks.parameters.nesting import Nesting, leaves
 
 __all__ = ["StackedCost"]
 
-# A stack has at most MAX_SETS sets, because what the cost computes from each set takes memory, and
-# at most MAX_NUMBERS numbers, counted as if each set had its own copy of every array. But all steps
-# of one entry are always in one stack.
+# To bound the memory that the cost takes, a stack has at most MAX_SETS parameter sets, with at most
+# MAX_NUMBERS numbers in all their arrays. But all steps of one entry are always in one stack.
 MAX_NUMBERS, MAX_SETS = 2**20, 256
 
 
@@ -51,7 +50,7 @@ class StackedCost:
     def at_entries(
         self, params: Any, path: str, entries: IntArray, steps: Any
     ) -> Iterator[tuple[slice, Any]]:
-        """Yield some rows of steps and the costs there; see `pointwise.Evaluations`."""
+        """Yield slices of rows of `steps`, with the costs there; see `pointwise.Evaluations`."""
         nesting = Nesting(params)
         arrays = {p: np.asarray(leaf) for p, leaf in nesting.leaves.items()}
         if steps.dtype.kind == "c":
@@ -76,7 +75,7 @@ class StackedCost:
         def costs(places: IntArray, values: Any) -> Any:
             try:
                 return stacked_costs(places, values)
-            except Exception as error:  # a set is outside: halve the stack to find it
+            except Exception as error:  # one set or more is outside: halve the stack to find them
                 if is_control_flow(error):
                     raise
                 if len(places) == 1:
@@ -101,8 +100,8 @@ class StackedCost:
         ValueError
             It returns other numbers than for each set alone.
         """
-        # stacks of 2 and of 3 sets: a cost that confuses sets with samples may be right where both
-        # numbers are equal, so one stack is not enough
+        # A cost that mistakes sets for samples returns the right shape if there are as many of
+        # both. There cannot be 2 samples and also 3, so stacks of 2 and of 3 sets are tried.
         for sets in (2, 3):
             stack = {
                 path: np.broadcast_to(value, (sets, *value.shape))

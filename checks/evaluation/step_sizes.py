@@ -10,13 +10,13 @@ from checks._types import FloatArray
 
 __all__ = ["NEGLIGIBLE", "entry_sizes", "imaginary_step", "typical_size"]
 
-# The complex step Im C(θ + ih)/h is exact to rounding for any h whose square vanishes beside 1 and
-# whose product with a small slope does not underflow (Squire and Trapp 1998). These are powers of
-# two, so that dividing by them is exact.
+# The complex step Im C(θ + ih)/h is exact to rounding if h is so small that 1 + h² rounds to 1, but
+# so large that h times a small slope does not underflow (Squire and Trapp 1998). These are powers
+# of two, because dividing by them is exact.
 COMPLEX_STEP = {np.dtype(np.complex64): 2.0**-40}
 DEFAULT_COMPLEX_STEP = 2.0**-100
 
-NEGLIGIBLE = 1e-20  # in units of the typical size of the array: a smaller entry counts as zero
+NEGLIGIBLE = 1e-20  # an entry below this part of the typical size of its array counts as zero
 
 
 @cache
@@ -34,9 +34,9 @@ def typical_size(values: FloatArray) -> float:
 
 
 def entry_sizes(values: FloatArray) -> FloatArray:
-    """Return the typical size of every entry: its own, of zeros and negligible ones the array's.
+    """Return |x| of every entry x; for zeros and negligible entries the array's typical size.
 
-    This is the farthest that any entry is ever moved; `checks.evaluation.box.Box` sees to that.
+    `checks.evaluation.box.Box` lets no entry be moved farther than this.
     """
     sizes, of_array = np.abs(values), typical_size(values)
     return np.where(sizes > NEGLIGIBLE * of_array, sizes, of_array)
