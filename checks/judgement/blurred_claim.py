@@ -1,4 +1,4 @@
-"""What is said of entries that their claim's own rounding may explain."""
+"""What a report says where the claim is off by no more than its own rounding explains."""
 
 from collections.abc import Iterator, Mapping
 
@@ -15,7 +15,7 @@ __all__ = ["lost_digits", "why_claim_is_blurred"]
 
 
 def lost_digits(arrays: Mapping[str, ArrayReport]) -> Iterator[str]:
-    """Report entries that are off by no more than their claim was measured to round."""
+    """Yield a finding on entries that are off by no more than twice their claim's rounding."""
     off = {}
     for path, array in arrays.items():
         size = entry_size(array.claimed, array.numeric)
@@ -39,7 +39,7 @@ def lost_digits(arrays: Mapping[str, ArrayReport]) -> Iterator[str]:
 
 
 def why_claim_is_blurred(array: ArrayReport, unresolved: NDArray[np.bool_], claim: Claim) -> str:
-    """Say why entries are neither right nor wrong although their estimates are good enough."""
+    """Say why entries are UNRESOLVED whose estimates are accurate enough for a MATCH."""
     b = np.broadcast_to(array.rounding, array.claimed.shape)
     off = array.discrepancies - array.error
     if np.isnan(b[unresolved]).any():
@@ -48,11 +48,11 @@ def why_claim_is_blurred(array: ArrayReport, unresolved: NDArray[np.bool_], clai
             f"the claim is off by more than {array.rule.rtol:.0e} of its own size, but not of "
             f"{whose} largest entry, and how much of it is rounding is not known: "
             f"{claim.unmeasured}. A gradient that computes in the dtype of its parameters would "
-            'settle it; a smaller error than that passes with scale="array".'
+            'settle it; scale="array" lets errors pass that are small beside the largest entry.'
         )
     what = "its own rounding explains"
     if (off > 2 * b)[unresolved].any():
-        what = "the rounding of the whole gradient's largest entry may leave"
+        what = "rounding of the size of the whole gradient's largest entry may leave"
     return (
         f"the claim is blurred: it is off by no more than {what}. Keep its digits where numbers "
         "nearly cancel, or check at a point where they do not."

@@ -1,4 +1,4 @@
-"""The claimed gradient: its arrays, and what further calls of it say about them."""
+"""The claimed gradient: what the first call returned, and what further calls show of it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +31,7 @@ class Claim:
     arrays
         As above.
     unmeasured : str
-        Why the claim's own rounding is not known, once that was asked for; empty if it is.
+        Why `rounding` could not measure the claim's own rounding; empty otherwise.
     """
 
     def __init__(
@@ -65,8 +65,8 @@ class Claim:
     def rounding(self, seed: int) -> dict[str, FloatArray]:
         """Return the claim's own rounding of every entry by path, nan where it is not known.
 
-        This takes six calls in the next wider dtype. What the function keeps of their arguments is
-        left to the next call at the point, `again`, to replace.
+        This takes six calls with copies of the parameters in the next wider dtype. A function may
+        keep its argument, as in net.W = W, so `again` has to be called at the point afterwards.
         """
         unknown = {path: np.full(g.shape, np.nan) for path, g in self.arrays.items()}
         values = self._evaluations.values

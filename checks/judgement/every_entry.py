@@ -66,19 +66,20 @@ def judge_gradient(
     estimates
         Derivatives of the cost. Flagged entries and the diagnosis take a few more evaluations.
     claim
-        It is called once more at the point; six times in a wider dtype, and again at the point, if
-        its rounding matters.
+        It is called once more at the point. If its rounding matters, it is then called six times
+        with parameters of a wider dtype, and again at the point.
     resolution, scale
         See `checks.report.verdict.Rule`.
     started : float
         `time.perf_counter` at the beginning of the check.
     findings
-        Sentences of earlier steps of the check, for the report.
+        Sentences for the report, from earlier steps of the check.
     claim_error
-        By path, the rounding error of the claims themselves; default 0.
+        By path, a rounding error of the claims that the caller knows of; default 0.
     """
     claim_error = claim_error or {}
-    alone = {
+    # compared without S, the largest entry of all arrays, which is not known before this
+    first = {
         path: _compared(estimates, path, g, Rule(estimates.rtol, resolution, scale), claim_error)
         for path, g in claim.arrays.items()
     }
@@ -87,14 +88,14 @@ def judge_gradient(
         resolution,
         scale,
         eps=claim.eps,
-        largest=max(array.largest for array in alone.values()),
+        largest=max(array.largest for array in first.values()),
     )
     calls, rounding = [claim.arrays, claim.again()], dict[str, FloatArray]()
-    if any(_is_flagged(array).any() for array in alone.values()):
+    if any(_is_flagged(array).any() for array in first.values()):
         rounding = claim.rounding(estimates.seed)
         calls.append(claim.again())
     arrays, differences = {}, dict[str, FloatArray]()
-    for path in alone:
+    for path in first:
         claimed, differences[path] = farthest_claim(estimates, path, [call[path] for call in calls])
         b = rounding.get(path, 0.0)
         arrays[path] = _judge_array(
@@ -134,9 +135,9 @@ def judge_gradient(
 
 
 def _is_flagged(array: ArrayReport) -> NDArray[np.bool_]:
-    """Return the entries that are off by more than their tolerance, but on no kink.
+    """Return which entries, on no kink, are off by more than their error and their tolerance.
 
-    Only for these does it matter by how much their claim rounds.
+    The rounding of the claim is measured only if there are such entries.
     """
     with np.errstate(invalid="ignore"):
         off = np.abs(array.claimed - array.numeric) - array.error > array.tolerance
@@ -144,7 +145,7 @@ def _is_flagged(array: ArrayReport) -> NDArray[np.bool_]:
 
 
 def _off_kinks(arrays: Mapping[str, ArrayReport]) -> dict[str, ArrayReport]:
-    """Return the arrays without those that are wrong at a kink: no estimate says how wrong."""
+    """Leave out arrays that are wrong at a kink, where no estimate says by how much they are."""
     return {
         path: array
         for path, array in arrays.items()
@@ -161,10 +162,10 @@ def _findings(
     arrays: Mapping[str, ArrayReport],
     differences: Mapping[str, FloatArray],
 ) -> Iterator[str]:
-    """Report what no verdict shows.
+    """Yield sentences on what no verdict shows.
 
-    Zeros that were not compared, kinks, digits that the claim loses, and a cost or a claim that
-    repeats itself only roughly.
+    These are zeros that were not compared, kinks, digits that the claim loses, and a cost or a
+    claim of which two calls at one point differ a little.
     """
     if any(d.any() for d in differences.values()) and not not_repeatable(arrays, differences):
         yield f"{two_calls_differ(arrays, differences)}."
@@ -198,7 +199,7 @@ def _compared(
     claim_error: Mapping[str, FloatArray],
     rounding: FloatArray | float = 0.0,
 ) -> ArrayReport:
-    """Compare an array with its estimate, by the rule alone."""
+    """Compare an array with its estimate by the rule, without a second estimate."""
     estimate = estimates.by_path[path]
     error = estimates.shaped(path, estimate.error) + claim_error.get(path, 0.0)
     array = ArrayReport.judged(
@@ -215,11 +216,12 @@ def _compared(
 
 
 def _judge_array(estimates: Estimates, claim: Claim, array: ArrayReport) -> ArrayReport:
-    """Confirm what the rule says of an array, and say why it is UNRESOLVED."""
+    """Estimate flagged entries of an array again, and say why entries are UNRESOLVED."""
     if not array.claimed.size:
         return array
     estimate = estimates.by_path[array.path]
     if array.all_zero:
+        # a claim of 0 is right where the cost changes with other arrays but not with this one
         if estimate.unseen and not all(e.unseen for e in estimates.by_path.values()):
             array.verdicts[has_room(estimates.evaluations, array.path)] = Verdict.MATCH
     elif mark_unconfirmed(estimates, array):
@@ -232,10 +234,10 @@ def _judge_array(estimates: Estimates, claim: Claim, array: ArrayReport) -> Arra
 
 
 def _array_with_missed_error(report: Report) -> ArrayReport | None:
-    """Test the report: return an array in which the error that it calls detectable would pass.
+    """Return an array in which an error of the size that the report calls detectable would pass.
 
-    The claim of one entry is altered by that error and judged again: the least certain entry of
-    the array with the largest detectable error. None if it is no MATCH, as it should be.
+    The least certain entry of the array with the largest detectable error is judged again, with
+    its claim altered by that error. If it is no MATCH, as it should be, None is returned.
     """
     rtol = report.rtol
     candidates = [
@@ -252,9 +254,8 @@ def _array_with_missed_error(report: Report) -> ArrayReport | None:
         for values in (array.claimed, array.numeric, array.error, array.scales, b)
     )
     claimed = claimed.astype(np.result_type(claimed, numeric, error))
-    # The tolerance grows with the altered claim, by at most rtol times the change. Its term for
-    # rounding, min(2b, rtol·s), may grow by as much again: the altered entry may become the
-    # largest entry s.
+    # The tolerance rtol·max(|g|, |n|) + min(2b, rtol·s) grows with the altered claim g: its first
+    # term by at most rtol times the change, and its second by as much if g becomes the largest, s.
     growth = 2 * rtol if rounding.any() else rtol
     if growth >= 1:
         return None
@@ -290,7 +291,7 @@ def _why_unresolved(array: ArrayReport, estimates: Estimates, claim: Claim) -> s
         return why_claim_is_blurred(array, unresolved, claim)
     share = float(array.error[unresolved].max()) / array.largest
     return (
-        f"blurred: the estimate's error is up to {share:.1e} of the largest entry, from a noise "
+        f"blurred: the estimate's error is up to {share:.1e} of the largest entry, with a noise "
         f"of {noise.relative:.0e} in the cost. A cost in higher precision, capable of complex "
         "numbers, or with larger derivatives here would resolve it."
     )

@@ -61,12 +61,12 @@ def finish(report: Report, evaluations: Evaluations) -> Report:
 
 
 def _with_reason(array: ArrayReport) -> ArrayReport:
-    """Give an array that was not compared wholly the interruption as its reason."""
+    """Give the interruption as the reason of an array in which entries were not compared."""
     compared = np.isfinite(array.error)
     if compared.all() or not (array.verdicts[~compared] == Verdict.UNRESOLVED).any():
         return array
     if not compared.any():
-        # without the numbers, so that the report can list all such arrays in one line
+        # the same text for all such arrays, so that the report lists them in one line
         return replace(array, reason="interrupted: not compared.")
     count = f"{compared.sum():,} of {compared.size:,} entries were compared"
     return replace(array, reason=f"interrupted: {count}.")

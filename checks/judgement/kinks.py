@@ -1,4 +1,4 @@
-"""Whether the claims at kinks are possible together, along directions beside the axes."""
+"""Whether claims at several kinks are possible together, along directions that move all of them."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,38 +19,37 @@ from checks.report.verdict import Verdict
 
 __all__ = ["judge_kinks_together"]
 
-RANDOM_DIRECTIONS = 2  # besides that of the claim's signs, and that of equal signs
-# Entries are moved by so much of their typical size to points beside the kink: much further than
-# the steps there, so that these stay on one side of it.
+RANDOM_DIRECTIONS = 2  # tried besides two others, see `_directions`
+# Slopes are also taken at points beside the kinks, to which entries are moved by about this part of
+# their array's typical size. The steps there are much shorter, so that they cross no kink.
 BESIDE = 2.0**-4
-PAIRS = 4  # of such points, on opposite sides; at half of them the slope has to be known
-# A slope jump, an error or a difference of slopes is small if it is at most this part of what the
-# claim is off by.
+PAIRS = 4  # pairs of opposite points beside the kinks; at 4 of the 8 the slope has to be known
+# An error or a difference of slopes counts as small if it is at most this part of the discrepancy.
 SMALL = 1 / 8
-# Weights of entries differ by this factor at most: an entry with a slope jump far below that of
-# others would be moved too far.
+# Along a direction no entry moves more than this many times as far as another. Without this limit,
+# an entry whose slope jump is far larger than others would move by less than a last place.
 UNEVEN = 2.0**20
 
 
 def judge_kinks_together(
     estimates: Estimates, arrays: Mapping[str, ArrayReport]
 ) -> dict[str, ArrayReport]:
-    """Judge claims at kinks again, along directions of several of these entries at once.
+    """Judge claims at kinks again, along directions v that move several of these entries at once.
 
-    Each of these claims lies between the slopes by its entry. At a tie of max(a, b) so does (1, 1),
-    but along (1, 1) the cost is smooth and has the slope 1. Entries whose slope grows across the
-    kink and entries whose slope falls are judged apart: among the first the cost is taken to be
-    convex, so that a possible claim g has ⟨g, v⟩ between the slopes on both sides along every v;
-    among the others, concave. Where slopes along v, at the point or beside it, say otherwise,
-    nothing is concluded: relus at 0 with weights of both signs are neither.
+    Between the slopes on both sides of its entry, each claim is possible; together they may not be.
+    At a tie of max(a, b), 1 is possible for a and for b. But along (1, 1) the cost is smooth and
+    its slope is 1, not 1 + 1.
 
-    A claim that is not possible is a MISMATCH if the cost is smooth along v, at the point and at
-    points beside it; else it is UNRESOLVED.
+    Entries whose slope grows across the kink are judged apart from those whose slope falls. In the
+    first the cost is taken to be convex, in the others concave. Then possible claims g have ⟨g, v⟩
+    between the slopes on both sides along every v. If slopes show that the cost is neither, nothing
+    is concluded: relus at 0 with weights of both signs, for instance.
 
     Returns
     -------
     dict of str to ArrayReport
-        By path; verdicts and reasons differ where a claim is not possible.
+        By path. Claims that are not possible together are a MISMATCH if the cost is smooth along v,
+        at the point and beside it; otherwise they are UNRESOLVED.
     """
     judged = dict(arrays)
     for sign in (1, -1):
@@ -69,7 +68,7 @@ def judge_kinks_together(
 
 
 def _kinks(estimates: Estimates, array: ArrayReport, sign: int) -> NDArray[np.bool_]:
-    """Return where an array lies on kinks across which the slope changes with this sign."""
+    """Return which entries match at a kink across which the slope grows (sign 1) or falls (−1)."""
     slopes = estimates.by_path[array.path].slopes
     if not slopes.size:
         return np.zeros(array.claimed.shape, bool)
@@ -81,7 +80,7 @@ def _kinks(estimates: Estimates, array: ArrayReport, sign: int) -> NDArray[np.bo
 class _Group:
     """Entries at kinks across which the slope grows, or across which it falls.
 
-    A direction v is stored by path, in the shapes of the arrays; entries of no kink are 0.
+    A direction v is stored by path, in the shapes of the arrays; it is 0 at entries of no kink.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class _Group:
         self.rng = np.random.default_rng([estimates.seed, 2 + sign])
 
     def judged(self) -> tuple[Verdict, str] | None:
-        """Return the verdict and the reason, or None where the claims are possible."""
+        """Return verdict and reason, or None if nothing shows that the claims are impossible."""
         directions = self._directions()
         along = directional_slopes(
             self.estimates.evaluations,
@@ -113,15 +112,15 @@ class _Group:
         excess = np.where(known, off - along.error - self._tolerance(directions), 0)
         if not np.any(excess > 0):
             return None
-        # the direction along which the cost is smoothest, and the claim clearly impossible
+        # the direction along which the claims are farthest off, relative to the error there
         clearest = int(np.argmax(np.where(excess > 0, excess / (excess + along.error), -1)))
         one = {path: several[clearest] for path, several in directions.items()}
         value, error, far_off = along.value[clearest], along.error[clearest], off[clearest]
         beside = self._slopes_beside(one)
-        clear = beside[beside[:, 1] <= SMALL * far_off, 0]
-        if np.any(np.abs(clear - value) > error + 2 * SMALL * far_off):
-            return None
-        is_smooth = error <= SMALL * far_off and clear.size >= PAIRS
+        known_beside = beside[beside[:, 1] <= SMALL * far_off, 0]
+        if np.any(np.abs(known_beside - value) > error + 2 * SMALL * far_off):
+            return None  # neither convex nor concave
+        is_smooth = error <= SMALL * far_off and known_beside.size >= PAIRS
         reason = (
             f"at {self._count()} kinks each claim lies between the slopes on both sides, but "
             "together they are not possible: along one direction of all of these entries the slope "
@@ -137,8 +136,8 @@ class _Group:
     def _directions(self) -> dict[str, FloatArray]:
         """Return the directions that are tried, by path, (k, ...).
 
-        An entry is moved by the inverse of its slope jump. So the kink of a tie of two entries, on
-        which they move one cost, vanishes along two of four signs.
+        An entry is moved by the inverse of its slope jump, up or down. At a tie of two entries, as
+        in max(2a, 3b), the cost is then smooth along two of the four choices of signs.
         """
         jumps = {path: array.slope_jump for path, array in self.arrays.items()}
         smallest = min(jumps[path][kinks].min() for path, kinks in self.at_kinks.items())
@@ -149,7 +148,7 @@ class _Group:
             for path, kinks in self.at_kinks.items()
         }
         signs = {
-            # the claim's place between the slopes
+            # down where the claim is nearer to the lower slope, else up; then all up; then random
             path: np.stack(
                 [
                     np.where(array.claimed < array.numeric, -1.0, 1.0),
@@ -170,7 +169,7 @@ class _Group:
         return np.abs(self._claimed(directions) - slopes)
 
     def _tolerance(self, directions: Mapping[str, FloatArray]) -> FloatArray:
-        """Return by how much the claims may be off along each direction, each by its own."""
+        """Return by how much the claims may be off along each direction: what each may, summed."""
         owed = {
             path: array.error - array.slope_jump + self.estimates.rtol * array.largest
             for path, array in self.arrays.items()
@@ -190,8 +189,8 @@ class _Group:
     def _slopes_beside(self, direction: Mapping[str, FloatArray]) -> FloatArray:
         """Return slopes along a direction at points beside the kinks, with their errors: (k, 2).
 
-        At the point alone, kinks of opposite sign may cancel along the direction. Beside them, the
-        slopes of a convex cost lie between those at the point.
+        At the point, kinks of opposite sign may cancel along the direction, so that the cost seems
+        smooth. Then slopes beside it differ from that at the point, as a convex cost's do not.
         """
         evaluations, found = self.estimates.evaluations, []
         for _ in range(PAIRS):

@@ -12,14 +12,14 @@ from checks.report.blocks import Block, Entry
 
 __all__ = ["find_nonfinite_blocks", "find_wrong_blocks", "locate"]
 
-# A region is a block if this many of its entries, drawn at random, are all wrong. A region that is
-# half right passes for a block once in 2¹² = 4096 times.
+# A region is a block if this many of its entries, drawn at random, are all wrong. If half of its
+# entries are right, that happens with a probability of 2⁻¹² = 1/4096.
 SAMPLED = 12
 SMALL = 4  # regions of at most this many entries are judged entry by entry
-# Halving along an axis is given up if it has cut a region into at least MIN_PIECES, and more than
-# this share of them is wrong: such an axis does not separate wrong entries from right ones.
+# Halving along an axis is given up if it has cut a region into at least MIN_PIECES pieces, and more
+# than MAX_WRONG_SHARE of them are wrong: that axis does not separate wrong entries from right ones.
 MIN_PIECES, MAX_WRONG_SHARE = 8, 0.75
-MAX_COMPARISONS = 50_000  # regions and entries compared; those left then are reported unsearched
+MAX_COMPARISONS = 50_000  # of regions and entries; wrong regions left then are not searched
 
 # For several regions: whether the claim along a random direction is wrong in each.
 IsWrong: TypeAlias = Callable[[Sequence[Region]], Sequence[bool]]
@@ -38,8 +38,8 @@ def find_wrong_blocks(
     path : str
         The array.
     whole : DirectionalDerivative
-        Claim and estimate along a direction of the whole array. Parts of it are estimated by the
-        same method; complex steps of them have the same error.
+        Claim and estimate along a direction of the whole array. Regions are estimated by the same
+        method. Complex steps in them are taken to have the same error.
     tolerance : float
         By how much the claim may differ from the derivative along a direction.
     """
@@ -62,7 +62,7 @@ def find_wrong_blocks(
         return [(move[path], result) for move, result in zip(moves, compared, strict=True)]
 
     def is_wrong(regions: Sequence[Region]) -> list[bool]:
-        # "not … ≤", so that nan is wrong
+        # "not … ≤", so that a discrepancy of nan counts as wrong
         return [
             not result.discrepancy - result.error <= tolerance for _, result in compare(regions)
         ]
@@ -143,7 +143,7 @@ def locate(
         return judge_entries(regions)
 
     def unsettled(regions: Sequence[Region]) -> list[Region]:
-        """Add blocks and the entries of small regions to `blocks`; return the other regions."""
+        """Store blocks, and the wrong entries of small regions; return the other regions."""
         small = [r.entry(i) for r in regions if r.size <= SMALL for i in range(r.size)]
         blocks.extend(Block(e.region, (e,)) for e in counted_entries(small) if e.wrong)
         large = [region for region in regions if region.size > SMALL]
@@ -166,14 +166,14 @@ def locate(
             blocks += [Block(region, (), throughout=False) for region in regions]
             break
         wrong = []
-        for axis in (1, 0):  # by columns, and by rows what these do not separate
+        for axis in (1, 0):  # by columns; then by rows those that columns do not narrow
             divisible = [region for region in regions if region.shape[axis] > 1]
             narrowed = _narrow(divisible, axis, counted_is_wrong)
             for region, pieces in zip(divisible, narrowed, strict=True):
                 if pieces is not None:
                     wrong += pieces
                     regions.remove(region)
-        # neither axis separates them: wrong entries are everywhere, between right ones
+        # regions that neither axis narrows: wrong entries are everywhere between right ones
         pieces = [piece for region in regions for piece in _sixteenths(region)]
         wrong += [p for p, bad in zip(pieces, counted_is_wrong(pieces), strict=True) if bad]
         regions = wrong
@@ -199,7 +199,7 @@ def _narrow(regions: Sequence[Region], axis: int, is_wrong: IsWrong) -> list[lis
         first_wrong = dict(
             zip(halves, is_wrong([first for first, _ in halves.values()]), strict=True)
         )
-        # test second halves only where the first is wrong: where it is right, the second is wrong
+        # A wrong piece with a right first half has a wrong second half: only others are tested.
         unknown = [key for key, wrong in first_wrong.items() if wrong]
         second_wrong = dict(
             zip(unknown, is_wrong([halves[key][1] for key in unknown]), strict=True)

@@ -34,9 +34,9 @@ from checks.report.wording import (
 
 __all__ = ["check_projected"]
 
-# If every entry is wrong by at most rtol · s, their sum along a random direction has a standard
-# deviation of at most σ = rtol · s · √P, and a fourth moment of at most 3⁴ σ⁴ (hypercontractivity).
-# It exceeds 32 σ once in 10⁴ at most: 3⁴/32⁴ < 10⁻⁴.
+# If each of P claimed entries is off by at most rtol · s, then g·v along a random direction is off
+# by a sum with a standard deviation of at most σ = rtol · s · √P, and a fourth moment of at most
+# 3⁴ σ⁴ (hypercontractivity). Its probability to exceed 32 σ is at most 3⁴/32⁴ < 10⁻⁴.
 DEVIATIONS = 32.0
 UNKNOWN = DirectionalDerivative(np.nan, np.nan, np.inf, "central")
 KINK = "the direction meets a kink: check at a point beside it, or compare every entry."
@@ -67,15 +67,15 @@ class ProjectedCheck:
     ) -> None:
         self.evaluations, self.method, self.resolution = evaluations, method, resolution
         self.estimator = DirectionalEstimator(evaluations, method, rtol)
-        # Whole arrays are compared along these directions alone: with a second one, errors that
-        # cancel would get a second chance to do so.
+        # An array has to match along this direction. If a match along any of several were enough,
+        # errors of several entries would cancel, and pass, more often.
         self.moves = evaluations.directions(
             {path: array.scale for path, array in evaluations.arrays.items()}
         )
         self.arrays: dict[str, ProjectedArray] = {}
 
     def run(self) -> None:
-        """Judge every array: together those that a single complex step confirms, then the rest."""
+        """Judge every array: together those that one complex step of all matches, then the rest."""
         for path in self.evaluations.arrays:
             if not np.isfinite(self.evaluations.largest[path]):
                 blocks = find_nonfinite_blocks(self.estimator, path)
@@ -98,8 +98,8 @@ class ProjectedCheck:
     def _match_together(self) -> None:
         """Match arrays by one complex step that moves them all, if it agrees with the claim.
 
-        Two numbers that agree closely are both accurate: if one of them were wrong by much more
-        than they differ, they would agree by luck only. So the error is taken from the discrepancy.
+        The error is taken to be `SPREAD_FACTOR` = 8 times the discrepancy: if claim or estimate
+        were off by much more than they differ, they would agree only by chance.
         """
         evaluations, estimator = self.evaluations, self.estimator
         paths = [
@@ -127,8 +127,8 @@ class ProjectedCheck:
                 matches[path] = self._array(path, derivative, Verdict.MATCH)
         if not matches:
             return
-        # If the cost drops the imaginary part of an array, the complex step differs from
-        # differences by about the norm of its gradient.
+        # If the cost drops the imaginary part of an array, the complex step is off by about the
+        # norm of that array's gradient. Differences that agree more closely exclude it.
         allowed = {path: PROOF * scales[path] * evaluations.norms[path] for path in matches}
         agreement = 0.0
         if not evaluations.supplies_slopes:
@@ -172,7 +172,7 @@ class ProjectedCheck:
         self._note_flagged(path, derivative, "one estimate; a second was not made")
         if not self._is_confirmed(path, derivative, tolerance):
             return self._array(path, derivative, Verdict.UNRESOLVED, DISAGREE)
-        # entries that are each within their tolerance add up to less than this
+        # errors of entries that are each within their tolerance add up to less than this
         entries = self.evaluations.arrays[path].whole.size
         limit = DEVIATIONS * self.estimator.rtol * size * entries**0.5
         certain = derivative.discrepancy - derivative.error > limit
@@ -189,7 +189,7 @@ class ProjectedCheck:
     def _is_confirmed(self, path: str, derivative: DirectionalDerivative, tolerance: float) -> bool:
         moves = {path: self.moves[path]}
         if self.evaluations.supplies_slopes and self.method != "central":
-            # the cost's own slopes are confirmed by few differences, if these agree closely
+            # slopes that the cost supplies are confirmed by a few differences that agree closely
             allowed = min(PROOF * abs(derivative.numeric), VISIBLE * derivative.discrepancy)
             if self.estimator.agreement(moves, derivative.numeric, allowed) <= allowed:
                 return True
@@ -232,8 +232,8 @@ class ProjectedCheck:
             return ONLY_ZEROS
         visible = 2 * derivative.error / (MIN_VISIBLE_SHARE * size)
         return (
-            f"blurred: one entry must be off by {visible:.1e} of the largest to be seen, "
-            f"from a noise of {noise.relative:.0e} in the cost. "
+            f"blurred: an error in one entry is seen only above {visible:.1e} of the largest "
+            f"entry, with a noise of {noise.relative:.0e} in the cost. "
             "Compare every entry, or use a cost in higher precision or capable of complex numbers."
         )
 
@@ -290,7 +290,7 @@ def check_projected(
             if not check.arrays:
                 raise
             interrupted = True
-    methods = {array.method for array in check.arrays.values()}  # of arrays compared
+    methods = {array.method for array in check.arrays.values()}  # before give_up adds arrays
     findings = [*evaluations.findings]
     if interrupted:
         findings.append(check.give_up())

@@ -1,4 +1,4 @@
-"""Whether two calls of the claim at one point give the same."""
+"""Whether two calls of the claimed gradient at one point return the same."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,7 +19,7 @@ __all__ = ["farthest_claim", "mark_unrepeated", "not_repeatable", "two_calls_dif
 def farthest_claim(
     estimates: Estimates, path: str, calls: list[FloatArray]
 ) -> tuple[FloatArray, FloatArray]:
-    """Return of every entry the claim farthest from its estimate, and by how much calls differ."""
+    """Return each entry's claim farthest from the estimate, and by how much its claims differ."""
     numeric = estimates.shaped(path, estimates.by_path[path].value)
     farthest, difference = calls[0], np.zeros(calls[0].shape)
     for call in calls[1:]:
@@ -35,9 +35,9 @@ def farthest_claim(
 def mark_unrepeated(
     estimates: Estimates, array: ArrayReport, difference: FloatArray
 ) -> ArrayReport:
-    """Make entries a MISMATCH, in place, that two calls of the claim at one point tell apart.
+    """Make entries a MISMATCH, in place, if two calls of the claim differ by more than the limit.
 
-    Not where the cost is no function of its parameters either: dropout, for one.
+    If two calls of the cost differ as well, as with dropout, a MATCH becomes UNRESOLVED instead.
     """
     differ = difference > array.limit
     if not differ.any():
@@ -52,7 +52,7 @@ def mark_unrepeated(
 def not_repeatable(
     arrays: Mapping[str, ArrayReport], differences: Mapping[str, FloatArray]
 ) -> tuple[Diagnosis, ...]:
-    """Name the mistake of a claim whose two calls differ by more than its tolerance."""
+    """Name the mistake if two calls of the claim differ by more than the limit of a MISMATCH."""
     if not any(
         (differences[path] > array.limit)[array.verdicts == Verdict.MISMATCH].any()
         for path, array in arrays.items()
