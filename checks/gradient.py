@@ -40,8 +40,8 @@ class NumericalGradient:
     Attributes
     ----------
     value, error
-        Nested as the parameters. Each derivative lies in value ± error; the error is inf where
-        nothing is known, as of an array whose moves do not change the cost by a bit.
+        Nested as the parameters. Each derivative lies in value ± error. The error is inf where
+        nothing is known, for instance if moves of the array do not change the cost by a bit.
     evaluations : int
         Calls of the cost.
     method : str
@@ -162,11 +162,11 @@ def check_gradient(
         takes arrays of PyTorch and JAX, which stay on their devices, and it returns a
         `checks.report.projected_report.ProjectedReport`.
     bounds : (lower, upper), optional
-        The cost is called nowhere outside. Each is a number, None or an infinity for no bound, or
-        nested as `params`, with one of these or an array of the same shape for every array; they
-        are rounded to the dtype of their array. At a bound derivatives are one-sided. Without
-        bounds, too, no entry is moved by more than its own size, and zeros by no more than the
-        typical size of their array (1 if that is all zero).
+        The cost is called nowhere outside. Each of the two is a number, or None or an infinity for
+        no bound; or it is nested as `params`, with one of these or an array of its shape for every
+        array. Bounds are rounded to the dtype of their array. At a bound, derivatives are
+        one-sided. Even without bounds no entry is moved by more than its own size, and zeros by no
+        more than the typical size of their array (1 if that is all zero).
     seed : int
         Determines the random directions and step sizes.
     executor : concurrent.futures.Executor, optional
@@ -294,13 +294,13 @@ def _evaluations(
     stacked: bool,
     progress: bool,
 ) -> Evaluations:
-    """Return the evaluations of a cost, after testing that it works by the executor and stacked."""
+    """Return the evaluations of a cost; test that executor and stacking give the same numbers."""
     evaluated: Any = cost
     if stacked and callable(cost):
         evaluated = stacked_cost = StackedCost(cost)
     if executor is not None and callable(cost):
         evaluated = executed_cost = ExecutedCost(evaluated, executor)
-    # refuses what is not callable
+    # raises a TypeError if the cost is not callable
     evaluations = Evaluations(evaluated, params, Progress(progress), bounds)
     if executor is not None:
         with evaluations.restoring_parameters():
@@ -312,7 +312,7 @@ def _evaluations(
 
 
 def _claim(gradient: Any, evaluations: Evaluations) -> tuple[Claim, list[str]]:
-    """Return the claim, called once if it is a function, and findings about its shapes."""
+    """Return the claim, after its first call if it is a function, and findings on its shapes."""
     params = evaluations.nesting.params
     source = "gradient(params)" if callable(gradient) else "gradient"
     result = gradient

@@ -22,8 +22,8 @@ from checks.report.verdict import Verdict
 
 __all__ = ["assert_step", "check_step"]
 
-# From far below to far above the learning rates of training. A large rate shows whether the step
-# uses weights that it has already updated, and rounding does not hide its update.
+# Far below, near and far above the rates of training. A large rate shows whether the step uses
+# weights that it has already updated; at a small one, rounding hides the update.
 LEARNING_RATES = (2.0**-10, 1.0, 2.0**10)
 
 
@@ -42,8 +42,8 @@ def check_step(
 ) -> Report:
     """Check a step of gradient descent, θ' = θ − η ∇C, against the cost.
 
-    At every learning rate η, the implied gradient (θ − θ')/η must match. If it depends on η, the
-    report says so: then weights are updated before the backward pass uses them again, for example.
+    At every learning rate η, the implied gradient (θ − θ')/η must match. A finding says if it
+    depends on η, as it does if weights are updated before the backward pass uses them again.
 
     Parameters
     ----------

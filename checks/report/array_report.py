@@ -39,7 +39,7 @@ class WorstEntry:
         claimed, numeric = self.numbers()
         text = f"{name}: claimed {claimed}, numeric {numeric}"
         discrepancy = abs(self.claimed - self.numeric)
-        # a ratio means something only if the error hides neither the estimate nor the discrepancy
+        # a ratio is shown only if the estimate and the discrepancy are larger than the error
         if math.isfinite(discrepancy) and min(discrepancy, abs(self.numeric)) > self.error:
             factor = self.claimed / self.numeric
             near = abs(factor - 1) < 0.01
@@ -49,7 +49,7 @@ class WorstEntry:
         return text
 
     def numbers(self) -> tuple[str, str]:
-        """Return claim and estimate as text, with the digits that are certain, but 5 to 9."""
+        """Return claim and estimate as text, with the certain digits, at least 5 and at most 9."""
         value, error, decimals = self.numeric, self.error, 4
         if math.isfinite(value) and math.isfinite(error):
             certain = math.log10(abs(value) / error) if value and error else 9
@@ -72,20 +72,19 @@ class ArrayReport:
         At a kink, half the difference of the slopes on the two sides, which is a part of `error`;
         0 elsewhere.
     rule : Rule
-        By which the entries are judged.
+        What the entries are judged by.
     rounding : ndarray or float
-        The claim's own rounding, of every entry: nan where it is not known, 0 if no verdict needed
-        it.
+        The claim's own rounding: nan where it is not known, 0 if no verdict depends on it.
     reason : str
         Why entries are UNRESOLVED; empty if none is.
     method : str
         "central" or "complex-step".
     precision : str
-        How the rounding of complex steps is known: "lifted", measured in a wider dtype; "sampled",
-        so of some entries; "estimated", where the cost does not compute in a wider one. Empty for
-        differences.
+        How the rounding of complex steps is known. "lifted": it was measured in a wider dtype;
+        "sampled": that was done for a few entries; "estimated": the cost does not compute in a
+        wider dtype. Empty for differences.
     dtype : str
-        "float64" if narrower parameters were estimated in float64, which the cost computes in too.
+        "float64" if derivatives for narrower parameters were estimated in float64; else empty.
     """
 
     path: str
@@ -145,7 +144,7 @@ class ArrayReport:
 
     @property
     def compared_nothing(self) -> bool:
-        """Whether it is a MATCH only because all is zero and the cost does not depend on it."""
+        """Whether the array matches only because all is zero and the cost does not depend on it."""
         return self.all_zero and self.verdict is Verdict.MATCH
 
     @cached_property
@@ -162,10 +161,10 @@ class ArrayReport:
 
     @property
     def coarse(self) -> NDArray[np.bool_]:
-        """Which entries, on no kink, are known too badly for their own size.
+        """Which entries, on no kink, are known too inaccurately relative to their own size.
 
-        Their error, with what their claim rounds, is above `resolution` times their own size. They
-        can pass by the scale of their array.
+        Their error, and what their claim may round, exceed `resolution` times their size. They can
+        still match if these are small beside the largest entry of their array.
         """
         if self.rule.scale == "array":
             return np.zeros(self.claimed.shape, bool)
@@ -175,9 +174,9 @@ class ArrayReport:
 
     @property
     def scales(self) -> FloatArray:
-        """What errors of each entry are relative to: its own size, or its array's largest.
+        """What errors of each entry are relative to: its own size, max(|claimed|, |numeric|).
 
-        The array's, of those that are `coarse`, and of all with ``scale="array"``.
+        For entries that are `coarse`, and for all with ``scale="array"``, the array's largest.
         """
         largest = np.full(self.claimed.shape, self.largest)
         if self.rule.scale == "array":
@@ -217,13 +216,14 @@ class ArrayReport:
     def detectable_errors(self) -> FloatArray:
         """The smallest error of each entry that was sure not to pass, relative to its scale.
 
-        A claim that is off by Δ has d ≥ Δ − e, and d − e ≤ t for a MATCH: so Δ > t + 2 e is none.
+        If a claim is off by Δ, |claimed − numeric| is at least Δ − e. For a MATCH it has to be at
+        most t + e, which Δ > t + 2 e excludes.
         """
         return relative_discrepancy(self.tolerance + 2 * self.error, self.scales)
 
     @property
     def undetectable(self) -> int:
-        """The number of entries, on no kink, so small that a claim of 0 would be a MATCH."""
+        """The number of entries, on no kink, so small that a claim of 0 would be tolerated."""
         zeros = np.zeros(self.claimed.shape)
         parts = (self.numeric, self.error, self.rule, self.rounding, self.slope_jump, self.largest)
         t, _ = bounds(zeros, *parts)
@@ -231,7 +231,7 @@ class ArrayReport:
 
     @property
     def least_certain(self) -> int | None:
-        """The flat index of the largest of `detectable_errors`; None if there are only kinks."""
+        """The flat index of the largest of `detectable_errors`; None if all are on kinks."""
         if not self.differentiable.any():
             return None
         return int(np.where(self.differentiable, self.detectable_errors, -1).argmax())

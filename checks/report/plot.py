@@ -38,7 +38,7 @@ CELL = 0.4  # the most that one cell of a heat map takes
 GAP = 0.55  # left of a heat map, for its ticks
 TITLE, BAR, CURVE = 0.5, 0.9, 3.6  # the heights of the title, the colour bar and the step curve
 CHARACTER, LINE, TICKS = 0.07, 0.14, 0.42  # small text: width, height, height of tick labels
-SMALL, MEDIUM = 8, 10  # font sizes in points: the caller's own would not fit
+SMALL, MEDIUM = 8, 10  # font sizes in points; matplotlib's settings might not fit
 
 
 def plot(
@@ -53,7 +53,7 @@ def plot(
     ----------
     arrays
         Arrays of any shape: all dimensions but the first are laid side by side. A cell of a large
-        array shows the worst of a block of entries; of many arrays the worst 24 are shown.
+        array shows the worst of a block of entries. Of more than 24 arrays, the worst 24 are shown.
 
     Returns
     -------
@@ -178,7 +178,7 @@ def _draw_array(axis: Any, array: ArrayReport, inches: tuple[float, float]) -> A
         interpolation="nearest",
         extent=(-0.5, ratios.shape[1] * wide - 0.5, ratios.shape[0] * tall - 0.5, -0.5),
     )
-    axis.patch.set(**UNKNOWN)  # this background is seen where a ratio is nan
+    axis.patch.set(**UNKNOWN)  # the background, which is seen where a ratio is nan
     axis.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
     axis.locator_params(integer=True, nbins=8)
     axis.tick_params(labelsize=SMALL)

@@ -31,12 +31,11 @@ class ProjectedArray:
     path : str
     shape : tuple of int
     claimed, numeric, error : float
-        The claimed directional derivative g·v, its estimate, and the error of the estimate. The
-        direction v moves this array alone, or all the arrays that matched together; the numbers
-        are divided by this array's scale.
+        The claimed directional derivative g·v, its estimate, and the error of the estimate, divided
+        by this array's scale. The direction v moves this array alone, or all arrays that were
+        matched together.
     largest : float
-        The largest entry of the array: that of the claim, or what the estimate shows it to be at
-        least, whichever is larger.
+        The largest claimed entry, or a lower bound of the largest numeric one if that is larger.
     verdict : Verdict
     blocks : tuple of Block
         The wrong entries, and the rectangles of wrong entries. Empty unless MISMATCH.
@@ -90,13 +89,13 @@ class ProjectedArray:
 
     @property
     def compared_nothing(self) -> bool:
-        """Whether it is a MATCH only because all is zero and the cost ignores the array."""
+        """Whether the array matches only because all is zero and the cost does not depend on it."""
         return not self.largest and self.verdict is Verdict.MATCH
 
     def detectable(self, rtol: float) -> float:
         """Return the smallest relative error of a single entry that is sure to be a MISMATCH."""
-        # Let s be the largest entry and e the error. An error Δ of one entry changes g·v by at
-        # least Δ/4, and a change above rtol·s/4 + 2e is sure to be seen.
+        # An error Δ of one entry changes g·v by at least Δ/4. A change above rtol·s/4 + 2e is sure
+        # to be seen, where s is the largest entry and e the error.
         visible = MIN_VISIBLE_SHARE * self.largest
         return rtol + 2 * self.error / visible if self.largest else math.inf
 
@@ -172,10 +171,9 @@ class ProjectedReport(Report):
         if math.isfinite(self.detectable):
             notes.append(
                 "The table gives the error, relative to an array's largest entry, that was sure to "
-                "be seen in a single entry: projected checks judge by the array's scale. Errors "
-                "in several entries, the largest F times that, may cancel along a random "
-                "direction, with a probability of at most (1 + ln F)/F "
-                f"(seed {self.seed})."
+                "be seen in a single entry. Errors in several entries may cancel along a random "
+                "direction: if the largest is F times that error, with a probability of at most "
+                f"(1 + ln F)/F (seed {self.seed})."
             )
         return notes
 

@@ -85,7 +85,7 @@ class Report:
     step_curve: StepCurve | None = None
     scale: str = "entry"
 
-    _coverage: ClassVar[str] = ""  # completes "11 entries" in the first line
+    _coverage: ClassVar[str] = ""  # stands after "11 entries" in the first line
 
     def __bool__(self) -> bool:
         return self.verdict is Verdict.MATCH
@@ -115,9 +115,9 @@ class Report:
     def discrepancy(self) -> float:
         """The largest |claimed − numeric|, relative to the scale of its entry.
 
-        That is the entry's own size, or where it is not known well enough the array's largest (see
-        `checks.report.array_report.ArrayReport.scales`). At a kink it is the distance of the claim
-        from the range between the two slopes.
+        The scale is the entry's own size, or its array's largest entry where the estimate is too
+        inaccurate for that (`checks.report.array_report.ArrayReport.scales`). At a kink, the
+        discrepancy is the distance of the claim from the range between the two slopes.
         """
         return max(array.discrepancy for array in self._compared())
 
@@ -127,8 +127,8 @@ class Report:
 
         The scale is the entry's own size, or its array's largest entry for those that `coarse`
         counts. What does not pass is a MISMATCH, unless the claim's own rounding may explain it.
-        This holds for entries that do not lie on a kink (see `kinks`), and not for arrays of zeros
-        that the cost does not depend on, which `findings` lists. It is inf if nothing is left.
+        Entries on a kink are left out (see `kinks`), and so are arrays of zeros that the cost does
+        not depend on, which `findings` lists. It is inf if nothing is left.
         """
         arrays = [a for a in self._compared() if a.differentiable.any() and not a.compared_nothing]
         return max((array.detectable for array in arrays), default=math.inf)
@@ -140,9 +140,9 @@ class Report:
 
     @property
     def coarse(self) -> int:
-        """The number of entries that pass by their array's scale alone.
+        """The number of entries that match only relative to their array's largest entry.
 
-        For their own size, their estimate has too large an error, or their claim rounds too much.
+        Relative to their own size, the error or the claim's own rounding is too large to tell.
         """
         return sum(
             int(np.sum(array.coarse & (array.verdicts == Verdict.MATCH)))
@@ -152,7 +152,7 @@ class Report:
 
     @property
     def undetectable(self) -> int:
-        """The number of entries, on no kink, so small that a claim of 0 would be a MATCH."""
+        """The number of entries, on no kink, so small that a claim of 0 would be tolerated."""
         return sum(array.undetectable for array in self._compared())
 
     def _compared(self) -> list[ArrayReport]:
@@ -178,7 +178,7 @@ class Report:
         )
 
     def _method(self) -> str:
-        """Return the method, a wider dtype that it used, and whether rounding is only estimated.
+        """Return the method, the wider dtype it used, and whether rounding is only estimated.
 
         As in "complex step in float64, rounding estimated".
         """
@@ -206,13 +206,13 @@ class Report:
         notes += [f"{', '.join(paths)}: {reason}" for reason, paths in reasons.items()]
         notes += self.findings
         if self.kinks == self.entries and self.verdict is not Verdict.MISMATCH:
-            notes.append("Every entry lies on a kink: no claim between its slopes was an error.")
+            notes.append("Every entry lies on a kink: any claim between its slopes is accepted.")
         elif math.isfinite(self.detectable):
             notes.append(self._detectable_errors())
         return notes
 
     def _unnamed_mistake(self) -> list[str]:
-        """Say where a mistake without a name shows, which arrays are right, and who knows more."""
+        """Say, of a mistake that has no name, where it is worst and which arrays are right."""
         right = [a.path for a in self._compared() if a.verdict is Verdict.MATCH]
         text = f"{self.worst}."
         if right:

@@ -14,7 +14,7 @@ listeners: list[Callable[[Any], None]] = []
 """Functions that are called with the `Report` of every finished check."""
 
 context: dict[str, Any] = {}
-"""What `describe` last said about the checks that follow."""
+"""What `describe` was last called with: the problem that the following checks are about."""
 
 
 def record(report: R) -> R:

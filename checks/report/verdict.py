@@ -24,8 +24,8 @@ __all__ = [
 
 SCALES = ("entry", "array")
 
-# Last places of the gradient's largest entry that rounding may cost any entry, whatever was
-# measured: an entry is the rest of terms that may have been as large as that.
+# Rounding may change any entry by this many last places of the gradient's largest entry, even if
+# less was measured: a small entry may be the difference of terms as large as that.
 LAST_PLACES = 2.0**6
 
 
@@ -52,8 +52,8 @@ class Rule:
         d − e ≤ t  and  e ≤ resolution · s     MATCH
         otherwise                              UNRESOLVED
 
-    Where b is not known, t is without it, and a MISMATCH needs d − e > rtol · s as well; rtol · S
-    if every derivative of the array is 0 to within its error. At a kink, the slope jump is a part
+    Where b is not known, t = rtol · max(|g|, |n|), and a MISMATCH needs d − e > rtol · s as well; or
+    rtol · S if every derivative of the array may be 0, |n| ≤ e. At a kink, the slope jump is a part
     of e, but does not count against the resolution.
 
     Attributes
@@ -63,11 +63,11 @@ class Rule:
     resolution
         How accurate an estimate must be for a MATCH.
     scale : {"entry", "array"}
-        What claims are judged relative to: the entry, as above, or with t = rtol · s the array.
+        What claims are judged relative to: "entry" as above; "array" makes t = rtol · s.
     eps : float
         The spacing of numbers at 1 in the coarsest dtype of the parameters.
     largest : float
-        S.
+        S, as above.
     """
 
     rtol: float
@@ -86,14 +86,14 @@ def bounds(
     slope_jump: FloatArray | float = 0.0,
     largest: float | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Return t and the bound above which d − e is a MISMATCH, of every entry; see `judge`."""
+    """Return t of every entry, and the bound above which d − e is a MISMATCH; see `judge`."""
     s = largest_entry(claimed, np.abs(numeric) + slope_jump) if largest is None else largest
     size, b = entry_size(claimed, numeric, slope_jump), np.asarray(rounding)
     t = np.full(size.shape, rule.rtol * s)
     if rule.scale == "entry":
         t = rule.rtol * size + np.minimum(np.nan_to_num(2 * b), t)
-    # what is claimed of an array without a derivative that is surely not 0 may be nothing but
-    # rounding: s is then no scale for it
+    # If all derivatives of the array may be 0, its claims may be the rounding of larger terms that
+    # cancel. Then their size s says nothing of how large that rounding is, but S does.
     unknown = rule.rtol * (s if is_seen(numeric, error) else max(s, rule.largest))
     floor = LAST_PLACES * rule.eps * rule.largest
     return t, np.maximum(t, np.maximum(np.where(np.isnan(b), unknown, 2 * b), floor))
@@ -130,7 +130,7 @@ def judge(
     t, limit = bounds(claimed, numeric, error, rule, rounding, slope_jump, s)
     verdicts = np.full(claimed.shape, Verdict.UNRESOLVED, np.int8)
     with np.errstate(invalid="ignore"):
-        # by how much the claim is off, wherever in the interval the true derivative lies
+        # by how much the claim is off at least, wherever in n ± e the true derivative lies
         off = np.abs(claimed - numeric) - error
         verdicts[(off <= t) & (error - slope_jump <= rule.resolution * s)] = Verdict.MATCH
         verdicts[(off > limit) | ~np.isfinite(claimed)] = Verdict.MISMATCH
@@ -164,7 +164,7 @@ def largest_entry(claimed: FloatArray, numeric: FloatArray) -> float:
 
 
 def relative_discrepancy(discrepancy: Any, scale: Any) -> FloatArray:
-    """Return |g − n| over a scale; 0 if claim and estimate are equal, inf if there is no ratio."""
+    """Return |g − n| / scale; 0 if claim and estimate are equal, inf if there is no ratio."""
     ratio = np.full(np.shape(discrepancy), math.inf)
     known = np.isfinite(discrepancy) & (np.asarray(scale) > 0)
     np.divide(discrepancy, scale, out=ratio, where=known)
