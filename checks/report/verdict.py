@@ -52,9 +52,9 @@ class Rule:
         d − e ≤ t  and  e ≤ resolution · s     MATCH
         otherwise                              UNRESOLVED
 
-    Where b is not known, t = rtol · max(|g|, |n|), and a MISMATCH needs d − e > rtol · s as well; or
-    rtol · S if every derivative of the array may be 0, |n| ≤ e. At a kink, the slope jump is a part
-    of e, but does not count against the resolution.
+    Where b is not known, t = rtol · max(|g|, |n|), and a MISMATCH needs d − e > rtol · s as well,
+    or rtol · S if every derivative of the array may be 0, |n| ≤ e. At a kink, the slope jump is a
+    part of e, but does not count against the resolution.
 
     Attributes
     ----------
