@@ -17,16 +17,20 @@ class Coordinates:
     Attributes
     ----------
     costs : callable
-        Takes indices (r,) into x and steps (r, k), returns costs (r, k).
+        Takes indices (r,) into x and steps (r, k). Returns the costs (r, k) with x[indices] moved
+        by each step.
     x : (m,) float
     scale : float
-        Typical size of x.
-    finest, longest : (m,) float
-        The shortest steps: below them, rounding would merge x + h and x + 2h. The longest: beyond
-        them, a point of the stencil would leave the box in which the cost may be called.
+        The typical size of x.
+    finest : (m,) float
+        The shortest steps h: with shorter ones, x + h and x + 2h could round to the same number.
+    longest : (m,) float
+        The longest steps h: with longer ones, the farthest point of a stencil, such as x + 3h,
+        would leave the box in which the cost may be called.
     at_point : float
         The cost at x.
     noise : Noise
+        The noise of the cost.
     """
 
     costs: Callable[[IntArray, Any], Any]

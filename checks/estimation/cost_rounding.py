@@ -1,4 +1,7 @@
-"""What rounding does to a cost, measured one precision up."""
+"""What rounding does to a cost, measured by calling it in the next wider dtype.
+
+A cost that lifts computes every stage in the wider dtype, see `checks.estimation.precision`.
+"""
 
 import math
 from collections.abc import Sequence
@@ -24,10 +27,12 @@ from checks.evaluation.step_sizes import entry_sizes
 
 __all__ = ["CostRounding", "cost_rounding", "measure_cost_rounding"]
 
-# All entries are moved so far, relative to their own size, to see a closure over parameters.
+# A cost that closes over the caller's arrays ignores that copies are moved, but not that the arrays
+# themselves are. All entries are moved by these parts of their own size in both ways to compare.
 FAR_MOVES = (2.0**-6, -(2.0**-8))
-
-NEAR = 1 / 12  # with a factor of at most 1½, less than a narrow cast would round back
+# A factor on moves of at most 1½ last places. These become at most ⅛ of a last place, so that a
+# cast to the narrow dtype would undo them.
+NEAR = 1 / 12
 
 
 @dataclass(frozen=True)
@@ -37,18 +42,18 @@ class CostRounding:
     Attributes
     ----------
     value : float
-        The cost one precision up.
+        The wide cost, computed in the wider dtype, at the point.
     change : float
-        The most that the cost differs from it, at the point and where it was moved to.
+        The largest |narrow cost − wide cost|, at the point and at moved points.
     level : float
-        The noise of the narrow cost, as a difference meets it: never below its last place / √12.
-        nan where the wide cost is none, or another function.
+        The noise of the narrow cost: `change`, but at least its last place / √12. nan where the
+        cost fails or rounds in the wider dtype, or is another function there.
     relative : float
-        level over the largest |cost| met.
+        level / the largest |narrow cost|, at the point and at moved points.
     wide_level : float
-        The noise that remains one precision up; of use where it lifts.
+        The noise of the wide cost. It means nothing unless the cost lifts.
     lift : Lift
-        HIDDEN if moves do not show, in the wide dtype, or only far ones: an offset covers the rest.
+        HIDDEN if small moves do not show in the wide cost, as beside a large offset.
     """
 
     value: Any
@@ -65,56 +70,57 @@ def cost_rounding(
     rng: np.random.Generator,
     moved: Sequence[tuple[Moves, Any]] = (),
 ) -> CostRounding:
-    """Measure what rounding does to a cost; six calls, and one for each moved point.
+    """Measure what rounding does to a cost.
 
-    Eight more where the cost is so curved that its rounding does not show beside that.
+    The wide cost is called six times, and once for each moved point; for a strongly curved cost,
+    whose curvature could be taken for noise, up to eight times more.
 
     Parameters
     ----------
     narrow
-        The cost at the point.
+        The cost at the point, in the dtype of the parameters.
     copies
-        The cost in the wider dtype.
+        Calls the cost in the wider dtype.
     rng
-        Draws the direction.
+        Draws the line along which parameters are moved.
     moved
-        Moves and the cost there: a closure over the parameters, which do not move in copies, shows
-        where all have moved far.
+        Points far from this one, each as the moves of all parameters and the narrow cost there.
 
     Notes
     -----
-    Over a few last places a cost is a straight line, so what leaves the line is noise, unless it is
-    curvature, which vanishes over still fewer. And a move of less than half a narrow last place
-    must change the cost in proportion to longer ones: a cast shows nothing, or a jump.
+    Over a few last places a cost is a straight line. What leaves the line is noise, or curvature;
+    curvature falls by 64 when the line becomes an eighth as long. The cost lifts if a move of less
+    than half a narrow last place changes it in proportion to longer moves. If it casts to the
+    narrow dtype, such a move changes nothing, or makes it jump by a last place.
     """
-    places: dict[str, Any] = {}
+    moves: dict[str, Any] = {}
     for path in copies.values:
         last_places = copies.last_places(path)
         sign = 2 * rng.integers(2, size=last_places.shape) - 1
         move = last_places * (sign * rng.uniform(0.75, 1.5, last_places.shape))
-        places[path] = copies.box.reflected(path, move, reach=FAR * LINE[-1])
+        moves[path] = copies.box.reflected(path, move, reach=FAR * LINE[-1])
 
     def cost_at(multiple: float) -> Any:
-        return copies.cost({path: multiple * move for path, move in places.items()})
+        return copies.cost({path: multiple * move for path, move in moves.items()})
 
     at, near = cost_at(0), cost_at(NEAR)
-    changes = [abs(narrow - at), *(abs(cost - copies.cost(moves)) for moves, cost in moved)]
+    changes = [abs(narrow - at), *(abs(cost - copies.cost(far)) for far, cost in moved)]
     costs = [narrow, *(cost for _, cost in moved)]
     change = max(float(c) for c in changes)
     largest = float(np.abs(costs).max())
     last_place = copies.narrow_eps * largest
     level = max(change, last_place / math.sqrt(12))
-    # twice the last place of the wide cost; and what rounding does to the narrow cost, it does to
-    # the wide one by so many places further down
+    # The noise of the wide cost is at least two of its last places, and at least four times the
+    # rounding of the narrow cost, scaled down from the narrow eps to the wide one.
     least_level = max(2 * copies.eps * float(abs(at)), 4 * change * copies.eps / copies.narrow_eps)
-    # changes are |narrow cost − wide cost|, at the point and then at the far moves: if they differ
-    # by much more there, copies.cost is another function, such as a closure over the parameters
-    another = any(float(c) > 2.0**10 * max(float(changes[0]), last_place) for c in changes[1:])
+    # if |narrow cost − wide cost| is 1,000 times larger far from the point than at the point, they
+    # are two functions: the cost closes over the caller's arrays, say
+    differs = any(float(c) > 2.0**10 * max(float(changes[0]), last_place) for c in changes[1:])
     noise, lift = math.inf, Lift.NARROW
     for length in (FAR, FAR / 8, FAR / 64):
         line = np.array([at, *(cost_at(length * t) for t in LINE[1:])])
         before, noise = noise, float(off_the_line(line))
-        if another or copies.rounds(at) or not math.isfinite(noise + change):
+        if differs or copies.rounds(at) or not math.isfinite(noise + change):
             level = math.nan
             break
         is_straight = noise <= LIFTED * max(float(changes[0]), last_place / 4)
@@ -125,9 +131,9 @@ def cost_rounding(
             break
         lift = Lift.HIDDEN if is_straight else Lift.NARROW
         if noise <= least_level or noise > before / 16:
-            break  # it is no curvature: that shrinks by 64 where the line shrinks by 8
-    # twice what is left, for the points are few
+            break  # no curvature, which is 64 times smaller on a line an eighth as long
     relative = level / largest if largest else 0.0
+    # twice the noise seen, because five points may all be off by less than is usual
     return CostRounding(at, change, level, relative, max(2 * noise, least_level), lift)
 
 
@@ -136,7 +142,7 @@ def measure_cost_rounding(
 ) -> CostRounding | None:
     """Measure what rounding does to a cost around the point; None where no dtype is wider.
 
-    Ten calls: two of the cost as it is, and eight in the wider dtype.
+    It takes ten calls, eight of them in the wider dtype, and up to eight more for a curved cost.
     """
     values = evaluations.values
     wide = wider_dtype(coarsest_dtype(values))
@@ -150,7 +156,7 @@ def measure_cost_rounding(
             sign = 2 * rng.integers(2, size=value.shape) - 1
             move = far * entry_sizes(value) * sign * rng.uniform(0.75, 1.5, value.shape)
             move = evaluations.box.shortened(path, move)
-            # the difference of two numbers of the narrow dtype: both costs are at the same point
+            # rounded to the narrow dtype, so that both costs are taken at the same point
             moves[path] = (value + move).astype(value.dtype).astype(wide) - value
         moved.append((moves, evaluations.cost_moved(moves)))
     try:

@@ -12,7 +12,7 @@ import numpy as np
 
 __all__ = ["call_toward_zero", "toward_zero_is_available"]
 
-# FE_TOWARDZERO of the C libraries; to the nearest is 0 in all of them
+# The value of C's FE_TOWARDZERO by platform, and FE_TONEAREST, which is the same on all of them.
 WINDOWS, X86, ARM = 0x300, 0xC00, 0xC00000
 NEAREST = 0
 
@@ -20,13 +20,12 @@ NEAREST = 0
 def call_toward_zero(function: Callable[[Any], Any], argument: Any) -> Any:
     """Return ``function(argument)``, computed with rounding toward zero in the calling thread.
 
-    The function must have been called once before in the usual mode: what it caches and the threads
-    that it starts would otherwise keep this one. Threads that exist already, those of a BLAS for
-    one, keep their own mode: a result that does not change may still be rounded.
+    Call the function once before in the usual mode. Otherwise values that it caches stay rounded
+    toward zero, and threads that it starts stay in this mode. Threads that exist already, such as
+    those of a BLAS, round to nearest as before: the result may not change though it is rounded.
 
-    Between the two changes of the mode nothing runs but the function, and what it raises, an
-    interrupt too, is raised again when the usual mode is back: a number formatted or parsed in
-    another mode has wrong digits.
+    Only the function runs in this mode, because numbers that are formatted or parsed in it get
+    wrong digits. So exceptions, and interrupts, leave this call after the usual mode is back.
 
     Raises
     ------
@@ -39,9 +38,10 @@ def call_toward_zero(function: Callable[[Any], Any], argument: Any) -> Any:
             f"the rounding mode cannot be changed on {platform.system()} {platform.machine()}: "
             "ask toward_zero_is_available() first"
         )
-    set_mode, mode, before = modes[0], modes[2], modes[1]()
+    set_mode, get_mode, toward_zero = modes
+    before = get_mode()
     try:
-        set_mode(mode)
+        set_mode(toward_zero)
         return function(argument)
     finally:
         set_mode(before)
@@ -54,7 +54,7 @@ def toward_zero_is_available() -> bool:
 
 @cache
 def _modes() -> tuple[Callable[[int], int], Callable[[], int], int] | None:
-    """Return fesetround, fegetround and the mode; None where they do not do what they should."""
+    """Return fesetround, fegetround and FE_TOWARDZERO; None where numpy does not follow them."""
     machine = platform.machine().lower()
     if machine in ("x86_64", "amd64"):
         mode = WINDOWS if sys.platform == "win32" else X86
@@ -64,20 +64,20 @@ def _modes() -> tuple[Callable[[int], int], Callable[[], int], int] | None:
         return None
     name = "ucrtbase" if sys.platform == "win32" else ctypes.util.find_library("m")
     try:
-        # PyDLL keeps the interpreter's lock: no other thread runs while the mode is being changed
+        # PyDLL holds the interpreter's lock, so no other thread runs while the mode is changed
         library = ctypes.PyDLL(name)
         set_mode, get_mode = library.fesetround, library.fegetround
     except (OSError, AttributeError):
         return None
     one = np.array([1.0, -1.0])
-    nearest = one / 10  # 0.1 lies above a tenth: the nearest float is the one away from zero
+    nearest = one / 10  # slightly above 1/10, so that rounding toward zero gives the float below
     before = get_mode()
     if before != NEAREST or set_mode(mode) != 0:
         return None
     try:
-        cut = one / 10
+        truncated = one / 10
     finally:
         set_mode(before)
-    follows = bool((np.abs(cut) < np.abs(nearest)).all())
-    back = bool((one / 10 == nearest).all())
-    return (set_mode, get_mode, mode) if follows and back else None
+    follows = bool((np.abs(truncated) < np.abs(nearest)).all())
+    is_restored = bool((one / 10 == nearest).all())
+    return (set_mode, get_mode, mode) if follows and is_restored else None

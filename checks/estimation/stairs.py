@@ -1,4 +1,7 @@
-"""Stairs: a cost that is smooth but for jumps within reach of a step, as rounding makes them."""
+"""Stairs: a cost that is smooth but for jumps close to the point, as rounding inside it makes them.
+
+Short steps from a point between two jumps miss what the jumps add to the slope further away.
+"""
 
 from typing import Any
 
@@ -11,15 +14,17 @@ from checks.estimation.stencils import steps_taken
 
 __all__ = ["slope_of_jumps", "slope_where_straight"]
 
-# A jump is searched for by halving an interval HALVINGS times. Over the last EIGHT of them a jump
-# keeps its size, while the change that a smooth cost or a kink makes falls to 2^-8.
+# A jump is located by halving an interval HALVINGS times. Over the last EIGHT halvings, the change
+# of a smooth cost, or of a kink, falls to 2^-8 of what it was. The change by a jump stays; as other
+# jumps may have been in the wider interval, it counts as a jump from KEPT to 1/KEPT of what it was.
 HALVINGS, EIGHT = 16, 8
-KEPT = 1 / 4  # the part of its size that a jump keeps: in the wider interval there may be others
-SEVERAL = 4.0  # standard deviations of the noise
-# The cost is straight over steps of 2^-22 of the scale if it bends by 1/64 of its noise at most.
-# float32 numbers are 2^-24 apart, so where these make the noise, it is not.
+KEPT = 1 / 4
+SEVERAL = 4.0  # a change of more standard deviations than this is not noise
+# A cost is straight at x if, over steps of STRAIGHT_STEP times the scale, it leaves a straight line
+# by at most STRAIGHT times its noise. A cost that rounds to float32 is not: such a step spans
+# several float32 numbers.
 STRAIGHT_STEP, STRAIGHT = 2.0**-22, 1 / 64
-UNEVEN_STEPS = (0.5, 0.84, 1.37, 2.0)  # of no period that stairs may have
+UNEVEN_STEPS = (0.5, 0.84, 1.37, 2.0)  # not all of them can be multiples of a stair's width
 
 
 def slope_of_jumps(
@@ -30,86 +35,88 @@ def slope_of_jumps(
     near: FloatArray,
     far: FloatArray,
 ) -> FloatArray:
-    """Return what jumps between x and x + far add to the slope, on average; 0 where none is found.
+    """Return the mean slope that jumps between x and x + far add; 0 where no jump is found.
 
-    Rounding inside a cost, as in log(1 − σ(z)), makes stairs of it, or of a part of it: between two
-    jumps this part is level, and short steps see the slope of the rest alone. A function that
-    rounds on purpose, as floor does, cannot be told from it.
+    Rounding inside a cost, as of 1 − σ(z) in log(1 − σ(z)), can make one of its terms a constant
+    between two jumps. Functions that round on purpose, as floor does, look the same.
 
     Parameters
     ----------
     at
         The coordinates.
     indices : (r,) int
-        Some of them.
+        Which of the coordinates to look at.
     slope, error : (r,) float
-        Their slopes at x.
+        Estimates of their slopes at x, from short steps.
     near : (r,) float
-        A step within which the cost is smooth.
+        The length of a step without a jump.
     far : (r,) float
-        Where the search ends, with the sign of its side.
+        How far to search: positive above x, negative below.
 
     Returns
     -------
     (r,) float
-        Not negative; nan where the cost is not finite at far.
+        Absolute values of the slopes; nan where the cost is not finite at far or far ± near.
     """
     noise, x = at.noise.level, at.x[indices]
     near = np.copysign(near, far)
 
     def changes(rows: IntArray, steps: FloatArray) -> tuple[Any, Any]:
-        """Return the steps that rounding leaves, and the changes of the cost by them."""
+        """Return steps as x + step is rounded, and the changes of the cost by them."""
         taken = steps_taken(x[rows][:, None], steps)
         return taken, at.costs(indices[rows], taken) - at.at_point
 
     taken, change = changes(np.arange(x.size), np.stack([far, far + near, far - near], axis=1))
     with np.errstate(invalid="ignore"):
-        # the slope at far, from the side that has no jump close by
+        # The slope at far is taken on both sides of it, as a jump may be within `near` on one.
+        # The slope that is closer to the one at x counts.
         slopes = (change[:, 1:] - change[:, :1]) / (taken[:, 1:] - taken[:, :1])
         closer = np.abs(slopes - slope[:, None]).argmin(axis=1)
         bend = (np.take_along_axis(slopes, closer[:, None], 1)[:, 0] - slope) / (2 * far)
 
-    def lacking(rows: IntArray, taken: Any, change: Any) -> Any:
-        """Return what a slope that goes evenly from here to there does not explain."""
+    def excess_of(rows: IntArray, taken: Any, change: Any) -> Any:
+        """Return the change minus that of a parabola with the slopes found at x and at x + far."""
         return change - taken * (slope[rows] + bend[rows] * taken)
 
-    lack = lacking(np.arange(x.size), taken[:, 0], change[:, 0])
-    least = np.maximum(np.abs(far) * error, 2 * SEVERAL * noise)  # a smaller jump does not matter
+    excess = excess_of(np.arange(x.size), taken[:, 0], change[:, 0])
+    # a smaller jump is noise, or the error covers the slope that it adds
+    least_jump = np.maximum(np.abs(far) * error, 2 * SEVERAL * noise)
     low, high = np.zeros(x.size), far.copy()
-    at_low, at_high = np.zeros(x.size), lack.copy()
-    # the noise of the slope at far counts as well
-    searched = np.abs(lack) > np.abs(far) * error + SEVERAL * noise * (1 + far / near)
-    wider = np.zeros(x.size)
+    at_low, at_high = np.zeros(x.size), excess.copy()
+    # the excess has the noise of the cost at far, and far/near times that by the slope there
+    searched = np.abs(excess) > np.abs(far) * error + SEVERAL * noise * (1 + far / near)
+    earlier_jump = np.zeros(x.size)
     for n in range(HALVINGS):
-        searched &= np.abs(at_high - at_low) > least
+        searched &= np.abs(at_high - at_low) > least_jump
         rows = np.flatnonzero(searched)
         if not rows.size:
             break
         taken, change = changes(rows, ((low + high)[rows] / 2)[:, None])
-        middle, at_middle = taken[:, 0], lacking(rows, taken[:, 0], change[:, 0])
-        first = ~(np.abs(at_high[rows] - at_middle) > np.abs(at_middle - at_low[rows]))
-        above, below = rows[~first], rows[first]
-        low[above], at_low[above] = middle[~first], at_middle[~first]
-        high[below], at_high[below] = middle[first], at_middle[first]
+        middle, at_middle = taken[:, 0], excess_of(rows, taken[:, 0], change[:, 0])
+        # the half across which the excess changes more is searched further
+        lower = ~(np.abs(at_high[rows] - at_middle) > np.abs(at_middle - at_low[rows]))
+        in_upper, in_lower = rows[~lower], rows[lower]
+        low[in_upper], at_low[in_upper] = middle[~lower], at_middle[~lower]
+        high[in_lower], at_high[in_lower] = middle[lower], at_middle[lower]
         if n == HALVINGS - EIGHT - 1:
-            wider = np.abs(at_high - at_low)
+            earlier_jump = np.abs(at_high - at_low)
     jump = np.abs(at_high - at_low)
-    # a change that grows as the interval shrinks is a pole
-    found = searched & (jump > least) & (jump >= KEPT * wider) & (jump <= wider / KEPT)
-    slopes = np.where(found, np.maximum(np.abs(lack), jump) / np.abs(far), 0)
-    return np.where(np.isnan(lack), np.nan, slopes)
+    found = searched & (jump > least_jump)
+    # one that grew as the interval shrank is a pole
+    found &= (jump >= KEPT * earlier_jump) & (jump <= earlier_jump / KEPT)
+    slopes = np.where(found, np.maximum(np.abs(excess), jump) / np.abs(far), 0)
+    return np.where(np.isnan(excess), np.nan, slopes)
 
 
 def slope_where_straight(
     at: Coordinates, indices: IntArray, scale: FloatArray
 ) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Return the slopes by very short steps, and where the cost is straight over these.
+    """Return slopes (r,) by very short steps, and whether the cost is straight over them (r,).
 
-    If it is, on either side, in spite of its noise, then this noise is not at x: it is jumps
-    further off.
+    If a noisy cost is straight on either side of x, its noise consists of jumps further away.
     """
     step = np.maximum(STRAIGHT_STEP * scale, at.finest[indices])
-    step = np.minimum(step, at.longest[indices])  # the side that is out of the box is nan
+    step = np.minimum(step, at.longest[indices])  # costs out of the box are nan: not straight
     steps = np.multiply.outer(step, [-1, 1])[..., None] * np.array(UNEVEN_STEPS)
     x = at.x[indices]
     steps = steps_taken(x[:, None], steps.reshape(x.size, 2 * len(UNEVEN_STEPS)))

@@ -1,4 +1,8 @@
-"""The error of complex steps: measured one precision up, or estimated where nothing lifts."""
+"""The error of complex steps Im C(θ + ih)/h, which is their rounding.
+
+It is measured in the next wider dtype where every stage of the cost computes in that (the cost
+*lifts*), and estimated elsewhere.
+"""
 
 import math
 from collections.abc import Mapping
@@ -17,22 +21,25 @@ from checks.evaluation.pointwise import Evaluations
 
 __all__ = ["ESTIMATED", "LIFTED", "SAMPLED", "ComplexSteps", "step_errors"]
 
-# How the rounding of an array is known: of every entry one precision up; of a few entries; or not
-# one precision up at all, so that it is estimated.
+# How the rounding of an array is known: measured in the wider dtype for every entry; measured for
+# SOME entries; or estimated from calls in the narrow dtype.
 LIFTED, SAMPLED, ESTIMATED = "lifted", "sampled", "estimated"
-SOME = 6  # entries of each array are measured where there are more than EVERY in all
-SAMPLES = 16  # of a derivative's rounding; the largest of so many is hardly ever far too small
+SOME = 6  # entries measured of each array, if there are more than EVERY in all arrays
+SAMPLES = 16  # points at which the rounding is sampled: the largest is hardly ever far too small
 # The error of an entry is its sampled rounding times LEAST + WITH_SIZE · |entry| / largest of the
 # array: a small entry may be the difference of large terms, so LEAST stays even for it. Found by
 # calibration (benchmarks/calibration.py): with half of either, some intervals miss.
 LEAST, WITH_SIZE = 2.5, 3.4
-# Factor on what rounding toward zero changes, and on the errors of some entries for all others. Of
-# 3,237 entries of random costs, none of them lifted, 36 are outside.
+# The error is CAUTION times the change by rounding toward zero, or CAUTION times the error measured
+# for other entries. Of 3,237 entries of random costs that did not lift, 36 were off by more.
 CAUTION = 4.0
-LOST = 1e-4  # of the largest: where so much may be lost, smaller parameters tell whether it is
+# A floor is the size below which derivatives may be lost to rounding. One above this part of the
+# largest derivative would hide much, so it is tested whether anything is lost.
+LARGE_FLOOR = 1e-4
 SHRINK = 2.0 ** -np.arange(1, 6)  # powers of two, by which parameters shrink without rounding
-# In last places: so little do derivatives change under rounding toward zero that have all digits.
-# They must be so small a part of what the cost could lose that a loss would show far above that.
+# Derivatives that have all their digits change by at most KEPT last places when rounding is toward
+# zero. The test needs derivatives below SMALL_PART floors: losing one floor would change these by
+# 2^-30 of themselves, which is far more than 64 last places (2^-46).
 KEPT, SMALL_PART = 64.0, 2.0**30
 
 
@@ -50,7 +57,7 @@ class ComplexSteps:
     largest : float
         The largest |slope|.
     costs : (k,) ndarray
-        Re C of the known entries: all equal for a repeatable cost, as h² vanishes.
+        Re C at the steps of known entries: equal for a repeatable cost, as h² is lost to rounding.
     """
 
     h: float
@@ -68,10 +75,10 @@ def step_errors(
     Parameters
     ----------
     evaluations
-        The cost. In the wider dtype one call is spent on an entry and five on up to four arrays;
-        where that does not serve, 16 calls on an array, and one on each entry.
+        The cost. Each entry takes one call in the wider dtype, and up to four arrays together five.
+        An array that does not lift takes 16 calls more, and one for each entry.
     steps
-        The complex steps, by path; unknown ones get an error of inf.
+        The complex steps, by path; the error of unknown ones is inf.
     rng
         Draws directions and entries.
     """
@@ -82,11 +89,12 @@ def step_errors(
     probed = known if few else {path: _some(all_, rng) for path, all_ in known.items()}
     errors = {path: np.full(array.slopes.size, np.inf) for path, array in steps.items()}
     lifted: dict[str, FloatArray] = {}
-    changed: dict[str, FloatArray] = {}  # at least, where a stage is narrow, or that is doubted
+    with_narrow_stage: dict[str, FloatArray] = {}
     if few or getattr(evaluations.cost, "at_entries", None) is None:
-        lifted, changed = _lifted(evaluations, steps, probed, rng)
+        lifted, with_narrow_stage = _lifted(evaluations, steps, probed, rng)
     measured = [path for path in lifted if few]
-    # a stage of other arrays, if it is narrow, rounds a factor of these derivatives alike in both
+    # A factor of these derivatives may come from other arrays. If these do not lift, it is rounded
+    # alike in both dtypes, which the measured error misses: so it grows by a few last places.
     all_lift = all(path in lifted for path, value in evaluations.values.items() if value.size)
     places = 0.0 if all_lift else CAUTION * float(np.finfo(float).eps)
     for path in measured:
@@ -94,24 +102,27 @@ def step_errors(
         errors[path][known[path]] = lifted[path] + places * size
     others = {path: array for path, array in steps.items() if path not in measured}
     sampled = _sampled(evaluations, others, rng)
-    cut = _toward_zero(evaluations, {p: a for p, a in others.items() if p not in lifted}, probed)
+    estimated = {path: array for path, array in others.items() if path not in lifted}
+    changes = _changes_toward_zero(evaluations, estimated, probed)
     for path, array in others.items():
         size = np.abs(array.slopes.reshape(-1)[known[path]])
         error = (LEAST + WITH_SIZE * size / array.largest) * sampled[path]
         if path in lifted:
-            at_stake = size + array.largest / 16  # an entry's terms may have cancelled
+            # The error is taken as proportional to |entry| + largest/16, because a small entry may
+            # be the difference of larger terms. The worst measured entry gives the factor.
+            of_terms = size + array.largest / 16
             of_probed = np.abs(array.slopes.reshape(-1)[probed[path]]) + array.largest / 16
-            error = np.maximum(error, CAUTION * (lifted[path] / of_probed).max() * at_stake)
+            error = np.maximum(error, CAUTION * (lifted[path] / of_probed).max() * of_terms)
         else:
-            least = np.maximum(CAUTION * cut[path], changed.get(path, 0.0))
+            least = np.maximum(CAUTION * changes[path], with_narrow_stage.get(path, 0.0))
             error = np.maximum(error, least if few else least.max())
-            # a last place of the cost over the size of the parameters: derivatives that small are
-            # lost where the function adds them to others
+            # Derivatives below this floor, a last place of the cost / the typical parameter, are
+            # lost if the cost adds them to its largest terms.
             eps = float(np.finfo(evaluations.complex_dtype(path)).eps)
             floor = eps * abs(float(evaluations.at_point)) / evaluations.scales[path]
-            small = size < eps ** (-2 / 3) * floor  # the samples move the rounding of others
+            small = size < eps ** (-2 / 3) * floor  # the samples show the rounding of larger ones
             if small.any() and (
-                floor < LOST * array.largest or not _keeps_digits(evaluations, path, array)
+                floor < LARGE_FLOOR * array.largest or not _keeps_digits(evaluations, path, array)
             ):
                 error = error + small * floor
         errors[path][known[path]] = error
@@ -130,7 +141,7 @@ def _lifted(
     entries: Mapping[str, IntArray],
     rng: np.random.Generator,
 ) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
-    """Return the errors of some entries, by path, of arrays that lift, and of those that do not."""
+    """Measure the errors of some entries, by path: of arrays that lift, and with a narrow stage."""
     wide = wider_dtype(coarsest_dtype(evaluations.values))
     if wide is None:
         return {}, {}
@@ -142,17 +153,17 @@ def _lifted(
         found = complex_step_rounding(slopes, evaluations.at_point, copies, rng, entries)
     finally:
         evaluations.count += copies.calls
-    # the next float64, as an error is rounded up
+    # an error is rounded up to float64
     errors = {path: np.nextafter(e.astype(float), np.inf) for path, e in found.error.items()}
     lifted = {path: e for path, e in errors.items() if found.lifts[path] is Lift.LIFTS}
     narrow = {path: e for path, e in errors.items() if found.lifts[path] is Lift.NARROW}
     return lifted, {path: e for path, e in narrow.items() if np.isfinite(e).all()}
 
 
-def _toward_zero(
+def _changes_toward_zero(
     evaluations: Evaluations, steps: Mapping[str, ComplexSteps], entries: Mapping[str, IntArray]
 ) -> dict[str, FloatArray]:
-    """Return by how much some entries change, by path, where every operation rounds toward zero."""
+    """Return how much the steps of some entries change, by path, by rounding toward zero."""
     if not steps or not toward_zero_is_available():
         return {path: np.zeros(entries[path].size) for path in steps}
     copies = _narrow(evaluations)
@@ -169,11 +180,11 @@ def _toward_zero(
 
 
 def _keeps_digits(evaluations: Evaluations, path: str, array: ComplexSteps) -> bool:
-    """Whether small derivatives by an array have all digits where the parameters are smaller.
+    """Whether derivatives by an array that are below the floor have all their digits nevertheless.
 
-    As of tanh at 25: at half of that the derivative is a small part of the cost, but as accurate as
-    any other. A softmax of logits as far apart has lost digits there, and rounding toward zero
-    shows it.
+    This is tested at smaller parameters, where they are larger. tanh at 25 keeps its digits: its
+    derivative at 12.5 is small beside the cost, but rounding toward zero changes no more than its
+    last places. A softmax of logits 25 apart loses them: there it changes more.
     """
     if not toward_zero_is_available():
         return False
@@ -187,8 +198,8 @@ def _keeps_digits(evaluations: Evaluations, path: str, array: ComplexSteps) -> b
             size = np.abs(slopes)
             floor = copies.eps * float(np.abs(costs).max()) / (shrink * evaluations.scales[path])
             if size.max() > floor:
-                cut, _ = copies.slopes(path, entries, moves, toward_zero=True)
-                kept = np.abs(cut - slopes) <= KEPT * copies.eps * size
+                truncated, _ = copies.slopes(path, entries, moves, toward_zero=True)
+                kept = np.abs(truncated - slopes) <= KEPT * copies.eps * size
                 return bool(size.max() < floor * SMALL_PART and kept.all())
         return False
     finally:
@@ -196,7 +207,7 @@ def _keeps_digits(evaluations: Evaluations, path: str, array: ComplexSteps) -> b
 
 
 def _narrow(evaluations: Evaluations) -> Copies:
-    """Return the cost of copies in the finest dtype of the parameters."""
+    """Return the cost, to be called with copies in the widest dtype that the parameters have."""
     dtype = np.result_type(*(value.dtype for value in evaluations.values.values()))
     return Copies(evaluations.cost, evaluations.nesting, evaluations.values, dtype, evaluations.box)
 
@@ -206,11 +217,10 @@ def _sampled(
 ) -> dict[str, float]:
     """Return the rounding of a single derivative by each array; inf where the cost is not finite.
 
-    The derivative along a random direction of one array is taken by complex steps at two points, to
-    either side, and their mean is compared with Σ slope · direction. The points of the nearest pair
-    are a last place off, the others up to so many that the cost itself moves by a last place: over
-    fewer, what it rounds may stay the same. An entry that has room on one side alone is moved there
-    by a last place.
+    A sample is the derivative along a random direction of one array, by complex steps at two points
+    on opposite sides of the point. Their mean is compared with Σ slope · direction. All parameters
+    move: by one last place for the first pair of points, and for the last by so many that the cost
+    changes by one, since over fewer it may round as before. Beside a bound, an entry moves by one.
     """
     if not steps:
         return {}
@@ -228,7 +238,7 @@ def _sampled(
     paths = list(steps)
 
     def moves(samples: IntArray) -> dict[str, Any]:
-        """Move every parameter by last places up or down, and one array by i h · direction."""
+        """Return moves of every parameter by last places, and of one array by i h · direction."""
         moved = np.zeros((samples.size, last_places.size), complex)
         by_path = evaluations.split(moved)
         for row, sample in enumerate(samples):
@@ -252,8 +262,8 @@ def _sampled(
     deviations = np.abs(of_pairs).max(axis=1)
     rounding = {}
     for (path, array), deviation in zip(steps.items(), deviations.tolist(), strict=True):
-        # a sum over m entries deviates by √m times the rounding of one, which is at least the last
-        # place of the largest
+        # A sum over m entries is off by √m times the rounding of one. A last place of the largest
+        # entry is added, as the samples may round alike.
         last_place = np.finfo(evaluations.complex_dtype(path)).eps * array.largest
         of_one = deviation / math.sqrt(np.count_nonzero(array.known)) + last_place
         rounding[path] = of_one if math.isfinite(of_one) else math.inf
@@ -261,10 +271,10 @@ def _sampled(
 
 
 def _elasticity_places(evaluations: Evaluations, path: str, slope: float) -> float:
-    """Return by how many last places an array moves where the cost moves by one.
+    """Return by how many last places an array has to move for the cost to move by one.
 
-    At most eps^-⅓: then the second derivative, of which the mean of two sides keeps the square of
-    the distance, stays below eps.
+    At most eps^-⅓. The distance is then eps^⅔ of the parameters, so that what curvature adds to the
+    mean of both sides, eps^(4/3), is below rounding.
     """
     eps = float(np.finfo(evaluations.complex_dtype(path)).eps)
     cost = abs(float(evaluations.at_point))
@@ -273,6 +283,6 @@ def _elasticity_places(evaluations: Evaluations, path: str, slope: float) -> flo
 
 
 def _last_places(evaluations: Evaluations, path: str) -> FloatArray:
-    """Return the last place of every entry of an array, and for zeros that of a typical entry."""
+    """Return the last place of every entry of an array, and for zeros a typical one."""
     values = evaluations.values[path].reshape(-1)
     return np.spacing(np.where(values == 0, values.dtype.type(evaluations.scales[path]), values))

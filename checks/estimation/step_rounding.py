@@ -1,4 +1,7 @@
-"""What rounding does to complex steps, measured one precision up."""
+"""What rounding does to complex steps Im C(θ + ih)/h, measured in the next wider dtype.
+
+A cost lifts if it computes every stage in the wider dtype, see `checks.estimation.precision`.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,15 +15,16 @@ from checks.estimation.precision import LIFTED, Copies, Lift
 
 __all__ = ["StepRounding", "complex_step_rounding"]
 
-# The wide result is a little off too. So the error of the narrow one is taken to be STRETCH times
-# the difference between the two, among other terms.
+# Factor from |narrow step − wide step| to the error of the narrow step, among other terms. It is
+# more than 1 because the wide step is rounded too.
 STRETCH = 1.5
-# Rounding is no small perturbation any more, and errors are inf, where it changes a step by more
-# than this part of the largest step, or where SHAKES change Σ g v by this part of Σ |g v|.
+# Errors are inf where narrow and wide steps of an array differ by more than this part of the
+# largest: the wide steps may then be as wrong. Likewise where a directional derivative changes by
+# this part of itself when parameters move by SHAKE wide last places; SHAKES moves are tried.
 LOST = 1 / 16
-SHAKES, SHAKE = 2, 16.0  # moves of all arrays, by so many last places of the wide dtype
-DIRECTIONS = 3  # along which the lift is tested: one of them alone misses 1 stage in 70
-TOGETHER = 4  # arrays tested at once; of more, one that does not lift would drown in the others
+SHAKES, SHAKE = 2, 16.0
+DIRECTIONS = 3  # in which the lift is tested: a single one misses 1 narrow stage in 70
+TOGETHER = 4  # arrays whose lift is tested by one sum; in longer ones a narrow stage may not show
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,15 +34,15 @@ class StepRounding:
     Attributes
     ----------
     wide : dict of str to (m,) float
-        The steps one precision up.
+        The complex steps in the wider dtype, by path.
     error : dict of str to (m,) float
-        Of the narrow ones, where the array lifts: of use only there. inf where rounding leaves so
-        little of the largest step that one precision more need not do.
+        The errors of the narrow steps; they hold only for arrays that lift. inf where rounding
+        takes so much of a step that the wide steps may be wrong too.
     lifts : dict of str to Lift
     floors : dict of str to float
-        Derivatives below this are lost where the function adds them to others, in both dtypes.
+        Smaller derivatives are lost in both dtypes if the cost adds them to its largest terms.
     residual : float
-        The largest met in the lift's test: about 1 where a stage is narrow, 2^-11 where none is.
+        The largest ratio met in tests of the lift, see `LIFTED` in `checks.estimation.precision`.
     """
 
     wide: dict[str, FloatArray]
@@ -55,48 +59,51 @@ def complex_step_rounding(
     rng: np.random.Generator,
     entries: Mapping[str, IntArray] | None = None,
 ) -> StepRounding:
-    """Measure what rounding does to complex steps; one call for each, and five for all.
+    """Measure what rounding does to complex steps.
+
+    The wide cost is called once for each step, and five times for up to four arrays.
 
     Parameters
     ----------
     narrow
-        Im C/h by path, (m,) each.
+        The steps Im C/h in the dtype of the parameters, (m,) each, by path.
     cost
-        The cost itself at the point, narrow.
+        The narrow cost at the point.
     copies
-        The cost in the wider dtype.
+        Calls the cost in the wider dtype.
     rng
         Draws directions.
     entries
-        Which they are derivatives by, as flat indices: all, unless told.
+        By path, the flat indices of the entries that were moved; without it, all of them.
 
     Notes
     -----
-    Im C is linear in the imaginary parts: along any direction v it is Σ g v, with the entries' own
-    g, to the rounding of the dtype in which it is computed. Directions whose entries need all bits
-    of the wide dtype therefore show a stage in the narrow one. Each entry is weighted by 1/g, so
-    that none drowns, and no offset hides it, for what is constant has no imaginary part.
+    Im C/h along a direction v is Σ g v, with the derivatives g by the entries. The entries of v
+    need all bits of the wide dtype, so a narrow stage rounds them, and the sum is off by narrow
+    last places. An entry of v is about 1/g, so that a narrow stage of any entry shows in the sum. A
+    real offset of the cost cannot hide it, because a constant has no imaginary part.
     """
     some = {p: np.arange(g.size) if entries is None else entries[p] for p, g in narrow.items()}
     wide: dict[str, FloatArray] = {}
     error: dict[str, FloatArray] = {}
-    sizes, floors, most_terms = {}, {}, {}
+    sizes, floors, largest_terms = {}, {}, {}
     for path, slopes in narrow.items():
         wide[path], costs = copies.slopes(path, some[path])
-        # the largest terms of the cost, as its own rounding shows: they may have cancelled
+        # Terms of the cost that have cancelled show by its rounding: those of 1e8 in a cost of 1
+        # round it by 1e8 last places.
         terms = float(np.abs(costs - cost).max(initial=0)) / copies.narrow_eps
-        most_terms[path] = max(float(np.abs(costs).max(initial=0)), terms)
+        largest_terms[path] = max(float(np.abs(costs).max(initial=0)), terms)
         largest = float(np.abs(wide[path]).max(initial=0))
-        # a last place of these, over the typical size of the parameter
-        floors[path] = copies.eps * max(most_terms[path] / copies.scales[path], largest)
+        # a wide last place of the largest terms / the typical size of the parameter
+        floors[path] = copies.eps * max(largest_terms[path] / copies.scales[path], largest)
         change = np.abs(slopes - wide[path])
         size = np.abs(wide[path])
-        # half a last place, and what the largest change leaves one precision up: where an entry's
-        # change is small by luck, the wide result is off as well
-        most = float(change.max(initial=0))
-        left = 32 * copies.eps / copies.narrow_eps * most + floors[path]
-        error[path] = STRETCH * change + copies.narrow_eps / 2 * size + left
-        if not most <= LOST * largest:  # the wide result may be as far off: a phase is lost, say
+        largest_change = float(change.max(initial=0))
+        # The wide steps round as the narrow ones do, scaled down to the wide eps. The largest
+        # change counts, because that of a single entry may be small by chance.
+        wide_rounding = 32 * copies.eps / copies.narrow_eps * largest_change + floors[path]
+        error[path] = STRETCH * change + copies.narrow_eps / 2 * size + wide_rounding
+        if not largest_change <= LOST * largest:
             error[path][...] = np.inf
         sizes[path] = size + 2**10 * floors[path]
 
@@ -113,22 +120,23 @@ def complex_step_rounding(
                 return Lift.NARROW
         return Lift.LIFTS
 
-    shown = []
+    testable = []
     for path, slopes in wide.items():
         lifts[path] = Lift.HIDDEN if np.isfinite(slopes).all() else Lift.NARROW
-        # a cost of exactly 0 does not tell how large its terms are, and so not what they absorb; an
-        # infinity as an intermediate result absorbs everything
-        told = most_terms[path] > 0 and not copies.overflowed
-        told = told and bool((np.abs(slopes) > sizes[path] / 4).any())
-        if lifts[path] is Lift.HIDDEN and told:
-            shown.append(path)
-    groups = [shown[k : k + TOGETHER] for k in range(0, len(shown), TOGETHER)]
+        # A cost of exactly 0 does not tell how large its terms are, so the floor is not known. Nor
+        # is it where an intermediate result is infinite: all that is added to it is lost.
+        floor_is_known = largest_terms[path] > 0 and not copies.overflowed
+        is_above = bool((np.abs(slopes) > sizes[path] / 4).any())
+        if lifts[path] is Lift.HIDDEN and floor_is_known and is_above:
+            testable.append(path)
+    groups = [testable[k : k + TOGETHER] for k in range(0, len(testable), TOGETHER)]
     for group in groups:
         found = test(group)
+        one_by_one = found is Lift.NARROW and len(group) > 1
         for path in group:
-            alone = found is not Lift.NARROW or len(group) == 1
-            lifts[path] = found if alone else test([path])
-    # What a few last places of the wide dtype change: much, where a phase is lost in both dtypes.
+            lifts[path] = test([path]) if one_by_one else found
+    # The relative change of derivatives when parameters move by wide last places. It is large where
+    # digits are lost in both dtypes, as in sin(1e20 x): a last place of x is a period or more.
     shaken = 0.0
     for group in groups if Lift.LIFTS in lifts.values() else []:
         for _ in range(SHAKES):
@@ -137,8 +145,9 @@ def complex_step_rounding(
             shaken = max(shaken, off)
     for path, slopes in wide.items():
         size = np.abs(slopes)
-        at_stake = size + float(size.max(initial=0)) / 16  # an entry's terms may have cancelled
-        error[path] = error[path] + (2 * shaken * at_stake if shaken < LOST else np.inf)
+        # an entry that is a small difference of large terms changes as these do
+        of_terms = size + float(size.max(initial=0)) / 16
+        error[path] = error[path] + (2 * shaken * of_terms if shaken < LOST else np.inf)
     return StepRounding(wide, error, lifts, floors, worst)
 
 
@@ -149,20 +158,22 @@ def _nonlinearity(
     *,
     shaken: bool = False,
 ) -> tuple[float, float]:
-    """Return |Im C(v)/h − Σ g v|, and what narrow rounding would make of it, relative to Σ |g v|.
+    """Return |Im C/h − Σ g v| along a random v, and what it is about for a narrow stage.
 
-    Steps are the g, sizes to weight them by, and their entries, by path. What is not finite is inf.
+    Both are relative to Σ |g v|; the first is inf where it is not finite. `steps` has, by path, the
+    derivatives g, the sizes s for v ~ 1/s, and the flat indices of the entries. If `shaken`, the
+    parameters are moved as well, by `SHAKE` last places of the wide dtype.
     """
     direction = {}
     for path, (slopes, sizes, entries) in steps.items():
         v = np.zeros(copies.values[path].shape, copies.dtype)
-        # drawn as products: a mantissa of the wide dtype, of which the narrow one holds but a part
+        # the factor of 1 + a part of the narrow eps fills the bits that only wide numbers have
         drawn = rng.uniform(0.75, 1.5, (2, entries.size)).astype(copies.dtype)
         part = np.copysign(drawn[0], slopes) * (1 + drawn[1] * copies.narrow_eps)
         part /= np.where(sizes > 0, sizes, 1) * math.sqrt(entries.size)
         v.reshape(-1)[entries] = part
         direction[path] = v
-    # by a power of two, so that no entry moves by more than its array's typical size
+    # scaled by a power of two, so that no entry of v exceeds the typical size of its array
     longest = max(float(np.abs(v).max()) / copies.scales[path] for path, v in direction.items())
     shorter = copies.dtype.type(2.0 ** -math.frexp(longest)[1])
     direction = {path: v * shorter for path, v in direction.items()}

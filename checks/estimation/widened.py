@@ -1,4 +1,4 @@
-"""Parameters narrower than float64 are estimated in float64, where the cost computes in it."""
+"""Derivatives by float16 or float32 parameters are estimated in float64, if the cost can."""
 
 import numpy as np
 
@@ -10,10 +10,11 @@ __all__ = ["widened"]
 
 
 def widened(evaluations: Evaluations, seed: int) -> Evaluations:
-    """Return the cost around float64 copies of the parameters, if it computes in float64 there.
+    """Return evaluations of the same cost around float64 copies of the parameters.
 
-    The same evaluations are returned if it does not, or if the parameters are not narrower. The
-    count goes on, and the tolerance still follows the narrower dtype.
+    The given evaluations are returned if the parameters are float64 already, or if some stage of
+    the cost computes in a narrower dtype whatever it is given. The count of calls goes on, and the
+    default tolerance still follows the dtype of the caller's arrays.
     """
     float64 = np.dtype(np.float64)
     if evaluations.eps <= float(np.finfo(float64).eps):

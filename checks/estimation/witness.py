@@ -6,10 +6,9 @@ import numpy as np
 
 __all__ = ["VISIBLE", "confirms"]
 
-# A second estimate with an error above this part of the discrepancy could not have seen it.
-VISIBLE = 1 / 4
-# The two estimates may differ by this part of the discrepancy, besides their errors.
-AGREEMENT = 1 / 100
+# A second estimate sees a discrepancy if its error is at most VISIBLE times that. Two estimates
+# agree if the gap between their intervals is at most AGREEMENT times the discrepancy.
+VISIBLE, AGREEMENT = 1 / 4, 1 / 100
 
 
 def confirms(
@@ -19,24 +18,24 @@ def confirms(
     tolerance: float,
     is_proven: Any = False,
 ) -> Any:
-    """Whether two estimates agree and the claim is wrong by both.
+    """Whether two estimates agree, and the claim is wrong by both.
 
     Parameters
     ----------
     claimed
-        The claim, a number or an array of them; so are the others.
+        The claim: a number, or an array. All values and errors below are of the same shape.
     first, second
-        Value and error of each estimate. The first has flagged the claim.
+        Value and error of each estimate. The first has flagged the claim as wrong.
     tolerance
-        What the claim may be off by, besides the error of the second estimate.
+        By how much the claim may be off beyond the error of the second estimate.
     is_proven
-        The first estimate is known to be right to within less than the discrepancy, so the second
-        must not contradict it, but need not see the discrepancy itself.
+        Something else, such as the proof of a complex step, shows that the first estimate is off by
+        less than the discrepancy. The second then only has to agree with it.
     """
     (value, error), (value_again, error_again) = first, second
     discrepancy = np.abs(claimed - value)
-    apart = np.abs(value_again - value)
-    agree = apart - error - error_again <= AGREEMENT * discrepancy
+    gap = np.abs(value_again - value) - error - error_again
+    agree = gap <= AGREEMENT * discrepancy
     sees = error_again <= VISIBLE * discrepancy
     wrong_again = np.abs(claimed - value_again) - error_again > tolerance
     return agree & (sees & wrong_again | is_proven)
