@@ -36,7 +36,7 @@ def aims(gradients, checks):
     largest = max(np.abs(g).max() for g in case.claim.gradient(None))
     detectable = check_gradient(
         RestartedCost(case.net, case.x, case.y), case.gradient, case.theta, scale="array"
-    ).detectable  # as torch's atol and a norm are: relative to the largest entry
+    ).detectable  # relative to the largest entry, as torch's atol and a norm are
     atol, rtol = TORCH_TOLERANCE
 
     def ratio(name, other, times):

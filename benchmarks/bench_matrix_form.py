@@ -1,4 +1,4 @@
-"""The matrix form's time beside the other two forms and the bare matrix multiplications, the floor.
+"""The time of the matrix form, of the two other forms, and of its matrix multiplications alone.
 
 ``pytest --benchmark-only`` prints one table for each network, batch and dtype. All calls reuse the
 memory of their results, and every result is compared with the matrix form's.
@@ -48,7 +48,7 @@ NAMES = {
     "chain form": SMALL + MIDDLE,
     "index form": SMALL,
 }
-CASES = [  # the rows of a table are measured one after the other, before the clock rate changes
+CASES = [  # rows of one table follow each other, so that the processor's clock rate is the same
     pytest.param(name, sizes, batch, dtype, id=f"{name}-{sizes}-{batch}-{dtype}".replace(" ", ""))
     for sizes, batch in SMALL + MIDDLE + LARGE
     for dtype in ("float64", "float32")

@@ -1,4 +1,4 @@
-"""How honest the errors are: ``python -m benchmarks.calibration [NETWORKS [PICTURE]]``.
+"""Whether the errors are true bounds: ``python -m benchmarks.calibration [NETWORKS [PICTURE]]``.
 
 Draws networks in all regimes and compares every estimate and its error with the exact gradient
 (ball arithmetic). For each method, dtype and regime it prints
@@ -80,11 +80,11 @@ def calibrate(networks, seed=0):
         net, theta, x, y = draw_network(rng, regime, dtype)
         if lies_on_a_kink(net, theta, x):
             continue
-        # only one in ten by whole forward passes, to save time
+        # one network in ten has the plain cost, which takes longer
         cost = RestartedCost(net, x, y) if number % 10 else partial(net.cost, x=x, y=y)
         found, is_mismatch = compare(net, theta, x, y, method, cost)
         for used, of_array in found:
-            # arrays that "auto" leaves to central differences are hard ones, so they stand apart
+            # arrays that "auto" leaves to central differences are harder, so they are counted apart
             kind = used if method != "auto" or used != "central" else "left to central"
             errors[kind, dtype, regime].append(of_array)
         if is_mismatch:

@@ -1,10 +1,10 @@
-"""Random costs composed of numpy functions, with exact derivatives: the truth for a calibration.
+"""Random costs composed of numpy functions, with exact derivatives to compare estimates with.
 
-A composition is a few lines of numpy, so it can be read, pasted and shrunk; its seed gives it back.
-The same lines in exact arithmetic give its derivatives: those of the mathematical function at the
-floats given. What the float function loses by saturation or cancellation is left in on purpose.
+A composition is a few lines of numpy, drawn from a seed. The same lines in exact arithmetic
+(`exact_numpy`) give the derivatives of the mathematical function at the same floats. Many of the
+functions lose digits by saturation or cancellation, on purpose.
 
-``python -m benchmarks.intervals`` measures how honest the errors are.
+``python -m benchmarks.intervals`` compares the errors of estimates with them.
 """
 
 import re
@@ -18,7 +18,7 @@ from benchmarks.exact_numpy import NAMESPACE, slopes
 
 __all__ = ["Composition", "draw", "shrink"]
 
-STREAM = 20240817  # beside the seed: another number, other compositions
+STREAM = 20240817  # seeds the generator, together with the seed of a composition
 
 ELEMENTWISE = [
     # saturating
@@ -39,7 +39,7 @@ ELEMENTWISE = [
     "np.cos(50 * z)",
     "np.sin(400 * z)",
     "np.sin(1 / z)",
-    # growing, and the rest of the school book
+    # growing, and other common functions
     "np.exp(z)",
     "np.expm1(z)",
     "np.sinh(z)",
@@ -69,7 +69,7 @@ ELEMENTWISE = [
     "np.log(1 + z)",
 ]
 KINKS = ["np.abs(z)", "np.maximum(z, 0)", "np.maximum(z, 0.125 * z)", "np.minimum(z, 1)"]
-ABSORBING = ["(z + 1000) - 1000", "(z + 1000000) - 1000000"]
+ABSORBING = ["(z + 1000) - 1000", "(z + 1000000) - 1000000"]  # z loses digits
 COUPLINGS = [  # of the entries of one array
     "np.cumsum(z)",
     "z - np.mean(z)",
@@ -96,16 +96,17 @@ REDUCTIONS = [
     f"np.dot({WEIGHTS}, np.exp(z - np.max(z)) / np.sum(np.exp(z - np.max(z))))",
     "np.linalg.det(np.diag(z))",
 ]
-NARROW = [  # the stages that know one dtype only; {} is the composition's
+NARROW = [  # stages that compute in one dtype, whatever that of z; {} is the composition's
     "b = np.zeros(z.shape, np.{}); b[...] = z; z = b",
     "z = z.astype(np.{})",
     "z = np.array([float(v) for v in z])",
     "z = np.vectorize(erf)(z)",
 ]
+# parts of all lines that compute in one dtype
 NARROWING = ("np.zeros(", ".astype(", "float(v)", "(erf)", "linalg.det", "return float(")
 JOINS = ["c + z", "c - z", "c * z", "c / z", "np.sqrt(c * c + z * z)", "np.log(c * c + z * z)"]
 RETURNS = ["return c.item()", "return np.asarray(c)", "return c"]
-SHORT = [3.0, 0.5, 50.0, 0.25, 7.0, -2.0]
+SHORT = [3.0, 0.5, 50.0, 0.25, 7.0, -2.0]  # factors of few bits, with which products may be exact
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,21 +176,21 @@ class Composition:
         return {name: high.astype(self.dtype) for name, (high, _) in self.exact().items()}
 
     def distance(self, name, value):
-        """Return how far each `value` is from the truth: at a kink, from all between its slopes."""
+        """Return how far each `value` is from the truth; at a kink, from the range of slopes."""
         value, truth = np.asarray(value), self._exact
         (low, rest_low), (high, rest_high) = truth["low"][name], truth["high"][name]
-        # what is near the truth is subtracted without rounding, so 1e-17 of it is seen
+        # low − value is exact where the two are near; the rest adds what float64 does not hold
         outside = np.maximum((low - value) + rest_low, (value - high) - rest_high)
         return np.where(np.isnan(outside), np.inf, np.maximum(outside, 0))
 
     def ratio(self, name, value, error):
-        """Return the distance over the error: 0 where the truth is met, or nothing is claimed."""
+        """Return the distance over the error: 0 where the value is exact or the error is inf."""
         distance, error = self.distance(name, value), np.asarray(error)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             return np.where((distance == 0) | np.isinf(error), 0.0, distance / error)
 
     def holds(self, name, value, error):
-        """Return of each entry whether the truth is in value ± error."""
+        """Return for each entry whether the truth is in value ± error."""
         return self.distance(name, value) <= error
 
     def _compiled(self, names):
@@ -216,7 +217,7 @@ def draw(seed, dtype="float64"):
 
 
 class _Draft:
-    """A cost being written; a line that would not be finite is not taken."""
+    """A cost to which lines are added; a line that makes a value nan or too large is refused."""
 
     def __init__(self, rng, dtype):
         self.rng, self.dtype, self.params, self.lines = rng, dtype, {}, []
@@ -254,7 +255,7 @@ class _Draft:
         self.some([f"c = {f}" for f in JOINS] if len(self.params) > 1 else ["c = z"])
 
     def point(self):
-        """Return a small array: of one size, around a mean, or spread over many orders."""
+        """Return a small array: normal, positive, around a mean, or of many orders of magnitude."""
         shape = [(), (1,), (2,), (3,), (4,), (6,), (2, 3), (9,)][self.rng.integers(8)]
         x = self.rng.normal(size=shape)
         kind = self.rng.integers(5)
@@ -292,14 +293,14 @@ class _Draft:
         return float(np.dtype(self.dtype).type(v))
 
     def some(self, lines):
-        """Take one of these lines: one in eight tries should be finite."""
+        """Add one of these lines, drawn at random; eight are tried until one is not refused."""
         return any(self.take(str(self.rng.choice(lines))) for _ in range(8))
 
     def take(self, line):
         names = dict(self.names)
-        turns = np.max(np.abs(names[line[0]])) if re.search(r"np\.(sin|cos)\(", line) else 0
-        if turns > 30 and not self.chance(0.1):
-            return False  # millions of turns are rare in life
+        angle = np.max(np.abs(names[line[0]])) if re.search(r"np\.(sin|cos)\(", line) else 0
+        if angle > 30 and not self.chance(0.1):
+            return False  # few real costs take the sine of large numbers
         with np.errstate(all="ignore"):
             exec(line, names)
         values = [names[v] for v in "zc" if v in names]
@@ -318,7 +319,7 @@ def _is_finite(composition):
         with np.errstate(all="ignore"):
             value = composition.cost(composition.params)
         return np.ndim(value) == 0 and bool(np.isfinite(value))
-    except Exception:  # of a draft, or of what shrinking left
+    except Exception:  # what shrinking has left may not run
         return False
 
 
@@ -335,7 +336,7 @@ def shrink(composition, fails):
     def still(candidate):
         try:
             return _is_finite(candidate) and fails(candidate)
-        except Exception:  # another failure is not this one
+        except Exception:  # not the failure that is to be kept
             return False
 
     while simpler := next(filter(still, _simpler(composition)), None):
@@ -344,7 +345,7 @@ def shrink(composition, fails):
 
 
 def _simpler(found):
-    """Yield what is one step simpler, the largest steps first."""
+    """Yield compositions that are one step simpler, the largest steps first."""
     lines, params = found.lines, found.params
     for n in range(len(lines) - 1, 0, -1):
         for i in range(len(lines) - n):
@@ -368,7 +369,7 @@ def _simpler(found):
 
 
 def _rounded(line, dtype):
-    """Yield the line with a constant that is shorter."""
+    """Yield the line with one of its constants shortened."""
     for number in re.finditer(r"-?\d+\.\d+(e[-+]?\d+)?", line):
         old = number.group()
         for v in (1.0, float(f"{float(old):.1g}")):

@@ -36,7 +36,7 @@ CHECKS = [
     (LARGE, 256),
 ]
 MIDDLE = ((784, 30, 10), 10)
-FITTED = 3  # the exponent is fitted to so many of a checker's largest networks, where P dominates
+FITTED = 3  # networks, a checker's largest, to which the exponent of P is fitted
 ROUNDS = {"gradients": 9, "checks": 3, "small": 15}  # small: checks of at most SMALL parameters
 SMALL = 1000
 
@@ -152,7 +152,7 @@ def prepared(name, network):
 
 
 def time_gradients(rounds=ROUNDS["gradients"]):
-    """Return {(network, dtype): {name: seconds}} of calls that are shown to agree first."""
+    """Return {(network, dtype): {name: seconds}} of calls, after comparing their results."""
     times = {}
     for network in GRADIENTS:
         for dtype in DTYPES:

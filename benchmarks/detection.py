@@ -43,13 +43,13 @@ KINDS = {
     "wide": ((12, 16, 16, 10), "ordinary"),
     "saturated": ((3, 4, 4, 2), "saturated"),
 }
-# Shapes without which these are no faults.
+# Some faults show only in such shapes: the width of the last layer, the number of samples.
 LAST = {"(B,) against (B, 1)": 1}
 SAMPLES = {"batch of one squeezed": (1, 2)}
 
 
 def draw_problem(kind, dtype, numbers, name=""):
-    """Return the problem of some numbers, in the shape that a fault needs."""
+    """Return a problem that numbers determine, in the shapes that a fault needs to show."""
     sizes, regime = KINDS[kind]
     rng = np.random.default_rng([SEED, *numbers, list(KINDS).index(kind)])
     samples = int(rng.integers(*SAMPLES.get(name, (2, 6))))
@@ -60,7 +60,7 @@ def draw_problem(kind, dtype, numbers, name=""):
 
 
 def call(target, problem, params):
-    """Return the gradient of a target that has seen another network of these shapes before."""
+    """Return a target's gradient after a call with other parameters, which it may have kept."""
     half = len(params) // 2
     before = [[a + a.dtype.type(0.5) for a in some] for some in (params[:half], params[half:])]
     target.gradient(*before, problem.x, problem.y)
@@ -95,15 +95,15 @@ def truth_of(fault, rows, problem):
 
 
 def ask(claim, problem, truth=None):
-    """Return {checker: whether it catches} of those that have something to catch.
+    """Return {checker: whether it rejects the claim}; empty if the claim is too little off.
 
-    Without a truth the claim is right, and what is caught is a false alarm.
+    Without a truth the claim is right, and a rejection is a false alarm.
     """
     answers = {}
     for checker, method in METHODS.items():
         try:
             report = check_gradient(claim.cost, claim.gradient, claim.params, method=method)
-        except ValueError:  # another size
+        except ValueError:  # the claim has arrays of another size
             answers[checker] = True
             continue
         if truth is None or is_off(report, truth):
@@ -114,7 +114,7 @@ def ask(claim, problem, truth=None):
 
 
 def rows_of(name, problem, rng):
-    """Return an activation and a cost under which a fault changes the gradient, if there are."""
+    """Return an activation and a cost with which a fault changes the gradient; None without."""
     fault, params = FAULTS[name], [*problem.weights, *problem.biases]
     for index in rng.permutation(len(ROWS)):
         claimed = call(fault.target(*ROWS[index]), problem, params)
@@ -159,7 +159,7 @@ def name_all():
         mistakes = name_fault(target)
         alike = mistakes[0].text.partition("differ from: ")[2] if mistakes else ""
         first = mistakes[0].name if mistakes else "unknown"
-        # where nothing at all tells two apart, both are named: that is right, whichever is first
+        # faults with the same gradients are named together: right, whichever is first
         named[fault.name, fault.name if fault.name in alike else first] += 1
     return named
 

@@ -1,8 +1,8 @@
 """numpy as exact arithmetic: a cost's own source, run with this `np`, gives its exact derivatives.
 
 Each number is a ball that surely holds the true value (python-flint), with a ball for each slope.
-Only the derivatives of the primitives are written here; the chain rule does the rest. At a tie of
-abs or maximum the slope along a direction is that of the direction, so kinks have two slopes.
+Only the derivatives of the primitives are written here; the chain rule does the rest. At a tie the
+slope of maximum(a, b) along a direction is the larger of theirs, so a kink has two: along ± it.
 """
 
 from contextlib import suppress
@@ -16,17 +16,17 @@ from flint import arb, ctx
 
 __all__ = ["NAMESPACE", "Dual", "slopes"]
 
-BITS = 90  # a relative radius below 1e-27
+BITS = 90  # of accuracy: each slope has a relative radius below 1e-27
 MOST_BITS = 1 << 13
-ZERO = arb(2) ** -1080  # below this every float64 is 0
+ZERO = arb(2) ** -1080  # a smaller slope is 0 in float64, and may be less accurate
 
 
 class Ties:
     """How ties are decided in the pass under way, and whether one was met."""
 
     met = False
-    one_side = False  # all slopes as of one generic direction, so that they are a gradient
-    by_force = False  # what contains zero with the most bits is zero
+    one_side = False  # all as along one generic direction, so that the slopes are a gradient
+    by_force = False  # two balls that still overlap with MOST_BITS are a tie
 
 
 class UndecidedError(Exception):
@@ -42,7 +42,7 @@ class Dual:
         self.value, self.slopes = arb(value), slopes or {}
 
     def along(self, value, slope):
-        """Return f(self): f's value and its slope there."""
+        """Return f(self), from the value of f there and its slope."""
         return Dual(value, {i: slope * d for i, d in self.slopes.items()})
 
     def __add__(self, other):
@@ -114,7 +114,7 @@ def _dual(v):
 
 
 def _power(v, n):
-    if n < 0 or n != int(n):  # not of balls around zero
+    if n < 0 or n != int(n):  # not defined for balls that contain 0
         return v ** arb(n)
     return prod([v] * int(n), start=arb(1))
 
@@ -160,7 +160,7 @@ NAMESPACE = {  # what a cost's source may name
         asarray=lambda z: z,
         array=lambda z: np.array(z, object),
         diag=lambda z: z,
-        float32=object,  # a dtype
+        float32=object,  # casts keep the balls
         float64=object,
         linalg=SimpleNamespace(
             det=np.prod,  # of what diag leaves as it is

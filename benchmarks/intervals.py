@@ -1,4 +1,4 @@
-"""How often the truth is outside an estimate's interval: ``python -m benchmarks.intervals``.
+"""How often the exact derivative is outside its interval: ``python -m benchmarks.intervals``.
 
 Draws random costs (`benchmarks.compositions`), estimates their gradients, and compares with the
 exact ones. The exact gradient, rounded to the dtype, is the claim of a first check, so that a
@@ -25,9 +25,9 @@ class Outcome:
     Attributes
     ----------
     ratios : array
-        Of each entry, how far the value is from the truth over the error: at most 1 if it holds.
+        For each entry, |value − truth| / error; above 1 where the truth is outside.
     sharpness : array
-        The error over that distance, of the entries whose error is finite and distance not zero.
+        error / |value − truth|, for entries whose error is finite and whose value is not exact.
     evaluations : int
         Calls of the cost that the estimate took.
     verdict, planted : Verdict
@@ -93,7 +93,7 @@ def measure(seeds, dtype, method):
             outcomes.append(try_out(draw(seed, dtype), method))
         except ArithmeticError:
             without["no derivative"] += 1
-        except Exception as error:  # whatever it is, it is a finding
+        except Exception as error:  # a mistake of `checks`: counted and printed
             without[f"seed {seed} raised {type(error).__name__}: {error}"] += 1
     return outcomes, without
 
@@ -123,7 +123,7 @@ def table(outcomes):
 
 
 def shrunk(outcome, method):
-    """Return the simplest composition that fails as this one does."""
+    """Return the simplest composition found that is accused, or broken, as this one is."""
 
     def fails(candidate):
         found = try_out(candidate, method)

@@ -1,8 +1,8 @@
 """Small changes of a Python file, one after the other: what `benchmarks.mutation` draws from.
 
-A comparison, an operator, a constant, a condition, an abs left out, min for max, a result negated.
-Text, f-strings, annotations, decorators and what is raised stay as they are, and so does every
-byte beside the change.
+Changed are comparisons, operators, constants and conditions; abs is left out, min becomes max, and
+a result is negated. Text, f-strings, annotations, decorators and raise statements are not changed,
+nor is any byte outside of the change.
 """
 
 import ast
@@ -56,7 +56,7 @@ def name(node):
 
 
 def is_number(operand):
-    """Whether an operand may be one: not text, a list, or None in the type `X | None`."""
+    """Whether an operand may be a number, not text, a list, or None in the type `X | None`."""
     text = isinstance(operand, ast.Constant) and isinstance(operand.value, str | bytes | None)
     return not text and not isinstance(operand, ast.JoinedStr | ast.List | ast.Tuple | ast.Starred)
 
@@ -86,7 +86,7 @@ def changes(path):
 
     def visit(node, returns):
         match node:
-            case ast.JoinedStr():  # Python 3.11 misplaces its parts
+            case ast.JoinedStr():  # its parts have wrong positions in Python 3.11
                 return
             case ast.Raise() | ast.keyword(arg="strict"):  # no result that is right depends on it
                 return

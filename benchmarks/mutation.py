@@ -27,7 +27,7 @@ OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=ci", "--h
 
 
 def rounds(path, further):
-    """Return the tests that run for a file: first the nearest, for what survives the further."""
+    """Return the tests to run for a file: first the nearest, then others for what survives."""
     folder, package = Path("tests", path.parent), Path("tests", path.parts[0])
     rooms = [room for room in (folder, *folder.parents) if len(room.parts) > 2]
     near = [p for p in (*rooms, folder / f"test_{path.stem}.py") if p.exists()][:1]
@@ -37,8 +37,8 @@ def rounds(path, further):
 
 def ran(copy, tests, limit=None):
     """Return how the tests of a copy end, after how many seconds, and what they print."""
-    # The copy comes before an installed package. No bytecode: it is told from its source by the
-    # second of its date, and a change may be undone within one.
+    # PYTHONPATH puts the copy before an installed package. No bytecode is written: Python would
+    # take it for that of a source that is changed again within the same second.
     env = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     command, begun = [sys.executable, "-m", "pytest", *OPTIONS, *tests], time.perf_counter()
     with tempfile.TemporaryFile() as out:
@@ -49,7 +49,7 @@ def ran(copy, tests, limit=None):
         except subprocess.TimeoutExpired:
             end = "timed out"
         finally:
-            if process.poll() is None:  # what the tests started ends too
+            if process.poll() is None:  # end it with all processes that it has started
                 os.killpg(process.pid, signal.SIGKILL) if os.name == "posix" else process.kill()
                 process.wait()
         out.seek(0)

@@ -1,7 +1,7 @@
-"""Naive textbook gradients, of networks from small to hopelessly saturated: right, but for digits.
+"""Naive textbook gradients of random networks, from unsaturated to hopelessly saturated ones.
 
 σ' is written as a (1 − a) or 1 − a², as everyone writes it, and loses all digits where a rounds to
-1. The formulas are right, so a check that calls one wrong is wrong itself.
+1. The formulas are right, so a check that calls such a gradient wrong is wrong itself.
 
 ``python -m benchmarks.saturation [COUNT] [--dtype float32]`` counts verdicts, and prints the
 networks that were accused.
@@ -18,7 +18,7 @@ from checks import Verdict, check_gradient
 
 __all__ = ["NaiveNetwork", "accused"]
 
-STREAM = 7  # beside the seed: another number, other networks
+STREAM = 7  # seeds the generator, together with the seed of a network
 ACTIVATIONS = {
     "logistic": (lambda z: 1 / (1 + np.exp(-z)), lambda a: a * (1 - a)),
     "tanh": (np.tanh, lambda a: 1 - a**2),
@@ -85,7 +85,7 @@ class NaiveNetwork:
 
 
 def dtype_of(dtype, number):
-    """Return a number in a dtype, so that a product with it keeps that."""
+    """Return a number in a dtype, so that products with arrays of it keep the dtype."""
     return np.dtype(dtype).type(number)
 
 

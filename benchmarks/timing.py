@@ -8,8 +8,8 @@ import numpy as np
 
 __all__ = ["alone", "exponent", "in_turns"]
 
-# Seconds. The threads of a library spin on after its call, those of OpenBLAS for up to 2^26 cycles,
-# and would slow down the next call.
+# Seconds between calls of different libraries. The threads of one keep cores busy for a while after
+# its call, in OpenBLAS for up to 2^26 cycles, and would slow down the next.
 PAUSE = 0.03
 
 
@@ -39,10 +39,10 @@ def alone(run, steps, sizes, seconds):
     run
         ``run(step)`` prepares a step and returns the call that is measured. It is pickled by name.
     steps, sizes
-        The first step is not returned: it does the imports and compilations, and shows the least
-        time of a step. Sizes must not decrease. If a step would take longer than `seconds` even if
-        time is proportional to size, it is left out with all steps after it; one that takes longer
-        is ended.
+        The first step is not returned: it does the imports and compilations, and its time is what
+        any step takes at least. Sizes must not decrease. A step that takes longer than `seconds` is
+        ended. It is not begun if it would take longer even in time proportional to size. No step
+        follows it.
     """
     context = multiprocessing.get_context("spawn")  # a fork would start with this process's memory
     connection, child_connection = context.Pipe()
