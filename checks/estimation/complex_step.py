@@ -1,4 +1,4 @@
-"""Complex steps with an error: Im C(θ + ih)/h (Squire and Trapp 1998), tested before trusted."""
+"""Complex steps Im C(θ + ih)/h (Squire and Trapp 1998) with an error, proven by differences."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,37 +24,37 @@ __all__ = ["PROOF", "complex_step", "incapable_error"]
 # Differences that agree with complex steps, and have at most this relative error, prove that the
 # cost carries imaginary parts through.
 PROOF = 1e-3
-SHRINK = (1, 2.0**-2, 2.0**-4)  # factors on the parameters at which a proof is tried
+SHRINK = (1, 2.0**-2, 2.0**-4)  # a proof is tried at the parameters times each of these factors
 
 
 def complex_step(
     evaluations: Evaluations, noise: CostNoise, rng: np.random.Generator
 ) -> dict[str, Estimate]:
-    """Estimate the derivatives by those arrays in which the cost carries imaginary parts through.
+    """Estimate the derivatives by those arrays whose imaginary parts the cost carries through.
 
     abs, comparisons, maxima, casts and ``.real`` drop the imaginary part silently, and a C
-    extension may refuse it. So an array is accepted only if central differences agree. They are
-    taken along one direction of all arrays. Its entries have the signs of the estimates, so that
-    these add up, and random sizes, so that parts missing from several entries do not cancel.
+    extension may refuse it. So an array is accepted only if central differences agree with its
+    steps. They are taken along one direction of all arrays. The signs of the direction are those of
+    the steps, so that no two terms of step · direction cancel; its sizes are random, so that errors
+    of several steps hardly ever cancel.
 
-    A complex step subtracts nothing, so an entry is right to the rounding of the derivative's own
-    arithmetic, see `checks.estimation.step_error`.
+    A complex step subtracts nothing, so its error is rounding: see `checks.estimation.step_error`.
 
     Parameters
     ----------
     evaluations
-        The cost; one evaluation is spent on an entry, one more of it in a wider dtype, and about
-        twenty on proof and rounding of up to four arrays.
+        The cost. It is called once for each entry, once more in a wider dtype, and about twenty
+        times for proof and rounding of up to four arrays.
     noise
-        The noise of the cost. It is measured only where differences do not agree, as noise may
-        explain, or where two values of the cost at the point differ.
+        The noise of the cost. It is measured only where differences disagree with the steps, which
+        noise may explain, or where two values of the cost at the point differ.
     rng
         Draws directions and samples.
 
     Returns
     -------
     dict of str to Estimate
-        By path, (m,) values and errors, without the arrays that are not proven.
+        By path, without the arrays that are not proven.
     """
     direction = evaluations.split(draw_direction(evaluations.size, rng))
     steps = _complex_steps(evaluations, direction)
@@ -66,16 +66,17 @@ def complex_step(
     except KeyboardInterrupt:
         if not evaluations.accept_interrupt():
             raise
-        # start the proof again: it is short, and without it nothing is known
+        # the proof is started again: it is short, and the steps are worth nothing without it
         return _proven_estimates(evaluations, steps, direction, noise, rng)
 
 
 def _complex_steps(
     evaluations: Evaluations, direction: Mapping[str, FloatArray]
 ) -> dict[str, ComplexSteps]:
-    """Return the complex steps of the arrays that have finite ones, not all of them 0.
+    """Return complex steps by path, without arrays of which some are not finite, or all are 0.
 
-    Unless the cost declares itself analytic, a single move along `direction` is tried first.
+    Unless the cost declares itself analytic, all arrays are moved along `direction` first, and no
+    steps are taken if Im C is 0 or nan.
     """
     steps: dict[str, ComplexSteps] = {}
     smallest_step = 1j * min(map(evaluations.complex_step, evaluations.values))
@@ -97,7 +98,7 @@ def _complex_steps(
             if largest := float(np.abs(slopes).max(initial=0)):
                 real_parts = costs.real[known.reshape(-1)]
                 steps[path] = ComplexSteps(h, slopes, known, largest, real_parts)
-    except Exception as error:  # any other means that the cost cannot take complex numbers
+    except Exception as error:
         if is_control_flow(error):
             raise
         evaluations.complex_outside = f"{type(error).__name__}: {error}"
@@ -120,7 +121,8 @@ def _proven_estimates(
     ).items():
         array = steps[path]
         known, covered = array.known.reshape(-1), proofs[path].covered.reshape(-1)
-        if error[known].max() <= PROOF * array.largest:  # else differences tell more, of a kink say
+        # with more rounding than this, differences are better, which can find a kink too
+        if error[known].max() <= PROOF * array.largest:
             estimates[path] = Estimate(
                 np.where(known & covered, array.slopes.reshape(-1), np.nan),
                 np.where(known & covered, error, np.inf),
@@ -133,15 +135,15 @@ def _proven_estimates(
 
 @dataclass(frozen=True, eq=False)
 class _Proof:
-    """What differences showed of the complex steps of an array.
+    """What differences show of the complex steps of an array.
 
     Attributes
     ----------
     error : float
-        What the differences leave open of one entry, relative to the largest.
+        By how much a single step may be off without this showing, relative to the largest step.
     covered : ndarray of bool
-        The entries that moved far enough to show in the differences, in the array's shape. Bounds
-        may leave others no room, and small ones are not moved beyond their own size.
+        The entries that moved far enough to show in the differences, in the array's shape. Others
+        have no room within the bounds, or are small: an entry moves by its own size at most.
     """
 
     error: float
@@ -154,11 +156,11 @@ def _proofs(
     direction: Mapping[str, FloatArray],
     noise: CostNoise,
 ) -> dict[str, _Proof]:
-    """Return the proof of every array that differences prove.
+    """Return the proof of every array whose complex steps agree with differences.
 
-    Where the cost is too noisy or too flat at the point, as where it is saturated, the proof is
-    tried at smaller parameters: the code that handles imaginary parts is the same there. All arrays
-    are proven together where that is accurate enough, else one by one.
+    Where the cost is too noisy or too flat for differences, as where it is saturated, the proof is
+    tried at smaller parameters: the same code handles imaginary parts there. All arrays are proven
+    together where that is accurate enough, and one by one elsewhere.
     """
     directions = {}
     for path, array in steps.items():
@@ -173,17 +175,18 @@ def _proofs(
             noise_before = noise.known
             found = _prove(evaluations, group, steps, shrink, noise_before)
             if found is None or len(found) < len(group):
-                # repeat with the measured noise if that may change the outcome: more of it may
-                # explain that they disagree, and with less of it more arrays are proven
+                # Noise has only been assumed so far. Measured noise that is larger may explain a
+                # disagreement; with smaller noise, differences may prove more arrays.
                 level = noise.measured.level
                 if level > noise_before.level if found is None else level < noise_before.level:
                     groups.append([*group])
                     continue
             if found is None and len(group) == 1:
-                unproven = [path for path in unproven if path not in group]  # it is refuted
+                # refuted: at smaller parameters it is not tried again
+                unproven = [path for path in unproven if path not in group]
             else:
                 proofs |= found or {}
-                # alone, an array is either the one that disagrees, or can be moved further
+                # one by one, only arrays that disagree fail, and each can be moved further
                 groups += [[path] for path in group if path not in proofs and len(group) > 1]
         unproven = [path for path in unproven if path not in proofs]
     return proofs
@@ -201,16 +204,16 @@ def _prove(
     Returns
     -------
     dict of str to _Proof, or None
-        Of each array for which the relative error of the difference is at most `PROOF`; where
-        several move at once, only of those whose movable entries are all covered. None where
-        complex steps and differences disagree, or differences do not converge.
+        Proofs of the arrays for whose part of the difference its error is at most `PROOF`; where
+        several arrays move, only of those whose movable entries are all covered. None where complex
+        steps and differences disagree, or differences do not converge.
     """
     base: dict[str, FloatArray] = {}
     if shrink != 1:
         base = evaluations.box.shrunken(shrink)
     line = fitted_line(evaluations, directions, noise, base)
     directions = line.directions
-    parts = {}  # of the directional derivative, by complex steps
+    parts = {}  # what each array adds to the directional derivative, by complex steps
     for path, direction in directions.items():
         array = steps[path]
         if base:
@@ -224,8 +227,9 @@ def _prove(
     proofs = {}
     for path, part in parts.items():
         if error <= PROOF * abs(part) > 0:
-            # An entry is covered if it would have shown were it off by the mean slope; in large
-            # arrays by what `PROOF` leaves to one of entries that differ by a factor of two.
+            # An entry is covered if the difference would show that its step is off by the mean
+            # |step|. In large arrays (700 entries) that is too little to show: there, entries are
+            # covered that moved at least half as far as the farthest.
             sizes = np.abs(directions[path])
             visible = sizes * max(1 / sizes.sum(), 2 * PROOF / sizes.max()) * abs(part)
             covered = (visible >= error) & (sizes > 0)
@@ -237,10 +241,10 @@ def _prove(
 
 
 def _of_one_entry(slopes: FloatArray, direction: FloatArray, covered: NDArray[np.bool_]) -> float:
-    """Return the factor from a relative error of Σ |slope · direction| to that of one entry.
+    """Return the factor from an error of Σ |slope · direction| to that of one covered entry.
 
-    It is relative to the largest slope: all that the sum may lack may be missing in one of those
-    covered.
+    The first is relative to the sum, the second to the largest slope. At worst, all of the error is
+    of the entry that moved least.
     """
     products = np.abs(slopes * direction)
     return float(products.sum() / (np.abs(direction[covered]).min() * np.abs(slopes).max()))

@@ -19,15 +19,15 @@ from checks.parameters.random_directions import MIN_VISIBLE_SHARE
 
 __all__ = ["SPREAD_FACTOR", "SUM_ROUNDING", "DirectionalDerivative", "DirectionalEstimator"]
 
-# Factor from a disagreement to an error bound: on the largest difference among a few estimates of
-# one derivative, or on the difference of a claim and an estimate that agree.
+# The error bound is SPREAD_FACTOR times the largest difference between a few estimates of one
+# derivative, or between a claim and an estimate that agree.
 SPREAD_FACTOR = 8.0
-SUM_ROUNDING = 16.0  # in units of eps ‖g‖₂: the least error of a sum over a whole array
-# A step to either side of the point has this power of eps. The best step for one-sided slopes has
-# the power ½, for their mean ⅓; both are used.
+SUM_ROUNDING = 16.0  # the error of ⟨gradient, v⟩ is at least this times eps ‖gradient‖₂ · scale
+# The step to either side of the point is eps^0.4. It lies between the best step for one-sided
+# slopes, eps^½, and the best for their mean, eps^⅓, because both are used.
 TWO_SIDED_STEP = 0.4
 SECOND_START = 1 / 16  # factor on the first step of a second estimate
-TRIES = 3  # steps of a proof, and directions of one
+TRIES = 3  # how many steps, and how many directions, are tried to prove a complex step
 
 
 @dataclass(frozen=True)
@@ -110,13 +110,14 @@ class DirectionalEstimator:
         return noise
 
     def slopes(self, several: Sequence[Directions], nudge: float = 0.0) -> Any:
-        """Return derivatives by complex steps along directions; None if not finite or all are 0.
+        """Return derivatives by complex steps along directions.
 
-        They are taken at the point moved by `nudge` along the direction.
+        They are taken at the point moved by `nudge` along the direction. None if the cost refuses
+        complex numbers, if some are not finite, or if all are 0.
         """
         try:
             slopes = self.evaluations.complex_slopes(several, nudge)
-        except Exception as error:  # any other means that the cost cannot take complex numbers
+        except Exception as error:
             if is_control_flow(error):
                 raise
             return None
@@ -127,8 +128,8 @@ class DirectionalEstimator:
 
         One step to either side of the point suffices if both slopes agree with the complex step to
         `enough`, and their mean agrees to rounding. Else central differences of order 6 are tried;
-        they agree if the complex step lies within their error. Noise can only make them disagree,
-        so it need not be measured: 64 last places are assumed.
+        they agree if the complex step lies within their error. The noise is not measured but taken
+        as 64 last places of the cost: if it is larger, differences disagree.
         """
         line, f0 = self.evaluations.on_line(moves), self.evaluations.at_point
 
@@ -190,7 +191,7 @@ class DirectionalEstimator:
         """Return an estimate by central differences."""
         evaluations = self.evaluations
         claimed = evaluations.claimed_slope(moves)
-        # a quarter of the tolerance on the claim
+        # a quarter of what the claim along v may be off by when one entry is off by rtol
         error_wanted = (
             MIN_VISIBLE_SHARE
             * self.rtol
@@ -222,9 +223,9 @@ class DirectionalEstimator:
     ) -> bool:
         """Whether a second estimate, by differences of shorter steps, confirms that a claim fails.
 
-        It has to agree with the first estimate, and to see that the claim is off by more than the
-        tolerance as well. The latter is not asked where the first is a complex step and the claim
-        is off by more than differences have proven it to: it is much more accurate than they are.
+        The second estimate has to agree with the first. The claim has to be off by more than the
+        tolerance from the second as well, unless the first is a complex step and the claim is off
+        by more than `PROOF`: differences have proven such a step to that accuracy.
         """
         goal = float(np.clip(tolerance / (8 * abs(estimate.numeric) or 1), 1e-14, PROOF))
         second = self._differences(moves, goal, SECOND_START)

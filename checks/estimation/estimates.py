@@ -103,7 +103,7 @@ def estimate_derivatives(
     if incapable and method == "complex-step" and not evaluations.interrupted:
         raise incapable_error(incapable, evaluations.complex_outside)
     if method == "complex-step":
-        missing = {}  # what the proof did not cover is not known
+        missing = {}  # entries that the proof did not cover stay unknown
     current_noise = noise.measured if missing else noise.known  # differences need it measured
     dtypes = {claim.dtype for claim in (claims or {}).values()}
     if rtol is None:
@@ -116,8 +116,7 @@ def estimate_derivatives(
         for n, (path, entries) in enumerate(missing.items()):
             if not evaluations.interrupted:
                 rng = np.random.default_rng([seed, n])
-                # a hundredth of rtol, so that the errors hardly widen what passes
-                goal = rtol / 100
+                goal = rtol / 100  # such errors add little to the tolerance, which is rtol
                 found = differences(evaluations, path, entries, current_noise, rng, goal)
                 if (
                     path not in estimates
@@ -130,10 +129,10 @@ def estimate_derivatives(
         if not evaluations.accept_interrupt():
             raise
     if method == "complex-step":
-        # the caller relies on it, so it may judge claims more finely than differences can prove
+        # who asks for complex steps trusts them, so what differences leave unproven does not count
         estimates = {path: replace(estimate, proof=0.0) for path, estimate in estimates.items()}
     estimates = {p: estimates.get(p) or _unknown(v.size) for p, v in evaluations.values.items()}
-    # a claim in a narrow dtype is 0 below the smallest number of it, and so are parts of it
+    # claims in a narrow dtype, and their terms, may underflow below its smallest normal number
     smallest = max((np.finfo(d).tiny for d in dtypes if d.itemsize < 8), default=0)
     if smallest:
         estimates = {p: replace(e, error=e.error + float(smallest)) for p, e in estimates.items()}

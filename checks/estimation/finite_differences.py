@@ -29,8 +29,8 @@ __all__ = [
     "straight_line",
 ]
 
-WITHIN = 1 - 2.0**-6  # of the room that an entry has: the rest is for rounding
-STEPS = 5  # tried for a directional difference: 8^-5 is short enough to leave out most kinks
+WITHIN = 1 - 2.0**-6  # the part of its room that an entry uses: the rest is kept for rounding
+STEPS = 5  # tried for a directional difference; the last is down to 8^-4 of the first
 
 
 @dataclass(frozen=True)
@@ -40,26 +40,26 @@ class Estimate:
     Attributes
     ----------
     value : (m,) float
-        nan where the cost was not finite. Where the error is inf, it is no more than a guess.
+        nan where the cost was not finite; a mere guess where the error is inf.
     error : (m,) float
         inf where differences do not converge.
     slopes : (m, 2) float
         The slopes on the left and on the right of an entry that lies on a kink, nan for other
-        entries; empty, (0, 2), from complex steps. The interval holds both slopes and all between.
+        entries; empty, (0, 2), from complex steps. value ± error holds both and all between them.
     method : str
         "central" or "complex-step".
     proof : float
-        Of complex steps: how far a single one may be off, relative to the largest of the array, for
-        all that the differences show that they agree with.
+        Of complex steps: by how much a single one may be off, relative to the largest of the array,
+        without the differences that prove them showing it.
     precision : str
-        How the rounding of complex steps is known: "lifted", measured in a wider dtype; "sampled",
-        so of some entries; or "estimated". Empty for differences.
+        How the rounding of complex steps is known: "lifted", measured in a wider dtype for all
+        entries; "sampled", for some of them; or "estimated". Empty for differences.
     on_stairs : (m,) bool
         Where the cost has jumps within reach, see `checks.estimation.stairs`; empty, (0,), from
         complex steps.
     unseen : bool
-        No move of the whole array changes the cost by a single bit: nothing is known of its
-        derivatives, since the cost may not read it, or may lose it to rounding.
+        No move of the whole array changes the cost by a single bit. Nothing is known of the
+        derivatives then: the cost may not read the array, or lose its effect to rounding.
     """
 
     value: FloatArray
@@ -95,7 +95,7 @@ def differences(
     Parameters
     ----------
     evaluations
-        The cost; six evaluations are spent on each step of an entry, and most need one step.
+        The cost. Each step of an entry takes six evaluations, and most entries need one step.
     path, entries
         The array, and (m,) flat indices into it.
     noise
@@ -120,7 +120,10 @@ def differences(
     def slopes_by(
         stencil: Stencil, subset: IntArray, room: FloatArray, points: int, sides: tuple[int, ...]
     ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
-        """Return what `best_slopes` finds of entries that have room for all points on a side."""
+        """Return what `best_slopes` finds; nan and inf where the room is too short for the stencil.
+
+        The farthest point of the stencil is `points` steps away.
+        """
         value, error = (unknown[subset] for unknown in nothing_known)
         on_stairs = np.zeros(subset.size, bool)
         longest = WITHIN * room / points
@@ -141,7 +144,7 @@ def differences(
         return value, error, on_stairs
 
     def use_the_roomier_side() -> None:
-        """Replace slopes from the short steps that fit in beside a bound by one-sided ones."""
+        """Replace slopes beside a bound by one-sided ones that agree and have smaller errors."""
         largest = np.abs(value[np.isfinite(error)]).max(initial=0)
         blurred = np.isfinite(error) & (error > goal * largest)
         for side, room, other in ((-1, below, above), (1, above, below)):
@@ -235,7 +238,7 @@ def draw_direction(shape: int | tuple[int, ...], rng: np.random.Generator) -> Fl
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A direction of some arrays, such that the points of a stencil along it lie within the box.
+    """A direction of some arrays, and how far a stencil may reach along it within the box.
 
     Attributes
     ----------
@@ -244,8 +247,8 @@ class Line:
     stencil : Stencil
         Central, or one-sided where bounds leave entries room on one side alone.
     scale : float
-        What a step is relative to: 1/√P, as all P entries move at once, each by 1/√P of what one
-        alone would.
+        The unit of steps: 1/√P, because all P entries move at once, each by 1/√P of what it would
+        move alone.
     longest : float
         The longest step within the box.
     """
@@ -269,10 +272,10 @@ def fitted_line(
     evaluations, noise
         As in `differences`.
     directions
-        By path; each entry is about the typical size of its array. Where an entry stands on a
-        bound, its sign is changed to point inside.
+        By path; each entry is about the typical size of its array. Entries that stand on a bound
+        get the sign that points inside.
     base
-        By path, moves from the point to where the line begins.
+        By path, the moves from the point to where the line begins.
     """
     rooms = {}
     for path in directions:
@@ -289,7 +292,7 @@ def fitted_line(
         room = WITHIN * np.where(on_bound[path], np.maximum(below, above), np.minimum(below, above))
         inward = np.copysign(direction, above - below)
         inside = np.where(on_bound[path], inward, direction)
-        # room for twice the first step
+        # so small that there is room for twice the first step
         size = np.minimum(np.abs(inside), room / (2 * points * scale * first_step(noise.relative)))
         fitted[path] = np.copysign(size, inside)
         longest = min(longest, np.min(room[size > 0] / size[size > 0], initial=np.inf) / points)
@@ -372,8 +375,8 @@ def _from_both_sides(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Join one-sided slopes and their errors to value, error, and the slopes of kinks.
 
-    Where both sides are known, the interval reaches from one slope to the other. Where the cost is
-    defined on one side only, that side is the derivative. Elsewhere `guess` stands, with error inf.
+    Where both sides are known, value ± error reaches from one slope to the other. Where the cost is
+    defined on one side only, the slope there is the value. Elsewhere `guess` is, with error inf.
     """
     (left, left_error), (right, right_error) = left_slope, right_slope
     larger_error = np.maximum(left_error, right_error)
@@ -391,5 +394,5 @@ def _from_both_sides(
 
 
 def _finest_step(x: FloatArray) -> Any:
-    """Return the shortest steps from x, 16 last places: shorter ones, rounded, might coincide."""
+    """Return the shortest steps from x, 16 last places: of shorter ones, some may round alike."""
     return 16 * np.spacing(np.abs(x)).astype(np.result_type(x.dtype, np.float64))

@@ -12,7 +12,7 @@ from checks.parameters.claims import entry_name
 
 __all__ = ["StepCurve", "measure_step_curve"]
 
-STEPS = 11  # of two evaluations each; in float64 they lie 37 times apart
+STEPS = 11  # of two evaluations each; in float64 each is 1/37 of the one before
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class StepCurve:
     name : str
         The name of the entry, as `layers[0].w[2, 1]`.
     steps : (m,) float
-        From the typical size of the entry down to its last place.
+        Lengths of the steps, from the typical size of the entry down to its last place.
     slopes : (m, 2) float
         The slopes on the left and on the right; not finite where the cost is not.
     noise : float
