@@ -102,7 +102,7 @@ NARROW = [  # stages that compute in one dtype, whatever that of z; {} is the co
     "z = np.array([float(v) for v in z])",
     "z = np.vectorize(erf)(z)",
 ]
-# parts of all lines that compute in one dtype
+# a line with one of these computes in one dtype, whatever that of z
 NARROWING = ("np.zeros(", ".astype(", "float(v)", "(erf)", "linalg.det", "return float(")
 JOINS = ["c + z", "c - z", "c * z", "c / z", "np.sqrt(c * c + z * z)", "np.log(c * c + z * z)"]
 RETURNS = ["return c.item()", "return np.asarray(c)", "return c"]
@@ -179,7 +179,7 @@ class Composition:
         """Return how far each `value` is from the truth; at a kink, from the range of slopes."""
         value, truth = np.asarray(value), self._exact
         (low, rest_low), (high, rest_high) = truth["low"][name], truth["high"][name]
-        # low − value is exact where the two are near; the rest adds what float64 does not hold
+        # low − value is exact where both are near, and rest_low holds the digits that low does not
         outside = np.maximum((low - value) + rest_low, (value - high) - rest_high)
         return np.where(np.isnan(outside), np.inf, np.maximum(outside, 0))
 

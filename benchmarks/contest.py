@@ -36,7 +36,7 @@ CHECKS = [
     (LARGE, 256),
 ]
 MIDDLE = ((784, 30, 10), 10)
-FITTED = 3  # networks, a checker's largest, to which the exponent of P is fitted
+FITTED = 3  # how many of a checker's largest networks the exponent of P is fitted to
 ROUNDS = {"gradients": 9, "checks": 3, "small": 15}  # small: checks of at most SMALL parameters
 SMALL = 1000
 
@@ -145,7 +145,7 @@ def prepared(name, network):
             warnings.simplefilter("ignore")
             try:
                 return call()
-            except AssertionError:  # how jax and autograd say no
+            except AssertionError:  # jax and autograd reject a gradient by it
                 return False
 
     return quiet

@@ -43,7 +43,7 @@ KINDS = {
     "wide": ((12, 16, 16, 10), "ordinary"),
     "saturated": ((3, 4, 4, 2), "saturated"),
 }
-# Some faults show only in such shapes: the width of the last layer, the number of samples.
+# Faults that show only with so many nodes in the last layer, or so many samples (from, below).
 LAST = {"(B,) against (B, 1)": 1}
 SAMPLES = {"batch of one squeezed": (1, 2)}
 

@@ -16,7 +16,7 @@ from flint import arb, ctx
 
 __all__ = ["NAMESPACE", "Dual", "slopes"]
 
-BITS = 90  # of accuracy: each slope has a relative radius below 1e-27
+BITS = 90  # the accuracy asked of each slope: a relative radius below 1e-27
 MOST_BITS = 1 << 13
 ZERO = arb(2) ** -1080  # a smaller slope is 0 in float64, and may be less accurate
 
@@ -25,7 +25,7 @@ class Ties:
     """How ties are decided in the pass under way, and whether one was met."""
 
     met = False
-    one_side = False  # all as along one generic direction, so that the slopes are a gradient
+    one_side = False  # all are decided by one direction, so that the slopes are a gradient
     by_force = False  # two balls that still overlap with MOST_BITS are a tie
 
 

@@ -21,7 +21,7 @@ OPERATORS = {
     "//": ("/",), "%": ("//",), "**": ("*",), "@": ("*",), "&": ("|",), "|": ("&",), "^": ("&",),
     "<<": (">>",), ">>": ("<<",),
 }  # fmt: skip
-# A comment comes first, so that no operator is seen in it.
+# Comments are matched first, so that no operator is found in them.
 TOKEN = re.compile(r"#.*|not\s+in\b|is\s+not\b|and|or|in|is|[<>=!]=|<<|>>|\*\*|//|[-+*/%@&|^<>]")
 PAIRS = "min max, minimum maximum, fmin fmax, nanmin nanmax, argmin argmax, any all, floor ceil"
 OTHER = dict(pair.split() for pair in PAIRS.split(", "))
@@ -88,7 +88,7 @@ def changes(path):
         match node:
             case ast.JoinedStr():  # its parts have wrong positions in Python 3.11
                 return
-            case ast.Raise() | ast.keyword(arg="strict"):  # no result that is right depends on it
+            case ast.Raise() | ast.keyword(arg="strict"):  # right results do not depend on them
                 return
             case ast.If(test=ast.Name("TYPE_CHECKING") | ast.Compare(left=ast.Name("__name__"))):
                 return

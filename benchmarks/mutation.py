@@ -37,8 +37,8 @@ def rounds(path, further):
 
 def ran(copy, tests, limit=None):
     """Return how the tests of a copy end, after how many seconds, and what they print."""
-    # PYTHONPATH puts the copy before an installed package. No bytecode is written: Python would
-    # take it for that of a source that is changed again within the same second.
+    # PYTHONPATH puts the copy before an installed package. No bytecode is written: for another
+    # change within the same second, Python would run the old bytecode.
     env = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     command, begun = [sys.executable, "-m", "pytest", *OPTIONS, *tests], time.perf_counter()
     with tempfile.TemporaryFile() as out:

@@ -54,7 +54,7 @@ def alone(run, steps, sizes, seconds):
     found = []
     try:
         while True:
-            connection.recv()  # prepared
+            connection.recv()  # the step is prepared, and begins
             if not connection.poll(seconds):
                 break
             found.append(connection.recv())

@@ -12,7 +12,7 @@ from checks.evaluation.step_sizes import entry_sizes
 __all__ = ["ON_BOUND", "Box"]
 
 # An entry counts as standing on a bound if it can be moved to one side by less than this part of
-# how far it can be moved to the other. One-sided steps to the other then say more than two-sided.
+# how far it can be moved to the other side: two-sided steps would be too short.
 ON_BOUND = 2.0**-6
 
 
@@ -83,9 +83,9 @@ class Box:
         return np.where(inside, moves, np.where(mirrored, -moves, 0))
 
     def shortened(self, path: str, moves: NDArray[Any]) -> NDArray[Any]:
-        """Return moves of an array, with a shorter one or the other sign where they leave the box.
+        """Return moves of an array, with those replaced that leave the box.
 
-        Such a move goes to the side with more room, at most to its end.
+        The replacement goes to the side with more room, at most to its end.
         """
         below, above = self.room(path)
         inside = self._within(path, self._values[path] + moves)
@@ -105,7 +105,7 @@ class Box:
         }
 
     def holds(self, path: str, moved: NDArray[Any]) -> NDArray[np.bool_]:
-        """Whether each of several arrays (..., shape) lies in the box with its real part: (...)."""
+        """Whether each of arrays (..., shape) lies wholly in the box, by its real part: (...)."""
         axes = tuple(range(-self._values[path].ndim, 0))
         return np.asarray(self._within(path, moved.real).all(axis=axes))
 

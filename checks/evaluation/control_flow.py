@@ -14,7 +14,7 @@ CONTROL_FLOW = {
 
 
 def is_control_flow(error: BaseException) -> bool:
-    """Whether an exception that a cost raises must reach the caller, never be caught here.
+    """Whether an exception that a cost raises has to reach the caller of the check.
 
     Any other exception at a moved point means that the point is outside of the cost's domain.
     """

@@ -59,7 +59,7 @@ class ExecutedCost:
             )
         self.cost, self.executor, self.worker_error = cost, executor, ""
         self._call_seconds = TASK_SECONDS  # duration of the fastest call in this process
-        # `Evaluations` uses it for moves of whole arrays, which never go to the workers
+        # `Evaluations` calls this when whole arrays are moved: never in the workers
         self.at_points = getattr(cost, "at_points", None)
 
     def __call__(self, params: Any) -> Any:

@@ -21,7 +21,7 @@ from checks.parameters.claims import entry_name, float_arrays
 
 __all__ = ["Evaluations"]
 
-MAX_NUMBERS = 2**17  # of all moves of whole arrays held at once: 1 MiB in float64
+MAX_NUMBERS = 2**17  # the most that moves of whole arrays hold at once: 1 MiB in float64
 QUOTED = 200  # the most characters shown of an error message of the cost
 
 

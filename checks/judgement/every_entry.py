@@ -78,7 +78,7 @@ def judge_gradient(
         By path, a rounding error of the claims that the caller knows of; default 0.
     """
     claim_error = claim_error or {}
-    # compared without S, the largest entry of all arrays, which is not known before this
+    # by the rule without S, the largest entry of all arrays, which is found here
     first = {
         path: _compared(estimates, path, g, Rule(estimates.rtol, resolution, scale), claim_error)
         for path, g in claim.arrays.items()

@@ -107,7 +107,7 @@ class _Group:
         known = np.isfinite(along.error)
         jump = np.nan_to_num(self.sign * (along.slopes[:, 1] - along.slopes[:, 0]))
         if np.any(jump[known] < 0):
-            return None  # neither convex nor concave
+            return None  # the cost is neither convex nor concave
         off, claimed = self._off(directions, along.value), self._claimed(directions)
         excess = np.where(known, off - along.error - self._tolerance(directions), 0)
         if not np.any(excess > 0):
@@ -119,7 +119,7 @@ class _Group:
         beside = self._slopes_beside(one)
         known_beside = beside[beside[:, 1] <= SMALL * far_off, 0]
         if np.any(np.abs(known_beside - value) > error + 2 * SMALL * far_off):
-            return None  # neither convex nor concave
+            return None  # the cost is neither convex nor concave
         is_smooth = error <= SMALL * far_off and known_beside.size >= PAIRS
         reason = (
             f"at {self._count()} kinks each claim lies between the slopes on both sides, but "

@@ -199,7 +199,7 @@ def _narrow(regions: Sequence[Region], axis: int, is_wrong: IsWrong) -> list[lis
         first_wrong = dict(
             zip(halves, is_wrong([first for first, _ in halves.values()]), strict=True)
         )
-        # A wrong piece with a right first half has a wrong second half: only others are tested.
+        # if the first half of a wrong piece is right, its second half is known to be wrong
         unknown = [key for key, wrong in first_wrong.items() if wrong]
         second_wrong = dict(
             zip(unknown, is_wrong([halves[key][1] for key in unknown]), strict=True)
