@@ -114,7 +114,7 @@ def ask(claim, problem, truth=None):
 
 
 def rows_of(name, problem, rng):
-    """Return an activation and a cost with which a fault changes the gradient; None without."""
+    """Return an activation and a cost with which a fault changes the gradient, or None."""
     fault, params = FAULTS[name], [*problem.weights, *problem.biases]
     for index in rng.permutation(len(ROWS)):
         claimed = call(fault.target(*ROWS[index]), problem, params)

@@ -2,9 +2,8 @@
 
 __all__ = ["is_control_flow"]
 
-# Classes are listed by name, so that Hypothesis need not be installed. Interrupts, and what pytest
-# raises to skip or fail a test, are not listed: they are not subclasses of Exception, and
-# is_control_flow is true of all such.
+# Listed by name, so that Hypothesis need not be installed. Interrupts and pytest's own exceptions
+# are missing: `is_control_flow` is true of whatever is no subclass of Exception, as they are not.
 CONTROL_FLOW = {
     "builtins.MemoryError",
     "hypothesis.errors.HypothesisException",

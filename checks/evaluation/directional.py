@@ -85,8 +85,7 @@ class DirectionalEvaluations(RestoresParameters):
         # whether the caller's own arrays are moved; if not, the nesting is rebuilt around copies
         self._in_place = all(self.arrays[path].real is given[path] for path in self.arrays)
         self._real_params = self._nested({path: array.real for path, array in self.arrays.items()})
-        # A copy to restore from. A cost that supplies slopes is trusted to change no parameters, so
-        # its arrays are copied only when they are moved, or for a gradient that might change them.
+        # a copy to restore from; a cost that supplies slopes is trusted to change no parameters
         if callable(gradient) or not self.supplies_slopes:
             for array in self.arrays.values():
                 array.save_point()

@@ -75,7 +75,7 @@ class StackedCost:
         def costs(places: IntArray, values: Any) -> Any:
             try:
                 return stacked_costs(places, values)
-            except Exception as error:  # one set or more is outside: halve the stack to find them
+            except Exception as error:  # some set is outside: halve the stack to find it
                 if is_control_flow(error):
                     raise
                 if len(places) == 1:

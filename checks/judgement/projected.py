@@ -98,8 +98,8 @@ class ProjectedCheck:
     def _match_together(self) -> None:
         """Match arrays by one complex step that moves them all, if it agrees with the claim.
 
-        The error is taken to be `SPREAD_FACTOR` = 8 times the discrepancy: if claim or estimate
-        were off by much more than they differ, they would agree only by chance.
+        The error is taken to be 8 times the discrepancy (`SPREAD_FACTOR`) and rounding: if claim
+        or estimate were off by much more than they differ, they would agree only by chance.
         """
         evaluations, estimator = self.evaluations, self.estimator
         paths = [
