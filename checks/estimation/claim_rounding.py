@@ -22,14 +22,13 @@ __all__ = ["ClaimRounding", "claim_rounding"]
 # whole multiples of 1/PARTS of a last place, so that all points are exact in the wide dtype: if
 # points were rounded, an ill-conditioned function would amplify that rounding.
 PLACES, PARTS = 8.0, 64
-# Residual of the wide claim / rounding of the narrow claim, in the geometric mean over an array.
-# Above NARROW_STAGE some stage is taken to be narrow. Of 2,400 claims with one narrow stage, 0.5 %
-# are below it; of naive gradients of 400 saturated networks, without one, 2 % are above it in
-# float64 and 1 % in float32.
+# The residual of the wide claim (see `claim_rounding`) is divided by the rounding of the narrow
+# claim. If the geometric mean over an array exceeds NARROW_STAGE, some stage is taken to be narrow.
+# Of 2,400 claims with one narrow stage, 0.5 % are below; of naive gradients of 400 saturated
+# networks, which have none, 2 % are above in float64 and 1 % in float32.
 NARROW_STAGE = 1 / 32
-# Terms that cancel within the claim lose digits in both dtypes. Their size is not known: |cost|
-# over the typical size of the parameters is taken, and LOST_PLACES wide last places of that are
-# assumed to be lost.
+# Terms that cancel inside a claim lose digits in both dtypes. Their size is guessed: |cost| / the
+# typical parameter. They are taken to lose LOST_PLACES wide last places of that.
 LOST_PLACES = 32.0
 
 
@@ -79,11 +78,12 @@ def claim_rounding(
 
     Notes
     -----
-    Two residuals show a narrow stage. Along a line so short that the claim is linear, the wide
-    claim leaves a straight line by its rounding only; a narrow stage that depends on the parameters
-    leaves it by narrow last places. Computed with rounding toward zero, the claim changes as little
-    without narrow stages, and as much with any of them. The larger residual is added to the
-    rounding: a narrow stage may be overlooked, and digits may be lost in both dtypes.
+    Two residuals of the wide claim show whether some stage is narrow: by how much it leaves a
+    straight line along moves so short that it is linear, and by how much rounding toward zero
+    changes it. Without a narrow stage both are wide last places. Any narrow stage makes the second
+    as large as narrow last places; if the stage depends on the parameters, the first too. The
+    larger one is added to the rounding, in case a narrow stage is overlooked, or digits are lost in
+    both dtypes.
     """
     unknown = {path: np.full(g.shape, np.nan) for path, g in narrow.items()}
     moves = {}
@@ -119,7 +119,7 @@ def claim_rounding(
         if not np.isfinite(residual).all() or (
             ratios.size and np.mean(np.log(ratios)) > math.log(NARROW_STAGE)
         ):
-            # the other arrays may depend on the same narrow stage, though they do not show it
+            # other arrays may depend on the same narrow stage without showing it: all are unknown
             return ClaimRounding(unknown, lifts, "")
     rounding = dict(unknown)
     for path, (change, wide_rounding) in changes.items():

@@ -121,7 +121,7 @@ def _proven_estimates(
     ).items():
         array = steps[path]
         known, covered = array.known.reshape(-1), proofs[path].covered.reshape(-1)
-        # with more rounding than this, differences are better, which can find a kink too
+        # if rounding takes more of the steps, differences are taken, which can also find a kink
         if error[known].max() <= PROOF * array.largest:
             estimates[path] = Estimate(
                 np.where(known & covered, array.slopes.reshape(-1), np.nan),
@@ -182,7 +182,7 @@ def _proofs(
                     groups.append([*group])
                     continue
             if found is None and len(group) == 1:
-                # refuted: at smaller parameters it is not tried again
+                # the array is refuted, and not tried again at smaller parameters
                 unproven = [path for path in unproven if path not in group]
             else:
                 proofs |= found or {}

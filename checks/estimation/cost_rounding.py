@@ -27,11 +27,11 @@ from checks.evaluation.step_sizes import entry_sizes
 
 __all__ = ["CostRounding", "cost_rounding", "measure_cost_rounding"]
 
-# A cost that closes over the caller's arrays ignores that copies are moved, but not that the arrays
-# themselves are. All entries are moved by these parts of their own size in both ways to compare.
+# A cost may read the caller's arrays instead of its argument. To see that, all entries are moved by
+# these parts of their own size, once in the caller's arrays and once in copies.
 FAR_MOVES = (2.0**-6, -(2.0**-8))
-# A factor on moves of at most 1½ last places. These become at most ⅛ of a last place, so that a
-# cast to the narrow dtype would undo them.
+# Factor on moves of 0.75 to 1.5 last places. It makes them at most ⅛ of a last place, so that a
+# stage that casts to the narrow dtype rounds them away.
 NEAR = 1 / 12
 
 
@@ -110,11 +110,11 @@ def cost_rounding(
     largest = float(np.abs(costs).max())
     last_place = copies.narrow_eps * largest
     level = max(change, last_place / math.sqrt(12))
-    # The noise of the wide cost is at least two of its last places, and at least four times the
-    # rounding of the narrow cost, scaled down from the narrow eps to the wide one.
+    # The noise of the wide cost is taken as at least two of its last places, and at least four
+    # times the rounding of the narrow cost, times the wide eps / the narrow eps.
     least_level = max(2 * copies.eps * float(abs(at)), 4 * change * copies.eps / copies.narrow_eps)
-    # if |narrow cost − wide cost| is 1,000 times larger far from the point than at the point, they
-    # are two functions: the cost closes over the caller's arrays, say
+    # Rounding far from the point is about as large as at the point. A change 1,000 times as large
+    # means two functions, as where the cost reads the caller's arrays instead of its argument.
     differs = any(float(c) > 2.0**10 * max(float(changes[0]), last_place) for c in changes[1:])
     noise, lift = math.inf, Lift.NARROW
     for length in (FAR, FAR / 8, FAR / 64):
@@ -131,9 +131,9 @@ def cost_rounding(
             break
         lift = Lift.HIDDEN if is_straight else Lift.NARROW
         if noise <= least_level or noise > before / 16:
-            break  # no curvature, which is 64 times smaller on a line an eighth as long
+            break  # curvature would have fallen by 64 on a line an eighth as long: this is noise
     relative = level / largest if largest else 0.0
-    # twice the noise seen, because five points may all be off by less than is usual
+    # the noise is doubled, because five points may show too little of it by chance
     return CostRounding(at, change, level, relative, max(2 * noise, least_level), lift)
 
 

@@ -191,7 +191,7 @@ class DirectionalEstimator:
         """Return an estimate by central differences."""
         evaluations = self.evaluations
         claimed = evaluations.claimed_slope(moves)
-        # a quarter of what the claim along v may be off by when one entry is off by rtol
+        # a quarter of the least change of ⟨gradient, v⟩ by one entry that is off by rtol
         error_wanted = (
             MIN_VISIBLE_SHARE
             * self.rtol

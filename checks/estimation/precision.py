@@ -42,13 +42,13 @@ EVERY = 256
 # about 1 with such a stage, about 1/100 or less without. Up to LIFTED, the function lifts. Of
 # 116,000 arrays with one narrow stage, 54 passed in three random directions.
 LIFTED = 1 / 8
-VISIBLE = 16.0  # a result that moves by fewer last places of the wide dtype may not have moved
-# Length of a line of points, in last places of the narrow dtype. Over so few every cost is linear,
-# and over so many the points round differently.
-FAR = 37.0
-# The points of such a line, by their distance from the first. They are unevenly spaced, because
-# values at even spacings that are rounded to whole last places often lie on a line again.
+VISIBLE = 16.0  # a change of a result by fewer last places of the wide dtype may be rounding
+# Points along a line, as multiples of a move. They are unevenly spaced, because values at even
+# spacings that are rounded to whole last places often lie on a straight line again.
 LINE = (0.0, 0.625, 1.0, 1.75, 2.25)
+# Last places of the narrow dtype in the longest such move: over so few every cost is linear, and
+# over so many the points round differently.
+FAR = 37.0
 
 Moves = Mapping[str, Any]
 

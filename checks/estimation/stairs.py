@@ -15,8 +15,8 @@ from checks.estimation.stencils import steps_taken
 __all__ = ["slope_of_jumps", "slope_where_straight"]
 
 # A jump is located by halving an interval HALVINGS times. Over the last EIGHT halvings, the change
-# of a smooth cost, or of a kink, falls to 2^-8 of what it was. The change by a jump stays; as other
-# jumps may have been in the wider interval, it counts as a jump from KEPT to 1/KEPT of what it was.
+# of the cost across the interval falls to 2^-8 if the cost is smooth or has a kink. If it jumps,
+# the change stays the same, within a factor of KEPT for other jumps that the interval had at first.
 HALVINGS, EIGHT = 16, 8
 KEPT = 1 / 4
 SEVERAL = 4.0  # a change of more standard deviations than this is not noise
@@ -24,7 +24,7 @@ SEVERAL = 4.0  # a change of more standard deviations than this is not noise
 # by at most STRAIGHT times its noise. A cost that rounds to float32 is not: such a step spans
 # several float32 numbers.
 STRAIGHT_STEP, STRAIGHT = 2.0**-22, 1 / 64
-UNEVEN_STEPS = (0.5, 0.84, 1.37, 2.0)  # not all of them can be multiples of a stair's width
+UNEVEN_STEPS = (0.5, 0.84, 1.37, 2.0)  # stairs look straight at steps that are whole stairs long
 
 
 def slope_of_jumps(
@@ -83,7 +83,7 @@ def slope_of_jumps(
     least_jump = np.maximum(np.abs(far) * error, 2 * SEVERAL * noise)
     low, high = np.zeros(x.size), far.copy()
     at_low, at_high = np.zeros(x.size), excess.copy()
-    # the excess has the noise of the cost at far, and far/near times that by the slope there
+    # the excess has the noise of the cost, and by the slope at far another far/near times that
     searched = np.abs(excess) > np.abs(far) * error + SEVERAL * noise * (1 + far / near)
     earlier_jump = np.zeros(x.size)
     for n in range(HALVINGS):
@@ -116,7 +116,7 @@ def slope_where_straight(
     If a noisy cost is straight on either side of x, its noise consists of jumps further away.
     """
     step = np.maximum(STRAIGHT_STEP * scale, at.finest[indices])
-    step = np.minimum(step, at.longest[indices])  # costs out of the box are nan: not straight
+    step = np.minimum(step, at.longest[indices])  # a side out of the box is nan, so not straight
     steps = np.multiply.outer(step, [-1, 1])[..., None] * np.array(UNEVEN_STEPS)
     x = at.x[indices]
     steps = steps_taken(x[:, None], steps.reshape(x.size, 2 * len(UNEVEN_STEPS)))

@@ -25,16 +25,17 @@ __all__ = ["ESTIMATED", "LIFTED", "SAMPLED", "ComplexSteps", "step_errors"]
 # SOME entries; or estimated from calls in the narrow dtype.
 LIFTED, SAMPLED, ESTIMATED = "lifted", "sampled", "estimated"
 SOME = 6  # entries measured of each array, if there are more than EVERY in all arrays
-SAMPLES = 16  # points at which the rounding is sampled: the largest is hardly ever far too small
-# The error of an entry is its sampled rounding times LEAST + WITH_SIZE · |entry| / largest of the
-# array: a small entry may be the difference of large terms, so LEAST stays even for it. Found by
+SAMPLES = 16  # samples of a rounding: the largest of so many is hardly ever far too small
+# The error of an entry is the sampled rounding times LEAST + WITH_SIZE · |entry| / largest of the
+# array. LEAST is the same for small entries, which may be differences of large terms. Found by
 # calibration (benchmarks/calibration.py): with half of either, some intervals miss.
 LEAST, WITH_SIZE = 2.5, 3.4
 # The error is CAUTION times the change by rounding toward zero, or CAUTION times the error measured
-# for other entries. Of 3,237 entries of random costs that did not lift, 36 were off by more.
+# for other entries. Of 3,237 entries of random costs that did not lift, 36 were off by more than
+# their error.
 CAUTION = 4.0
-# A floor is the size below which derivatives may be lost to rounding. One above this part of the
-# largest derivative would hide much, so it is tested whether anything is lost.
+# Derivatives below a floor may be lost to rounding. A floor above this part of the largest
+# derivative would blur many, so `_keeps_digits` tests whether anything is lost.
 LARGE_FLOOR = 1e-4
 SHRINK = 2.0 ** -np.arange(1, 6)  # powers of two, by which parameters shrink without rounding
 # Derivatives that have all their digits change by at most KEPT last places when rounding is toward
@@ -50,6 +51,7 @@ class ComplexSteps:
     Attributes
     ----------
     h : float
+        The length of the steps.
     slopes : ndarray
         Im C/h, in the array's shape; 0 where not known.
     known : ndarray of bool
@@ -93,8 +95,8 @@ def step_errors(
     if few or getattr(evaluations.cost, "at_entries", None) is None:
         lifted, with_narrow_stage = _lifted(evaluations, steps, probed, rng)
     measured = [path for path in lifted if few]
-    # A factor of these derivatives may come from other arrays. If these do not lift, it is rounded
-    # alike in both dtypes, which the measured error misses: so it grows by a few last places.
+    # If another array does not lift, a factor of these derivatives may be rounded alike in both
+    # dtypes. The measured error misses that, so a few last places are added.
     all_lift = all(path in lifted for path, value in evaluations.values.items() if value.size)
     places = 0.0 if all_lift else CAUTION * float(np.finfo(float).eps)
     for path in measured:
@@ -116,8 +118,8 @@ def step_errors(
         else:
             least = np.maximum(CAUTION * changes[path], with_narrow_stage.get(path, 0.0))
             error = np.maximum(error, least if few else least.max())
-            # Derivatives below this floor, a last place of the cost / the typical parameter, are
-            # lost if the cost adds them to its largest terms.
+            # The floor is the derivative that changes the cost by a last place over a typical
+            # parameter. Smaller ones are lost if the cost adds them to its largest terms.
             eps = float(np.finfo(evaluations.complex_dtype(path)).eps)
             floor = eps * abs(float(evaluations.at_point)) / evaluations.scales[path]
             small = size < eps ** (-2 / 3) * floor  # the samples show the rounding of larger ones

@@ -18,13 +18,14 @@ __all__ = ["StepRounding", "complex_step_rounding"]
 # Factor from |narrow step − wide step| to the error of the narrow step, among other terms. It is
 # more than 1 because the wide step is rounded too.
 STRETCH = 1.5
-# Errors are inf where narrow and wide steps of an array differ by more than this part of the
-# largest: the wide steps may then be as wrong. Likewise where a directional derivative changes by
-# this part of itself when parameters move by SHAKE wide last places; SHAKES moves are tried.
+# Errors are inf where |narrow step − wide step| exceeds LOST times the largest step of the array:
+# the wide steps may then be as wrong as the narrow ones. They are also inf where a directional
+# derivative changes by LOST of itself when the parameters move by SHAKE wide last places. SHAKES
+# such moves are tried.
 LOST = 1 / 16
 SHAKES, SHAKE = 2, 16.0
-DIRECTIONS = 3  # in which the lift is tested: a single one misses 1 narrow stage in 70
-TOGETHER = 4  # arrays whose lift is tested by one sum; in longer ones a narrow stage may not show
+DIRECTIONS = 3  # random directions in which the lift is tested; one misses 1 narrow stage in 70
+TOGETHER = 4  # arrays tested by one sum Σ g v: in longer sums the narrow stage of one may not show
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,7 @@ class StepRounding:
         takes so much of a step that the wide steps may be wrong too.
     lifts : dict of str to Lift
     floors : dict of str to float
-        Smaller derivatives are lost in both dtypes if the cost adds them to its largest terms.
+        Derivatives below it are lost in both dtypes if the cost adds them to its largest terms.
     residual : float
         The largest ratio met in tests of the lift, see `LIFTED` in `checks.estimation.precision`.
     """
@@ -80,8 +81,8 @@ def complex_step_rounding(
     -----
     Im C/h along a direction v is Σ g v, with the derivatives g by the entries. The entries of v
     need all bits of the wide dtype, so a narrow stage rounds them, and the sum is off by narrow
-    last places. An entry of v is about 1/g, so that a narrow stage of any entry shows in the sum. A
-    real offset of the cost cannot hide it, because a constant has no imaginary part.
+    last places. An entry of v is about 1/g: all terms are alike in size, so that a narrow stage of
+    any entry shows. A real offset of the cost cannot hide it, as a constant has no imaginary part.
     """
     some = {p: np.arange(g.size) if entries is None else entries[p] for p, g in narrow.items()}
     wide: dict[str, FloatArray] = {}
@@ -89,18 +90,18 @@ def complex_step_rounding(
     sizes, floors, largest_terms = {}, {}, {}
     for path, slopes in narrow.items():
         wide[path], costs = copies.slopes(path, some[path])
-        # Terms of the cost that have cancelled show by its rounding: those of 1e8 in a cost of 1
-        # round it by 1e8 last places.
+        # The cost may be a small difference of large terms, whose size shows in its rounding: a
+        # cost of 1 that is a difference of terms of 1e8 is off by 1e8 last places.
         terms = float(np.abs(costs - cost).max(initial=0)) / copies.narrow_eps
         largest_terms[path] = max(float(np.abs(costs).max(initial=0)), terms)
         largest = float(np.abs(wide[path]).max(initial=0))
-        # a wide last place of the largest terms / the typical size of the parameter
+        # the derivative that changes those terms by a wide last place over a typical parameter
         floors[path] = copies.eps * max(largest_terms[path] / copies.scales[path], largest)
         change = np.abs(slopes - wide[path])
         size = np.abs(wide[path])
         largest_change = float(change.max(initial=0))
-        # The wide steps round as the narrow ones do, scaled down to the wide eps. The largest
-        # change counts, because that of a single entry may be small by chance.
+        # The rounding of the wide steps is that of the narrow ones times the ratio of eps, with a
+        # factor of 32. The largest change counts: that of a single entry may be small by chance.
         wide_rounding = 32 * copies.eps / copies.narrow_eps * largest_change + floors[path]
         error[path] = STRETCH * change + copies.narrow_eps / 2 * size + wide_rounding
         if not largest_change <= LOST * largest:
@@ -145,7 +146,7 @@ def complex_step_rounding(
             shaken = max(shaken, off)
     for path, slopes in wide.items():
         size = np.abs(slopes)
-        # an entry that is a small difference of large terms changes as these do
+        # `shaken` is relative to the terms of an entry, which are larger than it if they cancel
         of_terms = size + float(size.max(initial=0)) / 16
         error[path] = error[path] + (2 * shaken * of_terms if shaken < LOST else np.inf)
     return StepRounding(wide, error, lifts, floors, worst)
