@@ -41,12 +41,12 @@ from checks.report.wording import (
 __all__ = ["judge_gradient"]
 
 OUTSIDE_SLOPES = (
-    "at a kink the claim lies outside the slopes on both sides, or these slopes are uncertain: "
-    "there is no derivative to compare with. Check at a point beside it."
+    "at a kink the claim does not lie between the slopes on both sides, or these slopes are "
+    "uncertain: there is no derivative to compare with. Check at a point beside the kink."
 )
 NO_CONVERGENCE = (
-    "differences do not converge at any step: a jump, an infinite slope or a fast oscillation at "
-    "these entries. Check at a point beside it."
+    "differences do not converge at any step: there may be a jump, an infinite slope or a fast "
+    "oscillation at these entries. Check at a point beside it."
 )
 
 

@@ -27,24 +27,24 @@ COLUMNS = 100  # the width of printed text
 # Reasons why an array is UNRESOLVED.
 UNSEEN = (
     "the cost does not change by a bit when these parameters are moved by up to their own size: "
-    "either it is constant here, as where units are dead, or it does not see them (it may read "
-    "copies of them, or arrays that it closes over)."
+    "either it is constant here, for instance because units are dead, or it does not see them (it "
+    "may read copies of them, or arrays that it closes over)."
 )
 ONLY_ZEROS = (
-    "every entry is zero, as claimed, but only to within rounding, so nothing was compared. Check "
+    "every entry is zero, as claimed, but only to within its error, so nothing was compared. Check "
     "at a point away from a minimum, dead units and saturation."
 )
 DISAGREE = (
-    "two estimates from different steps disagree, so the claim cannot be called wrong. Check at a "
-    "point beside it."
+    "two estimates from different steps disagree, so the claim cannot be called wrong. Check at "
+    "another point near by."
 )
-# Begins the finding on entries that are off by what their claim rounds.
+# Begins the finding on entries that are off by no more than their claim's own rounding.
 LOST_DIGITS = "rounding inside your gradient"
 STAIRS = (
     "the cost is quantised here: it has jumps close by. Either a function rounds (floor, round, an "
-    "integer cast, a table), and its derivative is the one between the jumps, often zero, never "
-    "the slope of the trend; or digits are lost, as in log(1 - s) with s close to 1, and the "
-    "derivative is that of the formula. Nothing here tells which. Check without the rounding."
+    "integer cast, a table): then the derivative is that between the jumps, often zero, never the "
+    "slope of the trend. Or digits are lost, as in log(1 - s) with s close to 1: then the "
+    "derivative is that of the formula. The check cannot tell which. Check without the rounding."
 )
 
 
