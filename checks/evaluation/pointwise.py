@@ -73,7 +73,7 @@ class Evaluations(RestoresParameters):
         By path, what the cost raised or returned when that array was last moved outside, and the
         move. A move of several arrays is noted at the one moved farthest.
     complex_outside : str
-        The same of the last complex move outside, whatever the array; empty if there was none.
+        Such a text of the last complex move outside, whatever the array; empty if none was.
     interrupted : bool
         Whether a KeyboardInterrupt has ended the moving of entries, see `tolerating_interrupt`.
 

@@ -124,9 +124,9 @@ class _Group:
         reason = (
             f"at {self._count()} kinks each claim lies between the slopes on both sides, but "
             "together they are not possible: along one direction of all of these entries the slope "
-            f"of the cost is {value:.6g} ± {error:.0e}, and by the claims "
-            f"{claimed[clearest]:.6g}. At a tie one entry carries the derivative, or each a share "
-            "of it."
+            f"of the cost is {value:.6g} ± {error:.0e}, and the claims make it "
+            f"{claimed[clearest]:.6g}. At a tie, give the whole derivative to one entry, or a "
+            "share to each."
         )
         return Verdict.MISMATCH if is_smooth else Verdict.UNRESOLVED, reason
 
