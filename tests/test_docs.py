@@ -1,15 +1,20 @@
-"""The target of docs/target.md is judged as the page says."""
+"""What the pages of docs say is so: the target of target.md, the layers of layers.md."""
 
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import Phase, settings
 
 from checks.conformance.targets.target_interface import EXAMPLE
 from tests.test_readme import VARIES
 
-PAGE = Path(__file__).parents[1] / "docs" / "target.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = DOCS / "target.md"
 
 
 def test_the_target_of_the_page_fails_as_the_page_says(tmp_path):
@@ -31,3 +36,58 @@ def test_the_target_of_the_page_fails_as_the_page_says(tmp_path):
     # how exactly the fault is reproduced depends on the BLAS too
     varies = re.compile(rf"{VARIES.pattern}|(?<=to )\de-\d+", re.MULTILINE)
     assert varies.sub("#", told).split() == varies.sub("#", wanted).split()
+
+
+@pytest.fixture
+def layer_tests(monkeypatch):
+    """Return a function that makes the two modules of layers.md and returns the tests by name.
+
+    Where a mistake is put in place of a part of the layers, Hypothesis goes through these phases.
+    """
+    layers, tests = re.findall(
+        r"```python\n(.*?)```", (DOCS / "layers.md").read_text("utf-8"), re.DOTALL
+    )
+
+    def made(old="", new="", phases=(Phase.generate,)):
+        assert old in layers
+        module, names = ModuleType("layers"), {}
+        exec(layers.replace(old, new), vars(module))
+        monkeypatch.setitem(sys.modules, "layers", module)
+        exec(tests, names)
+        quick = settings(phases=phases, database=None, derandomize=bool(old))
+        return {name: quick(test) for name, test in names.items() if name.startswith("test_")}
+
+    return made
+
+
+def test_the_layers_of_the_page_pass(layer_tests):
+    tests = layer_tests()
+    assert len(tests) == 4
+    for test in tests.values():
+        test()
+
+
+def test_the_mistake_of_the_page_shrinks_to_what_the_page_shows(layer_tests):
+    shrinking = (Phase.generate, Phase.shrink)
+    tests = layer_tests('"b": u.sum(axis=0)', '"b": u.mean(axis=0)', shrinking)
+    with pytest.raises(AssertionError) as failure:
+        tests["test_dense"]()
+    printed = "".join(failure.value.__notes__)
+    (shown,) = re.findall(
+        r"```text\n(.*?)\n```", (DOCS / "layers.md").read_text("utf-8"), re.DOTALL
+    )
+    assert "".join(shown.split()) in "".join(printed.split())
+
+
+# One mistake for each further layer of the page.
+@pytest.mark.parametrize(
+    ("test", "right", "wrong"),
+    [
+        ("test_layer_norm", "- dy.mean(-1, keepdims=True)", ""),
+        ("test_conv1d", "dx[:, :, met] += ", "dx[:, :, met] = "),
+        ("test_attention", ' / np.sqrt(p["q"].shape[-1])\n    return {', "\n    return {"),
+    ],
+)
+def test_a_mistake_in_a_layer_of_the_page_is_found(layer_tests, test, right, wrong):
+    with pytest.raises(AssertionError):
+        layer_tests(right, wrong)[test]()
