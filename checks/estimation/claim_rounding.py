@@ -1,7 +1,4 @@
-"""What rounding does to a claimed gradient, measured by computing it in the next wider dtype.
-
-A claim that lifts computes every stage in the wider dtype, see `checks.estimation.precision`.
-"""
+"""What rounding does to a claimed gradient, measured in a wider dtype; terms as in `precision`."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -59,9 +56,7 @@ def claim_rounding(
     rng: np.random.Generator,
     cost: float = 0.0,
 ) -> ClaimRounding:
-    """Measure what rounding does to a claim.
-
-    The claim is called six times, or five where the rounding mode cannot be changed.
+    """Measure what rounding does to a claim by six calls; five if the rounding mode is fixed.
 
     Parameters
     ----------

@@ -1,7 +1,4 @@
-"""What rounding does to a cost, measured by calling it in the next wider dtype.
-
-A cost that lifts computes every stage in the wider dtype, see `checks.estimation.precision`.
-"""
+"""What rounding does to a cost, measured in a wider dtype; terms as in `precision`."""
 
 import math
 from collections.abc import Sequence

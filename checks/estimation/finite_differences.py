@@ -120,10 +120,7 @@ def differences(
     def slopes_by(
         stencil: Stencil, subset: IntArray, room: FloatArray, points: int, sides: tuple[int, ...]
     ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
-        """Return what `best_slopes` finds; nan and inf where the room is too short for the stencil.
-
-        The farthest point of the stencil is `points` steps away.
-        """
+        """Return `best_slopes` of some entries; nan, inf without room for `points` steps each."""
         value, error = (unknown[subset] for unknown in nothing_known)
         on_stairs = np.zeros(subset.size, bool)
         longest = WITHIN * room / points

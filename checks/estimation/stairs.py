@@ -1,7 +1,4 @@
-"""Stairs: a cost that is smooth but for jumps close to the point, as rounding inside it makes them.
-
-Short steps from a point between two jumps miss what the jumps add to the slope further away.
-"""
+"""Stairs: a cost that is smooth but for jumps close to the point, as rounding inside it makes."""
 
 from typing import Any
 
@@ -37,8 +34,9 @@ def slope_of_jumps(
 ) -> FloatArray:
     """Return the mean slope that jumps between x and x + far add; 0 where no jump is found.
 
-    Rounding inside a cost, as of 1 − σ(z) in log(1 − σ(z)), can make one of its terms a constant
-    between two jumps. Functions that round on purpose, as floor does, look the same.
+    Rounding inside a cost, as of 1 − σ(z) in log(1 − σ(z)), makes a term constant between two
+    jumps, so that short steps miss its slope. Functions that round on purpose, as floor does, look
+    the same.
 
     Parameters
     ----------

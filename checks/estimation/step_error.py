@@ -1,8 +1,4 @@
-"""The error of complex steps Im C(θ + ih)/h, which is their rounding.
-
-It is measured in the next wider dtype where every stage of the cost computes in that (the cost
-*lifts*), and estimated elsewhere.
-"""
+"""The rounding error of complex steps, measured in a wider dtype or estimated in the narrow one."""
 
 import math
 from collections.abc import Mapping

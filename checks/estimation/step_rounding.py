@@ -1,7 +1,4 @@
-"""What rounding does to complex steps Im C(θ + ih)/h, measured in the next wider dtype.
-
-A cost lifts if it computes every stage in the wider dtype, see `checks.estimation.precision`.
-"""
+"""What rounding does to complex steps, measured in a wider dtype; terms as in `precision`."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,9 +16,8 @@ __all__ = ["StepRounding", "complex_step_rounding"]
 # more than 1 because the wide step is rounded too.
 STRETCH = 1.5
 # Errors are inf where |narrow step − wide step| exceeds LOST times the largest step of the array:
-# the wide steps may then be as wrong as the narrow ones. They are also inf where a directional
-# derivative changes by LOST of itself when the parameters move by SHAKE wide last places. SHAKES
-# such moves are tried.
+# the wide steps may then be as wrong. Likewise where one of SHAKES moves of the parameters, by
+# SHAKE wide last places, changes a directional derivative by LOST of itself.
 LOST = 1 / 16
 SHAKES, SHAKE = 2, 16.0
 DIRECTIONS = 3  # random directions in which the lift is tested; one misses 1 narrow stage in 70
@@ -34,23 +30,14 @@ class StepRounding:
 
     Attributes
     ----------
-    wide : dict of str to (m,) float
-        The complex steps in the wider dtype, by path.
     error : dict of str to (m,) float
         The errors of the narrow steps; they hold only for arrays that lift. inf where rounding
         takes so much of a step that the wide steps may be wrong too.
     lifts : dict of str to Lift
-    floors : dict of str to float
-        Derivatives below it are lost in both dtypes if the cost adds them to its largest terms.
-    residual : float
-        The largest ratio met in tests of the lift, see `LIFTED` in `checks.estimation.precision`.
     """
 
-    wide: dict[str, FloatArray]
     error: dict[str, FloatArray]
     lifts: dict[str, Lift]
-    floors: dict[str, float]
-    residual: float
 
 
 def complex_step_rounding(
@@ -60,9 +47,7 @@ def complex_step_rounding(
     rng: np.random.Generator,
     entries: Mapping[str, IntArray] | None = None,
 ) -> StepRounding:
-    """Measure what rounding does to complex steps.
-
-    The wide cost is called once for each step, and five times for up to four arrays.
+    """Measure what rounding does to complex steps: a call for each, and five for up to 4 arrays.
 
     Parameters
     ----------
@@ -87,7 +72,7 @@ def complex_step_rounding(
     some = {p: np.arange(g.size) if entries is None else entries[p] for p, g in narrow.items()}
     wide: dict[str, FloatArray] = {}
     error: dict[str, FloatArray] = {}
-    sizes, floors, largest_terms = {}, {}, {}
+    sizes, largest_terms = {}, {}
     for path, slopes in narrow.items():
         wide[path], costs = copies.slopes(path, some[path])
         # The cost may be a small difference of large terms, whose size shows in its rounding: a
@@ -95,28 +80,26 @@ def complex_step_rounding(
         terms = float(np.abs(costs - cost).max(initial=0)) / copies.narrow_eps
         largest_terms[path] = max(float(np.abs(costs).max(initial=0)), terms)
         largest = float(np.abs(wide[path]).max(initial=0))
-        # the derivative that changes those terms by a wide last place over a typical parameter
-        floors[path] = copies.eps * max(largest_terms[path] / copies.scales[path], largest)
+        # Smaller derivatives are lost in both dtypes if they are added to those terms, as they
+        # change them by less than a last place when a parameter changes by its typical size.
+        floor = copies.eps * max(largest_terms[path] / copies.scales[path], largest)
         change = np.abs(slopes - wide[path])
         size = np.abs(wide[path])
         largest_change = float(change.max(initial=0))
         # The rounding of the wide steps is that of the narrow ones times the ratio of eps, with a
         # factor of 32. The largest change counts: that of a single entry may be small by chance.
-        wide_rounding = 32 * copies.eps / copies.narrow_eps * largest_change + floors[path]
+        wide_rounding = 32 * copies.eps / copies.narrow_eps * largest_change + floor
         error[path] = STRETCH * change + copies.narrow_eps / 2 * size + wide_rounding
         if not largest_change <= LOST * largest:
             error[path][...] = np.inf
-        sizes[path] = size + 2**10 * floors[path]
+        sizes[path] = size + 2**10 * floor
 
     lifts: dict[str, Lift] = {}
-    worst = 0.0
 
     def test(paths: Sequence[str]) -> Lift:
-        nonlocal worst
         steps = {p: (wide[p], sizes[p], some[p]) for p in paths}
         for _ in range(DIRECTIONS):
             off, unit = _nonlinearity(copies, steps, rng)
-            worst = max(worst, off / unit if off < np.inf else 0.0)
             if not off <= LIFTED * unit:
                 return Lift.NARROW
         return Lift.LIFTS
@@ -149,7 +132,7 @@ def complex_step_rounding(
         # `shaken` is relative to the terms of an entry, which are larger than it if they cancel
         of_terms = size + float(size.max(initial=0)) / 16
         error[path] = error[path] + (2 * shaken * of_terms if shaken < LOST else np.inf)
-    return StepRounding(wide, error, lifts, floors, worst)
+    return StepRounding(error, lifts)
 
 
 def _nonlinearity(
