@@ -26,7 +26,7 @@ SUM_ROUNDING = 16.0  # the error of ⟨gradient, v⟩ is at least this times eps
 # The step to either side of the point is eps^0.4. It lies between the best step for one-sided
 # slopes, eps^½, and the best for their mean, eps^⅓, because both are used.
 TWO_SIDED_STEP = 0.4
-SECOND_START = 1 / 16  # factor on the first step of a second estimate
+SECOND_START = 1 / 16  # a second estimate begins with steps shorter by this, to be independent
 TRIES = 3  # how many steps, and how many directions, are tried to prove a complex step
 
 

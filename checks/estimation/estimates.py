@@ -104,11 +104,11 @@ def estimate_derivatives(
         raise incapable_error(incapable, evaluations.complex_outside)
     if method == "complex-step":
         missing = {}  # entries that the proof did not cover stay unknown
-    current_noise = noise.measured if missing else noise.known  # differences need it measured
+    current_noise = noise.measured if missing else noise.known
     dtypes = {claim.dtype for claim in (claims or {}).values()}
     if rtol is None:
         eps = max([evaluations.caller_eps, *(float(np.finfo(dtype).eps) for dtype in dtypes)])
-        # at least eps of float64, in which most costs are returned; at most 1 %, so rtol ≤ 10 %
+        # at least the eps of float64, as most costs are in it; at most 1 %, so that rtol ≤ 10 %
         rtol = math.sqrt(
             min(max(eps, current_noise.relative, float(np.finfo(np.float64).eps)), 0.01)
         )

@@ -17,8 +17,8 @@ from checks.evaluation.pointwise import Evaluations
 
 __all__ = ["ESTIMATED", "LIFTED", "SAMPLED", "ComplexSteps", "step_errors"]
 
-# How the rounding of an array is known: measured in the wider dtype for every entry; measured for
-# SOME entries; or estimated from calls in the narrow dtype.
+# How the rounding of an array's derivatives is known: measured in the wider dtype for every entry;
+# measured for SOME entries; or estimated from calls in the narrow dtype.
 LIFTED, SAMPLED, ESTIMATED = "lifted", "sampled", "estimated"
 SOME = 6  # entries measured of each array, if there are more than EVERY in all arrays
 SAMPLES = 16  # samples of a rounding: the largest of so many is hardly ever far too small
