@@ -93,9 +93,10 @@ def numerical_gradient(
     """
     check_options(method=method, seed=seed)
     given = _evaluations(cost, params, bounds, seed, executor, stacked, progress)
-    evaluations = widened(given, seed)
-    with given.restoring_parameters(), evaluations.restoring_parameters():
-        estimates = estimate_derivatives(evaluations, method, seed)
+    with given.handing_back(given.cost):
+        evaluations = widened(given, seed)
+        with given.restoring_parameters(), evaluations.restoring_parameters():
+            estimates = estimate_derivatives(evaluations, method, seed)
 
     def nested(attribute: str) -> Any:
         """Return the values, or the errors, nested as the parameters."""
@@ -136,11 +137,13 @@ def check_gradient(
     ----------
     cost
         Takes parameters nested as `params` and returns one number, which depends on nothing else.
+        The last call is with `params` itself, so an object that keeps its argument has yours.
     gradient
         The claim: arrays nested as `params`, or a function that takes the parameters and returns
         these. It is called twice at the point, and must give the same. Where an entry is off by
         more than rtol of itself, it is called seven more times: six times with copies of the
-        parameters in a wider dtype, and again at the point. Projected checks call it once.
+        parameters in a wider dtype, and again at the point. Projected checks call it once. It is
+        called once more where arrays are read-only, as the cost is.
     params
         The point: any nesting of lists, tuples, named tuples, dicts and dataclasses that holds
         arrays of floats, each array once. Writable arrays are moved in place and restored bit for
@@ -210,14 +213,17 @@ def check_gradient(
     started = time.perf_counter()
     given = _evaluations(cost, params, bounds, seed, executor, stacked, progress)
     claim, findings = _claim(gradient, given)
-    evaluations = widened(given, seed)
-    with given.restoring_parameters(), evaluations.restoring_parameters():
-        with evaluations.tolerating_interrupt():
-            estimates = estimate_derivatives(evaluations, method, seed, rtol, claim.arrays)
-        if isinstance(evaluations.cost, ExecutedCost) and evaluations.cost.worker_error:
-            error = evaluations.cost.worker_error
-            findings.append(f"Evaluated again in this process, as the executor failed: {error}.")
-        report = judge_gradient(estimates, claim, resolution, scale, started, findings)
+    with given.handing_back(given.cost, gradient):
+        evaluations = widened(given, seed)
+        with given.restoring_parameters(), evaluations.restoring_parameters():
+            with evaluations.tolerating_interrupt():
+                estimates = estimate_derivatives(evaluations, method, seed, rtol, claim.arrays)
+            if isinstance(evaluations.cost, ExecutedCost) and evaluations.cost.worker_error:
+                error = evaluations.cost.worker_error
+                findings.append(
+                    f"Evaluated again in this process, as the executor failed: {error}."
+                )
+            report = judge_gradient(estimates, claim, resolution, scale, started, findings)
     return finish(report, evaluations)
 
 

@@ -79,15 +79,16 @@ def check_step(
     started = time.perf_counter()
     given = Evaluations(cost, params, Progress(), bounds)
     implied = {float(eta): _implied_gradient(given, step, float(eta)) for eta in learning_rates}
-    evaluations = widened(given, seed)
-    with given.restoring_parameters(), evaluations.restoring_parameters():
-        with evaluations.tolerating_interrupt():
-            any_claim = next(iter(implied.values()))[0]  # dtypes are the same at every rate
-            estimates = estimate_derivatives(evaluations, method, seed, rtol, any_claim.arrays)
-        reports = {
-            eta: judge_gradient(estimates, claim, resolution, scale, started, findings, errors)
-            for eta, (claim, errors, findings) in implied.items()
-        }
+    with given.handing_back(given.cost):
+        evaluations = widened(given, seed)
+        with given.restoring_parameters(), evaluations.restoring_parameters():
+            with evaluations.tolerating_interrupt():
+                any_claim = next(iter(implied.values()))[0]  # dtypes are the same at every rate
+                estimates = estimate_derivatives(evaluations, method, seed, rtol, any_claim.arrays)
+            reports = {
+                eta: judge_gradient(estimates, claim, resolution, scale, started, findings, errors)
+                for eta, (claim, errors, findings) in implied.items()
+            }
     return finish(_worst(reports), evaluations)
 
 

@@ -68,7 +68,7 @@ class DirectionalEvaluations(RestoresParameters):
 
     def __init__(self, cost: Callable[[Any], Any], params: Any, gradient: Any, seed: int) -> None:
         super().__init__(params)
-        self.cost, self.seed, self.count = cost, int(seed), 0
+        self.cost, self.seed = cost, int(seed)
         self.round = 0
         self._slopes: Any = getattr(cost, "slopes", None)
         given = self.nesting.leaves
@@ -82,8 +82,7 @@ class DirectionalEvaluations(RestoresParameters):
             path: parameter_array(a, path) for path, a in arrays.items() if math.prod(a.shape)
         }
         self._empty = {path: a for path, a in arrays.items() if not math.prod(a.shape)}
-        # whether the caller's own arrays are moved; if not, the nesting is rebuilt around copies
-        self._in_place = all(self.arrays[path].real is given[path] for path in self.arrays)
+        self.in_place = all(self.arrays[path].real is given[path] for path in self.arrays)
         self._real_params = self._nested({path: array.real for path, array in self.arrays.items()})
         # a copy to restore from; a cost that supplies slopes is trusted to change no parameters
         if callable(gradient) or not self.supplies_slopes:
@@ -201,7 +200,7 @@ class DirectionalEvaluations(RestoresParameters):
 
     def _nested(self, arrays: Mapping[str, Any]) -> Any:
         """Return the parameters with these arrays: the caller's own object if it holds them."""
-        if self._in_place and all(arrays[p] is array.real for p, array in self.arrays.items()):
+        if self.in_place and all(arrays[p] is array.real for p, array in self.arrays.items()):
             return self.nesting.params
         return self.nesting.rebuild({**self._empty, **arrays})
 

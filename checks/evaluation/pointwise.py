@@ -105,15 +105,14 @@ class Evaluations(RestoresParameters):
         self.size = ends[-1]
         # the place of each array in a vector of all entries
         self._slices = dict(zip(arrays, map(slice, [0, *ends[:-1]], ends), strict=True))
-        self.count = 0
         self.outside: dict[str, str] = {}
         self.complex_outside = ""
         self.interrupted = False
         self._tolerates_interrupt = False
         self._progress = progress or Progress(False)
         self._real = {p: a if a.flags.writeable else a.copy() for p, a in arrays.items()}
-        in_place = all(self._real[p] is a for p, a in arrays.items())
-        self._real_params = params if in_place else self.nesting.rebuild(self._real)
+        self.in_place = all(self._real[p] is a for p, a in arrays.items())
+        self._real_params = params if self.in_place else self.nesting.rebuild(self._real)
         with self.unchanged("cost"):
             result = self._call(self._real_params)
         self.at_point = as_finite_real(result)

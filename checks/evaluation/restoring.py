@@ -3,7 +3,7 @@
 import contextlib
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,17 @@ class RestoresParameters(ABC):
     ----------
     nesting : Nesting
         The nesting of the parameters.
+    count : int
+        Calls of the cost so far.
+    in_place : bool
+        The caller's own arrays are moved, all of them.
     """
+
+    in_place: bool
 
     def __init__(self, params: Any) -> None:
         self.nesting = Nesting(params)
+        self.count = 0
         self._changed_by_cost = ""  # where the cost was first seen to change its argument
 
     @abstractmethod
@@ -62,6 +69,33 @@ class RestoresParameters(ABC):
     @contextlib.contextmanager
     def restoring_parameters(self) -> Iterator[None]:
         """Hide the warnings of moved costs, and restore the parameters at the end."""
-        with self.unchanged("cost"), np.errstate(all="ignore"), warnings.catch_warnings():
+        with self.unchanged("cost"), self._quiet():
+            yield
+
+    @contextlib.contextmanager
+    def handing_back(self, cost: Callable[[Any], Any], claim: Any = None) -> Iterator[None]:
+        """Call the cost once more at the end, with the caller's own parameters.
+
+        A function may keep what it is called with, as in ``net.W = p["W"]``, and what it computes
+        from that. Without this call the caller's object would hold our copies after a check, which
+        may be complex, moved, or wider. What the call raises is ignored; so is what it returns.
+
+        A claim is called with copies only while its rounding is measured, and where arrays cannot
+        be moved in place. In the second case, a claim that is a function is called at the end, too.
+        """
+        self.count += 1  # at once, because a report is made before the call
+        try:
+            yield
+        finally:
+            for function in (cost,) if self.in_place or not callable(claim) else (claim, cost):
+                self.restore()
+                with self._quiet(), contextlib.suppress(Exception):
+                    function(self.nesting.params)
+            self.restore()
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _quiet() -> Iterator[None]:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield

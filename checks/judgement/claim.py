@@ -1,5 +1,6 @@
 """The claimed gradient: what the first call returned, and what further calls show of it."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -86,7 +87,12 @@ class Claim:
             )
             rng = np.random.default_rng([seed, len(values)])
             cost = float(self._evaluations.at_point)
-            found = claim_rounding(self.arrays, copies, lambda arrays: arrays, rng, cost)
+            try:
+                found = claim_rounding(self.arrays, copies, lambda arrays: arrays, rng, cost)
+            except BaseException:
+                with contextlib.suppress(Exception):
+                    self.again()
+                raise
             self._evaluations.restore()
             if any(np.isnan(b).any() for b in found.rounding.values()):
                 raised = f"{found.said[:80]}" if found.said else "some of it does not use it"

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -283,7 +284,12 @@ def check_projected(
     evaluations = DirectionalEvaluations(cost, params, gradient, seed)
     check = ProjectedCheck(evaluations, method, rtol, resolution)
     interrupted = False
-    with evaluations.restoring_parameters():
+    # a cost that supplies its slopes may not have been called at all
+    supplied = evaluations.supplies_slopes
+    with (
+        nullcontext() if supplied else evaluations.handing_back(cost, gradient),
+        evaluations.restoring_parameters(),
+    ):
         try:
             check.run()
         except KeyboardInterrupt:
