@@ -31,6 +31,8 @@ class Coordinates:
         The cost at x.
     noise : Noise
         The noise of the cost.
+    cost_moved : callable, optional
+        Takes steps (m,), returns the cost with all coordinates moved at once.
     """
 
     costs: Callable[[IntArray, Any], Any]
@@ -40,3 +42,4 @@ class Coordinates:
     longest: FloatArray
     at_point: Any
     noise: Noise
+    cost_moved: Callable[[FloatArray], Any] | None = None

@@ -19,10 +19,11 @@ from checks.estimation.precision import (
     off_the_line,
     wider_dtype,
 )
+from checks.estimation.rounding_mode import toward_zero_is_available
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.step_sizes import entry_sizes
 
-__all__ = ["CostRounding", "cost_rounding", "measure_cost_rounding"]
+__all__ = ["CostRounding", "cost_rounding", "estimate_cost_rounding", "measure_cost_rounding"]
 
 # A cost may read the caller's arrays instead of its argument. To see that, all entries are moved by
 # these parts of their own size, once in the caller's arrays and once in copies.
@@ -160,3 +161,26 @@ def measure_cost_rounding(
         return cost_rounding(evaluations.at_point, copies, rng, moved)
     finally:
         evaluations.count += copies.calls
+
+
+def estimate_cost_rounding(evaluations: Evaluations) -> float:
+    """Return by how much the cost at the point changes where every operation rounds toward zero.
+
+    The whole cost where it is not finite then: as log(1 − s) with s so close to 1 that it rounds
+    to it. 0 where the rounding mode cannot be changed.
+    """
+    if not toward_zero_is_available():
+        return 0.0
+    values = evaluations.values
+    copies = Copies(
+        evaluations.cost,
+        evaluations.nesting,
+        values,
+        np.result_type(*(value.dtype for value in values.values())),
+        evaluations.box,
+    )
+    try:
+        change = abs(float(copies.cost(toward_zero=True) - evaluations.at_point))
+    finally:
+        evaluations.count += copies.calls
+    return change if math.isfinite(change) else abs(float(evaluations.at_point))

@@ -127,6 +127,12 @@ def differences(
         movable = longest[subset] >= finest[subset]
         some = subset[movable]
         if some.size:
+
+            def cost_moved(steps: FloatArray) -> Any:
+                move = np.zeros(evaluations.values[path].size, steps.dtype)
+                move[entries[some]] = steps
+                return evaluations.cost_moved({path: move.reshape(evaluations.values[path].shape)})
+
             at = Coordinates(
                 lambda indices, steps: evaluations.at_entries(path, entries[some[indices]], steps),
                 x[some],
@@ -135,6 +141,7 @@ def differences(
                 longest[some],
                 evaluations.at_point,
                 noise,
+                cost_moved,
             )
             found = best_slopes(at, stencil, rng, goal, start, sides)
             value[movable], error[movable], on_stairs[movable] = found

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from checks._types import FloatArray
-from checks.estimation.cost_rounding import measure_cost_rounding
+from checks.estimation.cost_rounding import estimate_cost_rounding, measure_cost_rounding
+from checks.estimation.difference_table import (
+    DEPTH,
+    POINTS,
+    SAME_WITHIN,
+    Line,
+    noise_within,
+    take_table,
+)
 from checks.estimation.precision import EVERY, Lift
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.step_sizes import entry_sizes
@@ -19,11 +27,17 @@ __all__ = [
     "CostNoise",
     "Noise",
     "changes_nothing",
-    "difference_table_noise",
     "measure_noise",
 ]
 
-POINTS = 8  # costs in a difference table: "seven to nine suffice" (section 5)
+DEEPEST = 20  # tables within each other: 7^-20 of a spacing is below the last place
+OUTLIER = (
+    64.0  # a table may show so many times the noise of the others: 1 in 10,000 shows 1/64 of it
+)
+NO_DIGITS = 2.0**-6  # of the cost: where rounding changes so much, it shows nothing of slopes
+# Times what rounding is measured to change, one precision up: so much more changes where rounding
+# is toward zero if a stage computes in a narrower dtype both times.
+NARROW_STAGE = 2.0**10
 SIDE_DISTANCE = 2.0**-5  # of the side tables from the point, relative: about the longest step
 ASSUMED_PLACES = 64.0  # noise, in last places of the cost, that is assumed until it is measured
 # Parts of the way to the ends of the box at which it is seen whether the cost depends on its
@@ -33,7 +47,6 @@ PROBES = (2.0**-2, 1 - 2.0**-10, 1 - 2.0**-10)
 # Factors on all parameters: whether the cost depends on its parameters is tested at the point, and
 # again where all of them are smaller.
 SHRINK = (1.0, 0.5, 0.125)
-SAME_WITHIN = 4.0  # two estimates of one noise differ by this factor at most: η of section 4
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,13 @@ class Noise:
     stochastic: bool
     is_constant: bool
 
+    def at_least(self, level: float) -> "Noise":
+        """Return this noise, or one of that level if it is smaller."""
+        if level <= self.level:
+            return self
+        size = self.level / self.relative if self.relative else level
+        return replace(self, level=level, relative=level / size)
+
 
 class CostNoise:
     """The noise of a cost around the point, measured only when it is needed.
@@ -79,20 +99,25 @@ class CostNoise:
 
         One precision up, where the cost lifts; by `measure_noise` elsewhere.
         """
-        evaluations = self._evaluations
-        rounding = None
+        evaluations, rounding = self._evaluations, None
         repeats = self._repeats or bool(evaluations.repeat_at_point() == evaluations.at_point)
-        if repeats and evaluations.size <= EVERY:
+        if not repeats:
+            noise = measure_noise(evaluations, np.random.default_rng(self._seed))
+            return replace(noise, stochastic=True)
+        change = estimate_cost_rounding(evaluations)
+        if evaluations.size <= EVERY:
             rounding = measure_cost_rounding(evaluations, np.random.default_rng(self._seed))
-            if rounding is not None and rounding.lift is Lift.LIFTS:
-                return Noise(rounding.level, rounding.relative, False, False)
-        noise = measure_noise(evaluations, np.random.default_rng(self._seed))
-        noise = replace(noise, stochastic=noise.stochastic or not repeats)
-        if rounding is None or math.isnan(rounding.level):
-            return noise
-        # tables do not see rounding that repeats over a few last places
-        level, relative = max(noise.level, rounding.level), max(noise.relative, rounding.relative)
-        return replace(noise, level=level, relative=relative)
+        if rounding is not None and rounding.relative > NO_DIGITS:
+            return Noise(math.inf, math.inf, False, False)
+        if rounding is not None and rounding.lift is Lift.LIFTS:
+            noise = Noise(rounding.level, rounding.relative, False, False)
+        else:
+            noise = measure_noise(evaluations, np.random.default_rng(self._seed))
+            if rounding is None or math.isnan(rounding.level):
+                return noise.at_least(change)
+            # tables do not see rounding that repeats over a few last places
+            noise = noise.at_least(rounding.level)
+        return noise.at_least(change) if change > NARROW_STAGE * noise.level else noise
 
     def measure_if_not_repeatable(self, costs: FloatArray) -> None:
         """Measure the noise at once if costs of the same point differ.
@@ -122,53 +147,19 @@ class CostNoise:
         return Noise(level, eps, stochastic=False, is_constant=False)
 
 
-def difference_table_noise(costs: FloatArray) -> tuple[float | None, str]:
-    """Return the noise of equally spaced costs; None if their spacing is unsuitable.
-
-    The k-th differences of a smooth function shrink with the spacing. Those of noise do not: their
-    mean square is σ²·(2k)!/(k!)². So each k gives an estimate of σ, and where three successive
-    ones agree, it is the noise (section 4).
-
-    Returns
-    -------
-    tuple
-        The noise and "", or None and what is wrong with the spacing: "too small" or "too large".
-    """
-    # section 5: if so few costs vary by more than a tenth, the function varies, not its noise
-    if not np.ptp(costs) <= 0.1 * np.abs(costs).max():
-        return None, "too large"
-    differences, levels, changes_sign = costs, [], []
-    gamma = 1.0  # (k!)²/(2k)!
-    for k in range(1, len(costs)):
-        differences = np.diff(differences)
-        if k == 1 and 2 * np.count_nonzero(differences == 0) >= len(differences):
-            jumps = np.flatnonzero(differences)
-            if (np.diff(jumps) > 1).any():  # level between two jumps: the cost is quantised
-                # a quantised cost is off by up to half a jump: uniform, so jump/√12
-                return float(np.abs(differences[jumps]).min()) / math.sqrt(12), ""
-            return None, "too small"
-        gamma *= k / (2 * (2 * k - 1))
-        largest = np.abs(differences).max() or 1.0  # so that squares neither overflow nor underflow
-        levels.append(float(largest * np.sqrt(gamma * np.mean((differences / largest) ** 2))))
-        changes_sign.append(differences.min() < 0 < differences.max())
-    for k in range(len(levels) - 2):
-        three = levels[k : k + 3]
-        if max(three) <= SAME_WITHIN * min(three) and changes_sign[k]:
-            return levels[k], ""
-    return None, "too large"
-
-
 def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     """Measure the noise of a cost around the point, along random directions of all parameters.
 
     The noise is the largest of three difference tables. One surrounds the point. Two lie beside it,
     as far away as steps go, since a cost may be exact at the point alone, as at a perfect fit. Each
-    table has its own direction, since along one of them rounding may repeat and so not show.
+    table has its own direction, since along one of them rounding may repeat and so not show. What
+    one table shows alone is no noise, but a jump or a pole there.
 
     Parameters
     ----------
     evaluations
-        The cost; about 28 evaluations are spent, more where it is flat or quantised.
+        The cost; about 26 evaluations are spent, more where it is flat, quantised, or noisier than
+        the rounding of a result.
     rng
         Draws the directions.
     """
@@ -176,41 +167,42 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     stochastic = bool(evaluations.repeat_at_point() != at_point)
     costs = [at_point]
     eps = evaluations.eps
-    places = (20, 60) if eps < 1e-5 else (1, 3)  # float16 has only 2^10 last places in 1 … 2
-    unit_size = eps * sum(places) / 2  # relative
-    # the side tables have steps of eps^0.4, whose third differences vanish in rounding: over the
-    # few last places that the table at the point spans, rounding may stay the same
-    side_spacing = 2.0 ** max(0, round(math.log2(eps**0.4 / unit_size)))
+    unit_size = 4 * eps  # relative: a unit is two or six last places
+    # third differences of a smooth function vanish in rounding at a spacing of eps^0.4
+    spacing = max(2.0, eps**0.4 / unit_size)
     side_distance = round(SIDE_DISTANCE / unit_size)
 
-    def measure_tables() -> list[float]:
-        directions = [_draw_units(evaluations, places, 2 * side_distance, rng) for _ in range(3)]
-        origins = (0, side_distance, side_distance)
-        return [
-            _noise_along(
-                evaluations,
-                units,
-                origin,
-                spacing=side_spacing if origin else 1.0,
-                largest_spacing=side_distance / POINTS,
-                costs_met=costs,
-            )
-            for units, origin in zip(directions, origins, strict=True)
-        ]
+    def measure_tables() -> list[tuple[float, bool]]:
+        tables = []
+        for origin in np.round(side_distance * np.array([0, *rng.uniform(0.5, 1, 2)])):
+            units = _draw_units(evaluations, 2 * side_distance, rng)
+            line = partial(_costs_along, evaluations, units, origin, costs)
+            # bounds may leave room on one side alone
+            reach = 4 * spacing if origin == 0 else 0.0
+            in_box = evaluations.box.holds_moved(_multiples(evaluations, units, np.array([-reach])))
+            side = 0 if in_box else 1
+            tables.append(_noise_along(line, side, spacing, side_distance / 8, stochastic, rng))
+        return tables
 
-    levels = measure_tables()
-    if any(levels) and len(costs) > 1 + 3 * POINTS:
-        # a table needed several spacings: perhaps the cost is quantised, and one table in four of
-        # a quantised cost happens to look regular
-        levels += measure_tables()
+    tables = measure_tables()
+    if any(has_grown for _, has_grown in tables):
+        # perhaps the cost is quantised, and one table in four of stairs happens to look regular
+        tables += measure_tables()
     finite = np.array([cost for cost in costs if np.isfinite(cost)])
     size = float(np.abs(finite).max())
-    level = max(levels)
+    last_place = float(np.spacing(_narrowest_dtype(finite, evaluations)(size)))
+    levels = sorted(level for level, _ in tables)
+    # the largest, but that of a third of the tables alone counts only up to a factor
+    level = min(levels[-1], OUTLIER * max(levels[-1 - len(levels) // 3], last_place))
     jumps = np.diff(np.unique(finite))
     if level == 0 and 0 < jumps.size < finite.size / 2:
         level = float(np.median(jumps))  # too few jumps for a table: a whole jump counts as noise
-    dtype = _narrowest_dtype(finite, evaluations)
-    last_place = float(np.spacing(dtype(size)))
+    is_flat = not stochastic and all(cost == at_point for cost in costs)
+    if is_flat and not size:
+        # √(1 + z) − √z is 0 for all large z: half of the digits that it has where it is not 0
+        smaller = [evaluations.cost_moved(evaluations.box.shrunken(s)) for s in SHRINK[1:]]
+        size = float(np.abs(smaller, where=np.isfinite(smaller), out=np.zeros(len(smaller))).max())
+        level = math.sqrt(eps) * size
     # a correctly rounded cost is off by up to half its last place: uniform, so last place/√12,
     # which underflows to 0 for the smallest subnormal
     level = max(level, last_place / math.sqrt(12)) or last_place
@@ -218,8 +210,7 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     # function itself: repeated calls at the point show this noise alone
     if stochastic:
         level = max(level, float(np.std([evaluations.repeat_at_point() for _ in range(POINTS)])))
-    unseen = not stochastic and all(cost == at_point for cost in costs)
-    unseen = unseen and changes_nothing(evaluations, evaluations.values, rng)
+    unseen = is_flat and changes_nothing(evaluations, evaluations.values, rng)
     return Noise(level, level / size if size > 0 else 0.0, stochastic, unseen)
 
 
@@ -265,35 +256,31 @@ def changes_nothing(
 def _narrowest_dtype(costs: FloatArray, evaluations: Evaluations) -> Any:
     """Return the narrowest dtype that holds all costs: Python floats may hold float32 results.
 
-    Equal costs may fit a narrow dtype by chance, so for them only dtypes of parameters count.
+    One or two numbers may fit a narrow dtype by chance, so then only dtypes of parameters count.
     """
     finite = costs[np.isfinite(costs)]
     parameter_dtypes = {values.dtype.type for values in evaluations.values.values()}
     for dtype in (np.float16, np.float32):
         with np.errstate(over="ignore"):
             fits = np.array_equal(finite.astype(dtype), finite)
-        if fits and (np.ptp(finite) or dtype in parameter_dtypes):
+        if fits and (np.unique(finite).size > 2 or dtype in parameter_dtypes):
             return dtype
     return costs.dtype.type
 
 
 def _draw_units(
-    evaluations: Evaluations,
-    places: tuple[int, int],
-    largest_multiple: float,
-    rng: np.random.Generator,
+    evaluations: Evaluations, largest_multiple: float, rng: np.random.Generator
 ) -> FloatArray:
-    """Draw a small move of all entries, each by a number of its last places within `places`.
+    """Draw a small move of all entries, each by two or six of its last places.
 
-    Such moves change the rounding of the cost, and hardly its exact value. Near a bound they are
-    shorter, so that the largest multiple of them stays within.
+    The number is even, so that a move into the next binade, where places are twice as far apart, is
+    exact. Near a bound moves are shorter, so that the largest multiple of them stays within.
     """
     ends = np.concatenate([end.reshape(-1) for end in evaluations.box.ends(rng).values()])
     sizes = [
         entry_sizes(value).astype(value.dtype).reshape(-1) for value in evaluations.values.values()
     ]
-    # odd numbers: with multiples of a power of two many products would be exact
-    count = 2 * (rng.integers(*places, evaluations.size, endpoint=True) // 2) + 1
+    count = rng.choice([2, 6], evaluations.size)
     units = count * np.concatenate([np.spacing(size) for size in sizes])
     return np.asarray(np.copysign(np.minimum(units, np.abs(ends) / largest_multiple), ends))
 
@@ -305,41 +292,62 @@ def _multiples(
     return evaluations.split(np.multiply.outer(multiples, units))
 
 
-def _noise_along(
+def _costs_along(
     evaluations: Evaluations,
     units: FloatArray,
-    origin: int,
+    origin: float,
+    costs_met: list[Any],
+    nodes: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Take costs at whole multiples of `units` from `origin` on, as a `Line`, and append them."""
+    nodes = np.round(nodes)  # so that rounding does not move them
+    costs = evaluations.costs_moved(origin + nodes, partial(_multiples, evaluations, units))
+    costs_met.extend(costs)
+    return nodes, costs
+
+
+def _noise_along(
+    line: Line,
+    side: int,
     spacing: float,
     largest_spacing: float,
-    costs_met: list[Any],
-) -> float:
-    """Return the noise that a difference table shows, 0 where no spacing shows any.
+    stochastic: bool,
+    rng: np.random.Generator,
+) -> tuple[float, bool]:
+    """Return the noise of a difference table, 0 where none shows any, and whether it was widened.
 
-    The table holds costs at `origin` + `spacing` · j, in multiples of `units`. The spacing grows
-    while the cost stays level, and shrinks while the function itself shows. All costs are appended
-    to `costs_met`.
+    The spacing grows while the cost stays level, and shrinks while the function itself shows. What
+    looks like noise may be the function too, an oscillation or a kink: it is believed where finer
+    tables, each in the roughest interval of the one before, show it as well. The tables lie around
+    the origin, or on one `side` of it.
     """
-    suspected, has_shrunk = 0.0, False
+    has_grown = has_shrunk = False
+    of_shorter = 0.0  # the noise of a table that the cost only just began to show any in
     while True:
-        multiples = origin + spacing * (np.arange(POINTS) - POINTS // 2)
-        if not evaluations.box.holds_moved(_multiples(evaluations, units, multiples[:1])):
-            multiples += spacing * (POINTS // 2)  # bounds leave room on one side alone
-        costs = evaluations.costs_moved(multiples, partial(_multiples, evaluations, units))
-        costs_met.extend(costs)
-        if np.isnan(costs).all():
-            return 0.0  # outside, whatever the spacing
-        noise, unsuitable = difference_table_noise(costs)
-        if suspected and not (noise and noise <= suspected / SAME_WITHIN):
-            return suspected  # it did not shrink with the spacing, so it is noise
+        reach = spacing * (POINTS - 1) / 2
+        table = take_table(line, (side - 1) * reach, (side + 1) * reach, rng)
+        if np.isnan(table.costs).all():
+            return of_shorter, has_grown  # outside, whatever the spacing
+        noise, unsuitable = table.noise()
         if noise is not None:
-            if noise <= SAME_WITHIN * np.spacing(np.abs(costs).max()) or spacing < 8:
-                return noise
-            # kinks look like noise too, but shrink with the spacing: compare with a finer table
-            suspected, spacing = noise, spacing / 8
-        elif unsuitable == "too small" and not has_shrunk and spacing * 2.0**5 <= largest_spacing:
+            is_noise = stochastic or noise <= SAME_WITHIN * np.spacing(np.abs(table.costs).max())
+            if not is_noise:
+                # where no slope shows, an oscillation may be as fast as the last places allow
+                depth = DEPTH if np.ptp(table.costs) > POINTS * noise else DEEPEST
+                place = table.rough_intervals(table.agreeing_order() or 1)[0]
+                noises, _, _ = noise_within(line, place, 2.0, rng, depth)
+                is_noise = not noises or noises[-1] > noise / 2 ** len(noises)  # unlike a kink
+                has_grown = has_grown or not noises
+            if is_noise and (not has_grown or of_shorter or spacing * 2.0**5 > largest_spacing):
+                return max(noise, of_shorter), has_grown
+            if is_noise:  # of several quantised terms, each has jumps over longer spacings alone
+                of_shorter = noise
+            unsuitable = "too small" if is_noise else "too large"
+        if unsuitable == "too small" and not has_shrunk and spacing * 2.0**5 <= largest_spacing:
+            has_grown = True
             spacing *= 2.0**5
-        elif unsuitable == "too large" and spacing > 1:
+        elif unsuitable == "too large" and spacing > 2 and not of_shorter:
             has_shrunk = True  # the right spacing was jumped over: from now on only shrink
-            spacing = max(1.0, spacing / 4)
+            spacing = max(2.0, spacing / 4)
         else:
-            return 0.0
+            return of_shorter, has_grown

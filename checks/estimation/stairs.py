@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from checks._types import FloatArray, IntArray
 from checks.estimation.coordinates import Coordinates
-from checks.estimation.stencils import steps_taken
+from checks.evaluation.step_sizes import steps_taken
 
 __all__ = ["slope_of_jumps", "slope_where_straight"]
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from checks._types import FloatArray
 from checks.estimation.noise import Noise
+from checks.evaluation.step_sizes import steps_taken
 
-__all__ = ["Stencil", "Trial", "central", "one_sided", "steps_taken"]
+__all__ = ["Stencil", "Trial", "central", "one_sided"]
 
 # Noise factor: five standard deviations of the noise in a formula's slope, in units of σ_f/h, where
 # σ_f is the noise of one cost. A slope Σ_j a_j f(x_j)/h has the standard deviation √(Σ a_j²) σ_f/h.
@@ -30,9 +31,12 @@ CENTRAL_NOISE, ONE_SIDED_NOISE = 5 * 1.08, 5 * 5.6
 # together with the truncation error 2|D6 − D4|.
 KINK_FACTOR = 0.25
 SEVERAL_KINKS = 3.0  # on a kink that shows: there may be more, which partly hide each other
-# Orders converge if each correction is much smaller than the one before. Where noise hides whether
-# they do, the truncation error is 12 times the first correction: enough for |x|^{4/3} at 0.
-CONVERGING, UNCERTAIN = 1 / 16, 12.0
+# Orders converge if each correction is much smaller than the one before: then the truncation error
+# is twice the last. Where noise hides whether they do, the ratio ρ of the two tells how far off a
+# cost like sign(x)|x|^p at 0 is: 4.7 times the last correction at ρ = 0.11 (p = 5/2), 9 at 0.20
+# (p = 2), 22 at 0.27 (p = 3/2), 35 at 0.28 (p = 4/3). 512 ρ², which is 2 at ρ = 1/16, is more, up
+# to 12 times the first correction.
+CONVERGING, UNCERTAIN, UNCERTAIN_RATIO = 1 / 16, 12.0, 512.0
 # A c_5 that happens to vanish shows no accuracy, so the second correction counts as at least a part
 # of the first. D_1 is off by c_3 h², D4 by 4 c_5 h⁴, and c_k ~ R^{1−k} for a cost analytic within R
 # of x. So the corrections are as 4h²/R², which is 2h²/scale² with R = √2 · the scale of x.
@@ -56,6 +60,11 @@ class Trial:
         else 0.
     round_off : float
         The part of the error that is noise: noise factor · noise / h.
+    correction : float
+        The first correction: the slope of the lowest order is off by about as much.
+    curvature, curvature_change : float
+        The second derivative from the innermost points, and by how much that of the next ones
+        differs; 0 of a one-sided stencil.
     """
 
     value: FloatArray
@@ -63,6 +72,9 @@ class Trial:
     step_ratio: FloatArray
     slope_jump: FloatArray
     round_off: FloatArray
+    correction: FloatArray
+    curvature: FloatArray
+    curvature_change: FloatArray
 
 
 class Stencil(Protocol):
@@ -138,7 +150,7 @@ def central(
     error = np.where(converges, truncation + SEVERAL_KINKS * kink + round_off, np.inf)
     slope_jump = np.where(kink > 8 * round_off, kink, 0)
     step_ratio = _step_ratio(first, truncation, round_off, error)
-    return Trial(d6, error, step_ratio, slope_jump, round_off)
+    return Trial(d6, error, step_ratio, slope_jump, round_off, first, e1, np.abs(e2 - e1))
 
 
 def one_sided(
@@ -164,13 +176,8 @@ def one_sided(
     converges, truncation = _truncation(first, np.abs(p4 - p3), round_off)
     error = np.where(converges, truncation + round_off, np.inf)
     step_ratio = _step_ratio(first, truncation, round_off, error)
-    return Trial(p4, error, step_ratio, np.zeros(x.shape), round_off)
-
-
-def steps_taken(x: Any, steps: Any) -> Any:
-    """Return the steps that are left when the dtype of x rounds x + step, in float64 or wider."""
-    wide = x.astype(np.result_type(x.dtype, np.float64))
-    return (wide + steps).astype(x.dtype).astype(wide.dtype) - wide
+    none = np.zeros(x.shape)
+    return Trial(p4, error, step_ratio, none, round_off, first, none, none)
 
 
 def _move(
@@ -205,8 +212,10 @@ def _truncation(
 ) -> tuple[NDArray[np.bool_], FloatArray]:
     """Return whether two successive corrections converge, noise aside, and the truncation error."""
     converges = last <= CONVERGING * first + round_off / 8
-    visibly = last <= CONVERGING * first
-    return converges, np.where(visibly, 2 * last, UNCERTAIN * np.maximum(first, last))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        ratio = last / first
+        uncertain = np.fmin(UNCERTAIN * np.maximum(first, last), UNCERTAIN_RATIO * ratio**2 * last)
+    return converges, np.where(last <= CONVERGING * first, 2 * last, uncertain)
 
 
 def _step_ratio(

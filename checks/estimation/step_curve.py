@@ -5,14 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from checks._types import FloatArray
-from checks.estimation.stencils import steps_taken
 from checks.evaluation.pointwise import Evaluations
-from checks.evaluation.step_sizes import entry_sizes
+from checks.evaluation.step_sizes import entry_sizes, steps_taken
 from checks.parameters.claims import entry_name
 
 __all__ = ["StepCurve", "measure_step_curve"]
 
-STEPS = 11  # of two evaluations each; in float64 each is 1/37 of the one before
+STEPS = 10  # of two evaluations each; in float64 each is 1/55 of the one before
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +52,7 @@ def measure_step_curve(
     Parameters
     ----------
     evaluations
-        The cost; 22 evaluations are spent.
+        The cost; 20 evaluations are spent.
     path, index
         The entry.
     noise

@@ -92,16 +92,19 @@ def step_errors(
         lifted, with_narrow_stage = _lifted(evaluations, steps, probed, rng)
     measured = [path for path in lifted if few]
     # If another array does not lift, a factor of these derivatives may be rounded alike in both
-    # dtypes. The measured error misses that, so a few last places are added.
+    # dtypes. The measured error misses that, rounding toward zero shows it.
     all_lift = all(path in lifted for path, value in evaluations.values.items() if value.size)
-    places = 0.0 if all_lift else CAUTION * float(np.finfo(float).eps)
+    certain = lifted if all_lift else {path for path in lifted if path not in measured}
+    estimated = {path: array for path, array in steps.items() if path not in certain}
+    changes = _changes_toward_zero(evaluations, estimated, probed)
     for path in measured:
-        size = np.abs(steps[path].slopes.reshape(-1)[known[path]])
-        errors[path][known[path]] = lifted[path] + places * size
+        errors[path][known[path]] = lifted[path]
+        if not all_lift:
+            size = np.abs(steps[path].slopes.reshape(-1)[known[path]])
+            last_places = float(np.finfo(float).eps) * size
+            errors[path][known[path]] += CAUTION * np.maximum(changes[path], last_places)
     others = {path: array for path, array in steps.items() if path not in measured}
     sampled = _sampled(evaluations, others, rng)
-    estimated = {path: array for path, array in others.items() if path not in lifted}
-    changes = _changes_toward_zero(evaluations, estimated, probed)
     for path, array in others.items():
         size = np.abs(array.slopes.reshape(-1)[known[path]])
         error = (LEAST + WITH_SIZE * size / array.largest) * sampled[path]

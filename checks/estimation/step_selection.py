@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from checks._types import FloatArray, IntArray
 from checks.estimation.coordinates import Coordinates
 from checks.estimation.stairs import slope_of_jumps, slope_where_straight
-from checks.estimation.stencils import Stencil, Trial
-from checks.evaluation.step_sizes import NEGLIGIBLE
+from checks.estimation.stencils import Stencil, Trial, central
+from checks.evaluation.step_sizes import NEGLIGIBLE, steps_taken
 
 __all__ = ["LONGEST", "best_slopes", "first_step"]
 
@@ -26,6 +26,7 @@ FEW_JUMPS = 4.0
 # Relative noise above that of float32, and above some last places of the parameters, may be jumps
 # away from the point.
 COARSE, PLACES = 2.0**-23, 64
+FEW = 16  # of so many coordinates each is compared with a cost of its own
 KINK_ROUNDS = 5  # a kink that as many steps have seen, the last 8^-5 = 3e-5 of the first, is at x
 
 
@@ -93,6 +94,8 @@ class _StepSelection:
         The step to begin with, relative to `scale`.
     best_step, ideal_step : (m,) float
         The step of the best trial, and the step that this trial would have preferred.
+    best_trial : (3, m) float
+        Curvature, first correction and curvature change of the best trial, see `Trial`.
     can_improve : (m,) bool
         The last trial asks for another step that is worth trying.
     truncated_step, truncated_error : (m,) float
@@ -123,6 +126,7 @@ class _StepSelection:
         start: float,
     ) -> None:
         self.coordinates, self.stencil, self.rng, self.goal = coordinates, stencil, rng, goal
+        self.is_first = start == 1
         x, array_scale = coordinates.x, coordinates.scale
         m = x.shape
         self.value, self.error = np.full(m, np.nan), np.full(m, np.inf)
@@ -134,6 +138,7 @@ class _StepSelection:
         self.longest_step = np.minimum(self.longest_step, coordinates.longest)
         self.step = np.minimum(self.scale * self.first_step * start, self.longest_step)
         self.best_step, self.ideal_step = self.step.copy(), self.step.copy()
+        self.best_trial = np.zeros((3, x.size))
         self.can_improve = np.ones(m, bool)
         self.truncated_step, self.truncated_error = np.full(m, np.inf), np.zeros(m)
         self.slope_jump, self.kink_count = np.zeros(m), np.zeros(m, int)
@@ -165,12 +170,23 @@ class _StepSelection:
 
         A step that converged after others had failed may have done so by chance, so a step an
         eighth as long checks it. One pilot is checked in any case. If a check fails, every best
-        step is checked.
+        step is checked. All others are compared with the cost an eighth of the step away: a step
+        longer than a period of the cost may converge by chance at the first trial. A second
+        estimate is itself a check by shorter steps: there only what failed before is checked.
         """
         for _ in range(ROUNDS):
             self.advance(np.flatnonzero(self.needs_step(self.goal)))
-            checked = np.union1d(self.pilots[:1], np.flatnonzero(self.is_rough))
-            is_settled = ~self.needs_step(self.goal) & np.isfinite(self.error)
+            is_settled = ~self.needs_step(self.goal) & np.isfinite(self.error) & ~self.passed_check
+            if self.stencil is central and self.is_first:
+                others = np.setdiff1d(np.flatnonzero(is_settled & ~self.is_rough), self.pilots[:1])
+                contradicted = np.zeros(others.size, bool)
+                if self._contradicts_near_costs(others):
+                    contradicted = self._contradicts_near_cost(others)
+                self.is_rough[others[contradicted]] = True
+                self.passed_check[others[~contradicted]] = True
+            checked = np.flatnonzero(self.is_rough)
+            if self.is_first:
+                checked = np.union1d(self.pilots[:1], checked)
             checked = checked[(is_settled & ~self.passed_check)[checked]]
             if not checked.size and not self.needs_step(self.goal).any():
                 break
@@ -182,6 +198,54 @@ class _StepSelection:
             self.passed_check[checked] &= np.isfinite(self.error[checked])
             self.is_rough |= not self.passed_check[checked].all()
 
+    def _contradicts_near_costs(self, indices: IntArray) -> bool:
+        """Whether the best slopes do not give the change of the cost along a direction of all.
+
+        The direction goes an eighth of every best step. This tests many coordinates in two
+        evaluations, but does not see what is small beside the largest of them: few ones are better
+        tested one by one.
+        """
+        at = self.coordinates
+        if at.cost_moved is None or indices.size <= FEW:
+            return True
+        steps = np.zeros(at.x.size, self.error.dtype)
+        steps[indices] = self._near_steps(indices)
+        ahead, behind = at.cost_moved(steps), at.cost_moved(-steps)
+        sizes = np.abs(steps[indices])
+        # the first correction is f⁽³⁾h²/6, and there are mixed derivatives for those of all others
+        truncation = indices.size * np.abs(self.best_trial[1, indices]) / 64
+        allowed = sizes @ (self.error[indices] + truncation)
+        allowed += np.spacing(np.abs(at.x[indices])) @ np.abs(self.value[indices])
+        allowed += 5 * max(at.noise.level, float(np.finfo(steps.dtype).eps * np.abs(ahead)))
+        change = (ahead - behind) / 2
+        return not abs(change - steps[indices] @ self.value[indices]) <= allowed
+
+    def _contradicts_near_cost(self, indices: IntArray) -> NDArray[np.bool_]:
+        """Whether the best slope and curvature do not give the cost an eighth of the step away."""
+        at, h = self.coordinates, self.best_step[indices]
+        steps = self._near_steps(indices)
+        costs = at.costs(indices, steps[:, None])[:, 0]
+        curvature, correction, curvature_change = self.best_trial[:, indices]
+        # (f(x+t) − f(x))/t − f'' t/2 = f' + f⁽³⁾ t²/6 + …, and the first correction is f⁽³⁾ h²/6
+        slope = (costs - at.at_point) / steps - curvature * steps / 2
+        truncation = 2 * correction * (steps / h) ** 2 + curvature_change * np.abs(steps) / 2
+        rounding = np.finfo(costs.dtype).eps * np.abs(costs)
+        noise = 10 * np.maximum(at.noise.level, rounding) / np.abs(steps)  # 7 standard deviations
+        allowed = self.error[indices] + truncation + noise
+        return np.asarray(np.abs(slope - self.value[indices]) > allowed)
+
+    def _near_steps(self, indices: IntArray) -> FloatArray:
+        """Return an eighth of each best step, on either side.
+
+        Steps may be longer than x itself, which is small beside others of its array. Then it is an
+        eighth of x: whatever is special at 0, as in sin(1/x), is as far away as x.
+        """
+        at, h = self.coordinates, self.best_step[indices]
+        size = np.abs(at.x[indices]).astype(self.error.dtype)
+        shorter = np.maximum(np.where(size > 0, np.minimum(h, size), h) / 8, at.finest[indices])
+        steps = steps_taken(at.x[indices], shorter * self.rng.choice([-1, 1], indices.size))
+        return np.asarray(steps)
+
     def compare_with_shorter_steps(self) -> None:
         """Widen errors where long steps may span several kinks, which hide each other.
 
@@ -192,7 +256,9 @@ class _StepSelection:
         if self.first_step > LONG and self.is_rough.any() and known.size:
             shorter = self.try_steps(known, self.best_step[known] / 3)
             difference = np.abs(shorter.value - self.value[known])
-            difference += np.where(self.is_rough[known], shorter.round_off, 0)
+            # half of the noise of the shorter step: five standard deviations of it are thrice those
+            # of the longer one, and would widen the error more than the kinks do
+            difference += np.where(self.is_rough[known], shorter.round_off / 2, 0)
             self.error[known] += np.where(np.isfinite(shorter.error), difference, np.inf)
         # a kink that several steps have seen is still there where noise larger than it hides it
         self.error[(self.kink_count > 1) & (self.error > self.slope_jump / 2)] = np.inf
@@ -281,6 +347,9 @@ class _StepSelection:
             (self.error, trial.error),
             (self.best_step, steps),
             (self.ideal_step, ideal),
+            (self.best_trial[0], trial.curvature),
+            (self.best_trial[1], trial.correction),
+            (self.best_trial[2], trial.curvature_change),
         ):
             best[indices] = np.where(better, new, best[indices])
         self._count_kinks(indices, trial.slope_jump)

@@ -22,6 +22,7 @@ from checks.parameters.claims import entry_name, float_arrays
 __all__ = ["Evaluations"]
 
 MAX_NUMBERS = 2**17  # the most that moves of whole arrays hold at once: 1 MiB in float64
+OF_ALL = ", the farthest of all entries moved"
 QUOTED = 200  # the most characters shown of an error message of the cost
 
 
@@ -237,7 +238,8 @@ class Evaluations(RestoresParameters):
         """Call the cost where its ``at_entries`` first gave nan, to store what it raises."""
         is_complex = steps.dtype.kind == "c"
         known = self.complex_outside if is_complex else self.outside.get(path)
-        if known or self.interrupted or not outside.any():
+        asked = known and not known.endswith(OF_ALL)
+        if asked or self.interrupted or not outside.any():
             return
         row, column = np.argwhere(outside)[0]
         step, dtype = steps[row, column].reshape(1, 1), self._result_dtypes[is_complex]
@@ -284,7 +286,7 @@ class Evaluations(RestoresParameters):
             """Return the path of the entry that is moved farthest, and its move."""
             path = max(moves, key=lambda path: float(np.abs(moves[path]).max(initial=0)))
             _, move = self._where(path, int(np.argmax(np.abs(moves[path]))), is_complex)
-            return path, f"{move}, the farthest of all entries moved"
+            return path, f"{move}{OF_ALL}"
 
         try:
             for path, move in moves.items():

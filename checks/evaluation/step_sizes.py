@@ -1,4 +1,4 @@
-"""Scales of steps: the typical sizes of arrays and entries, and the imaginary step of a dtype."""
+"""Sizes of steps: of typical entries, of the imaginary step of a dtype, and after rounding."""
 
 import math
 from functools import cache
@@ -8,7 +8,7 @@ import numpy as np
 
 from checks._types import FloatArray
 
-__all__ = ["NEGLIGIBLE", "entry_sizes", "imaginary_step", "typical_size"]
+__all__ = ["NEGLIGIBLE", "entry_sizes", "imaginary_step", "steps_taken", "typical_size"]
 
 # The complex step Im C(θ + ih)/h is exact to rounding if h is so small that 1 + h² rounds to 1, but
 # so large that h times a small slope does not underflow (Squire and Trapp 1998). These are powers
@@ -40,3 +40,9 @@ def entry_sizes(values: FloatArray) -> FloatArray:
     """
     sizes, of_array = np.abs(values), typical_size(values)
     return np.where(sizes > NEGLIGIBLE * of_array, sizes, of_array)
+
+
+def steps_taken(x: Any, steps: Any) -> Any:
+    """Return the steps that are left when the dtype of x rounds x + step, in float64 or wider."""
+    wide = x.astype(np.result_type(x.dtype, np.float64))
+    return (wide + steps).astype(x.dtype).astype(wide.dtype) - wide

@@ -1,10 +1,15 @@
 """Flagged entries are estimated a second time before they are called wrong."""
 
-import numpy as np
+import math
 
-from checks._types import IntArray
+import numpy as np
+from numpy.typing import NDArray
+
+from checks._types import FloatArray, IntArray
 from checks.estimation.estimates import Estimates
 from checks.estimation.finite_differences import Estimate, differences
+from checks.estimation.noise import Noise
+from checks.estimation.step_noise import noise_at_steps
 from checks.estimation.witness import confirms
 from checks.report.array_report import ArrayReport
 from checks.report.verdict import Verdict
@@ -14,6 +19,11 @@ __all__ = ["mark_uncertain_kinks", "mark_unconfirmed"]
 # At most so many flagged entries of an array are estimated again. If all of them are confirmed,
 # the others are taken as confirmed; if one is not, the others are estimated again too.
 CONFIRMED_FIRST = 16
+# Noise above MUCH_NOISE of the cost is more than rounding, 1,000 last places of a float32. What has
+# a period of up to FASTEST last places of a parameter may pass for noise.
+MUCH_NOISE, FASTEST = 2.0**-13, 64
+# Around so many of them the noise at the steps of differences is measured, until there is some.
+MEASURED = 2
 # The second estimate starts from steps this much smaller: whatever lies far from the point and
 # misled the first estimate does not mislead the second.
 SMALLER = 1 / 16
@@ -24,7 +34,9 @@ def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> bool:
 
     An entry is confirmed if the two estimates agree, and the second sees that the claim is wrong
     (`checks.estimation.witness.confirms`). Of a complex step that is proven to less than the
-    discrepancy, the agreement is enough: it is more accurate than the differences.
+    discrepancy, the agreement is enough: it is more accurate than the differences. Where a table at
+    the steps of differences shows more noise than is known, as of a solver that stops at a
+    tolerance, the second estimate counts with it, whatever the first is.
 
     Returns
     -------
@@ -42,14 +54,22 @@ def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> bool:
     discrepancy = np.abs(claimed - estimate.value)
     flagged = flagged[np.argsort(-discrepancy[flagged])]
     rng = np.random.default_rng([estimates.seed, len(estimates.by_path)])
+    noise = estimates.noise
+    for entry in flagged[:MEASURED]:
+        if noise is estimates.noise:
+            noise = noise_at_steps(
+                estimates.evaluations, array.path, entry, noise, discrepancy[entry], rng
+            )
+    if noise is not estimates.noise:  # the default rtol follows the noise
+        limit = np.maximum(limit, math.sqrt(min(noise.relative, 0.01)) * array.largest)
     for entries in filter(np.size, (flagged[:CONFIRMED_FIRST], flagged[CONFIRMED_FIRST:])):
         # a thousandth of the discrepancy is accurate enough to confirm it
         goal = float(discrepancy[entries].min()) / array.largest / 1000
-        second = _second_estimate(estimates, array.path, entries, rng, goal)
+        second = _second_estimate(estimates, array.path, entries, noise, rng, goal)
         # Differences have shown complex steps to be right to within `proof`, and no further. On
         # stairs of rounding a complex step is coarse as well.
         above_proof = discrepancy[entries] > estimate.proof * array.largest
-        above_proof &= ~second.on_stairs
+        above_proof &= ~second.on_stairs & (noise is estimates.noise)
         confirmed = confirms(
             claimed[entries],
             (estimate.value[entries], estimate.error[entries]),
@@ -57,6 +77,7 @@ def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> bool:
             limit[entries],
             is_proven=above_proof & (estimate.method == "complex-step"),
         )
+        confirmed &= ~_may_oscillate(estimates, array.path, entries, claimed[entries])
         if confirmed.all():
             break
         unconfirmed = entries[~confirmed]
@@ -67,6 +88,22 @@ def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> bool:
         if estimate.on_stairs.size:
             estimate.on_stairs[unconfirmed] |= second.on_stairs[~confirmed]
     return bool(np.any(verdicts[flagged] == Verdict.UNRESOLVED))
+
+
+def _may_oscillate(
+    estimates: Estimates, path: str, entries: IntArray, claimed: FloatArray
+) -> NDArray[np.bool_]:
+    """Whether what passes for noise may be an oscillation that has the claimed slopes.
+
+    No difference tells one from the other if the period is a few last places of a parameter, as of
+    sin(400 x) in float32 at x = 10,000. Its slope is then about the noise over the last place.
+    """
+    evaluations, noise = estimates.evaluations, estimates.noise
+    value = evaluations.values[path].reshape(-1)[entries]
+    if noise.stochastic or noise.relative <= MUCH_NOISE:
+        return np.zeros(entries.size, bool)
+    period = FASTEST * np.spacing(np.abs(value)).astype(np.float64)
+    return np.asarray(np.abs(claimed) * period >= noise.level)
 
 
 def mark_uncertain_kinks(estimates: Estimates, array: ArrayReport) -> bool:
@@ -88,7 +125,7 @@ def mark_uncertain_kinks(estimates: Estimates, array: ArrayReport) -> bool:
         return False
     estimate, verdicts = estimates.by_path[array.path], array.verdicts.reshape(-1)
     rng = np.random.default_rng([estimates.seed, len(estimates.by_path), 1])
-    second = _second_estimate(estimates, array.path, kinks, rng)
+    second = _second_estimate(estimates, array.path, kinks, estimates.noise, rng)
     error = estimate.error[kinks] - slope_jump[kinks] + second.error
     agree = np.all(np.abs(second.slopes - estimate.slopes[kinks]) <= error[:, None], axis=1)
     uncertain = kinks[(verdicts[kinks] != Verdict.MATCH) | ~agree]
@@ -100,11 +137,10 @@ def _second_estimate(
     estimates: Estimates,
     path: str,
     entries: IntArray,
+    noise: Noise,
     rng: np.random.Generator,
     goal: float = 0.0,
 ) -> Estimate:
     """Estimate entries by differences, from smaller steps than at first."""
     goal = max(goal, estimates.rtol / 100)
-    return differences(
-        estimates.evaluations, path, entries, estimates.noise, rng, goal, start=SMALLER
-    )
+    return differences(estimates.evaluations, path, entries, noise, rng, goal, start=SMALLER)

@@ -387,8 +387,6 @@ def test_the_gallery_is_large():
 
 # Here the interval is wrong: no difference tells this from noise (docs/verdict.md, "Limits").
 LIMITS = {
-    ("ripple 1e-9 sin 1e9 x at 0.8", "central"): "far below every step",
-    ("ripple 1e-9 sin 1e9 x at 0.8", "auto"): "far below every step",
     ("1e10 + x + 1e-6 |x|", "auto"): "complex steps drop what is below the differences' noise",
 }
 ROWS = [

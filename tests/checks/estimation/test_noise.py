@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from checks import Verdict, check_gradient
-from checks.estimation.noise import difference_table_noise, measure_noise
+from checks.estimation.difference_table import DifferenceTable
+from checks.estimation.noise import measure_noise
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.step_sizes import typical_size
 
@@ -111,11 +112,11 @@ def test_the_parameters_are_as_before():
 def test_a_difference_table_tells_noise_from_a_function():
     rng = np.random.default_rng(0)
     t = np.arange(9)
-    level, unsuitable = difference_table_noise(5 + 1e-3 * t + 1e-6 * rng.standard_normal(9))
+    level, unsuitable = DifferenceTable(t, 5 + 1e-3 * t + 1e-6 * rng.standard_normal(9)).noise()
     assert unsuitable == ""
     assert 2e-7 < level < 5e-6
-    assert difference_table_noise(np.exp(t)) == (None, "too large")
-    assert difference_table_noise(np.ones(9)) == (None, "too small")
+    assert DifferenceTable(t, np.exp(t)).noise() == (None, "too large")
+    assert DifferenceTable(t, np.ones(9)).noise() == (None, "too small")
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_differences_approach_the_estimate_until_noise_exceeds_truncation(method
     assert curve.name == "params[1, 0]"
     errors = np.abs(curve.central - worst.numeric)
     best = int(np.argmin(errors))
-    assert 3 < best < curve.steps.size - 3
+    assert 2 < best < curve.steps.size - 3
     # the truncation of a central difference of x³ is exactly h²
     assert errors[:best] == pytest.approx(curve.steps[:best] ** 2, rel=0.01)
     assert np.all(errors[best:] <= 10 * curve.noise / curve.steps[best:])
@@ -58,7 +58,8 @@ def test_a_kink_has_a_slope_on_each_side():
         lambda x: 3 * np.sum(np.abs(x)), np.array([4.0, 3.0]), np.array([0.0, 1.0])
     )
     assert report.verdict is Verdict.UNRESOLVED
-    assert report.step_curve.slopes[:-2] == pytest.approx(np.full((9, 2), [-3, 3]), rel=0.1)
+    slopes = report.step_curve.slopes[:-2]
+    assert slopes == pytest.approx(np.full(slopes.shape, [-3, 3]), rel=0.1)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])

@@ -457,7 +457,7 @@ def test_an_interruption_reports_what_was_judged_by_then(method):
     stops, call = [], 1
     while (stop := interrupted(call, with_one_wrong_entry(), method=method)) is not None:
         stops.append(stop)
-        call += 2 if method == "auto" else 23
+        call += 2 if method == "auto" else 5
     reported = [isinstance(stop, CheckInterrupted) for stop in stops]
     assert not reported[0]  # nothing was compared
     assert reported == sorted(reported)

@@ -1,0 +1,192 @@
+"""What costs along a line show of noise: Moré and Wild, "Estimating computational noise" (2011)."""
+
+import math
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from checks._types import FloatArray
+
+__all__ = [
+    "DEPTH",
+    "POINTS",
+    "SAME_WITHIN",
+    "DifferenceTable",
+    "Line",
+    "has_jump",
+    "noise_within",
+    "take_table",
+]
+
+POINTS = 8  # costs in a table: "seven to nine suffice" (section 5)
+JITTER = 0.25  # of the nodes, in units of their spacing
+SAME_WITHIN = 4.0  # two estimates of one noise differ by this factor at most: η of section 4
+HIGHEST = 3  # order of the differences that show the noise of a cost
+DEPTH = 4  # tables, each in the roughest interval of the one before: about 7^-4 of the spacing
+
+# Takes steps along a line, returns those that were taken after rounding, and the costs there.
+Line = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+
+
+class DifferenceTable:
+    """Costs at nodes of a line, and what their divided differences show of noise.
+
+    The k-th divided difference of a smooth function shrinks with the spacing. That of noise does
+    not: scaled so that the squares of its weights add up to 1, it has the variance σ² of the noise.
+    So each k gives an estimate of σ, and where three successive ones agree, it is the noise
+    (section 4, there for equal spacings).
+
+    Parameters
+    ----------
+    nodes, costs : (n,) float
+        The nodes ascend.
+    """
+
+    def __init__(self, nodes: FloatArray, costs: FloatArray) -> None:
+        self.nodes, self.costs = nodes, costs
+
+    def differences(self, k: int, costs: FloatArray | None = None) -> FloatArray:
+        """Return the scaled divided differences of order k, (n − k,); of other `costs` if given."""
+        costs = self.costs if costs is None else costs
+        span = self.nodes[-1] - self.nodes[0]
+        # long double, so that the weights round by less than the costs
+        windows = sliding_window_view((self.nodes / span).astype(np.longdouble), k + 1)
+        # the weight of f(t_i) in a divided difference is 1/Π_{m≠i} (t_i − t_m)
+        weights = 1 / (windows[:, :, None] - windows[:, None, :] + np.eye(k + 1)).prod(axis=2)
+        weights /= np.sqrt((weights**2).sum(axis=1, keepdims=True))
+        change = sliding_window_view(costs - costs[..., :1], k + 1, axis=-1)
+        return np.asarray((weights * change).sum(axis=-1))
+
+    @cached_property
+    def levels(self) -> list[float]:
+        """The root mean square of the differences of each order; inf where a cost is not finite."""
+        if not np.isfinite(self.costs).all():
+            return [math.inf] * (self.costs.size - 1)
+        levels = []
+        for k in range(1, self.costs.size):
+            differences = self.differences(k)
+            largest = np.abs(differences).max() or 1.0  # so that squares do not over- or underflow
+            levels.append(float(largest * np.sqrt(np.mean((differences / largest) ** 2))))
+        return levels
+
+    def agreeing_order(self, both_signs: bool = True) -> int:
+        """Return the first k of three successive orders whose levels agree; 0 if there is none.
+
+        The differences must have both signs, as those of noise have, if `both_signs`. Those of
+        one jump at the end of a table have not.
+        """
+        for k in range(1, len(self.levels) - 1):
+            three = self.levels[k - 1 : k + 2]
+            if max(three) <= SAME_WITHIN * min(three) < math.inf:
+                differences = self.differences(k) if both_signs else np.array([-1, 1])
+                if differences.min() < 0 < differences.max():
+                    return k
+        return 0
+
+    def noise(self) -> tuple[float | None, str]:
+        """Return the noise and ""; or None and what is wrong: spaced "too small" or "too large"."""
+        differences = np.diff(self.costs)
+        if 2 * np.count_nonzero(differences == 0) >= len(differences):
+            jumps = np.flatnonzero(differences)
+            if (np.diff(jumps) > 1).any():  # level between two jumps: the cost is quantised
+                # a quantised cost is off by up to half a jump: uniform, so jump/√12
+                return float(np.abs(differences[jumps]).min()) / math.sqrt(12), ""
+            return None, "too small"
+        k = self.agreeing_order()
+        # of a higher order there are only few differences, and all of them may happen to be small
+        return (self.levels[k - 1], "") if 0 < k <= HIGHEST else (None, "too large")
+
+    def rough_intervals(self, k: int) -> list[tuple[float, float]]:
+        """Return the intervals between nodes, first that where a jump explains most.
+
+        Where orders k to k + 2 agree, the last of them shows least of the function itself.
+        """
+        k += 2
+        intervals = np.arange(1, self.costs.size)
+        jumps = self.differences(k, np.less_equal.outer(intervals, [0, *intervals]).astype(float))
+        jumps /= np.sqrt((jumps**2).sum(axis=1, keepdims=True))
+        order = np.argsort(-np.abs(jumps @ self.differences(k)), kind="stable")
+        return [(float(self.nodes[n]), float(self.nodes[n + 1])) for n in order]
+
+
+def take_table(line: Line, first: float, last: float, rng: np.random.Generator) -> DifferenceTable:
+    """Return a table of `POINTS` uneven nodes: at even ones, rounding may repeat and not show.
+
+    So it does where they are apart by a power of two times a few last places: their products with
+    short constants are exact.
+    """
+    nodes = np.linspace(first, last, POINTS)
+    # the ends stay, so that whatever lies between them does
+    nodes[1:-1] += (nodes[1] - nodes[0]) * rng.uniform(-JITTER, JITTER, POINTS - 2)
+    return DifferenceTable(*line(nodes))
+
+
+def noise_within(
+    line: Line,
+    place: tuple[float, float],
+    finest: float,
+    rng: np.random.Generator,
+    depth: int = DEPTH,
+) -> tuple[list[float], tuple[float, float], float]:
+    """Return the noise of tables each within the roughest interval of the one before.
+
+    It stays about as large if it is noise or a jump, shrinks with the spacing at a kink, and is 0
+    where a table is smooth, as an oscillation becomes at spacings short beside its period. A table
+    of equal costs ends the search: such a cost is not smooth, but has jumps elsewhere.
+
+    Parameters
+    ----------
+    place
+        Where the first of at most `depth` tables lies.
+    finest
+        The smallest spacing.
+
+    Returns
+    -------
+    tuple
+        The noise of each table, up to the first that is 0, the roughest interval of the last one,
+        and the median slope there.
+    """
+    noises, slope = list[float](), 0.0
+    while len(noises) < depth and place[1] - place[0] >= finest * (POINTS - 1):
+        table = take_table(line, *place, rng)
+        if not table.levels[0]:
+            break  # level beside a jump, which lies in another interval
+        k = table.agreeing_order(both_signs=False)
+        noises.append(table.levels[k - 1] if k else 0.0)
+        if not noises[-1]:
+            break
+        place = table.rough_intervals(k)[0]
+        slope = float(np.median(np.diff(table.costs) / np.diff(table.nodes)))
+    return noises, place, slope
+
+
+def has_jump(
+    line: Line, place: tuple[float, float], slope: float, height: float, finest: float
+) -> bool:
+    """Whether a cost that mostly has a slope jumps by at least `height`, found by bisection.
+
+    Parameters
+    ----------
+    place
+        Where the jump lies, if there is one.
+    finest
+        The width of the interval to which it is traced.
+    """
+    nodes, costs = line(np.array(place))
+    (low, high), (below, above) = nodes.tolist(), costs.tolist()
+    while high - low > finest:
+        (middle,), (between,) = (values.tolist() for values in line(np.array([(low + high) / 2])))
+        if not low < middle < high:
+            break
+        left = abs(between - below - slope * (middle - low))
+        right = abs(above - between - slope * (high - middle))
+        if not max(left, right) >= height:
+            return False
+        if left >= right:
+            high, above = middle, between
+        else:
+            low, below = middle, between
+    return True
