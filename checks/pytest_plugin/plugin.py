@@ -32,6 +32,7 @@ CONFORMANCE = Path(__file__).parents[1] / "conformance"
 SUITE = CONFORMANCE / "suite"
 GATE = pytest.StashKey["Gate"]()
 RECORDS = "gradient_gate"  # this attribute of a test's report holds the records of its checks
+FINDING = "gradient_finding"  # and this one, of a failure, its outcome, rank and short text
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -125,6 +126,9 @@ class Gate:
         error = call.excinfo.value if call.excinfo else None
         if in_suite and report.failed and isinstance(error, AssertionError):
             report.longrepr = str(error)  # the text says everything, a traceback would bury it
+            # what kind of failure it is, for the printer of `python -m checks`
+            names = ("outcome", "rank", "short")
+            setattr(report, FINDING, {name: getattr(error, name, None) for name in names})
         attached: dict[str, Any] = {"checks": self.records}
         self.records = []
         if in_suite and call.when == "call" and _test_id(item) in self.waivers:
@@ -204,15 +208,16 @@ class Gate:
             return None
         from hypothesis import settings
 
+        from checks.conformance.targets.probe import probed
         from checks.conformance.targets.target import reference_target
 
         target = self.target or reference_target()
         functions = [name for name in ("cost", "gradient", "step") if getattr(target, name)]
+        named = "".join(f", {name}={getattr(target, name)!r}" for name in sorted(target.names))
         return (
-            f"gradient-gate: target {target.name} ({' and '.join(functions)}; "
-            f"{target.activation}, {target.cost_name}), "
-            f"float64 and float32, Hypothesis profile {settings.get_current_profile_name()}, "
-            f"BLAS {blas() or 'unknown'}"
+            f"gradient-gate: target {target.name} ({' and '.join(functions)}{named}), "
+            f"Hypothesis profile {settings.get_current_profile_name()}, "
+            f"BLAS {blas() or 'unknown'}\nIt {probed(target).takes}."
         )
 
     def _names_suite(self, argument: str) -> bool:

@@ -38,7 +38,7 @@ def test_the_answer_is_finite(gradient_target, dtype):
     gradient_target.gradient([], [], None, None)
 
 def test_steps_descend():
-    pytest.skip("the target has no step")
+    pytest.skip("not taken: the target has no step")
 
 def test_digits_are_kept():
     pytest.xfail("not by a (1 − a)")
@@ -68,20 +68,21 @@ def here(pytester, monkeypatch):
 def test_a_right_target(here, capsys):
     assert main(["right"]) == 0
     printed = capsys.readouterr().out.splitlines()
-    assert printed[0].startswith("gradient-gate: target right (cost and gradient; logistic, mean_")
-    assert printed[1:10] == [
+    assert printed[0].startswith("gradient-gate: target right (cost and gradient), Hypothesis ")
+    assert printed[1].startswith("It takes 1 to 7 layers; one output or several; ")
+    assert printed[2:11] == [
         "",
-        "  ok       every entry is right",
-        "  ok       the answer is finite (float32)",
-        "  skipped  steps descend",
-        "           the target has no step",
-        "  excused  digits are kept",
-        "           not by a (1 − a)",
+        "  ok           every entry is right",
+        "  ok           the answer is finite (float32)",
+        "  not taken    steps descend",
+        "               the target has no step",
+        "  UNRESOLVED   digits are kept",
+        "               not by a (1 − a)",
         "",
-        "2 of 4 properties hold, 1 skipped, 1 excused",
+        "2 of 4 properties hold, 1 not taken, 1 UNRESOLVED",
     ]
-    assert printed[10].startswith("gradient-gate: 1 check, 14 entries compared, ")
-    assert len(printed) == 11
+    assert printed[11].startswith("gradient-gate: 1 check, 14 entries compared, ")
+    assert printed[12:] == ["", "right is right: no property that it takes fails."]
     assert os.environ["PYTEST_ADDOPTS"] == "--no-such-option"
     assert not (here.path / ".pytest_cache").exists()
 
@@ -89,9 +90,9 @@ def test_a_right_target(here, capsys):
 def test_a_wrong_target_and_its_first_failure(here, capsys):
     assert main(["wrong.py"]) == 1
     printed = capsys.readouterr().out
-    table, failure = printed.split("\nThe first failure: every entry is right\n\n")
-    assert "\n  WRONG    every entry is right\n  ok       the answer" in table
-    assert "\n1 of 4 properties hold, 1 failed, 1 skipped, 1 excused\n" in table
+    table, failure = printed.split("\nThe most telling: every entry is right\n\n")
+    assert "\n  WRONG        every entry is right\n  ok           the answer" in table
+    assert "\n1 of 4 properties hold, 1 WRONG, 1 not taken, 1 UNRESOLVED\n" in table
     # the text alone, without pytest's traceback
     assert failure.startswith("gradient check: MISMATCH ")
     assert "[0][0]" in failure
@@ -100,7 +101,7 @@ def test_a_wrong_target_and_its_first_failure(here, capsys):
 
 def test_a_target_that_raises(here, capsys):
     assert main(["raises"]) == 1
-    failure = capsys.readouterr().out.partition("The first failure: the answer is finite (float32)")
+    failure = capsys.readouterr().out.partition("The most telling: the answer is finite (float32)")
     assert "raises.py:11: in gradient\n" in failure[2]
     assert "\nE   TypeError: " in failure[2]
     assert "captured" not in failure[0]
@@ -136,7 +137,7 @@ def test_an_interruption_says_what_was_judged(here, capsys):
     assert main(["interrupts"]) == 130
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
-    assert "  ok       every entry is right" in lines
+    assert "  ok           every entry is right" in lines
     assert lines[-1] == "Interrupted: 1 of 4 properties were judged, 3 were left out."
     assert "Traceback" not in printed.out + printed.err
 
@@ -218,7 +219,7 @@ def test_a_console_that_cannot_print_greek(here, monkeypatch):
     monkeypatch.setattr(sys, "stdout", console)
     assert main(["wrong"]) == 1
     console.flush()
-    assert b"  WRONG    every entry is right" in console.buffer.getvalue()
+    assert b"  WRONG        every entry is right" in console.buffer.getvalue()
 
 
 def test_the_command_itself(here):

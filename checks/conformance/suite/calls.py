@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from checks._types import FloatArray
-from checks.conformance.suite.failure import ConformanceError
-from checks.conformance.targets.layouts import layout_hint
+from checks.conformance.suite.failure import TargetRaisesError
 from checks.conformance.targets.target import Target
 from checks.parameters.claims import entry_name
 from checks.strategies import Problem
@@ -87,8 +86,7 @@ def errors_explained(target: Target) -> Iterator[None]:
             yield
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        hint = layout_hint(target)
-        raise ConformanceError(
+        raise TargetRaisesError(
             f"{target.name} raises {type(error).__name__}: {error} "
-            f"({frame.filename}, line {frame.lineno})" + f"\nTo try: {hint}" * bool(hint)
+            f"({frame.filename}, line {frame.lineno})"
         ) from error

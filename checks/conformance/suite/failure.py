@@ -5,22 +5,25 @@ import traceback
 
 from checks.conformance.naming.fault_name import UNKNOWN, name_fault
 from checks.conformance.suite.digits import load_digits
-from checks.conformance.suite.smallest_failure import SearchResult, unrecorded
-from checks.conformance.suite.trial import Trial, try_out
-from checks.conformance.targets.known_costs import known_cost, with_shares
-from checks.conformance.targets.layouts import layout_hint
+from checks.conformance.suite.smallest_failure import SearchResult
+from checks.conformance.suite.trial import Trial
+from checks.conformance.targets.known_costs import known_cost
+from checks.conformance.targets.takes import Takes
 from checks.conformance.targets.target import Target
-from checks.report.verdict import Verdict
 from checks.report.wording import COLUMNS, plural
 from checks.strategies import Problem
 
 __all__ = [
     "ConformanceError",
+    "TargetRaisesError",
+    "UnresolvedError",
+    "WrongDerivativeError",
     "digits_problem",
     "failure_text",
     "repeated_failure_text",
     "reproduction",
     "script",
+    "seen",
     "unresolved_text",
 ]
 
@@ -29,7 +32,44 @@ SMALL_DISCREPANCY = 1e-4
 
 
 class ConformanceError(AssertionError):
-    """The target lacks a property that the suite tests."""
+    """The target lacks a property that the suite tests.
+
+    Attributes
+    ----------
+    outcome : str
+        One word: WRONG, or that of a subclass.
+    rank : int
+        The failure of the least rank tells most.
+    short : str
+        What was seen, in a line.
+    """
+
+    outcome = "WRONG"
+    rank = 1
+
+    def __init__(self, text: str, short: str = "") -> None:
+        super().__init__(text)
+        self.short = short or " ".join(text.splitlines()[:2][-1:])
+
+
+class WrongDerivativeError(ConformanceError):
+    """The gradient, or the step, is not the derivative of the cost."""
+
+    rank = 0
+
+
+class TargetRaisesError(ConformanceError):
+    """The target raises on a network that its cost takes: nothing is known of its derivative."""
+
+    outcome = "raises"
+    rank = 2
+
+
+class UnresolvedError(ConformanceError):
+    """Too little could be compared to say whether the target is right."""
+
+    outcome = "UNRESOLVED"
+    rank = 3
 
 
 def failure_text(target: Target, claim: str, found: SearchResult) -> str:
@@ -56,7 +96,7 @@ def repeated_failure_text(
     """Return the short text for a mistake that another property has already shown in full."""
     trial = found.first_wrong
     assert trial is not None
-    what = f"{trial.report.worst}" if trial.report is not None else _error(trial)
+    what = seen(trial)
     return "\n".join(
         _filled(line)
         for line in (
@@ -82,19 +122,22 @@ def reproduction(target: Target, trial: Trial) -> str:
 
     The script has no indented block and no blank line, so that it can be pasted at a prompt.
     """
+    reads_biases = target.takes.biases
+    given = "*p.values(), x, y" if reads_biases else "*p.values(), biases, x, y"
+    params = '"weights": weights' + ', "biases": biases' * reads_biases
     if trial.function == "step":
         check, parameters = "check_step", "p, rate"
         # a step that updates in place returns None
-        result = "target.step(*p.values(), x, y, rate) or p.values()"
+        result = f"target.step({given}, rate) or p.values()"
     else:
-        check, parameters, result = "check_gradient", "p", "target.gradient(*p.values(), x, y)"
+        check, parameters, result = "check_gradient", "p", f"target.gradient({given})"
     return script(
         target,
         trial.problem,
         f"print({check}(",
-        "    lambda p: target.cost(*p.values(), x, y),",
+        f"    lambda p: target.cost({given}),",
         f"    lambda {parameters}: dict(zip(p, {result})),",
-        '    {"weights": weights, "biases": biases},',
+        f"    {{{params}}},",
         "))",
         imports=f"from checks import {check}",
     )
@@ -103,15 +146,24 @@ def reproduction(target: Target, trial: Trial) -> str:
 def script(target: Target, problem: Problem, *lines: str, imports: str = "") -> str:
     """Return a script that loads a target, sets weights, biases, x and y, and runs `lines`."""
     head = ["import numpy as np", *filter(None, [imports]), *_target_lines(target)]
-    return "\n".join([*head, *_problem_lines(problem), *lines])
+    return "\n".join([*head, *_problem_lines(problem), *target.takes.form.lines(), *lines])
 
 
-def digits_problem(samples: int = 10) -> Problem:
-    """Return a 64-30-10 network, drawn with seed 0, and the first of the handwritten digits."""
-    sizes = (64, 30, 10)
+def digits_problem(takes: Takes | None = None, samples: int = 10) -> Problem:
+    """Return a network like 64-30-10, drawn with seed 0, and the first of the handwritten digits.
+
+    With one output, y says whether a digit is above 4.
+    """
+    takes = takes or Takes()
+    sizes = takes.nearest((64, 30, 10))
+    samples = min(samples, takes.samples[1])
     random = Problem.generate(sizes, seed=0)
-    x, y, _ = load_digits()
-    return Problem(sizes, random.weights, random.biases, x[:samples], y[:samples], "digits", 0)
+    x, y, labels = (rows[:samples] for rows in load_digits())
+    if sizes[-1] == 1:
+        y = (labels[:, None] > 4).astype(float)
+    if takes.labels == "±1":
+        y = 2 * y - 1
+    return Problem(sizes, random.weights, random.biases, x, y, "digits", 0)
 
 
 def _problem_lines(problem: Problem) -> list[str]:
@@ -121,7 +173,9 @@ def _problem_lines(problem: Problem) -> list[str]:
             "from checks.strategies import Problem",
             f"problem = Problem.generate({problem.sizes}, seed={problem.seed})",
             "weights, biases = problem.weights, problem.biases",
-            f"x, y = (rows[:{len(problem.x)}] for rows in load_digits()[:2])",
+            f"x, y, labels = (rows[:{len(problem.x)}] for rows in load_digits())",
+            *(["y = (labels[:, None] > 4).astype(float)"] if problem.sizes[-1] == 1 else []),
+            *(["y = 2 * y - 1"] if problem.y.min() < 0 else []),
         ]
     assignments = ("weights = ", "biases = ", "x = ", "y = ")
     lines = problem.snippet().splitlines()
@@ -147,6 +201,11 @@ def _target_lines(target: Target) -> list[str]:
     return [*lines, f"target = target.{attributes}"] if attributes else lines
 
 
+def seen(trial: Trial) -> str:
+    """Return what is wrong in a trial, in a line."""
+    return f"{trial.report.worst}" if trial.report is not None else _error(trial)
+
+
 def _what_happened(trial: Trial) -> str:
     return _filled(_error(trial)) if trial.report is None else str(trial.report)
 
@@ -164,10 +223,13 @@ def _advice(target: Target, trial: Trial) -> str:
 
     ∂C/∂b^l is the sum of δ^l, so δ^l is right where ∂C/∂b^l is. δ^L is computed first.
     """
-    # asked first: a target that takes transposed weights raises no error if all layers are square
-    hint = layout_hint(target)
-    if hint:
-        return hint
+    if trial.report is None and not target.takes.known:
+        return (
+            "the cost takes none of the networks that the suite draws: weights of (n_l, n_{l−1}) "
+            "or (n_{l−1}, n_l), one to seven layers, x of one sample per row, per column, or of "
+            "one sample. If it needs certain sizes, say so in the target: "
+            'takes = {"sizes": (2, 3, 1)}.'
+        )
     if trial.report is None:
         return "the lines below, which show the whole traceback."
     error_kinds = trial.error_kinds()
@@ -183,20 +245,17 @@ def _advice(target: Target, trial: Trial) -> str:
             fault.text if fault.name == UNKNOWN else f"it looks like {fault.name!r}. {fault.text}"
             for fault in faults
         )
-    if _is_right_where_y_sums_to_1(target, trial):
-        return (
-            "the rows of y. Here they need not sum to 1, and the gradient is right only if they "
-            "do: with s the softmax, δ = s − y assumes that sum; δ = s Σy − y does not. If the "
-            "cost is the reference's softmax cross entropy, set "
-            'cost_name = "softmax_cross_entropy" in the target: the suite then draws rows that '
-            "sum to 1."
-        )
     if trial.report.discrepancy < SMALL_DISCREPANCY:
         return (
             "something small: the worst entry is off by only "
             f"{trial.report.discrepancy:.0e} of its size. Look for a lower precision "
             "inside, a small constant as in log(a + 1e-9), or a penalty in only one of cost and "
             "gradient."
+        )
+    if not target.takes.biases:
+        return (
+            "∂C/∂w^L first: it needs only ① ⊙ σ'(z^L) and a^{L−1}. If it is right, look at how δ "
+            "is passed down."
         )
     if {what for _, what in wrong} == {"biases"}:
         return (
@@ -217,15 +276,6 @@ def _advice(target: Target, trial: Trial) -> str:
         "the last layer first: ∂C/∂b^L is δ^L = ① ⊙ σ'(z^L), summed over the samples, where ① is "
         "the derivative of this cost. An error in it reaches all layers below."
     )
-
-
-def _is_right_where_y_sums_to_1(target: Target, trial: Trial) -> bool:
-    """Whether the target is right on the trial's network once the rows of y sum to 1."""
-    if trial.problem.sizes[-1] == 1:
-        return False
-    with unrecorded():
-        again = try_out(target, with_shares(trial.problem), trial.function)
-    return again.report is not None and again.report.verdict is Verdict.MATCH
 
 
 def _network(target: Target, problem: Problem) -> str:

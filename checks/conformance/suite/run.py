@@ -1,4 +1,4 @@
-"""The suite run on one target for a person: a line for each property, then the first failure."""
+"""The suite run on one target for a person: a line for each property, then one failure in full."""
 
 import os
 import textwrap
@@ -13,15 +13,13 @@ from checks.report.wording import COLUMNS
 
 __all__ = ["EXIT_INTERRUPTED", "judge"]
 
+WIDTH = len("not reached  ")
 EXIT_INTERRUPTED = 130  # 128 + 2, the number of SIGINT: what shells report after Ctrl-C
 
-OUTCOME_WORDS = {
-    "passed": "ok",
-    "failed": "WRONG",
-    "error": "ERROR",
-    "skipped": "skipped",
-    "excused": "excused",  # the test itself has called pytest.xfail
-}
+EXIT_NOTHING_JUDGED = 3
+NUMBERS = ("test_every_entry", "test_a_step")  # the tests of derivatives
+# what the reason of a skipped test begins with, and the word for it
+SKIPS = {"not taken: ": "not taken", "note: ": "note", "not reached: ": "not reached"}
 
 
 def judge(spec: str) -> int:
@@ -35,7 +33,8 @@ def judge(spec: str) -> int:
     Returns
     -------
     int
-        The exit code: pytest's (0 right, 1 wrong, 4 usage error), or 130 after Ctrl-C.
+        The exit code: 0 if nothing is wrong, 1 if something is, 3 if nothing could be judged, 4
+        for a usage error, 130 after Ctrl-C.
     """
     installed = entry_points(group="pytest11", name="gradient_gate")
     options = [
@@ -64,7 +63,7 @@ def judge(spec: str) -> int:
     if printer.interrupted:
         print(printer.interruption(), flush=True)
         return EXIT_INTERRUPTED
-    return exit_code
+    return printer.exit_code(exit_code)
 
 
 class Printer:
@@ -72,9 +71,10 @@ class Printer:
 
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
+        self.judged = 0  # how many tests of derivatives were passed
         self.collected = 0
         self.interrupted = False
-        self.failure: pytest.TestReport | pytest.CollectReport | None = None
+        self.failures: list[tuple[int, str, pytest.TestReport | pytest.CollectReport]] = []
 
     def pytest_configure(self, config: pytest.Config) -> None:
         """Shorten the tracebacks of unforeseen errors, such as those that a target raises."""
@@ -87,7 +87,7 @@ class Printer:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Keep the first failure to import the tests."""
         if report.failed:
-            self.failure = self.failure or report
+            self.failures.append((0, report.nodeid, report))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Count the properties, so that an interruption can say how many were left out."""
@@ -97,23 +97,20 @@ class Printer:
         """Print the line of a property when its test is over."""
         if report.when != "call" and not (report.failed or report.skipped):
             return
-        outcome: str = report.outcome
-        reason = ""
-        if hasattr(report, "wasxfail"):
-            outcome, reason = "excused", report.wasxfail
-        elif report.skipped and isinstance(report.longrepr, tuple):
-            reason = report.longrepr[2]
-        elif report.failed:
-            outcome = outcome if report.when == "call" else "error"
-            self.failure = self.failure or report
+        outcome, reason = _outcome(report)
         self.outcomes[outcome] += 1
-        lines = [f"  {OUTCOME_WORDS[outcome]:9}{_title(report.nodeid)}"]
-        for prefix in ("Skipped: ", "reason: "):
-            reason = reason.removeprefix(prefix)
-        indent = " " * len(f"  {'':9}")
+        if report.failed:
+            rank = getattr(report, plugin.FINDING, {"rank": 1})["rank"]
+            self.failures.append((rank, _title(report.nodeid), report))
+        elif outcome == "ok" and any(name in report.nodeid for name in NUMBERS):
+            self.judged += 1
+        lines = [f"  {outcome:{WIDTH}}{_title(report.nodeid)}"]
         if reason:
+            indent = " " * (WIDTH + 2)
             lines.append(
-                textwrap.fill(reason, COLUMNS, initial_indent=indent, subsequent_indent=indent)
+                textwrap.fill(
+                    reason, COLUMNS, initial_indent=indent, subsequent_indent=indent, max_lines=3
+                )
             )
         print("\n".join(lines), flush=True)
 
@@ -124,16 +121,29 @@ class Printer:
         )
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Print the totals, then the first failure in full, so that it stands last."""
+        """Print the totals, then in full the failure that tells most, so that it stands last."""
         gate = session.config.stash[plugin.GATE]
-        others = [f"{n} {outcome}" for outcome, n in self.outcomes.items() if outcome != "passed"]
-        counts = f"{self.outcomes['passed']} of {self.outcomes.total()} properties hold"
+        others = [f"{n} {outcome}" for outcome, n in self.outcomes.items() if outcome != "ok"]
+        counts = f"{self.outcomes['ok']} of {self.outcomes.total()} properties hold"
         print(f"\n{', '.join([counts, *others])}")
         for line in gate.summary():
             print(line)
-        if self.failure:
-            print(f"\nThe first failure: {_title(self.failure.nodeid)}\n")
-            print(self.failure.longreprtext, flush=True)
+        if self.failures:
+            _, title, report = min(self.failures, key=lambda failure: failure[0])
+            print(f"\nThe most telling: {title}\n")
+            print(report.longreprtext, flush=True)
+        elif self.judged and gate.target:
+            print(f"\n{gate.target.name} is right: no property that it takes fails.")
+
+    def exit_code(self, code: int) -> int:
+        """Return the exit code of the command for that of pytest."""
+        if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            # 3 is an internal error for pytest
+            return pytest.ExitCode.INTERRUPTED if code == EXIT_NOTHING_JUDGED else code
+        wrong = [word for word in self.outcomes if word in ("WRONG", "ERROR")]
+        if wrong or (self.judged and self.outcomes["raises"]):
+            return 1
+        return 0 if self.judged else EXIT_NOTHING_JUDGED
 
     def interruption(self) -> str:
         """Return the line that ends an interrupted run."""
@@ -144,6 +154,25 @@ class Printer:
             f"\nInterrupted: {judged} of {self.collected} properties were judged, "
             f"{self.collected - judged} were left out."
         )
+
+
+def _outcome(report: pytest.TestReport) -> tuple[str, str]:
+    """Return the word for the outcome of a test, and the reason."""
+    if hasattr(report, "wasxfail"):  # a waiver, or the test itself has called pytest.xfail
+        reason = report.wasxfail.removeprefix("reason: ")
+        return "waived" if reason.startswith("waived") else "UNRESOLVED", reason
+    if report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        for prefix, word in SKIPS.items():
+            if reason.startswith(prefix):
+                return word, reason.removeprefix(prefix)
+        return "skipped", reason
+    if report.failed:
+        finding = getattr(report, plugin.FINDING, None)
+        if report.when != "call" or finding is None:
+            return "ERROR" if report.when != "call" else "WRONG", ""
+        return finding["outcome"] or "WRONG", finding["short"] or ""
+    return "ok", ""
 
 
 def _title(nodeid: str) -> str:

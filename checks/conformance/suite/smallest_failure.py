@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity, given, reject, seed, settings
 from hypothesis import strategies as st
 
-from checks._types import FloatArray
 from checks.conformance.suite.trial import Trial
-from checks.conformance.targets.known_costs import with_shares
+from checks.conformance.targets.problems import rounded_problem
+from checks.conformance.targets.takes import Takes
 from checks.report import session
 from checks.strategies import Problem, layer_sizes
 
@@ -45,10 +45,13 @@ class Networks:
         Some of `checks.strategies.REGIMES`.
     equal_widths : bool
         Whether all layers of a network have the same width, so that every matrix is square.
-    y_sums_to_1 : bool
-        Whether the rows of y sum to 1.
     examples : int
         How many networks.
+    needs : tuple of str
+        Which of layers, widths and samples make the kind what it is: a target that takes no such
+        network is not judged by it. The others are moved to what it takes.
+    takes : Takes
+        What the target takes.
     """
 
     layers: tuple[int, int] = (1, 3)
@@ -56,8 +59,28 @@ class Networks:
     samples: tuple[int, int] = (2, 5)
     regimes: tuple[str, ...] = ("ordinary",)
     equal_widths: bool = False
-    y_sums_to_1: bool = False
     examples: int = 10
+    needs: tuple[str, ...] = ()
+    takes: Takes = field(default_factory=Takes)
+
+    def within(self, takes: Takes) -> "Networks | str":
+        """Return those of the networks that a target takes, or why it takes none of them."""
+        bounds: Any = {}
+        for name, noun in (("layers", "layer"), ("samples", "sample")):
+            wanted, taken = getattr(self, name), getattr(takes, name)
+            least, most = max(wanted[0], taken[0]), min(wanted[1], taken[1])
+            if least > most:
+                if name in self.needs:
+                    return takes.why_not(noun, *wanted)
+                least = most = taken[0] if taken[0] > wanted[1] else taken[1]
+            bounds[name] = least, most
+        if self.widths[1] < takes.outputs[0] and "widths" in self.needs:
+            return takes.why_not("output", *self.widths)
+        if takes.sizes is not None and (self.equal_widths or "widths" in self.needs):
+            return f"it takes sizes {takes.sizes} alone"
+        if self.regimes == ("vanishing",) and bounds["layers"][1] == 1:
+            return takes.why_not("layer", 2, 2)
+        return replace(self, **bounds, takes=takes)
 
 
 class _WrongTrialError(Exception):
@@ -71,7 +94,8 @@ class SearchResult:
     Attributes
     ----------
     trials : list of Trial
-        The trials of the networks that were asked for, up to the first wrong network.
+        The trials of the networks that were asked for, up to the first wrong network. Networks that
+        the cost does not take are among them.
     first_wrong, smallest : Trial or None
         The first wrong trial, and the smallest that shows the same mistake.
     """
@@ -140,33 +164,24 @@ def _problems(draw: st.DrawFn, networks: Networks) -> tuple[bool, Problem]:
         (least if within_bounds else 1, most)
         for least, most in (networks.layers, networks.widths, networks.samples)
     )
+    takes = networks.takes
     sizes = draw(
         layer_sizes(
-            min_layers=min_layers, max_layers=max_layers, min_width=min_width, max_width=max_width
+            min_layers=max(min_layers, takes.layers[0]),
+            max_layers=max_layers,
+            min_width=min_width,
+            max_width=max_width,
         )
     )
     if networks.equal_widths and within_bounds:
         sizes = sizes[:1] * len(sizes)
-    samples = draw(st.integers(min_samples, max_samples))
+    sizes = takes.nearest(sizes)
+    samples = draw(st.integers(max(min_samples, takes.samples[0]), max_samples))
     regime = draw(st.sampled_from(networks.regimes))
     number = draw(st.integers(0, 999))
     if regime == "vanishing" and len(sizes) == 2:
         reject()
-    problem = rounded_problem(sizes, samples, regime, number)
-    return within_bounds, with_shares(problem) if networks.y_sums_to_1 else problem
-
-
-def rounded_problem(
-    sizes: tuple[int, ...], samples: int, regime: str = "ordinary", number: int = 0
-) -> Problem:
-    """Return a generated problem with numbers of two digits, so that it prints short."""
-    problem = Problem.generate(sizes, samples, regime, number)
-    weights, biases = (list(map(_rounded, part)) for part in (problem.weights, problem.biases))
-    return Problem(sizes, weights, biases, _rounded(problem.x), _rounded(problem.y), regime, number)
-
-
-def _rounded(array: FloatArray) -> FloatArray:
-    return np.array([float(f"{value:.1e}") for value in array.flat]).reshape(array.shape)
+    return within_bounds, takes.suited(rounded_problem(sizes, samples, regime, number))
 
 
 def _size(trial: Trial) -> tuple[int, int, int]:

@@ -16,22 +16,32 @@ from checks.conformance.suite.calls import (
     gradient_arrays,
 )
 from checks.conformance.suite.failure import ConformanceError, script
-from checks.conformance.suite.smallest_failure import rounded_problem
-from checks.conformance.targets.known_costs import with_shares
+from checks.conformance.targets.probe import probed
 from checks.conformance.targets.target import Target
+from checks.strategies import Problem
 
-# The rows of y sum to 1, because a target may require it.
-PROBLEM, OTHER = (with_shares(rounded_problem((2, 3, 3, 2), samples=2, number=n)) for n in (1, 2))
-NAMES = [*array_names(2 * len(PROBLEM.weights)), "x", "y"]
+SIZES, SAMPLES = (2, 3, 3, 2), 2  # or what comes nearest of what a target takes
 CALL = "target.gradient(weights, biases, x, y)"
 
 
+def example(target: Target, number: int = 1) -> Problem:
+    """Return a network that a target takes."""
+    return target.takes.example(SIZES, SAMPLES, number)
+
+
+def names(problem: Problem) -> list[str]:
+    """Return the names of its arrays, in order."""
+    return [*array_names(2 * len(problem.weights)), "x", "y"]
+
+
 def fail(target: Target, claim: str, what: str, remedy: str, *lines: str) -> None:
-    """Raise a failure, with a script that sets `PROBLEM` and runs `lines` to show it."""
+    """Raise a failure, with a script that sets the `example` and runs `lines` to show it."""
     __tracebackhide__ = True
     text = f"{target.name} fails: {claim}.\n{what}\nTo try: {remedy}"
     if target.gradient:
-        text += f"\n\nTo see it, paste this into Python:\n\n{script(target, PROBLEM, *lines)}"
+        text += (
+            f"\n\nTo see it, paste this into Python:\n\n{script(target, example(target), *lines)}"
+        )
     raise ConformanceError(text)
 
 
@@ -40,15 +50,18 @@ def test_the_gradient_has_the_shapes_of_the_parameters(
     gradient_target: Target, samples: int
 ) -> None:
     """The gradient is two lists, with an array of the same shape for each of weights and biases."""
-    for sizes in ((5, 3, 4, 2), (2, 1, 3), (3, 1)):
-        weights, biases, x, y = arguments(with_shares(rounded_problem(sizes, samples)))
-        with errors_explained(gradient_target):
-            gradient = call_gradient(gradient_target, weights, biases, x, y)
+    target = probed(gradient_target)
+    if not target.takes.samples[0] <= samples <= target.takes.samples[1]:
+        pytest.skip(f"not taken: {target.takes.why_not('sample', samples, samples)}")
+    for sizes in dict.fromkeys(map(target.takes.nearest, ((5, 3, 4, 2), (2, 1, 3), (3, 1)))):
+        weights, biases, x, y = arguments(target.takes.example(sizes, samples))
+        with errors_explained(target):
+            gradient = call_gradient(target, weights, biases, x, y)
             shapes = [[np.shape(array) for array in part] for part in gradient]
         expected = [[array.shape for array in part] for part in (weights, biases)]
         if shapes != expected:
             raise ConformanceError(
-                f"{gradient_target.name} fails: the gradient has the shapes of the parameters.\n"
+                f"{target.name} fails: the gradient has the shapes of the parameters.\n"
                 f"With sizes {sizes} and {samples} samples the shapes are\n  {shapes}, wanted\n"
                 f"  {expected}.\nTo try: keep the axis of a single node or sample: sum over axis 0 "
                 "alone, no squeeze."
@@ -57,11 +70,12 @@ def test_the_gradient_has_the_shapes_of_the_parameters(
 
 def test_the_same_answer_twice(gradient_target: Target) -> None:
     """Two calls with the same arrays give the same bits."""
-    once, twice = (gradient_arrays(gradient_target, *arguments(PROBLEM)) for _ in range(2))
+    target = probed(gradient_target)
+    once, twice = (gradient_arrays(target, *arguments(example(target))) for _ in range(2))
     difference = first_difference(once, twice)
     if difference:
         fail(
-            gradient_target,
+            target,
             "the same answer twice",
             f"{difference}.",
             "fix the random seed, switch dropout off, and start sums from new arrays of zeros.",
@@ -71,17 +85,15 @@ def test_the_same_answer_twice(gradient_target: Target) -> None:
 
 def test_calls_leave_no_trace(gradient_target: Target) -> None:
     """A call with other arguments does not change the result of the next one."""
-    first = gradient_arrays(gradient_target, *arguments(PROBLEM))
-    for between in (
-        OTHER,
-        with_shares(rounded_problem((2, 3, 3, 2), samples=4)),
-        with_shares(rounded_problem((3, 2), samples=3)),
-    ):
-        gradient_arrays(gradient_target, *arguments(between))
-        difference = first_difference(first, gradient_arrays(gradient_target, *arguments(PROBLEM)))
+    target = probed(gradient_target)
+    takes, problem = target.takes, example(target)
+    first = gradient_arrays(target, *arguments(problem))
+    for between in (example(target, 2), takes.example(SIZES, 4), takes.example((3, 2), 3)):
+        gradient_arrays(target, *arguments(between))
+        difference = first_difference(first, gradient_arrays(target, *arguments(problem)))
         if difference:
             fail(
-                gradient_target,
+                target,
                 "calls leave no trace",
                 f"After a call with other numbers, {difference}.",
                 "run the forward pass inside the gradient, on its own arguments, and start sums "
@@ -96,14 +108,16 @@ def test_calls_leave_no_trace(gradient_target: Target) -> None:
 def test_the_input_is_unchanged(gradient_target: Target, function: str) -> None:
     """A call changes no bit of the arrays that are passed, and no list."""
     if function == "gradient" and gradient_target.gradient is None:
-        pytest.skip(f"not applicable: {gradient_target.name} has no gradient")
-    given = arguments(PROBLEM)
+        pytest.skip(f"not taken: {gradient_target.name} has no gradient")
+    target = probed(gradient_target)
+    problem = example(target)
+    given = arguments(problem)
     lists_before = [list(given[0]), list(given[1])]
-    with errors_explained(gradient_target):
-        getattr(gradient_target, function)(*given)
+    with errors_explained(target):
+        getattr(target, function)(*given)
     changed = [
         name
-        for name, array, before in zip(NAMES, _flat(given), PROBLEM.arrays, strict=True)
+        for name, array, before in zip(names(problem), _flat(given), problem.arrays, strict=True)
         if array.shape != before.shape or array.tobytes() != before.tobytes()
     ]
     changed += [
@@ -113,7 +127,7 @@ def test_the_input_is_unchanged(gradient_target: Target, function: str) -> None:
     ]
     if changed:
         fail(
-            gradient_target,
+            target,
             "the input is unchanged",
             f"{function} changes {', '.join(changed)}.",
             "no -=, *=, out= or assignment into an array that was passed: work on a copy.",
@@ -126,16 +140,19 @@ def test_the_answer_is_not_aliased_to_the_input_or_an_earlier_one(gradient_targe
     """No array of the gradient shares memory with the input, or with the result of another call."""
     if gradient_target.gradient is None:
         pytest.skip(
-            f"not applicable: {gradient_target.name} has no gradient, and a step may work in place"
+            f"not taken: {gradient_target.name} has no gradient, and a step may work in place"
         )
-    given = arguments(PROBLEM)
-    with errors_explained(gradient_target):
-        first, second = (_flat(gradient_target.gradient(*given)) for _ in range(2))
+    target = probed(gradient_target)
+    assert target.gradient is not None
+    problem = example(target)
+    given = arguments(problem)
+    with errors_explained(target):
+        first, second = (_flat(target.gradient(*given)) for _ in range(2))
     for other, what in ((_flat(given), "the input"), (second, "the gradient of a later call")):
-        for name, array in zip(NAMES, first, strict=False):
+        for name, array in zip(names(problem), first, strict=False):
             if any(np.shares_memory(array, another) for another in other):
                 fail(
-                    gradient_target,
+                    target,
                     "the answer is not aliased",
                     f"{name} of the gradient shares memory with {what}: it changes when that does.",
                     "return new arrays from every call, or a .copy() of those that are kept.",
@@ -168,14 +185,16 @@ LAYOUTS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_layout_of_the_input_does_not_matter(gradient_target: Target, layout: str) -> None:
     """Strided, Fortran-ordered and read-only arrays of the same numbers have the same gradient."""
-    given = arguments(PROBLEM, LAYOUTS[layout])
-    if layout == "read-only" and gradient_target.gradient is None:
-        given = (*arguments(PROBLEM)[:2], *given[2:])  # a step may work in place
-    expected = gradient_arrays(gradient_target, *arguments(PROBLEM))
-    difference = first_difference(expected, gradient_arrays(gradient_target, *given), RTOL)
+    target = probed(gradient_target)
+    problem = example(target)
+    given = arguments(problem, LAYOUTS[layout])
+    if layout == "read-only" and target.gradient is None:
+        given = (*arguments(problem)[:2], *given[2:])  # a step may work in place
+    expected = gradient_arrays(target, *arguments(problem))
+    difference = first_difference(expected, gradient_arrays(target, *given), RTOL)
     if difference:
         fail(
-            gradient_target,
+            target,
             f"{layout} arrays have the same answer",
             f"{difference} where the input is {layout}.",
             "no .data, .strides or ravel(order='K'), which depend on the layout: index, or copy.",

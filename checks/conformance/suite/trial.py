@@ -3,7 +3,7 @@
 import math
 import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from checks.conformance.targets.known_costs import factor_names
 from checks.conformance.targets.target import Target
 from checks.conformance.targets.target_interface import SIGNATURES
+from checks.evaluation.cost_value import as_number
 from checks.gradient import check_gradient
 from checks.report.array_report import ArrayReport
 from checks.report.report import Report
@@ -40,12 +41,15 @@ class Trial:
         None if there is an error.
     error : Exception or None
         What the target raised, or why the check refused its result.
+    not_taken : bool
+        Whether the cost does not take the network: it raises there, or is not finite.
     """
 
     problem: Problem
     function: str
     report: Report | None = None
     error: Exception | None = None
+    not_taken: bool = False
 
     @property
     def raised_in(self) -> str:
@@ -57,7 +61,9 @@ class Trial:
 
     @property
     def is_wrong(self) -> bool:
-        """Whether the gradient is wrong; kinks excuse it, as conventions for the slope differ."""
+        """Whether the gradient is wrong or raises; kinks excuse it, as conventions differ."""
+        if self.not_taken:
+            return False
         if self.report is None:
             return True
         kinks = any(array.slope_jump.any() for array in self.report.arrays.values())
@@ -112,29 +118,44 @@ class Trial:
 
 
 def try_out(target: Target, problem: Problem, function: str = "gradient") -> Trial:
-    """Check a target's gradient, or the gradient that its step implies, on one problem."""
-    x, y = problem.x, problem.y
+    """Check a target's gradient, or the gradient that its step implies, on one problem.
+
+    The target is called in its own form, see `targets.probe`.
+    """
+    takes, target = target.takes, target.own or target
+    given = takes.form.given(problem.weights, problem.biases, problem.x, problem.y)
+    x, y = given[2:]
+    params = dict(zip(("weights", "biases"), map(_copies, given[:2]), strict=True))
+    unread = {} if takes.biases else {"biases": params.pop("biases")}
 
     # Other tests check that the target leaves its input unchanged and that a call does not depend
     # on earlier ones. Here the target gets copies, and the gradient of a second call is checked.
     def gradient(p: Any) -> Any:
         assert target.gradient is not None
-        target.gradient(*_copies(p), x.copy(), y.copy())
-        return _nested(target.gradient(*_copies(p), x.copy(), y.copy()), "gradient")
+        target.gradient(*arguments(p))
+        return _nested(target.gradient(*arguments(p)), "gradient", bool(unread))
 
     def step(p: Any, learning_rate: float) -> Any:
         assert target.step is not None
-        weights, biases = _copies(p)
-        result = target.step(weights, biases, x.copy(), y.copy(), learning_rate)
-        return _nested((weights, biases) if result is None else result, "step")
+        own = arguments(p)
+        result = target.step(*own, learning_rate)
+        result = own[:2] if result is None else result
+        return _nested((result[0], []) if unread else result, "step", bool(unread))
 
     def cost(p: Any) -> Any:
-        return target.cost(*p.values(), x, y)
+        return target.cost(*(p | unread).values(), x, y)
 
-    params = dict(zip(("weights", "biases"), _copies(vars(problem)), strict=True))
+    def arguments(p: Any) -> tuple[Any, ...]:
+        weights, biases = map(_copies, (p | unread).values())
+        return weights, biases, np.array(x), np.array(y)
+
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
+            if takes.known and not takes.declared:
+                refused = _refused_by_cost(cost, params)
+                if refused:
+                    return Trial(problem, function, error=refused, not_taken=True)
             if function == "step":
                 return Trial(problem, function, check_step(cost, step, params))
             return Trial(problem, function, check_gradient(cost, gradient, params))
@@ -146,17 +167,34 @@ def try_out(target: Target, problem: Problem, function: str = "gradient") -> Tri
         return Trial(problem, function, error=error)
 
 
-def _copies(params: Mapping[str, Any]) -> list[list[Any]]:
-    return [[array.copy() for array in params[name]] for name in ("weights", "biases")]
+def _refused_by_cost(cost: Callable[[Any], Any], params: Any) -> Exception | None:
+    """Return why the cost does not take a network; None if it does."""
+    try:
+        value = as_number(cost(params))
+    except Exception as error:  # the target may raise anything
+        return error
+    return None if np.isfinite(value) else ValueError(f"the cost is {value}")
 
 
-def _nested(result: Any, name: str) -> dict[str, Any]:
+def _copies(arrays: Sequence[Any]) -> list[Any]:
+    return [np.array(array, order="C") for array in arrays]
+
+
+def _nested(result: Any, name: str, no_biases: bool) -> dict[str, Any]:
     if not isinstance(result, (list, tuple)) or len(result) != 2:
         raise TypeError(
             f"{name} returned a {type(result).__name__}, wanted the pair (weights, biases), "
             "two lists of arrays"
         )
-    return {"weights": list(result[0]), "biases": list(result[1])}
+    weights, biases = result
+    if not no_biases:
+        return {"weights": list(weights), "biases": list(biases)}
+    if biases is not None and any(b is not None and np.any(b) for b in biases):
+        raise ValueError(
+            f"{name} returned ∂C/∂b that are not 0, but the cost reads no biases: does the forward "
+            "pass of the cost lack + b?"
+        )
+    return {"weights": list(weights)}
 
 
 def _error_kinds(

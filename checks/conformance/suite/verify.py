@@ -1,21 +1,24 @@
 """The judgement of a gradient on random networks, and the failure if it is wrong."""
 
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from checks.conformance.naming.observations import has_softmax
 from checks.conformance.suite.failure import (
     ConformanceError,
+    TargetRaisesError,
+    UnresolvedError,
+    WrongDerivativeError,
     failure_text,
     repeated_failure_text,
     reproduction,
+    seen,
     unresolved_text,
 )
 from checks.conformance.suite.smallest_failure import Networks, SearchResult, find_failure
 from checks.conformance.suite.trial import Trial, try_out
+from checks.conformance.targets.probe import described, probed
 from checks.conformance.targets.target import Target
 from checks.report.session import describe
 from checks.report.verdict import Verdict
@@ -31,6 +34,8 @@ MIN_CONFIRMING_NETWORKS = 3
 # In these regimes most derivatives are too small for central differences, and a textbook's gradient
 # loses most of its digits. So UNRESOLVED is excused. Elsewhere it is a failure.
 HARD_REGIMES = {"saturated", "vanishing"}
+
+NOT_TAKEN = "not taken: "  # how the reason of a skipped property begins
 
 # The failures of this process that were shown in full: target, claim and first wrong trial.
 _shown_failures: list[tuple[Any, str, Trial]] = []
@@ -55,8 +60,9 @@ def verify(target: Target, claim: str, networks: Networks, function: str | None 
         It is wrong, or too little could be compared to say that it is right.
     """
     __tracebackhide__ = True
+    target = probed(target)
     checked = function or _default_function(target)
-    networks = replace(networks, y_sums_to_1=has_softmax(target))
+    networks = _within(target, networks)
     found = find_failure(
         networks,
         lambda problem: _recorded_trial(target, problem, checked),
@@ -69,11 +75,29 @@ def verify(target: Target, claim: str, networks: Networks, function: str | None 
 def verify_problem(target: Target, claim: str, problem: Problem) -> None:
     """Raise unless a target's gradient is right on one problem, as `verify` does."""
     __tracebackhide__ = True
+    target = probed(target)
     trial = _recorded_trial(target, problem, _default_function(target))
+    _require_taken(target, [trial])
     wrong = trial if trial.is_wrong else None
     _require_right(target, claim, SearchResult([trial], wrong, wrong))
     if not trial.report:
-        raise ConformanceError(unresolved_text(target, claim, trial, "the gradient"))
+        raise UnresolvedError(unresolved_text(target, claim, trial, "the gradient"))
+
+
+def _within(target: Target, networks: Networks) -> Networks:
+    """Return those of the networks that a target takes; skip the test if it takes none."""
+    __tracebackhide__ = True
+    taken = networks.within(target.takes)
+    if isinstance(taken, str):
+        pytest.skip(f"{NOT_TAKEN}{taken}")
+    return taken
+
+
+def _require_taken(target: Target, trials: list[Trial]) -> None:
+    """Skip the test if the cost takes none of the networks that were tried."""
+    __tracebackhide__ = True
+    if all(trial.not_taken for trial in trials):
+        pytest.skip(f"{NOT_TAKEN}{described(trials[-1].error)}")
 
 
 def _default_function(target: Target) -> str:
@@ -105,14 +129,18 @@ def _require_right(target: Target, claim: str, found: SearchResult) -> None:
     __tracebackhide__ = True
     if found.first_wrong is None or found.smallest is None:
         return
+    first, short = found.first_wrong, seen(found.first_wrong)
+    failure: type[ConformanceError] = ConformanceError  # the check refused the gradient
+    if first.report is not None or first.raised_in:
+        failure = TargetRaisesError if first.raised_in else WrongDerivativeError
     earlier_claim = _earlier_claim(target, found.first_wrong)
     if earlier_claim is not None:
-        raise ConformanceError(repeated_failure_text(target, claim, found, earlier_claim))
+        raise failure(repeated_failure_text(target, claim, found, earlier_claim), short)
     _shown_failures.append((target, claim, found.first_wrong))
     if found.smallest is not found.first_wrong:
         # checked once more, so that the last check in the record is the one that is shown
         _recorded_trial(target, found.smallest.problem, found.smallest.function)
-    raise ConformanceError(failure_text(target, claim, found))
+    raise failure(failure_text(target, claim, found), short)
 
 
 def _require_confirmation(
@@ -120,12 +148,11 @@ def _require_confirmation(
 ) -> None:
     """Raise unless each group of arrays was compared, and found right, on enough networks."""
     __tracebackhide__ = True
+    _require_taken(target, trials)
     confirmed: Counter[tuple[str, str]] = Counter()
     for trial in trials:
         for group, arrays in trial.arrays().items():
             confirmed[group] += any(a.verdict is Verdict.MATCH and not a.all_zero for a in arrays)
-    if networks.widths[1] == 1 and not confirmed.total():
-        pytest.skip("not applicable: with a single output the cost is constant, nothing to compare")
     group, count = min(confirmed.items(), key=lambda item: item[1])
     if count < MIN_CONFIRMING_NETWORKS:
         unresolved = [trial for trial in trials if not trial.report]
@@ -136,4 +163,4 @@ def _require_confirmation(
             findings = (finding for report in reports for finding in report.findings)
             lost = next((f" In one, {f}" for f in findings if f.startswith(LOST_DIGITS)), "")
             pytest.xfail(text.partition("\n\n")[0].replace("\n", " ") + lost)
-        raise ConformanceError(text)
+        raise UnresolvedError(text)

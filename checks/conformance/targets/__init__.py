@@ -1,8 +1,9 @@
 """The targets of the suite: somebody's cost with its gradient, its step, or both.
 
 `target` loads one from a module or an object; `target_interface` checks that it has the functions
-it needs. `known_costs` recognises a cost that is one of the reference's, `layouts` a target whose
-arguments have other shapes. Imports strategies and evaluation. Read `target` first.
+it needs. `probe` finds out what it `takes`, by small calls; `problems` changes networks to that.
+`known_costs` recognises a cost that is one of the reference's. Imports strategies and evaluation.
+Read `target` first.
 """
 
 from checks.conformance.targets.target import Target, TargetError, load_target, reference_target

@@ -19,7 +19,6 @@ __all__ = [
     "factor_names",
     "find_known_cost",
     "known_cost",
-    "with_shares",
 ]
 
 # These problems tell all `factor_names` apart: no two of the factors are equal on every problem.
@@ -84,8 +83,10 @@ def find_known_cost(target: Target) -> KnownCost | None:
 
     If several do, the simplest factor is preferred, then the names that the target declares.
     """
-    # a target's softmax may assume that each row of y sums to 1
-    problems = [with_shares(problem) for problem in PROBLEMS]
+    problems = [
+        target.takes.example(problem.sizes, len(problem.x), problem.seed or 0)
+        for problem in PROBLEMS
+    ]
     costs = [as_number(target.cost(p.weights, p.biases, p.x, p.y)) for p in problems]
     candidates = sorted(
         (
@@ -136,14 +137,3 @@ def factor_names(problem: Problem) -> dict[str, float]:
     return dict(
         sorted(factors.items(), key=lambda item: (item[0] != "1", len(item[0].replace("n_L", "n"))))
     )
-
-
-def with_shares(problem: Problem) -> Problem:
-    """Return a problem with the y of each sample changed to positive hundredths that sum to 1.
-
-    With several outputs no y is 1: where p rounds to 1, p − 1 would lose all of its digits.
-    """
-    size = np.abs(problem.y)
-    y = np.maximum(1, np.floor(99 * size / size.sum(axis=1, keepdims=True)))
-    y[np.arange(len(y)), y.argmax(axis=1)] += 100 - y.sum(axis=1)
-    return replace(problem, y=(y / 100).astype(problem.y.dtype))

@@ -6,9 +6,9 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,11 +16,13 @@ from typing import Any
 from backprop import Network, Parameters
 from backprop.activations import ACTIVATIONS
 from backprop.costs import COSTS
+from checks.conformance.targets.takes import Takes
 from checks.conformance.targets.target_interface import (
     EXAMPLE,
     SIGNATURES,
     Function,
     TargetError,
+    declared_takes,
     find_function,
     find_known_name,
     listed,
@@ -50,6 +52,15 @@ class Target:
         updates in place.
     activation, cost_name : str
         Names in the reference's tables: what the target says that its cost is.
+    takes : Takes
+        What `targets.probe` has found that it takes.
+    own : Target or None
+        The target as it was loaded, with functions that take the arrays in its own form; None if
+        this is that target.
+    declared_takes : mapping
+        What the target itself says that it takes, see `takes.read_declared`.
+    names : set of str
+        Which of activation and cost_name the target declares.
     """
 
     name: str
@@ -58,6 +69,10 @@ class Target:
     step: Function | None
     activation: str = "logistic"
     cost_name: str = "mean_squared"
+    takes: Takes = field(default_factory=Takes)
+    own: "Target | None" = None
+    declared_takes: Mapping[str, Any] = field(default_factory=dict)
+    names: frozenset[str] = frozenset({"activation", "cost_name"})
 
 
 def load_target(spec: str, directory: str | os.PathLike[str] = ".") -> Target:
@@ -124,6 +139,8 @@ def as_target(thing: Any, name: str | None = None) -> Target:
         functions["step"],
         find_known_name(thing, "activation", name, ACTIVATIONS, "logistic"),
         find_known_name(thing, "cost_name", name, COSTS, "mean_squared"),
+        declared_takes=declared_takes(thing, name),
+        names=frozenset(n for n in ("activation", "cost_name") if hasattr(thing, n)),
     )
 
 

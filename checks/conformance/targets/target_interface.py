@@ -10,6 +10,7 @@ __all__ = [
     "SIGNATURES",
     "Function",
     "TargetError",
+    "declared_takes",
     "find_function",
     "find_known_name",
     "listed",
@@ -138,6 +139,68 @@ def find_known_name(
         f"{target_name}: {attribute} is {_described(value)}: wanted one of the reference's "
         f"names: {', '.join(known)}"
         + ("" if isinstance(value, str) else f"; if your {attribute} is something else, rename it")
+    )
+
+
+# What a target may declare that it takes: a number or (least, most), or one of some texts.
+TAKES: dict[str, tuple[str, ...]] = {
+    "layers": (),
+    "outputs": (),
+    "samples": (),
+    "sizes": (),
+    "biases": (),
+    "labels": ("numbers", "from 0 to 1", "shares", "one-hot", "±1", "integers"),
+    "weights": ("(out, in)", "(in, out)"),
+    "x": ("rows", "columns", "vector"),
+}
+
+
+def declared_takes(thing: Any, target_name: str) -> dict[str, Any]:
+    """Return what a target declares in ``takes``: ``{"layers": 2, "labels": "integers"}``.
+
+    Of layers, outputs and samples the value is (least, most).
+
+    Raises
+    ------
+    TargetError
+        A key is not known, or its value is of another kind.
+    """
+    declared = getattr(thing, "takes", {})
+    if not isinstance(declared, dict):
+        raise TargetError(
+            f"{target_name}: takes is {_described(declared)}: wanted a dict, such as "
+            '{"layers": 2, "labels": "integers"}'
+        )
+    read = {}
+    for key, value in declared.items():
+        if key not in TAKES:
+            raise TargetError(
+                f"{target_name}: takes has {key!r}: wanted some of {', '.join(TAKES)}"
+            )
+        read[key], wanted = _read_takes(key, value)
+        if wanted:
+            raise TargetError(f"{target_name}: takes[{key!r}] is {value!r}: wanted {wanted}")
+    return read
+
+
+def _read_takes(key: str, value: Any) -> tuple[Any, str]:
+    """Return a declared value as the suite uses it, and what was wanted if it cannot be read."""
+    texts = TAKES[key]
+    if texts:
+        return value, "" if value in texts else f"one of {', '.join(map(repr, texts))}"
+    if key == "biases":
+        return value, "" if isinstance(value, bool) else "True or False"
+    numbers = (value,) if isinstance(value, int) else value
+    is_tuple = isinstance(numbers, (tuple, list)) and all(
+        isinstance(n, int) and n > 0 for n in numbers
+    )
+    if key == "sizes":
+        fits = is_tuple and len(numbers) > 1
+        return tuple(value) if fits else value, "" if fits else "the widths (n_0, …, n_L)"
+    fits = is_tuple and 1 <= len(numbers) <= 2 and list(numbers) == sorted(numbers)
+    return (
+        (numbers[0], numbers[-1]) if fits else value,
+        "" if fits else "a number, or (least, most)",
     )
 
 

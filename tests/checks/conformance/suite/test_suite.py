@@ -23,7 +23,7 @@ from checks.conformance.suite.failure import ConformanceError, failure_text
 from checks.conformance.suite.smallest_failure import Networks, find_failure, rounded_problem
 from checks.conformance.suite.trial import try_out
 from checks.conformance.suite.verify import verify
-from checks.conformance.targets.known_costs import with_shares
+from checks.conformance.targets.problems import with_shares
 from checks.conformance.targets.target import EXAMPLE, Target, load_target, reference_target
 from checks.report.verdict import Verdict
 
@@ -172,7 +172,7 @@ EACH_ONCE = [
 def test_every_activation_and_cost_passes(activation, cost_name, kind):
     target = right_target(activation, cost_name)
     if cost_name == "softmax_cross_entropy" and kind == "one-neuron":
-        with pytest.raises(pytest.skip.Exception, match="the cost is constant"):
+        with pytest.raises(pytest.skip.Exception, match="not taken: with one output"):
             suite.test_every_entry_is_the_derivative_of_the_cost(target, kind)
     else:
         suite.test_every_entry_is_the_derivative_of_the_cost(target, kind)
@@ -278,10 +278,9 @@ def test_a_cost_that_takes_a_sum_of_1_for_granted_is_recognized():
     suite.test_the_cost_is_the_one_that_the_target_names(target)
 
 
-def test_where_a_sum_of_1_is_missing_it_is_said():
-    target = textbook("tanh", "linear", "softmax", plus=1.0)  # none of the reference's costs
-    with pytest.raises(ConformanceError, match="To try: the rows of y"):
-        suite.test_every_entry_is_the_derivative_of_the_cost(target, "random-shapes")
+def test_a_softmax_is_recognized_in_a_cost_that_has_no_name():
+    target = textbook("tanh", "linear", "softmax", plus=1.0)
+    suite.test_every_entry_is_the_derivative_of_the_cost(target, "random-shapes")
 
 
 @pytest.mark.parametrize("samples", [1, 4])
@@ -385,27 +384,6 @@ def test_an_error_of_the_cost_is_told_as_such():
         suite.test_every_entry_is_the_derivative_of_the_cost(target, "random-shapes")
 
 
-@pytest.mark.parametrize(
-    ("forward", "said"),
-    [(lambda a, w, b: a @ w + b, "(n_{l−1}, n_l)"), (lambda a, w, b: w @ a + b, "per column")],
-)
-def test_another_layout_is_told(forward, said):
-    def cost(weights, biases, x, y):
-        for w, b in zip(weights, biases, strict=True):
-            x = np.tanh(forward(x, w, b))
-        return ((x - y) ** 2).mean()
-
-    target = Target("mynet", cost, lambda w, b, x, y: (cost(w, b, x, y) * 0, w, b)[1:], None)
-    for test, argument in (
-        (suite.test_every_entry_is_the_derivative_of_the_cost, "one-layer"),
-        (interface.test_the_input_is_unchanged, "cost"),
-    ):
-        with pytest.raises(ConformanceError) as caught:
-            test(target, argument)
-        assert said in " ".join(str(caught.value).split())
-        assert "To try: other shapes." in str(caught.value)
-
-
 def test_what_has_no_name_is_given_none():
     right = right_target()
 
@@ -454,7 +432,7 @@ def test_a_target_with_a_step_alone(step):
     suite.test_float32_is_kept_and_accurate(target)
     for test in INTERFACE:
         if test is interface.test_the_answer_is_not_aliased_to_the_input_or_an_earlier_one:
-            with pytest.raises(pytest.skip.Exception, match="not applicable"):
+            with pytest.raises(pytest.skip.Exception, match="not taken"):
                 test(target)
         elif test is interface.test_the_input_is_unchanged:
             test(target, "cost")
@@ -574,13 +552,19 @@ def misbehaving(name):
             ("fortran-ordered",),
         ),
         ("writing", interface.test_the_layout_of_the_input_does_not_matter, ("read-only",)),
-        ("float64", suite.test_float32_is_kept_and_accurate, ()),
         ("coarse", suite.test_float32_is_kept_and_accurate, ()),
     ],
 )
 def test_misbehaviour_is_found(name, test, argument):
     with pytest.raises(ConformanceError, match=name):
         test(misbehaving(name), *argument)
+
+
+def test_float32_that_is_not_kept_is_a_note():
+    with pytest.raises(
+        pytest.skip.Exception, match=r"note: weights\[0\] of the gradient is float64"
+    ):
+        suite.test_float32_is_kept_and_accurate(misbehaving("float64"))
 
 
 def test_a_cost_in_float32_is_recognized():
