@@ -1,54 +1,90 @@
 """Hypotheses: the claim is the gradient times a factor, or has wrong signs."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from checks.diagnosis.case import LEFT_OVER, Case, Fit
+from checks.diagnosis.short_numbers import CHOICE_BITS, choices, decimal, digits, ratio
 from checks.report.array_report import ArrayReport
 from checks.report.wording import listed
 
-__all__ = ["scaled", "signs"]
+__all__ = ["chain_factor", "scaled", "signs"]
 
-# Wrong formulas often scale a gradient by a ratio of small whole numbers, or by a dimension of an
-# array, which `scaled` adds to these ratios.
-RATIOS = sorted({p / q for p in range(1, 13) for q in range(1, 13)} - {1.0})
+DIMENSION_BITS = 4.0
+# So many bits likelier than a decimal is a ratio, which the dimensions of a problem leave.
+RATIO_BITS = 6.0
+# Factors that conversions of units leave.
+CONSTANTS = {
+    "π": math.pi,
+    "2π": 2 * math.pi,
+    "180/π, degrees per radian": 180 / math.pi,
+    "ln 10, of a logarithm to base 10": math.log(10),
+    "ln 2, of a logarithm to base 2": math.log(2),
+    "√2": math.sqrt(2),
+}
+CONSTANT_BITS = 6.0
+CHAIN_BITS = 8.0
 
 
 def scaled(case: Case) -> Iterator[Fit]:
     """Explain an array by one factor: a simple ratio, −1, that of a clipped norm, or any other."""
-    n, e = case.array.numeric, case.array.error
-    known = np.isfinite(n) & np.isfinite(e)
-    largest = np.max(np.abs(n), initial=0, where=known)
-    if not largest > case.t or not case.array.claimed.any():
+    n = case.numeric
+    if not case.claimed.any():
         return
-    # least squares gives the factor c in claimed = c × numeric; both arrays are divided by
-    # `largest`, so that no square overflows
-    n_, g_ = n[known] / largest, case.claimed[known] / largest
-    c = float(np.sum(n_ * g_) / np.sum(n_ * n_))
-    tolerance = 2 * (case.t + max(1, abs(c)) * float(np.max(e[known]))) / largest
-    sizes = {d for array in case.arrays.values() for d in array.claimed.shape if d > 1}
-    ratios = {*RATIOS, *sizes, *(1 / d for d in sizes), *(2 / d for d in sizes)}
-    nearest = min(ratios, key=lambda ratio: abs(ratio - abs(c)))
-    informative = int(np.sum(np.abs(n_) > 100 * tolerance))
-    # Any number is near one of about a hundred ratios. So if c comes from a single entry, it must
-    # be very close to a ratio; several entries confirm each other.
-    if abs(abs(c) - nearest) <= min(tolerance, 1e-2 if informative > 1 else 1e-4):
-        nearest = float(np.copysign(nearest, c))
-        if case.explained_by(nearest * n, nearest):
-            yield Fit("scale", _factor_clause(nearest, case), number=nearest)
-    elif abs(c + 1) <= min(tolerance, 1e-2):
-        if case.explained_by(-n):
-            yield Fit("sign", "the numerical gradient with the opposite sign", number=-1)
-    elif case.explained_by(c * n, c):
-        weak = informative < 2
-        norm = float(np.sqrt(sum(np.sum(a.claimed**2.0) for a in case.arrays.values())))
-        round_norm = abs(norm - float(f"{norm:.1e}")) <= 1e-6 * norm
-        if 0 < c < 1 and round_norm and all(_is_multiple(a, c) for a in case.arrays.values()):
-            clause = f"{c:.6g} × the numerical gradient: as clipped to a norm of {norm:.2g} in all"
-            yield Fit("clipped", clause, number=norm, weak=weak)
-        clause = f"{c:.6g} × the numerical gradient in every entry"
-        yield Fit("scale", clause, 1, c, tolerance, weak)
+    found = case.number(n, case.claimed, case.tolerance)
+    if found is None or not found[0]:
+        return
+    c, uncertainty = found
+    if abs(c + 1) <= uncertainty:
+        yield from case.fit("sign", "the numerical gradient with the opposite sign", -n, 1,
+                            plain=True)  # fmt: skip
+        return
+    size, remark, bits, is_ratio = _short_factor(abs(c), uncertainty, case)
+    error = abs(c) * case.error
+    short = math.copysign(size, c)
+    plain = []
+    if math.isfinite(bits) and abs(size - 1) > uncertainty:
+        plain = list(
+            case.fit(
+                "scale",
+                _factor_clause(short, remark),
+                short * n,
+                1,
+                error=error,
+                number=short,
+                tolerance=1e-12 * size,
+                bits=bits,
+                plain=is_ratio,
+            )
+        )
+        yield from plain
+    # the norm of what was clipped is short to the last places of the claim
+    eps = float(np.finfo(case.narrowest.dtype).eps)
+    for norm, where in _norms(case, c) if eps < 1e-6 else ():
+        short, bits = decimal(norm, 8 * eps * norm)
+        if not math.isfinite(bits):
+            continue
+        text = f"{digits(c)} × the numerical gradient: as clipped to a norm of {short:.3g}{where}"
+        yield from case.fit("clipped", text, c * n, 3, error=error, bits=bits,
+                            number=norm, tolerance=16 * eps * norm)  # fmt: skip
+    if not plain:
+        text = f"{digits(c)} × the numerical gradient in every entry"
+        yield from case.fit("scale", text, c * n, 2, error=error, bits=math.inf,
+                            number=c, tolerance=2 * uncertainty)  # fmt: skip
+
+
+def _norms(case: Case, c: float) -> Iterator[tuple[float, str]]:
+    """Yield the norms to which the gradient may have been clipped: of all arrays, and of one."""
+    if c < 0:
+        return
+    if all(_is_multiple(a, c) for a in case.arrays.values()):
+        squares = (np.sum(a.claimed.astype(float) ** 2) for a in case.arrays.values())
+        yield float(np.sqrt(sum(squares))), " in all"
+    if len(case.arrays) > 1:
+        yield float(np.sqrt(np.sum(case.claimed**2))), ""
 
 
 def _is_multiple(array: ArrayReport, c: float) -> bool:
@@ -56,27 +92,109 @@ def _is_multiple(array: ArrayReport, c: float) -> bool:
     return bool(np.max(left_over, initial=0) <= LEFT_OVER * np.abs(array.claimed).max(initial=0))
 
 
-def _factor_clause(c: float, case: Case) -> str:
-    clause = f"{c:.3f}" if abs(c) >= 0.01 else f"{c:.3g}"
-    clause += " × the numerical gradient in every entry: "
-    clause += "the wrong sign, and " if c < 0 else ""
-    size = abs(c)
-    if size == round(size):
-        clause += f"a factor {size:.0f} too many"
-    elif round(1 / size, 9) == round(1 / size):
-        clause += f"a factor {1 / size:.0f} missing, or 1/{1 / size:.0f} too many"
+def _short_factor(size: float, uncertainty: float, case: Case) -> tuple[float, str, float, bool]:
+    """Return the short number near a factor, a remark, its bits, and whether it is a ratio."""
+    short, bits = decimal(size, uncertainty)
+    found = [(short, "", bits, False)]
+    near = ratio(size, uncertainty)
+    if near is not None:
+        value, bits = near
+        remark = _ratio_remark(value, case)
+        bits = min(bits, DIMENSION_BITS) if "dimension" in remark else bits
+        found.append((value, remark, bits - RATIO_BITS, True))
+    for name, constant in CONSTANTS.items():
+        for value, what in ((constant, "too many"), (1 / constant, "missing")):
+            if abs(value - size) <= uncertainty < 0.01 * value:
+                found.append((value, f"a factor {name}, {what}", CONSTANT_BITS, False))
+    value, remark, bits, is_ratio = min(found, key=lambda of: of[2])
+    return value, remark, max(bits, 0.0), is_ratio
+
+
+def _ratio_remark(size: float, case: Case) -> str:
+    """Return what may be too many or missing, where a factor is a ratio of small numbers."""
+    whole, parts = round(size), round(1 / size)
+    if abs(size - whole) <= 1e-9 * size:
+        remark = f"a factor {whole} too many"
+    elif abs(1 / size - parts) <= 1e-9 * parts:
+        remark = f"a factor {parts} missing, or 1/{parts} too many"
     else:
-        clause += f"a factor {size:.6g}"
-    for number in (size, 1 / size):
-        paths = [p for p, a in case.arrays.items() if round(number, 9) in a.claimed.shape]
-        if number > 1 and paths:
-            clause += f" ({number:.0f} is a dimension of {listed(paths)})"
-    return clause
+        remark = f"a factor {size:.6g}"
+    for number in (size, 1 / size, 2 / size, size / 2):
+        paths = [
+            path
+            for path, array in case.arrays.items()
+            if number > 1 and round(number, 9) in array.claimed.shape
+        ]
+        if paths:
+            return f"{remark} ({number:.0f} is a dimension of {listed(paths)})"
+    return remark
+
+
+def _factor_clause(c: float, remark: str) -> str:
+    text = digits(c)
+    if "a factor" in remark and abs(c) >= 0.01:
+        text = f"{c:.3f}"
+    sign = "the wrong sign, and " if c < 0 else ""
+    return f"{text} × the numerical gradient in every entry" + (
+        f": {sign}{remark}" if remark else ""
+    )
 
 
 def signs(case: Case) -> Iterator[Fit]:
     """Explain an array by wrong signs in some of its entries."""
-    n, claimed = case.array.numeric, case.claimed
+    n, claimed = case.numeric, case.claimed
     flipped = int(np.sum(claimed * n < 0))
-    if 1 < flipped < n.size and case.explained_by(np.copysign(n, claimed)):
-        yield Fit("signs", f"right but for the sign of {flipped:,} of {n.size:,} entries", 2)
+    if not 1 < flipped < n.size:
+        return
+    clause = f"right but for the sign of {flipped:,} of {n.size:,} entries"
+    for size, what in ((np.abs(n), "positive"), (-np.abs(n), "negative")):
+        if choices(n.size, flipped) >= CHOICE_BITS:
+            text = f"{clause}: all are {what}, as absolute values are"
+            yield from case.fit("signs", text, size, 3)
+    yield from case.fit("signs", clause, np.copysign(n, claimed), n.size, rank=2)
+
+
+def _logistic(z: Any) -> Any:
+    return 1 / (1 + np.exp(-z))
+
+
+# Functions u of a parameter θ that people use in its place, as scale = exp(θ), with ∂u/∂θ.
+CHAIN_FACTORS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "exp θ": ("exp θ", np.exp),
+    "θ²": ("2 θ", lambda x: 2 * x),
+    "ln θ": ("1/θ", lambda x: 1 / x),
+    "log10 θ": ("1/(θ ln 10)", lambda x: 1 / (x * math.log(10))),
+    "log2 θ": ("1/(θ ln 2)", lambda x: 1 / (x * math.log(2))),
+    "10^θ": ("10^θ ln 10", lambda x: 10.0**x * math.log(10)),
+    "2^θ": ("2^θ ln 2", lambda x: 2.0**x * math.log(2)),
+    "√θ": ("1/(2 √θ)", lambda x: 0.5 / np.sqrt(x)),
+    "1/θ": ("−1/θ²", lambda x: -1 / x**2),
+    "1/(1 + exp(−θ))": ("σ(θ) (1 − σ(θ))", lambda x: _logistic(x) * _logistic(-x)),
+    "ln(1 + exp θ)": ("1/(1 + exp(−θ))", _logistic),
+    "tanh θ": ("1 − tanh² θ", lambda x: 1 / np.cosh(x) ** 2),
+    "sin θ": ("cos θ", np.cos),
+    "cos θ": ("−sin θ", lambda x: -np.sin(x)),
+}
+
+
+def chain_factor(case: Case) -> Iterator[Fit]:
+    """Explain an array by the derivative by another variable: a factor ∂u/∂θ missing or too many.
+
+    With u = ln θ, the claim is the numerical gradient times θ.
+    """
+    n, theta = case.numeric, case.theta
+    for number, (u, (factor, derivative)) in enumerate(CHAIN_FACTORS.items(), 1):
+        with np.errstate(all="ignore"):
+            slope = derivative(theta)
+            missing, extra = n / slope, n * slope
+            errors = case.error / np.abs(slope), case.error * np.abs(slope)
+        shown = {"1/θ": "× θ", "1/(θ ln 10)": "× θ ln 10", "1/(θ ln 2)": "× θ ln 2"}.get(
+            factor, f"without the chain factor {factor}"
+        )
+        text = f"the numerical gradient {shown}: the derivative by {u}, not by θ, the parameters"
+        yield from case.fit("chain factor", text, missing, CHAIN_BITS, error=errors[0],
+                            number=number)  # fmt: skip
+        text = f"the numerical gradient × {factor}: the chain factor of {u}, θ the parameters, "
+        text += "once too many"
+        yield from case.fit("chain factor", text, extra, CHAIN_BITS, error=errors[1],
+                            number=-number)  # fmt: skip

@@ -2,16 +2,18 @@
 
 from dataclasses import replace
 
+from checks.diagnosis.axes import centred, one_number, reduced
 from checks.diagnosis.case import Case, Fit, Hypothesis
-from checks.diagnosis.extent import one_part, small_everywhere
-from checks.diagnosis.factors import scaled, signs
-from checks.diagnosis.order import another_array, one_number, reordered
-from checks.diagnosis.terms import penalty
-from checks.diagnosis.values import clipped, not_finite, rounded, zero
+from checks.diagnosis.extent import formula_of_a_part, masked, one_part, small_everywhere
+from checks.diagnosis.factors import chain_factor, scaled, signs
+from checks.diagnosis.matrices import triangles
+from checks.diagnosis.order import another_array, reordered
+from checks.diagnosis.terms import added, along_parameters
+from checks.diagnosis.values import clipped, not_finite, powers, rounded, zero
 
 __all__ = ["HYPOTHESES", "fits"]
 
-# Of two hypotheses of the same rank that explain an array, the first in this list is preferred.
+# Of two hypotheses that explain an array equally well, the first in this list is named first.
 HYPOTHESES: tuple[Hypothesis, ...] = (
     not_finite,
     zero,
@@ -19,18 +21,30 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     another_array,
     reordered,
     one_number,
+    reduced,
+    centred,
+    triangles,
     rounded,
-    penalty,
+    added,
+    along_parameters,
+    chain_factor,
     clipped,
+    powers,
     signs,
+    formula_of_a_part,
+    masked,
     one_part,
     small_everywhere,
 )
 
 
 def fits(case: Case) -> list[Fit]:
-    """Return the hypotheses that explain an array, those with the least freedom first."""
+    """Return the hypotheses that explain an array, those of the lowest rank first."""
     found = [fit for hypothesis in HYPOTHESES for fit in hypothesis(case)]
-    if case.array.claimed.size == 1:
+    if all(fit.rank > 1 for fit in found):
+        narrow = case.in_narrow_dtype()
+        if narrow is not None:
+            found = [fit for hypothesis in HYPOTHESES for fit in hypothesis(narrow)]
+    if case.claimed.size == 1:
         found = [replace(fit, single=True) for fit in found]
-    return sorted(found, key=lambda fit: fit.rank)
+    return sorted(found, key=lambda fit: (fit.rank, fit.cost))

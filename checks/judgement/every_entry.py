@@ -127,7 +127,7 @@ def judge_gradient(
     return replace(
         report,
         diagnosis=not_repeatable(arrays, differences)
-        or diagnose(_off_kinks(arrays), evaluations.values, estimates.rtol),
+        or diagnose(_off_kinks(arrays), evaluations.values),
         step_curve=curve,
         evaluations=evaluations.count,
         seconds=time.perf_counter() - started,

@@ -179,4 +179,4 @@ def _diagnose(evidence: Evidence, observation: Observation) -> tuple[Diagnosis, 
         claim, error = claimed.reshape(numeric.shape), np.abs(numeric) * TOLERANCE / 100
         rule = Rule(TOLERANCE, scale="array")
         arrays[path] = ArrayReport.judged(path, claim, numeric, error, rule)
-    return diagnose(arrays, values, TOLERANCE)
+    return diagnose(arrays, values)

@@ -131,8 +131,13 @@ MISTAKES = [
         first(lambda g, p: np.roll(g.ravel(), 1).reshape(g.shape)),
     ),
     ("order", "u is the gradient of v; v is the gradient of u", MATRICES, swapped),
-    ("penalty", "λ = 0.01, in the gradient", EXAMPLES, each(lambda g, p: g + 0.01 * p)),
-    ("penalty", "λ = 0.25, in the cost", EXAMPLES, each(lambda g, p: g - 0.25 * p)),
+    ("penalty", "+ 0.01 × the parameters", EXAMPLES, each(lambda g, p: g + 0.01 * p)),
+    (
+        "penalty",
+        "once less in the gradient than in the cost",
+        EXAMPLES,
+        each(lambda g, p: g - 0.25 * p),
+    ),
     ("penalty", "λ = 0.0001", EXAMPLES, first(lambda g, p: g + 1e-4 * p)),
     ("clipped", "cut to ±0.1", EXAMPLES, each(lambda g, p: np.clip(g, -0.1, 0.1))),
     ("clipped", "a norm of 0.05", EXAMPLES, clipped_by_norm),
@@ -184,16 +189,55 @@ def test_each_array_may_have_a_mistake_of_its_own():
     assert [found.text[:2] for found in report.diagnosis] == ["u ", "v "]
 
 
+def test_what_can_be_explained_is_also_where_another_array_cannot_be():
+    def half(grad, params):
+        return {"w": 2 * grad["w"], "b": grad["b"] + np.exp(1.234567)}
+
+    (found,) = check(EXAMPLES["logistic regression"], half).diagnosis
+    assert found.name == "scale"
+    assert found.text.startswith("w is 2.000 ×")
+    assert "Not explained by this: b; b: claimed 3.32" in found.text
+
+
+@pytest.mark.parametrize("wrong", [1.3, [1.2, 1, 1]], ids=["a factor", "one entry"])
+def test_a_wrong_gradient_in_float16_is_not_called_rounded(wrong):
+    g, p = np.array([0.61, 0.3, -0.9]), np.array([0.3, 1.2, -0.7])
+    claim = (np.cos(p) * g * wrong).astype(np.float16)
+    (found,) = check_gradient(lambda p: np.sum(np.sin(p) * g), claim, p).diagnosis
+    if wrong == 1.3:
+        assert found.text == "params is 1.3 × the numerical gradient in every entry."
+    else:
+        assert found.name == "one entry"
+
+
+def test_small_integers_are_not_called_rounded_to_float16():
+    params = np.array([1.0, 1.0])
+    report = check_gradient(lambda x: x[0] ** 2 + 4 * x[1], np.array([3.0, 4.0]), params)
+    assert [found.text for found in report.diagnosis] == [
+        "params is wrong in one entry alone, [0]: 3 where 2 is right."
+    ]
+
+
+def test_an_opposite_sign_is_no_factor_1_beside_a_dimension_of_2():
+    params = {"w": np.array([0.3, -0.2, 0.5]), "v": np.array([1.0, 2.0])}
+    report = check_gradient(
+        lambda p: np.sum(p["w"] ** 2) + np.sum(p["v"] ** 3),
+        lambda p: {"w": -2 * p["w"], "v": 3 * p["v"] ** 2},
+        params,
+    )
+    assert [found.text for found in report.diagnosis] == [
+        "w is the numerical gradient with the opposite sign. v is right."
+    ]
+
+
 @pytest.mark.parametrize(
     "mistake",
     [
         each(lambda g, p: np.random.default_rng(1).standard_normal(g.shape)),
-        each(lambda g, p: g + 1),
-        each(lambda g, p: g**2),
-        # only one of two arrays can be explained
-        lambda grad, params: {"w": 2 * grad["w"], "b": grad["b"] + 0.123},
+        each(lambda g, p: g + np.exp(p)),
+        each(lambda g, p: g**3),
     ],
-    ids=["noise", "plus 1", "squared", "half explained"],
+    ids=["noise", "plus exp θ", "cubed"],
 )
 def test_unknown_is_an_answer_and_the_worst_entry_is_shown(mistake):
     report = check(EXAMPLES["logistic regression"], mistake)
@@ -225,6 +269,13 @@ def test_random_factors_have_no_name(seed):
     report = check(EXAMPLES["narrow factors"], noise)
     assert report.verdict is Verdict.MISMATCH
     assert report.diagnosis == ()
+
+
+def test_entries_that_are_all_alike_leave_several_names():
+    params = np.full(3, np.sqrt(0.1))
+    report = check_gradient(lambda p: np.sum(p**2), lambda p: 2 * p + 0.5, params)
+    assert [found.name for found in report.diagnosis] == ["penalty, absolute values", "constant"]
+    assert all("Nothing here tells" in found.text for found in report.diagnosis)
 
 
 def test_a_check_that_passes_diagnoses_nothing(monkeypatch):

@@ -215,7 +215,7 @@ def altered(change, gradient=their_gradient):
             "On 2 of 12 networks, only where B = 1",
         ),
         (
-            stranger(altered(lambda dw, db, w, x: (dw if len(x) > 1 else [g**2 for g in dw], db))),
+            stranger(altered(lambda dw, db, w, x: (dw if len(x) > 1 else [g**3 for g in dw], db))),
             "unknown",
             "where B = 1",
         ),
@@ -241,7 +241,7 @@ def altered(change, gradient=their_gradient):
             "0.37 ×",
         ),
         (
-            stranger(altered(lambda dw, db, w, x: ([dw[0] ** 2, *dw[1:]], db))),
+            stranger(altered(lambda dw, db, w, x: ([dw[0] ** 3, *dw[1:]], db))),
             None,
             "",
         ),

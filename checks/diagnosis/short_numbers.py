@@ -1,0 +1,54 @@
+"""How many bits a hypothesis takes: of short numbers, 0.01 for 0.0100000002, and of choices."""
+
+import math
+from fractions import Fraction
+
+__all__ = ["CHOICE_BITS", "choices", "decimal", "digits", "ratio"]
+
+# Numbers are printed with this relative error, and computed with it.
+LAST_PLACE = 4e-16
+# Which entries differ is no chance if this many bits say so: with a third of twelve, nine.
+CHOICE_BITS = 8.0
+
+
+def decimal(value: float, uncertainty: float) -> tuple[float, float]:
+    """Return the decimal of up to three digits that is near a number, and its bits.
+
+    Where none is within the uncertainty, return the number itself, with infinitely many bits.
+    """
+    for count in (1, 2, 3):
+        short = float(f"{value:.{count - 1}e}")
+        within = max(uncertainty, LAST_PLACE * abs(value))
+        # a number that is uncertain by its last digit is not known to be this decimal
+        if abs(value - short) <= within < 0.1 * abs(short):
+            return short, 2 + count * math.log2(10)
+    return value, math.inf
+
+
+def ratio(value: float, uncertainty: float) -> tuple[float, float] | None:
+    """Return the ratio of small whole numbers that is near a positive number, and its bits.
+
+    Both are at most 12, or one of them is 1 and the other at most 10⁵. None if none is near.
+    """
+    within = max(uncertainty, LAST_PLACE * value)
+    if not 1e-6 < value < 1e6 or within >= 0.01 * value:
+        return None
+    simple = [Fraction(value).limit_denominator(limit) for limit in range(1, 13)]
+    for near in (*simple, Fraction(1, round(1 / value) or 1)):
+        p, q = near.numerator, near.denominator
+        is_small = max(p, q) <= 12 or (min(p, q) == 1 and max(p, q) <= 100_000)
+        if p and is_small and abs(p / q - value) <= within:
+            return p / q, 1.5 * math.log2(p * q)
+    return None
+
+
+def digits(value: float, other: float = 1.0) -> str:
+    """Return a number with six digits, or with as many as it takes to tell it from another."""
+    texts = (f"{value:.{count}g}" for count in range(6, 18))
+    return next((text for text in texts if float(text) != other), repr(value))
+
+
+def choices(total: int, chosen: int) -> float:
+    """Return log2 of the number of ways to choose some of so many entries."""
+    log = math.lgamma(total + 1) - math.lgamma(chosen + 1) - math.lgamma(total - chosen + 1)
+    return log / math.log(2)
