@@ -164,10 +164,10 @@ def measure_cost_rounding(
 
 
 def estimate_cost_rounding(evaluations: Evaluations) -> float:
-    """Return by how much the cost at the point changes where every operation rounds toward zero.
+    """Return by how much the cost at the point changes when every operation rounds toward zero.
 
-    The whole cost where it is not finite then: as log(1 − s) with s so close to 1 that it rounds
-    to it. 0 where the rounding mode cannot be changed.
+    |cost| if it is not finite then, as log(1 − 1/(1 + t)) where 1 + t is cut to 1. 0 where the
+    rounding mode cannot be changed.
     """
     if not toward_zero_is_available():
         return 0.0

@@ -21,12 +21,12 @@ __all__ = [
 ]
 
 POINTS = 8  # costs in a table: "seven to nine suffice" (section 5)
-JITTER = 0.25  # of the nodes, in units of their spacing
+JITTER = 0.25  # inner nodes are moved at random by up to this part of their spacing
 SAME_WITHIN = 4.0  # two estimates of one noise differ by this factor at most: η of section 4
-HIGHEST = 3  # order of the differences that show the noise of a cost
-DEPTH = 4  # tables, each in the roughest interval of the one before: about 7^-4 of the spacing
+HIGHEST = 3  # differences of up to this order show noise; of higher orders there are too few
+DEPTH = 4  # nested tables, each in the roughest interval of the one before, so 1/7 as wide
 
-# Takes steps along a line, returns those that were taken after rounding, and the costs there.
+# Takes steps along a line; returns the steps as rounding x + step leaves them, and the costs there.
 Line = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 
 
@@ -67,15 +67,15 @@ class DifferenceTable:
         levels = []
         for k in range(1, self.costs.size):
             differences = self.differences(k)
-            largest = np.abs(differences).max() or 1.0  # so that squares do not over- or underflow
+            largest = np.abs(differences).max() or 1.0  # factored out, as squares may overflow
             levels.append(float(largest * np.sqrt(np.mean((differences / largest) ** 2))))
         return levels
 
     def agreeing_order(self, both_signs: bool = True) -> int:
         """Return the first k of three successive orders whose levels agree; 0 if there is none.
 
-        The differences must have both signs, as those of noise have, if `both_signs`. Those of
-        one jump at the end of a table have not.
+        With `both_signs`, the differences of order k must have both, as those of noise do. Those of
+        a single jump at the end of a table have one sign.
         """
         for k in range(1, len(self.levels) - 1):
             three = self.levels[k - 1 : k + 2]
@@ -90,18 +90,19 @@ class DifferenceTable:
         differences = np.diff(self.costs)
         if 2 * np.count_nonzero(differences == 0) >= len(differences):
             jumps = np.flatnonzero(differences)
-            if (np.diff(jumps) > 1).any():  # level between two jumps: the cost is quantised
-                # a quantised cost is off by up to half a jump: uniform, so jump/√12
+            if (np.diff(jumps) > 1).any():  # constant between two jumps: the cost is quantised
+                # an error that is uniform within half a jump has the standard deviation jump/√12
                 return float(np.abs(differences[jumps]).min()) / math.sqrt(12), ""
             return None, "too small"
         k = self.agreeing_order()
-        # of a higher order there are only few differences, and all of them may happen to be small
+        # of higher orders there are so few differences that all may be small by chance
         return (self.levels[k - 1], "") if 0 < k <= HIGHEST else (None, "too large")
 
     def rough_intervals(self, k: int) -> list[tuple[float, float]]:
-        """Return the intervals between nodes, first that where a jump explains most.
+        """Return the intervals between nodes; a jump in the first explains the differences best.
 
-        Where orders k to k + 2 agree, the last of them shows least of the function itself.
+        Orders k to k + 2 agree; differences of order k + 2 are used, which show least of the
+        function itself.
         """
         k += 2
         intervals = np.arange(1, self.costs.size)
@@ -112,13 +113,13 @@ class DifferenceTable:
 
 
 def take_table(line: Line, first: float, last: float, rng: np.random.Generator) -> DifferenceTable:
-    """Return a table of `POINTS` uneven nodes: at even ones, rounding may repeat and not show.
+    """Return a table of `POINTS` uneven nodes.
 
-    So it does where they are apart by a power of two times a few last places: their products with
-    short constants are exact.
+    At even nodes, rounding may not show: if their spacing is a power of two times a few last
+    places, products of them with short constants are exact.
     """
     nodes = np.linspace(first, last, POINTS)
-    # the ends stay, so that whatever lies between them does
+    # the ends stay, so that a jump between them stays within the table
     nodes[1:-1] += (nodes[1] - nodes[0]) * rng.uniform(-JITTER, JITTER, POINTS - 2)
     return DifferenceTable(*line(nodes))
 
@@ -132,9 +133,9 @@ def noise_within(
 ) -> tuple[list[float], tuple[float, float], float]:
     """Return the noise of tables each within the roughest interval of the one before.
 
-    It stays about as large if it is noise or a jump, shrinks with the spacing at a kink, and is 0
-    where a table is smooth, as an oscillation becomes at spacings short beside its period. A table
-    of equal costs ends the search: such a cost is not smooth, but has jumps elsewhere.
+    From table to table, noise and jumps stay about as large, and a kink shrinks with the spacing. A
+    smooth table shows 0, as of an oscillation at spacings short beside its period. A table of equal
+    costs ends the search: such a cost is not smooth, but has jumps elsewhere.
 
     Parameters
     ----------
@@ -153,7 +154,7 @@ def noise_within(
     while len(noises) < depth and place[1] - place[0] >= finest * (POINTS - 1):
         table = take_table(line, *place, rng)
         if not table.levels[0]:
-            break  # level beside a jump, which lies in another interval
+            break  # all costs are equal: the jump lies in another interval
         k = table.agreeing_order(both_signs=False)
         noises.append(table.levels[k - 1] if k else 0.0)
         if not noises[-1]:
@@ -166,7 +167,7 @@ def noise_within(
 def has_jump(
     line: Line, place: tuple[float, float], slope: float, height: float, finest: float
 ) -> bool:
-    """Whether a cost that mostly has a slope jumps by at least `height`, found by bisection.
+    """Whether a cost of a known slope jumps by at least `height`; bisection finds the jump.
 
     Parameters
     ----------

@@ -30,22 +30,23 @@ __all__ = [
     "measure_noise",
 ]
 
-DEEPEST = 20  # tables within each other: 7^-20 of a spacing is below the last place
-OUTLIER = (
-    64.0  # a table may show so many times the noise of the others: 1 in 10,000 shows 1/64 of it
-)
-NO_DIGITS = 2.0**-6  # of the cost: where rounding changes so much, it shows nothing of slopes
-# Times what rounding is measured to change, one precision up: so much more changes where rounding
-# is toward zero if a stage computes in a narrower dtype both times.
+DEEPEST = 20  # nested tables, each 1/7 as wide as the one before: 7^-20 is below a last place
+# What few tables show counts up to OUTLIER times the others: of 10,000 tables, one shows less than
+# 1/64 of the noise.
+OUTLIER = 64.0
+NO_DIGITS = 2.0**-6  # if rounding changes the cost by this part of itself, slopes are not known
+# If rounding toward zero changes the cost by this factor more than a call in the wider dtype does,
+# some stage computes in a narrower dtype both times.
 NARROW_STAGE = 2.0**10
-SIDE_DISTANCE = 2.0**-5  # of the side tables from the point, relative: about the longest step
-ASSUMED_PLACES = 64.0  # noise, in last places of the cost, that is assumed until it is measured
-# Parts of the way to the ends of the box at which it is seen whether the cost depends on its
-# parameters at all. The last all but undoes half of the entries: units that are saturated or dead
-# at the point need not be so there.
+# Two tables lie beside the point. They are 1/64 to 1/32 of the parameters' size away, about as far
+# as the longest steps go.
+SIDE_DISTANCE = 2.0**-5
+ASSUMED_PLACES = 64.0  # until the noise is measured, it is taken as 64 last places of the cost
+# Whether the cost depends on its parameters at all is tested by moving all entries by these parts
+# of the way to an end of the box. The last moves bring half of the entries close to 0, where units
+# may be alive that are saturated or dead at the point.
 PROBES = (2.0**-2, 1 - 2.0**-10, 1 - 2.0**-10)
-# Factors on all parameters: whether the cost depends on its parameters is tested at the point, and
-# again where all of them are smaller.
+# It is tested at the parameters times each of these factors too, for saturated units.
 SHRINK = (1.0, 0.5, 0.125)
 
 
@@ -97,7 +98,8 @@ class CostNoise:
     def measured(self) -> Noise:
         """The noise of the cost; the first use measures it.
 
-        One precision up, where the cost lifts; by `measure_noise` elsewhere.
+        It is measured in the wider dtype if every stage of the cost computes in that (the cost
+        lifts), and by `measure_noise` elsewhere.
         """
         evaluations, rounding = self._evaluations, None
         repeats = self._repeats or bool(evaluations.repeat_at_point() == evaluations.at_point)
@@ -115,7 +117,7 @@ class CostNoise:
             noise = measure_noise(evaluations, np.random.default_rng(self._seed))
             if rounding is None or math.isnan(rounding.level):
                 return noise.at_least(change)
-            # tables do not see rounding that repeats over a few last places
+            # difference tables do not see rounding that is the same over a few last places
             noise = noise.at_least(rounding.level)
         return noise.at_least(change) if change > NARROW_STAGE * noise.level else noise
 
@@ -151,9 +153,9 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     """Measure the noise of a cost around the point, along random directions of all parameters.
 
     The noise is the largest of three difference tables. One surrounds the point. Two lie beside it,
-    as far away as steps go, since a cost may be exact at the point alone, as at a perfect fit. Each
-    table has its own direction, since along one of them rounding may repeat and so not show. What
-    one table shows alone is no noise, but a jump or a pole there.
+    as far away as steps go, because a cost may be exact at the point alone, as at a perfect fit.
+    Each table has its own direction, because rounding may be the same along one of them, and not
+    show. What a single table shows may be a jump or a pole, so it counts up to a factor only.
 
     Parameters
     ----------
@@ -167,8 +169,8 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     stochastic = bool(evaluations.repeat_at_point() != at_point)
     costs = [at_point]
     eps = evaluations.eps
-    unit_size = 4 * eps  # relative: a unit is two or six last places
-    # third differences of a smooth function vanish in rounding at a spacing of eps^0.4
+    unit_size = 4 * eps  # a unit is a move by two or six last places, relative to an entry
+    # at a spacing of eps^0.4, third differences of a smooth function, eps^1.2, are below rounding
     spacing = max(2.0, eps**0.4 / unit_size)
     side_distance = round(SIDE_DISTANCE / unit_size)
 
@@ -186,13 +188,13 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
 
     tables = measure_tables()
     if any(has_grown for _, has_grown in tables):
-        # perhaps the cost is quantised, and one table in four of stairs happens to look regular
+        # the cost may be quantised, and of such a cost one table in four looks smooth by chance
         tables += measure_tables()
     finite = np.array([cost for cost in costs if np.isfinite(cost)])
     size = float(np.abs(finite).max())
     last_place = float(np.spacing(_narrowest_dtype(finite, evaluations)(size)))
     levels = sorted(level for level, _ in tables)
-    # the largest, but that of a third of the tables alone counts only up to a factor
+    # the largest level; beyond OUTLIER, more than a third of the tables have to show it
     level = min(levels[-1], OUTLIER * max(levels[-1 - len(levels) // 3], last_place))
     jumps = np.diff(np.unique(finite))
     if level == 0 and 0 < jumps.size < finite.size / 2:
@@ -203,11 +205,11 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
         smaller = [evaluations.cost_moved(evaluations.box.shrunken(s)) for s in SHRINK[1:]]
         size = float(np.abs(smaller, where=np.isfinite(smaller), out=np.zeros(len(smaller))).max())
         level = math.sqrt(eps) * size
-    # a correctly rounded cost is off by up to half its last place: uniform, so last place/√12,
-    # which underflows to 0 for the smallest subnormal
+    # An error that is uniform within half a last place has the standard deviation last place/√12.
+    # That of the smallest subnormal underflows to 0.
     level = max(level, last_place / math.sqrt(12)) or last_place
-    # the noise of a stochastic cost may be so large that a table takes it for variation of the
-    # function itself: repeated calls at the point show this noise alone
+    # A table may take the large noise of a stochastic cost for the function itself. Repeated calls
+    # at the point show the noise alone.
     if stochastic:
         level = max(level, float(np.std([evaluations.repeat_at_point() for _ in range(POINTS)])))
     unseen = is_flat and changes_nothing(evaluations, evaluations.values, rng)
@@ -300,7 +302,7 @@ def _costs_along(
     nodes: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
     """Take costs at whole multiples of `units` from `origin` on, as a `Line`, and append them."""
-    nodes = np.round(nodes)  # so that rounding does not move them
+    nodes = np.round(nodes)  # whole multiples of a unit are exact
     costs = evaluations.costs_moved(origin + nodes, partial(_multiples, evaluations, units))
     costs_met.extend(costs)
     return nodes, costs
@@ -316,38 +318,39 @@ def _noise_along(
 ) -> tuple[float, bool]:
     """Return the noise of a difference table, 0 where none shows any, and whether it was widened.
 
-    The spacing grows while the cost stays level, and shrinks while the function itself shows. What
-    looks like noise may be the function too, an oscillation or a kink: it is believed where finer
+    The spacing grows while the cost is constant, and shrinks while the function itself shows. What
+    looks like noise may be an oscillation or a kink of the function: it is believed where finer
     tables, each in the roughest interval of the one before, show it as well. The tables lie around
     the origin, or on one `side` of it.
     """
     has_grown = has_shrunk = False
-    of_shorter = 0.0  # the noise of a table that the cost only just began to show any in
+    of_shorter = 0.0  # the noise at the first spacing that showed any
     while True:
         reach = spacing * (POINTS - 1) / 2
         table = take_table(line, (side - 1) * reach, (side + 1) * reach, rng)
         if np.isnan(table.costs).all():
-            return of_shorter, has_grown  # outside, whatever the spacing
+            return of_shorter, has_grown  # all points are outside, as at any spacing
         noise, unsuitable = table.noise()
         if noise is not None:
             is_noise = stochastic or noise <= SAME_WITHIN * np.spacing(np.abs(table.costs).max())
             if not is_noise:
-                # where no slope shows, an oscillation may be as fast as the last places allow
+                # where no slope shows above the noise, the cost may oscillate within last places
                 depth = DEPTH if np.ptp(table.costs) > POINTS * noise else DEEPEST
                 place = table.rough_intervals(table.agreeing_order() or 1)[0]
                 noises, _, _ = noise_within(line, place, 2.0, rng, depth)
-                is_noise = not noises or noises[-1] > noise / 2 ** len(noises)  # unlike a kink
+                # at a kink it would be halved, or more, with each narrower table
+                is_noise = not noises or noises[-1] > noise / 2 ** len(noises)
                 has_grown = has_grown or not noises
             if is_noise and (not has_grown or of_shorter or spacing * 2.0**5 > largest_spacing):
                 return max(noise, of_shorter), has_grown
-            if is_noise:  # of several quantised terms, each has jumps over longer spacings alone
+            if is_noise:  # coarser jumps of other terms may show at longer spacings only
                 of_shorter = noise
             unsuitable = "too small" if is_noise else "too large"
         if unsuitable == "too small" and not has_shrunk and spacing * 2.0**5 <= largest_spacing:
             has_grown = True
             spacing *= 2.0**5
         elif unsuitable == "too large" and spacing > 2 and not of_shorter:
-            has_shrunk = True  # the right spacing was jumped over: from now on only shrink
+            has_shrunk = True  # the spacing has grown beyond the right one, and only shrinks now
             spacing = max(2.0, spacing / 4)
         else:
             return of_shorter, has_grown

@@ -27,19 +27,19 @@ CENTRAL_NOISE, ONE_SIDED_NOISE = 5 * 1.08, 5 * 5.6
 # shows in the even part of the cost, E_k = (f(x+kh) + f(x−kh) − 2f(x))/(kh)². A smooth cost has
 # E_k = f'' + c k² + …, and 5E_1 − 8E_2 + 3E_3 cancels both terms: (5, −8, 3) is the vector
 # orthogonal to (1, 1, 1) and (1, 4, 9). A kink at x has E_k = J/(kh), and the sum is 2J/h. So h/4
-# of it is J/2. For a kink elsewhere between the points, it covers the shift of D6, at most J/2,
-# together with the truncation error 2|D6 − D4|.
+# of it is J/2. A kink elsewhere between the points shifts D6 by at most J/2, which this and the
+# truncation error 2|D6 − D4| cover together.
 KINK_FACTOR = 0.25
-SEVERAL_KINKS = 3.0  # on a kink that shows: there may be more, which partly hide each other
-# Orders converge if each correction is much smaller than the one before: then the truncation error
-# is twice the last. Where noise hides whether they do, the ratio ρ of the two tells how far off a
-# cost like sign(x)|x|^p at 0 is: 4.7 times the last correction at ρ = 0.11 (p = 5/2), 9 at 0.20
-# (p = 2), 22 at 0.27 (p = 3/2), 35 at 0.28 (p = 4/3). 512 ρ², which is 2 at ρ = 1/16, is more, up
-# to 12 times the first correction.
+SEVERAL_KINKS = 3.0  # factor on a kink found: it may be what is left of several that cancel
+# A correction is the difference of two orders. Orders converge if the last correction is at most
+# CONVERGING times the first; the truncation error is then twice the last. If noise hides whether
+# they do, it is 512 ρ² times the last, with the ratio ρ of the two, or 12 times the first if that
+# is less. This covers costs like sign(x)|x|^p at 0, which are off by 4.7 times the last correction
+# at ρ = 0.11 (p = 5/2), 9 at 0.20 (p = 2), 22 at 0.27 (p = 3/2), 35 at 0.28 (p = 4/3).
 CONVERGING, UNCERTAIN, UNCERTAIN_RATIO = 1 / 16, 12.0, 512.0
-# A c_5 that happens to vanish shows no accuracy, so the second correction counts as at least a part
-# of the first. D_1 is off by c_3 h², D4 by 4 c_5 h⁴, and c_k ~ R^{1−k} for a cost analytic within R
-# of x. So the corrections are as 4h²/R², which is 2h²/scale² with R = √2 · the scale of x.
+# D_1 is off by c_3 h², D4 by 4 c_5 h⁴, with the Taylor coefficients c_k of the cost. If c_5 is 0 by
+# chance, the last correction D6 − D4 is too small. So it counts as at least 2h²/scale² times the
+# first: c_k ~ R^{1−k} for a cost analytic within R of x, and R = √2 · the scale of x is assumed.
 LEAST_CORRECTION = 2.0
 
 
@@ -140,7 +140,7 @@ def central(
     d4 = (4 * d1 - d2) / 3
     d6 = (15 * d1 - 6 * d2 + d3) / 10
     round_off = _round_off(moved, h, noise, CENTRAL_NOISE)
-    # |E_2 − E_1|/2 allows for the higher terms of a smooth cost, a third of round_off for noise
+    # a smooth cost has higher terms and noise: |E_2 − E_1|/2 and a third of round_off are taken off
     bend = np.abs(5 * e1 - 8 * e2 + 3 * e3) - np.abs(e2 - e1) / 2
     kink = np.maximum(KINK_FACTOR * h * bend - round_off / 3, 0)
     first = np.abs(d4 - d1)
@@ -185,15 +185,14 @@ def _move(
 ) -> tuple[Any, Any]:
     """Return the costs at x (m,) moved by multiples (k,) of h, and their changes from f0: (m, k).
 
-    The dtype of x rounds x + kh, so the costs belong to slightly different steps. A polynomial
-    through all of them carries the changes over to kh. The correction is small, so it need not be
-    accurate.
+    The dtype of x rounds x + kh, so the costs belong to slightly different steps. The polynomial
+    through all of them gives the changes at kh. The correction is small, so that float64 does.
     """
     k = np.array(multiples)
     steps = steps_taken(x[:, None], k * h[:, None])
     moved = costs(steps)
     change = moved - f0
-    if (steps == k * h[:, None]).all():  # none was rounded
+    if (steps == k * h[:, None]).all():  # no step was rounded
         return moved, change
     powers = np.arange(1, k.size + 1)
     taken = (steps / h[:, None])[..., None] ** powers
@@ -222,8 +221,8 @@ def _step_ratio(
     first: FloatArray, truncation: FloatArray, round_off: FloatArray, error: FloatArray
 ) -> FloatArray:
     """Return the factor on the step that would make the error smallest, within 1/8 … 4."""
-    # `central`: the error is c h⁴ + r/h, as D6 − D4 ~ h⁴, and smallest where r/h = 4 c h⁴;
-    # close enough for `one_sided`, whose error is c h³ + r/h
+    # In `central` the error is c h⁴ + r/h, with c h⁴ ~ D6 − D4. It is smallest where r/h = 4 c h⁴.
+    # This is close enough for `one_sided`, whose error is c h³ + r/h.
     ratio = np.minimum(np.maximum((round_off / (4 * truncation)) ** 0.2, 1 / 8), 4)
-    ratio = np.where(first <= round_off / 2, 4, ratio)  # only noise shows
+    ratio = np.where(first <= round_off / 2, 4, ratio)  # the corrections are noise
     return np.where(np.isfinite(error), ratio, 1 / 8)

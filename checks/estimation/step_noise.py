@@ -20,11 +20,11 @@ from checks.evaluation.step_sizes import entry_sizes, steps_taken
 
 __all__ = ["noise_at_steps"]
 
-# Spacings of the tables, in units of the typical size: from the longest step of a difference to
-# below the first step in float64, each NARROWER than the one before.
+# Spacings of the tables, in units of the entry's typical size: from the longest step of a
+# difference to less than the first step in float64. Each is NARROWER times the one before.
 LONGEST_SPACING, FINEST_SPACING, NARROWER = 0.1, 0.1 / 64, 1 / 4
-PLACES = 3  # intervals of such a table in which a jump is looked for
-ORDERS = 6  # of the levels that bound the noise: one of order 7 is a single number, which may be 0
+PLACES = 3  # the roughest intervals of a table, in which a jump is searched for
+ORDERS = 6  # orders of differences that show noise: the only one of order 7 may be 0 by chance
 
 
 def noise_at_steps(
@@ -37,9 +37,9 @@ def noise_at_steps(
 ) -> Noise:
     """Return the noise of the cost at the steps of differences, at least what is known of it.
 
-    A solver that stops at a tolerance, or a table that is interpolated, is smooth from one last
-    place to the next, and differences may converge on one of its smooth pieces. Its error differs
-    from piece to piece, which only shows in steps over several of them.
+    A solver that stops at a tolerance, or a table that is interpolated, is smooth in pieces, and
+    differences within a piece converge. The error of the cost differs from piece to piece, which
+    shows only in steps over several of them.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def noise_at_steps(
     known
         The noise that was found so far.
     discrepancy
-        By how much a claim and an estimate differ: smaller noise than explains this is left out.
+        By how much a claim and an estimate differ. Noise too small to explain this is left out.
 
     Returns
     -------
@@ -71,16 +71,16 @@ def noise_at_steps(
         return np.insert(steps, closest, 0), np.insert(costs, closest, evaluations.at_point)
 
     finest = 4 * float(np.spacing(x.dtype.type(size)))
-    # On a piece of length l, the slope is off by up to 13 σ/l: a parabola, as of an interpolation,
-    # has a height of √11.25 σ, and a slope of 4 heights over l at its ends. Noise below a 32nd of
-    # discrepancy · l does not explain the discrepancy, with l the finest spacing.
+    # Noise σ of smooth pieces of length l makes slopes wrong by up to 13 σ/l: a parabola, as an
+    # interpolation leaves, has a height of √11.25 σ, and slopes of 4 heights/l at its ends. So less
+    # than discrepancy · l/32, with l the finest spacing, does not explain the discrepancy.
     least = max(SAME_WITHIN * known.level, discrepancy * FINEST_SPACING * size / 32)
     spacing = LONGEST_SPACING
     while spacing >= FINEST_SPACING and spacing * size >= finest:
         reach = spacing * size * (POINTS - 1) / 2
         table = take_table(line_through_x, -reach, reach, rng)
         if min(table.levels[:ORDERS]) <= least:
-            break  # noise would show in differences of every order
+            break  # noise shows in differences of every order, and some order shows none
         k = table.agreeing_order()
         if k and _is_noise(line, table, k, finest, rng):
             level = table.levels[k - 1]
@@ -95,14 +95,14 @@ def _is_noise(
 ) -> bool:
     """Whether what a table shows in differences of order k is noise, and not the function."""
     noise = table.levels[k - 1]
-    # Dense noise, as of an interpolated table, is as large between most nodes, where a single kink
-    # is not. Within them it may shrink in the end, but is never smooth, as the function is.
+    # Noise that is everywhere, as of an interpolated table, is as large between most pairs of
+    # nodes, where a single kink is not. In narrower tables it may shrink, but does not vanish.
     places = [(table.nodes[n], table.nodes[n + 1]) for n in (0, POINTS // 2 - 1, POINTS - 2)]
     within = [noise_within(line, place, finest, rng)[0] for place in places]
     dense = [noises for noises in within if noises and noises[0] >= noise / SAME_WITHIN]
     if len(dense) > 1:
         return any(noises[-1] > 0 for noises in dense)
-    # else a jump, which is as high however close one looks
+    # a jump, as of a solver that takes a step more, is as high however narrow the table
     for place in table.rough_intervals(k)[:PLACES]:
         noises, narrower, slope = noise_within(line, place, finest, rng)
         if all(noises) and has_jump(line, narrower, slope, noise / SAME_WITHIN, finest):

@@ -1,4 +1,4 @@
-"""The choice of a good step for every coordinate: two pilots find one for the others."""
+"""The choice of a step for every coordinate: two pilots find one with which the others start."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,19 +15,19 @@ __all__ = ["LONGEST", "best_slopes", "first_step"]
 # relative to its own size; a smaller one counts as zero and is stepped relative to the array's.
 SMALL = 1e-6
 # In units of the scale of x. Only costs noisier than float64 start with a step above LONG. No step
-# grows beyond LONGEST: further away a saturated unit may end, whose slope here is below the noise.
+# grows beyond LONGEST: a unit that is saturated at x may not be so further away.
 LONG, LONGEST = 1e-2, 0.1
 PILOTS = 2  # coordinates that find the step with which all others start
-PILOT_ACCURACY = 10.0  # how much more accurate than asked for a pilot has to be
-ROUNDS = 18  # steps tried for one coordinate: 8^-18 of its scale is below its last place
-# How much more than the slope of the jumps found the slope may lack: the jumps that lie within a
-# step of the point are few, and so not evenly spaced.
+PILOT_ACCURACY = 10.0  # the error of a pilot has to be this much smaller than the goal
+ROUNDS = 18  # steps tried for one coordinate; 8^-17 of the first is below a last place
+# The error covers FEW_JUMPS times the mean slope of the jumps found: between here and a step away
+# there are few jumps, unevenly spaced, so that a mean over them may be too small.
 FEW_JUMPS = 4.0
-# Relative noise above that of float32, and above some last places of the parameters, may be jumps
-# away from the point.
+# Noise, relative to the cost, that is above COARSE, the eps of float32, and above PLACES times the
+# eps of the parameters may be jumps away from the point.
 COARSE, PLACES = 2.0**-23, 64
-FEW = 16  # of so many coordinates each is compared with a cost of its own
-KINK_ROUNDS = 5  # a kink that as many steps have seen, the last 8^-5 = 3e-5 of the first, is at x
+FEW = 16  # up to this many coordinates are checked one by one
+KINK_ROUNDS = 5  # a kink seen by this many steps, the last 8^-4 = 2e-4 of the first, is at x
 
 
 def best_slopes(
@@ -40,7 +40,7 @@ def best_slopes(
 ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
     """Return the slope by every coordinate from the best step found, its error, and on_stairs.
 
-    The latter is where the cost has jumps within reach of its steps: the error covers them.
+    on_stairs tells where the cost has jumps within reach of steps; the error covers these.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ class _StepSelection:
         self.is_rough, self.passed_check = np.zeros(m, bool), np.zeros(m, bool)
         self.on_stairs, self.failed_step = np.zeros(m, bool), np.full(m, np.inf)
         order = rng.permutation(x.size)
-        # what a pilot finds whose steps are cut short by the box says little of the others
+        # a pilot whose steps the box cuts short finds no good step for the others: it comes last
         cut_short = self.longest_step < self.scale * self.first_step
         order = order[np.argsort(cut_short[order], kind="stable")]
         self.pilots, self.others = np.split(order, [PILOTS])
@@ -170,9 +170,9 @@ class _StepSelection:
 
         A step that converged after others had failed may have done so by chance, so a step an
         eighth as long checks it. One pilot is checked in any case. If a check fails, every best
-        step is checked. All others are compared with the cost an eighth of the step away: a step
-        longer than a period of the cost may converge by chance at the first trial. A second
-        estimate is itself a check by shorter steps: there only what failed before is checked.
+        step is checked. Other steps are compared with the cost an eighth of the step away, because
+        a step longer than a period of the cost may converge by chance. A second estimate, which
+        checks by shorter steps itself, only checks what converged after failures.
         """
         for _ in range(ROUNDS):
             self.advance(np.flatnonzero(self.needs_step(self.goal)))
@@ -199,11 +199,10 @@ class _StepSelection:
             self.is_rough |= not self.passed_check[checked].all()
 
     def _contradicts_near_costs(self, indices: IntArray) -> bool:
-        """Whether the best slopes do not give the change of the cost along a direction of all.
+        """Whether the best slopes contradict the cost with all coordinates moved at once.
 
-        The direction goes an eighth of every best step. This tests many coordinates in two
-        evaluations, but does not see what is small beside the largest of them: few ones are better
-        tested one by one.
+        Each moves by an eighth of its best step. Two evaluations test many coordinates, but do not
+        show what is small beside the largest change. True for up to `FEW` coordinates, untested.
         """
         at = self.coordinates
         if at.cost_moved is None or indices.size <= FEW:
@@ -212,7 +211,8 @@ class _StepSelection:
         steps[indices] = self._near_steps(indices)
         ahead, behind = at.cost_moved(steps), at.cost_moved(-steps)
         sizes = np.abs(steps[indices])
-        # the first correction is f⁽³⁾h²/6, and there are mixed derivatives for those of all others
+        # An eighth of a step has 1/64 of the first correction, f⁽³⁾h²/6. The mixed derivatives with
+        # each other coordinate are taken to add as much.
         truncation = indices.size * np.abs(self.best_trial[1, indices]) / 64
         allowed = sizes @ (self.error[indices] + truncation)
         allowed += np.spacing(np.abs(at.x[indices])) @ np.abs(self.value[indices])
@@ -221,7 +221,7 @@ class _StepSelection:
         return not abs(change - steps[indices] @ self.value[indices]) <= allowed
 
     def _contradicts_near_cost(self, indices: IntArray) -> NDArray[np.bool_]:
-        """Whether the best slope and curvature do not give the cost an eighth of the step away."""
+        """Whether the best slope and curvature contradict the cost an eighth of the step away."""
         at, h = self.coordinates, self.best_step[indices]
         steps = self._near_steps(indices)
         costs = at.costs(indices, steps[:, None])[:, 0]
@@ -230,15 +230,16 @@ class _StepSelection:
         slope = (costs - at.at_point) / steps - curvature * steps / 2
         truncation = 2 * correction * (steps / h) ** 2 + curvature_change * np.abs(steps) / 2
         rounding = np.finfo(costs.dtype).eps * np.abs(costs)
-        noise = 10 * np.maximum(at.noise.level, rounding) / np.abs(steps)  # 7 standard deviations
+        # seven standard deviations √2 σ of the difference of two costs
+        noise = 10 * np.maximum(at.noise.level, rounding) / np.abs(steps)
         allowed = self.error[indices] + truncation + noise
         return np.asarray(np.abs(slope - self.value[indices]) > allowed)
 
     def _near_steps(self, indices: IntArray) -> FloatArray:
-        """Return an eighth of each best step, on either side.
+        """Return an eighth of each best step, or of x where that is shorter, to a random side.
 
-        Steps may be longer than x itself, which is small beside others of its array. Then it is an
-        eighth of x: whatever is special at 0, as in sin(1/x), is as far away as x.
+        A step may be longer than x if other entries of the array are larger. An eighth of x stays
+        away from 0, where the cost may be special, as sin(1/x) is.
         """
         at, h = self.coordinates, self.best_step[indices]
         size = np.abs(at.x[indices]).astype(self.error.dtype)
@@ -256,11 +257,11 @@ class _StepSelection:
         if self.first_step > LONG and self.is_rough.any() and known.size:
             shorter = self.try_steps(known, self.best_step[known] / 3)
             difference = np.abs(shorter.value - self.value[known])
-            # half of the noise of the shorter step: five standard deviations of it are thrice those
-            # of the longer one, and would widen the error more than the kinks do
+            # The noise of a slope from a step a third as long is three times as large. All of it
+            # would widen the error more than kinks do, so half of it is added.
             difference += np.where(self.is_rough[known], shorter.round_off / 2, 0)
             self.error[known] += np.where(np.isfinite(shorter.error), difference, np.inf)
-        # a kink that several steps have seen is still there where noise larger than it hides it
+        # if several steps have seen a kink, it is there even if larger noise hides it now
         self.error[(self.kink_count > 1) & (self.error > self.slope_jump / 2)] = np.inf
 
     def widen_beside_jumps(self, sides: tuple[int, ...]) -> None:
@@ -270,11 +271,11 @@ class _StepSelection:
             return
         best_step, value, error = self.best_step[rough], self.value[rough], self.error[rough]
         near = np.maximum(best_step / 8, self.coordinates.finest[rough])
-        # a step that failed has its farthest points at 3 or 4 times itself
+        # the farthest points of a stencil are three or four steps away
         failed = self.failed_step[rough]
         far = np.where(failed > best_step, 4 * failed, 8 * best_step)
         far = np.minimum(np.where(np.isfinite(far), far, 8 * best_step), self.scale[rough])
-        within = 2 * self.coordinates.longest[rough]  # as near is no longer than a step
+        within = 2 * self.coordinates.longest[rough]  # so that far + near stays within the box
         far = np.minimum(far, within)
 
         def search(rows: IntArray, far: FloatArray) -> FloatArray:
@@ -286,7 +287,8 @@ class _StepSelection:
 
         found = search(np.arange(rough.size), far)
         added = np.fmax.reduce(found)
-        # log(1 − σ(z)) ends where 1 − σ is rounded to 0, close to its widest stairs
+        # A cost may end beside its widest stairs: log(1 − σ(z)) is −inf where 1 − σ rounds to 0.
+        # Then jumps are searched for further away.
         ends = np.flatnonzero(np.isnan(found).any(axis=0))
         if ends.size:
             further = search(ends, np.minimum(LONGEST * self.scale[rough[ends]], within[ends]))
@@ -310,7 +312,7 @@ class _StepSelection:
             slope, is_straight = slope_where_straight(at, indices, self.scale[indices])
             if not is_straight.any():
                 return
-            # where others are straight and this one is not, a jump is closer than the steps are
+            # where only other coordinates are straight, a jump is within the steps of this one
             apart = np.where(is_straight, np.abs(self.value[indices] - slope), np.inf)
             self.error[indices] += apart
             self.on_stairs[indices] = True
@@ -376,10 +378,10 @@ class _StepSelection:
         value, error = self.value[indices], self.error[indices]
         is_shorter = steps < self.best_step[indices]
         difference = np.abs(trial.value - value)
-        # where the intervals of two steps are disjoint, the longer step has overlooked something
+        # if the intervals of two steps are disjoint, the longer step has overlooked something
         in_conflict = difference > trial.error + error
-        # near kinks, so it has if its error is smaller than that of a shorter step whose truncation
-        # error shows: truncation errors grow with the step
+        # Truncation errors grow with the step. So beside kinks, the longer step has overlooked
+        # something too if a shorter one shows a truncation error larger than its error.
         shows_truncation = (trial.step_ratio < 0.5) & np.isfinite(trial.error)
         best_too_small = shows_truncation & (trial.error > error)
         truncated_step, truncated_error = (
@@ -394,6 +396,6 @@ class _StepSelection:
         self.truncated_step[indices[shortest]] = steps[shortest]
         self.truncated_error[indices[shortest]] = trial.error[shortest]
         replaces = np.where(in_conflict, is_shorter, ~(trial.error >= error)) | ~np.isfinite(error)
-        # a shorter step that does not converge, and is far from the best value, refutes it as well
+        # a shorter step that does not converge refutes the best value if it is far from that
         replaces |= np.isinf(trial.error) & is_shorter & (difference > trial.round_off + error)
         return np.asarray(replaces)
