@@ -22,7 +22,9 @@ def as_number(result: Any) -> Any:
         value = np.asarray(result)
     except ValueError:  # lists of different lengths
         value = np.asarray(None)
-    if value.size != 1 or value.dtype.kind not in "fciu":
+    if np.ma.is_masked(result):  # numpy takes the number behind the mask
+        value = np.asarray(None)
+    elif value.size != 1 or value.dtype.kind not in "fciu":
         with contextlib.suppress(Exception):  # another library's scalar
             value = np.asarray(result.item())
     if value.size != 1 or value.dtype.kind not in "fciu":
@@ -66,6 +68,8 @@ def _remedy(result: Any) -> str:
     """Say what to do about a result that is not one number."""
     if result is None:
         return "is a return forgotten in the cost?"
+    if np.ma.is_masked(result):
+        return "is every entry of it masked?"
     if isinstance(result, tuple) and result:
         first = result[0]
         if isinstance(first, (int, float)) or getattr(first, "shape", None) == ():

@@ -13,7 +13,7 @@ from checks.evaluation.cost_value import as_finite_real, as_number
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.restoring import RestoresParameters
 from checks.evaluation.step_sizes import imaginary_step
-from checks.parameters.arrays import parameter_array
+from checks.parameters.arrays import is_foreign, parameter_array
 from checks.parameters.claims import entry_name, flatten_claim, float_arrays
 from checks.parameters.nesting import leaves
 from checks.parameters.random_directions import Direction, Region
@@ -72,17 +72,13 @@ class DirectionalEvaluations(RestoresParameters):
         self.round = 0
         self._slopes: Any = getattr(cost, "slopes", None)
         given = self.nesting.leaves
-        self._all_numpy = all(
-            isinstance(part, (np.ndarray, np.floating, float)) for part in given.values()
-        )
+        self._all_numpy = not any(map(is_foreign, given.values()))
         arrays: Mapping[str, Any] = float_arrays(self.nesting) if self._all_numpy else given
         if not self._all_numpy:
             _refuse_repeated(given)
-        self.arrays = {
-            path: parameter_array(a, path) for path, a in arrays.items() if math.prod(a.shape)
-        }
-        self._empty = {path: a for path, a in arrays.items() if not math.prod(a.shape)}
-        self.in_place = all(self.arrays[path].real is given[path] for path in self.arrays)
+        self.arrays = {path: parameter_array(a, path) for path, a in arrays.items() if _size(a)}
+        self._empty = {path: a for path, a in arrays.items() if not _size(a)}
+        self.in_place = all(self.arrays[path].real is arrays[path] for path in self.arrays)
         self._real_params = self._nested({path: array.real for path, array in self.arrays.items()})
         # a copy to restore from; a cost that supplies slopes is trusted to change no parameters
         if callable(gradient) or not self.supplies_slopes:
@@ -225,6 +221,10 @@ class DirectionalEvaluations(RestoresParameters):
         return {
             path: array.accept_claim(claims[path]) for path, array in self.arrays.items()
         }, findings
+
+
+def _size(array: Any) -> int:
+    return math.prod(getattr(array, "shape", ()))
 
 
 def _refuse_repeated(arrays: Mapping[str, Any]) -> None:

@@ -6,7 +6,16 @@ import numpy as np
 
 from checks.parameters.numpy_arrays import NumpyArray
 
-__all__ = ["parameter_array"]
+__all__ = ["is_foreign", "parameter_array"]
+
+
+def is_foreign(array: Any) -> bool:
+    """Whether an array is one of PyTorch or JAX."""
+    return _is_jax(array) or hasattr(array, "detach")
+
+
+def _is_jax(array: Any) -> bool:
+    return type(array).__module__.partition(".")[0] in ("jax", "jaxlib")
 
 
 def parameter_array(array: Any, path: str) -> NumpyArray:
@@ -19,7 +28,7 @@ def parameter_array(array: Any, path: str) -> NumpyArray:
     """
     if isinstance(array, np.ndarray):
         return NumpyArray(array)
-    if type(array).__module__.partition(".")[0] in ("jax", "jaxlib"):
+    if _is_jax(array):
         from checks.parameters.jax_arrays import JaxArray
 
         return JaxArray(array)

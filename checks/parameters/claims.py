@@ -6,11 +6,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from checks._types import FloatArray
 from checks.parameters.nesting import Nesting, Parts, children, path_name
 
-__all__ = ["describe", "entry_name", "flatten", "flatten_claim", "float_arrays"]
+__all__ = [
+    "describe",
+    "entry_name",
+    "flatten",
+    "flatten_claim",
+    "float_arrays",
+    "overlaps_itself",
+]
+
+# subclasses of ndarray with another meaning of *, or of what is in them
+UNFIT = (np.matrix, np.ma.MaskedArray)
 
 
 def entry_name(path: str, index: tuple[int, ...]) -> str:
@@ -52,18 +63,21 @@ def float_arrays(nesting: Nesting) -> dict[str, FloatArray]:
             array = np.asarray(leaf)
             # a number cannot be moved in place: of a read-only array `Evaluations` moves a copy
             array.flags.writeable = False
-        if not isinstance(array, np.ndarray) or isinstance(array, np.matrix):
+        if not isinstance(array, np.ndarray) or isinstance(array, UNFIT):
             raise TypeError(
                 f"{path} is {describe(array)}, wanted an array of floats: {_leaf_remedy(array)}"
             )
         if array.dtype.kind != "f":
-            remedy = {
-                "c": "give its real and imaginary parts as two arrays",
-                "O": "give it a float dtype with .astype(float)",
-            }.get(
-                array.dtype.kind, "an integer cannot be moved by a small step: use .astype(float)"
+            raise TypeError(
+                f"{path} has dtype {array.dtype}, wanted a real float dtype: "
+                f"{_dtype_remedy(array.dtype)}"
             )
-            raise TypeError(f"{path} has dtype {array.dtype}, wanted a real float dtype: {remedy}")
+        # a subclass may compute in its own way: here its numbers are needed
+        array = np.asarray(array)
+        if array.size and array.flags.writeable and overlaps_itself(array):
+            # several entries are one number in memory, so they can be moved singly only in a copy
+            array = array.view()
+            array.flags.writeable = False
         if not np.isfinite(array).all():
             index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
             raise ValueError(
@@ -80,12 +94,50 @@ def float_arrays(nesting: Nesting) -> dict[str, FloatArray]:
     return arrays
 
 
+def overlaps_itself(array: NDArray[Any]) -> bool:
+    """Whether two entries of an array share memory, as in a broadcast or a sliding window."""
+    axes = sorted((abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1)
+    reach = array.itemsize  # how many bytes the axes with shorter strides cover
+    for stride, length in axes:
+        if stride < reach:
+            break
+        reach += stride * (length - 1)
+    else:
+        return False
+    places = np.zeros((), np.intp)
+    for stride, length in axes:
+        places = np.add.outer(places, stride * np.arange(length))
+    return bool((np.diff(np.sort(places, axis=None)) < array.itemsize).any())
+
+
+def _dtype_remedy(dtype: np.dtype[Any]) -> str:
+    """Say what to do about an array that is not of real floats."""
+    if dtype.names:
+        return (
+            f"give its fields one by one, as {{{dtype.names[0]!r}: array[{dtype.names[0]!r}], …}}"
+        )
+    return {
+        "c": "give its real and imaginary parts as two arrays",
+        "O": "give it a float dtype with .astype(float)",
+        "i": "an integer cannot be moved by a small step: use .astype(float)",
+        "u": "an integer cannot be moved by a small step: use .astype(float)",
+        "b": "a truth value cannot be moved by a small step: use .astype(float)",
+        "m": "divide it by a unit, such as np.timedelta64(1, 's')",
+    }.get(dtype.kind, "derivatives are by numbers")
+
+
 def _leaf_remedy(leaf: Any) -> str:
     """Say what to do about a leaf that is no array."""
     if isinstance(leaf, numbers.Integral):
         return f"an integer cannot be moved by a small step, write {int(leaf)}.0"
     if isinstance(leaf, np.matrix):
         return "make it an array with np.asarray"
+    if isinstance(leaf, np.ma.MaskedArray):
+        return "give the numbers that are not masked, .compressed(), or all of them, .data"
+    if hasattr(leaf, "to_numpy"):
+        return "make it a numpy array with .to_numpy()"
+    if hasattr(leaf, "toarray"):
+        return "give the numbers that it stores, .data, or make it dense with .toarray()"
     if hasattr(leaf, "__array__"):
         return 'make it a numpy array with np.asarray; coverage="projected" takes PyTorch and JAX'
     return (
@@ -169,7 +221,7 @@ def _claimed_array(node: Any, part: Any, path: str, where: str) -> FloatArray:
         array = np.asarray(part)
     except ValueError:  # lists of different lengths are no array
         array = np.asarray(None)
-    if array.dtype.kind != "f" or isinstance(part, np.matrix):
+    if array.dtype.kind != "f" or isinstance(part, UNFIT):
         remedy = _claim_remedy(part, None, path)
         if array.dtype.kind in "iu":
             remedy = "integers have lost the fractions"
@@ -224,8 +276,8 @@ def _claim_remedy(part: Any, node: Any, path: str) -> str:
     """Say what to do about a part of a claim that is not nested as `node`, or not an array."""
     if part is None:
         return "where it vanishes, give zeros" if path else "is a return forgotten?"
-    if isinstance(part, np.matrix):
-        return "make it an array with np.asarray"
+    if isinstance(part, UNFIT) or hasattr(part, "toarray"):
+        return _leaf_remedy(part)
     sized = isinstance(part, (Mapping, Sequence)) or hasattr(part, "shape")
     if isinstance(part, Iterable) and not sized:
         return "make it a list, with list()"
@@ -244,8 +296,9 @@ def describe(thing: Any) -> str:
     if thing is None:
         return "None"
     kind = type(thing).__name__
-    if isinstance(thing, np.matrix):
-        return f"a np.matrix of shape {thing.shape}"
+    if isinstance(thing, UNFIT):
+        name = "masked array" if isinstance(thing, np.ma.MaskedArray) else "np.matrix"
+        return f"a {name} of shape {thing.shape}"
     if isinstance(thing, np.ndarray):
         return f"an array of dtype {thing.dtype} and shape {thing.shape}"
     return f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}, {_cut(repr(thing))}"

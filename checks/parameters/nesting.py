@@ -51,6 +51,8 @@ class Nesting:
         if parts is None:
             name = path_name(path)
             self.leaves[name] = node
+            if isinstance(node, np.ndarray) and type(node) is not np.ndarray:
+                return lambda arrays: _in_subclass(node, arrays[name])
             return itemgetter(name)
         # nothing can be replaced in a tuple, unless it is a dataclass too
         if dataclasses.is_dataclass(node) or not isinstance(node, tuple):
@@ -87,6 +89,11 @@ class Nesting:
             else:
                 node[:] = values
         return changed
+
+
+def _in_subclass(node: Any, array: Any) -> Any:
+    """Return the same numbers as an array of the class of `node`, over the same memory."""
+    return node.__array_wrap__(array) if type(array) is np.ndarray else array
 
 
 def _like(node: Any, parts: Parts, others: list[Any]) -> Any:

@@ -2,13 +2,18 @@
 
 import dataclasses
 import re
+import tempfile
 import unittest
 import warnings
+from array import array
 from collections import namedtuple
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis.errors import StopTest, UnsatisfiedAssumption
+from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 from checks import Verdict, assert_gradient, check_gradient, numerical_gradient
 from checks.parameters.claims import flatten
@@ -81,6 +86,20 @@ class Foreign:
         return np.ones(2)
 
 
+class Labelled(Foreign):
+    """A column of pandas."""
+
+    def to_numpy(self):
+        return np.ones(2)
+
+
+class Sparse:
+    """A matrix of scipy.sparse."""
+
+    def toarray(self):
+        return np.ones((2, 2))
+
+
 def matrix(array):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numpy advises against them
@@ -89,6 +108,8 @@ def matrix(array):
 
 A = np.arange(1.0, 13.0)
 W, B = np.zeros((2, 3)), np.zeros(2)
+MASKED = np.ma.array([1.0, 2.0], mask=[False, True])
+RECORDS = np.zeros(2, [("w", "f8"), ("b", "f4")])
 
 # id: ({arguments that replace those of a right call}, error, fragments of its text)
 CASES = {
@@ -153,6 +174,13 @@ CASES = {
         ValueError,
         "cost changes its argument (w is replaced)",
     ),
+    "cost masked": (
+        {"cost": returning(np.ma.masked)},
+        TypeError,
+        "returned a masked array of shape ()",
+        "is every entry of it masked?",
+    ),
+    "cost a masked mean": ({"cost": returning(MASKED[1:].mean())}, TypeError, "a masked array"),
     # gradient
     "gradient None": ({"gradient": None}, TypeError, "gradient is None, wanted 2 parts"),
     "gradient returns None": (
@@ -196,6 +224,21 @@ CASES = {
         "gradient[0] is a np.matrix of shape (2, 3), wanted",
         "np.asarray",
     ),
+    "gradient masked": (
+        {"gradient": [W, MASKED]},
+        TypeError,
+        "gradient[1] is a masked array of shape (2,), wanted an array of real floats",
+        "or all of them, .data",
+    ),
+    "gradient of records": ({"gradient": [W, RECORDS]}, TypeError, "dtype [('w', '<f8'), ('b'"),
+    "gradient of strings": ({"gradient": [W, np.array(["a", "b"])]}, TypeError, "dtype <U1"),
+    "gradient sparse": (
+        {"gradient": [Sparse(), B]},
+        TypeError,
+        "gradient[0] is a Sparse, <",
+        "make it dense with .toarray()",
+    ),
+    "gradient a set": ({"gradient": [W, {0.0}]}, TypeError, "gradient[1] is a set, {0.0}"),
     "gradient a list": (
         {"params": W, "gradient": [W, B]},
         TypeError,
@@ -264,6 +307,65 @@ CASES = {
         "params[0] has dtype complex128",
         "two array",
     ),
+    "masked": (
+        {"params": [MASKED]},
+        TypeError,
+        "params[0] is a masked array of shape (2,), wanted an array of floats",
+        ".compressed()",
+    ),
+    "masked nowhere": ({"params": np.ma.array([1.0])}, TypeError, "params is a masked array of"),
+    "masked constant": ({"params": {"w": np.ma.masked}}, TypeError, "w is a masked array of sh"),
+    "pandas": (
+        {"params": {"w": Labelled()}},
+        TypeError,
+        "w is a Labelled, <",
+        "wanted an array of floats: make it a numpy array with .to_numpy()",
+    ),
+    "pandas alone": ({"params": Labelled()}, TypeError, "params is a Labelled", ".to_numpy()"),
+    "sparse": (
+        {"params": [Sparse()]},
+        TypeError,
+        "params[0] is a Sparse, <",
+        "the numbers that it stores, .data, or make it dense",
+    ),
+    "records": (
+        {"params": RECORDS},
+        TypeError,
+        "params has dtype [('w', '<f8'), ('b', '<f4')], wanted a real float dtype",
+        "give its fields one by one, as {'w': array['w'], …}",
+    ),
+    "recarray": ({"params": RECORDS.view(np.recarray)}, TypeError, "fields one by one"),
+    "void": ({"params": np.zeros(2, "V8")}, TypeError, "params has dtype |V8", "by numbers"),
+    "bytes array": ({"params": [np.array([b"a"])]}, TypeError, "params[0] has dtype |S1"),
+    "dates": (
+        {"params": {"t": np.array(["2020-01-01"], "M8[D]")}},
+        TypeError,
+        "t has dtype datetime64[D], wanted a real float dtype",
+    ),
+    "durations": (
+        {"params": {"t": np.array([1], "m8[s]")}},
+        TypeError,
+        "t has dtype timedelta64[s]",
+        "divide it by a unit, such as np.timedelta64(1, 's')",
+    ),
+    "unsigned": ({"params": np.arange(3, dtype=np.uint8)}, TypeError, "dtype uint8", ".astype("),
+    "truth values": (
+        {"params": np.ones(2, bool)},
+        TypeError,
+        "dtype bool, wanted",
+        "a truth value",
+    ),
+    "a python bool": ({"params": [True]}, TypeError, "params[0] is a bool, True, wanted"),
+    "a python complex": ({"params": {"z": 1j}}, TypeError, "z is a complex, 1j, wanted"),
+    "decimal": ({"params": [Decimal(1)]}, TypeError, "params[0] is a Decimal", "Python floats"),
+    "fraction": ({"params": Fraction(1, 2)}, TypeError, "params is a Fraction, Fraction(1, 2)"),
+    "array.array": ({"params": array("d", [1.0])}, TypeError, "params is an array, array('d'"),
+    "bytes": ({"params": [b"ab"]}, TypeError, "params[0] is a bytes, b'ab'"),
+    "set": ({"params": {1.0}}, TypeError, "params is a set, {1.0}, wanted"),
+    "generator": ({"params": (a for a in [W])}, TypeError, "params is a generator"),
+    "values of a dict": ({"params": {"w": W}.values()}, TypeError, "params is a dict_values"),
+    "a function": ({"params": [len]}, TypeError, "params[0] is a builtin_function_or_method"),
+    "a class": ({"params": {"w": float}}, TypeError, "w is a type, <class 'float'>"),
     "string leaf": ({"params": ["abc"]}, TypeError, "params[0] is a str, 'abc'", "array of floats"),
     "string array": ({"params": np.array(["a"])}, TypeError, "params has dtype <U1"),
     "None leaf": ({"params": {"w": {"x": None}}}, TypeError, "w.x is None, wanted", "dataclasses"),
@@ -348,6 +450,15 @@ def test_an_error_names_the_cause_and_nothing_of_the_callers_is_changed(function
     assert bits(params) == before
 
 
+@pytest.mark.parametrize("case", [name for name in CASES if list(CASES[name][0]) == ["params"]])
+def test_a_projected_check_refuses_params_as_clearly(case):
+    changed, error, *fragments = CASES[case]
+    with pytest.raises(error) as raised:
+        check_gradient(square, slope, **changed, coverage="projected")
+    for fragment in fragments:
+        assert fragment in str(raised.value)
+
+
 def test_a_gradient_given_as_arrays_is_refused_before_the_parameters_are_moved():
     calls = []
     with pytest.raises(ValueError, match="wanted"):
@@ -387,6 +498,41 @@ def interleaved():
     return [whole[::2], whole[1::2]]
 
 
+class Measured(np.ndarray):
+    """A subclass with an attribute that slices and copies keep."""
+
+    def __array_finalize__(self, other):
+        self.unit = getattr(other, "unit", "m")
+
+
+class Strict(np.ndarray):
+    """A subclass that does not compute with plain arrays, as one with units."""
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        raise TypeError("no unit")
+
+
+def mapped(mode):
+    """Return an array in a file."""
+    with tempfile.TemporaryFile() as file:
+        file.write(A.tobytes())
+        file.flush()
+        return np.memmap(file, float, mode, shape=A.shape)
+
+
+def unaligned():
+    buffer = np.zeros(A.nbytes + 1, np.uint8)
+    whole = buffer[1:].view(float)
+    whole[:] = A
+    return whole
+
+
+def records():
+    whole = np.zeros(3, [("w", "f8"), ("b", "f4")])
+    whole["w"], whole["b"] = [1.0, 2.0, 3.0], [0.5, -0.5, 0.25]
+    return {"w": whole["w"], "b": whole["b"]}
+
+
 WORKING = {
     "an array": lambda: np.array([1.0, -2.0]),
     "0-d": lambda: np.array(1.5),
@@ -400,6 +546,21 @@ WORKING = {
     "interleaved": interleaved,
     "Fortran": lambda: [np.asfortranarray(A.reshape(3, 4)), A.reshape(4, 3).copy().T],
     "byte-swapped": lambda: A.astype(">f8"),
+    "byte-swapped float32": lambda: [A.astype(">f4")],
+    "overlapping": lambda: as_strided(A.copy(), (3, 4), (0, 8)),
+    "a sliding window": lambda: {"w": sliding_window_view(A.copy(), 3, writeable=True)},
+    "partly overlapping": lambda: as_strided(A.copy(), (3, 2), (12, 24)),
+    "read-only and Fortran": lambda: [read_only(np.asfortranarray(A.reshape(3, 4)))],
+    "reversed": lambda: [A.copy()[::-1]],
+    "unaligned": lambda: [unaligned()],
+    "fields of records": records,
+    "a file": lambda: mapped("r+"),
+    "a read-only file": lambda: [mapped("r"), 2.5],
+    "a file copied on write": lambda: [mapped("c")],
+    "a subclass": lambda: [A.copy().view(Measured)],
+    "a read-only subclass": lambda: [read_only(A.copy().view(Measured))],
+    "a strict subclass": lambda: [A.reshape(3, 4).copy().view(Strict)],
+    "a 0-d subclass": lambda: {"w": np.array(1.5).view(Measured)},
     "named tuple": lambda: Pair(A.copy(), np.array([0.5])),
     "dataclass": lambda: Layer(A.copy(), np.array([0.5])),
     "frozen dataclass": lambda: Frozen(A.copy(), np.array([0.5])),
@@ -467,7 +628,7 @@ def test_right_and_wrong_gradients_are_told_apart_and_nothing_is_changed(case, m
         leaves_of(slopes(params)), leaves_of(estimate.value), leaves_of(estimate.error), strict=True
     ):
         assert np.shape(n) == np.shape(leaf)
-        assert np.all(abs(n - leaf) <= e + 1e-5 * abs(leaf))
+        assert np.all(abs(np.asarray(n) - leaf) <= np.asarray(e) + 1e-5 * abs(leaf))
 
 
 @pytest.mark.parametrize(
@@ -496,6 +657,20 @@ def test_a_whole_number_is_a_cost():
 
 def test_another_librarys_scalar_is_a_cost():
     assert check_gradient(lambda p: Scalar(square(p)), slope, point())
+
+
+def test_a_cost_of_a_subclass_gets_the_subclass():
+    seen = set()
+
+    def cost(params):
+        seen.add((type(params[0]), params[0].unit, params[0].dtype.kind))
+        return weighted(params)
+
+    for values in (A.copy(), read_only(A.copy())):
+        params = [values.view(Measured)]
+        params[0].unit = "s"
+        assert check_gradient(cost, slopes, params)
+    assert seen == {(Measured, "s", "f"), (Measured, "s", "c")}
 
 
 def test_closures_that_ignore_their_argument_see_the_callers_own_arrays():
