@@ -20,11 +20,11 @@ __all__ = [
     "take_table",
 ]
 
-POINTS = 8  # costs in a table: "seven to nine suffice" (section 5)
+POINTS = 8  # costs in a table: "seven to nine suffice" (Moré and Wild, section 5)
 JITTER = 0.25  # inner nodes are moved at random by up to this part of their spacing
-SAME_WITHIN = 4.0  # two estimates of one noise differ by this factor at most: η of section 4
+SAME_WITHIN = 4.0  # two estimates of one noise differ by this factor at most: η of their section 4
 HIGHEST = 3  # differences of up to this order show noise; of higher orders there are too few
-DEPTH = 4  # nested tables, each in the roughest interval of the one before, so 1/7 as wide
+DEPTH = 4  # nested tables: each is as wide as one interval of the one before, 1/7 of that
 
 # Takes steps along a line; returns the steps as rounding x + step leaves them, and the costs there.
 Line = Callable[[FloatArray], tuple[FloatArray, FloatArray]]

@@ -31,8 +31,8 @@ __all__ = [
 ]
 
 DEEPEST = 20  # nested tables, each 1/7 as wide as the one before: 7^-20 is below a last place
-# What few tables show counts up to OUTLIER times the others: of 10,000 tables, one shows less than
-# 1/64 of the noise.
+# A level that only few difference tables show counts up to OUTLIER times that of the others. Of
+# 10,000 tables, one shows less than 1/64 of the noise.
 OUTLIER = 64.0
 NO_DIGITS = 2.0**-6  # if rounding changes the cost by this part of itself, slopes are not known
 # If rounding toward zero changes the cost by this factor more than a call in the wider dtype does,
@@ -46,7 +46,7 @@ ASSUMED_PLACES = 64.0  # until the noise is measured, it is taken as 64 last pla
 # of the way to an end of the box. The last moves bring half of the entries close to 0, where units
 # may be alive that are saturated or dead at the point.
 PROBES = (2.0**-2, 1 - 2.0**-10, 1 - 2.0**-10)
-# It is tested at the parameters times each of these factors too, for saturated units.
+# The same is tested at the parameters times each of these, where saturated units are less so.
 SHRINK = (1.0, 0.5, 0.125)
 
 
@@ -92,7 +92,7 @@ class CostNoise:
 
     def __init__(self, evaluations: Evaluations, seed: int) -> None:
         self._evaluations, self._seed = evaluations, seed
-        self._repeats = False  # two calls at the point gave the same number
+        self._repeats = False  # set when two calls at the point gave the same number
 
     @cached_property
     def measured(self) -> Noise:
@@ -169,7 +169,7 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     stochastic = bool(evaluations.repeat_at_point() != at_point)
     costs = [at_point]
     eps = evaluations.eps
-    unit_size = 4 * eps  # a unit is a move by two or six last places, relative to an entry
+    unit_size = 4 * eps  # a unit, two or six last places, is about this part of an entry
     # at a spacing of eps^0.4, third differences of a smooth function, eps^1.2, are below rounding
     spacing = max(2.0, eps**0.4 / unit_size)
     side_distance = round(SIDE_DISTANCE / unit_size)
@@ -329,12 +329,12 @@ def _noise_along(
         reach = spacing * (POINTS - 1) / 2
         table = take_table(line, (side - 1) * reach, (side + 1) * reach, rng)
         if np.isnan(table.costs).all():
-            return of_shorter, has_grown  # all points are outside, as at any spacing
+            return of_shorter, has_grown  # no cost is finite here, whatever the spacing
         noise, unsuitable = table.noise()
         if noise is not None:
             is_noise = stochastic or noise <= SAME_WITHIN * np.spacing(np.abs(table.costs).max())
             if not is_noise:
-                # where no slope shows above the noise, the cost may oscillate within last places
+                # where no slope shows, this may be an oscillation as short as a few last places
                 depth = DEPTH if np.ptp(table.costs) > POINTS * noise else DEEPEST
                 place = table.rough_intervals(table.agreeing_order() or 1)[0]
                 noises, _, _ = noise_within(line, place, 2.0, rng, depth)

@@ -21,7 +21,7 @@ SEVERAL = 4.0  # a change of more standard deviations than this is not noise
 # by at most STRAIGHT times its noise. A cost that rounds to float32 is not: such a step spans
 # several float32 numbers.
 STRAIGHT_STEP, STRAIGHT = 2.0**-22, 1 / 64
-UNEVEN_STEPS = (0.5, 0.84, 1.37, 2.0)  # stairs look straight at steps that are whole stairs long
+UNEVEN_STEPS = (0.5, 0.84, 1.37, 2.0)  # at multiples of one width, stairs would look straight
 
 
 def slope_of_jumps(

@@ -136,7 +136,7 @@ def central(
     d1, d2, d3 = ((above - below) / (2 * kh)).T
     # E_k = (f(x+kh) + f(x−kh) − 2f(x))/(kh)²
     e1, e2, e3 = ((above + below) / kh**2).T
-    # Richardson extrapolation: weights that add up to 1 and cancel k², and then k⁴
+    # Richardson extrapolation: weights that add up to 1 and cancel terms in k², and then in k⁴
     d4 = (4 * d1 - d2) / 3
     d6 = (15 * d1 - 6 * d2 + d3) / 10
     round_off = _round_off(moved, h, noise, CENTRAL_NOISE)
@@ -167,7 +167,7 @@ def one_sided(
     moved, change = _move(costs, x, h, f0, k)
     # F_k = (f(x±kh) − f(x))/(±kh)
     f1, f2, f3, f4 = (change / (np.array(k) * h[:, None])).T
-    # extrapolation: weights that add up to 1 and cancel k, then k², then k³
+    # extrapolation: weights that add up to 1 and cancel terms in k, then in k², then in k³
     p2 = 2 * f1 - f2
     p3 = 3 * f1 - 3 * f2 + f3
     p4 = 4 * f1 - 6 * f2 + 4 * f3 - f4

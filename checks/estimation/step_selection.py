@@ -27,7 +27,7 @@ FEW_JUMPS = 4.0
 # eps of the parameters may be jumps away from the point.
 COARSE, PLACES = 2.0**-23, 64
 FEW = 16  # up to this many coordinates are checked one by one
-KINK_ROUNDS = 5  # a kink seen by this many steps, the last 8^-4 = 2e-4 of the first, is at x
+KINK_ROUNDS = 5  # a kink seen by so many steps, down to 8^-4 = 2e-4 of the first, is at x
 
 
 def best_slopes(
@@ -145,7 +145,7 @@ class _StepSelection:
         self.is_rough, self.passed_check = np.zeros(m, bool), np.zeros(m, bool)
         self.on_stairs, self.failed_step = np.zeros(m, bool), np.full(m, np.inf)
         order = rng.permutation(x.size)
-        # a pilot whose steps the box cuts short finds no good step for the others: it comes last
+        # coordinates whose steps the box cuts short find no good step for others: not as pilots
         cut_short = self.longest_step < self.scale * self.first_step
         order = order[np.argsort(cut_short[order], kind="stable")]
         self.pilots, self.others = np.split(order, [PILOTS])
