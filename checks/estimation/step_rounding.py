@@ -80,8 +80,8 @@ def complex_step_rounding(
         terms = float(np.abs(costs - cost).max(initial=0)) / copies.narrow_eps
         largest_terms[path] = max(float(np.abs(costs).max(initial=0)), terms)
         largest = float(np.abs(wide[path]).max(initial=0))
-        # Over a typical parameter, derivatives below the floor change those terms by less than a wide
-        # last place. Added to the terms, such derivatives are lost in both dtypes.
+        # Derivatives below the floor change those terms by less than a wide last place when a
+        # parameter changes by its typical size. Added to the terms, they are lost in both dtypes.
         floor = copies.eps * max(largest_terms[path] / copies.scales[path], largest)
         change = np.abs(slopes - wide[path])
         size = np.abs(wide[path])
