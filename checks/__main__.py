@@ -113,11 +113,20 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "target", nargs="?", metavar="TARGET", help="mynet, mynet:obj or path/to/mynet.py"
     )
+    parser.add_argument(
+        "--rtol", help="how far an entry may be off, relative to itself (default: half the digits)"
+    )
+    parser.add_argument(
+        "--time",
+        default="30",
+        metavar="SECONDS",
+        help="when to end; what was not judged by then is listed (default: 30)",
+    )
     try:
-        target = parser.parse_args(arguments).target
+        given = parser.parse_args(arguments)
     except SystemExit as stop:  # a usage error is 2 for argparse, 4 for pytest and here
         return 4 if stop.code else 0
-    return do_main_job() if target is None else judge(target)
+    return do_main_job() if given.target is None else judge(given.target, given.rtol, given.time)
 
 
 def do_main_job() -> int:

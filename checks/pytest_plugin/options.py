@@ -1,5 +1,8 @@
 """The options of the pytest plugin. A value that cannot be used is a usage error."""
 
+import math
+import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +24,8 @@ def add_options(parser: pytest.Parser) -> None:
         ("target", "SPEC", "what checks.conformance judges: mynet, mynet:obj, path/to/mynet.py"),
         ("waivers", "FILE", "its tests that may fail: on each line an id and the reason"),
         ("report", "FILE", "write a record of every check as JSON"),
+        ("rtol", "RTOL", "the rtol of its checks, between 0 and 1"),
+        ("time", "SECONDS", "when to end judging it; what was not reached is skipped"),
     ):
         group.addoption(f"--gradient-{name}", metavar=metavar, help=text)
         parser.addini(f"gradient_{name}", text, default="")
@@ -37,11 +42,30 @@ def option_target(config: pytest.Config) -> "Target | None":
     from checks.conformance.targets.target import TargetError, load_target
 
     try:
-        return load_target(spec, directory)
+        target = load_target(spec, directory)
     except TargetError as error:
         raise pytest.UsageError(
             f"--gradient-target: {error.problem}\n`python -m checks --help` shows a whole target."
         ) from error
+    rtol, seconds = (_number(config, name) for name in ("rtol", "time"))
+    if rtol is not None and not rtol < 1:
+        raise pytest.UsageError(f"--gradient-rtol is {rtol}, wanted a number between 0 and 1")
+    deadline = math.inf if seconds is None else time.monotonic() + seconds
+    return replace(target, rtol=rtol, deadline=deadline)
+
+
+def _number(config: pytest.Config, name: str) -> float | None:
+    """Return the value of an option or setting that is a positive number; None if not given."""
+    text, _ = _given(config, name)
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise pytest.UsageError(f"--gradient-{name} is {text!r}, wanted a number above 0")
+    return number
 
 
 def option_waivers(config: pytest.Config) -> dict[str, Waiver]:

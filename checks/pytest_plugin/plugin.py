@@ -4,8 +4,10 @@ Every pytest run of an environment imports this file, so numpy and Hypothesis ar
 inside functions.
 """
 
+import math
 import os
 import re
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,6 +111,12 @@ class Gate:
         """Forget the checks of the previous test."""
         self.records, self.unmatched = [], None
         context.clear()
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Skip the rest of the suite when the time of --gradient-time is over."""
+        deadline = self.target.deadline if self.target else math.inf
+        if item.path.parent == SUITE and time.monotonic() > deadline:
+            pytest.skip("not reached: the time was over")
 
     def listen(self, report: "Report") -> None:
         """Keep a record of a check that has finished."""

@@ -82,7 +82,7 @@ def test_a_right_target(here, capsys):
         "2 of 4 properties hold, 1 not taken, 1 UNRESOLVED",
     ]
     assert printed[11].startswith("gradient-gate: 1 check, 14 entries compared, ")
-    assert printed[12:] == ["", "right is right: no property that it takes fails."]
+    assert printed[12:] == ["", "right is right: nothing that was judged is wrong."]
     assert os.environ["PYTEST_ADDOPTS"] == "--no-such-option"
     assert not (here.path / ".pytest_cache").exists()
 
@@ -105,6 +105,42 @@ def test_a_target_that_raises(here, capsys):
     assert "raises.py:11: in gradient\n" in failure[2]
     assert "\nE   TypeError: " in failure[2]
     assert "captured" not in failure[0]
+
+
+def test_what_is_not_reached_in_the_time_is_listed(here, capsys):
+    assert main(["right", "--time", "1e-9"]) == 3
+    printed = capsys.readouterr().out
+    assert "\n  not reached  every entry is right\n               the time was over\n" in printed
+    assert "0 of 4 properties hold, 4 not reached\n" in printed
+    assert "right is right" not in printed
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "wanted"),
+    [
+        ("rtol", "2", "between 0 and 1"),
+        ("rtol", "small", "above 0"),
+        ("time", "-3", "above 0"),
+        ("time", "inf", "above 0"),
+    ],
+)
+def test_options_that_cannot_be_used(here, capsys, option, value, wanted):
+    assert main(["right", f"--{option}={value}"]) == 4
+    assert f"--gradient-{option} is " in (error := capsys.readouterr().err)
+    assert wanted in error
+
+
+def test_nothing_but_exceptions_is_no_wrong_derivative(here, capsys):
+    (here.path / "suite" / "test_suite.py").write_text(
+        "from checks.conformance.suite.test_gradient import *\n", encoding="utf-8"
+    )
+    here.makepyfile(raising="def cost(w, b, x, y): raise KeyError('z')\ngradient = cost")
+    assert main(["raising"]) == 3
+    printed = capsys.readouterr().out
+    assert "It takes none of the networks that the suite draws." in printed
+    assert "\n  raises       every entry is the derivative of the cost (deep)\n" in printed
+    assert "KeyError from cost: 'z' (" in printed
+    assert "WRONG" not in printed
 
 
 def test_a_suite_that_cannot_be_imported(here, capsys):
@@ -210,7 +246,9 @@ def test_an_interruption_of_the_main_job(training, networks, said, capsys, monke
 def test_help_shows_a_target(capsys):
     assert main(["--help"]) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("usage: python -m checks [-h] [TARGET]")
+    assert printed.startswith(
+        "usage: python -m checks [-h] [--rtol RTOL] [--time SECONDS] [TARGET]"
+    )
     assert all(f"  {line}\n" in printed for line in EXAMPLE.splitlines() if line)
 
 

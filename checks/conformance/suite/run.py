@@ -19,16 +19,18 @@ EXIT_INTERRUPTED = 130  # 128 + 2, the number of SIGINT: what shells report afte
 EXIT_NOTHING_JUDGED = 3
 NUMBERS = ("test_every_entry", "test_a_step")  # the tests of derivatives
 # what the reason of a skipped test begins with, and the word for it
-SKIPS = {"not taken: ": "not taken", "note: ": "note", "not reached: ": "not reached"}
+SKIPS = {"not taken: ": "not taken", "note: ": "note", "not reached: ": "not reached", "ok: ": "ok"}
 
 
-def judge(spec: str) -> int:
+def judge(spec: str, rtol: str | None = None, seconds: str | None = None) -> int:
     """Run the suite on a target and print what it finds.
 
     Parameters
     ----------
     spec : str
         As in `checks.conformance.targets.target.load_target`.
+    rtol, seconds : str, optional
+        The values of --gradient-rtol and --gradient-time.
 
     Returns
     -------
@@ -39,6 +41,8 @@ def judge(spec: str) -> int:
     installed = entry_points(group="pytest11", name="gradient_gate")
     options = [
         f"--gradient-target={spec}",
+        *([f"--gradient-rtol={rtol}"] if rtol is not None else []),
+        *([f"--gradient-time={seconds}"] if seconds is not None else []),
         # The settings and plugins of the current directory must not change the verdict.
         f"--config-file={Path(__file__).with_name('run.ini')}",
         f"--rootdir={plugin.SUITE}",
@@ -133,7 +137,7 @@ class Printer:
             print(f"\nThe most telling: {title}\n")
             print(report.longreprtext, flush=True)
         elif self.judged and gate.target:
-            print(f"\n{gate.target.name} is right: no property that it takes fails.")
+            print(f"\n{gate.target.name} is right: nothing that was judged is wrong.")
 
     def exit_code(self, code: int) -> int:
         """Return the exit code of the command for that of pytest."""

@@ -1,5 +1,7 @@
 """The search for a network on which a target is wrong, and for the smallest with that mistake."""
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -98,15 +100,22 @@ class SearchResult:
         the cost does not take are among them.
     first_wrong, smallest : Trial or None
         The first wrong trial, and the smallest that shows the same mistake.
+    ended_early : bool
+        Whether the deadline came before all networks were tried.
     """
 
     trials: list[Trial]
     first_wrong: Trial | None = None
     smallest: Trial | None = None
+    ended_early: bool = False
 
 
 def find_failure(
-    networks: Networks, try_out: Callable[[Problem], Trial], *, shrink: Callable[[Trial], bool]
+    networks: Networks,
+    try_out: Callable[[Problem], Trial],
+    *,
+    shrink: Callable[[Trial], bool],
+    deadline: float = math.inf,
 ) -> SearchResult:
     """Try networks until one is wrong, then ever smaller ones that are wrong in the same way.
 
@@ -121,6 +130,8 @@ def find_failure(
         Checks one network.
     shrink
         Whether to look for a network smaller than the first wrong one.
+    deadline
+        The value of `time.monotonic` from which on nothing is tried.
     """
     result = SearchResult([])
     verdicts: dict[str, bool] = {}  # Hypothesis must get the same answer for the same problem
@@ -131,8 +142,12 @@ def find_failure(
     def draw(drawn: tuple[bool, Problem]) -> None:
         within_bounds, problem = drawn
         key = repr(problem)
+        is_late = time.monotonic() > deadline
         if result.first_wrong is None:
             if not within_bounds or key in verdicts:
+                reject()
+            if is_late:
+                result.ended_early = True
                 reject()
             trial = try_out(problem)
             result.trials.append(trial)
@@ -142,7 +157,7 @@ def find_failure(
             verdicts[key] = trial.is_wrong
         elif key not in verdicts:
             verdicts[key] = False
-            if len(verdicts) <= MAX_SHRINK_CHECKS and shrink(result.first_wrong):
+            if not is_late and len(verdicts) <= MAX_SHRINK_CHECKS and shrink(result.first_wrong):
                 with unrecorded():
                     trial = try_out(problem)
                 if trial.shows_the_mistake_of(result.first_wrong):

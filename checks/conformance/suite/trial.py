@@ -1,6 +1,7 @@
 """One check of a target on one network, and whether two such trials show the same mistake."""
 
 import math
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from checks.conformance.targets.target import Target
 from checks.conformance.targets.target_interface import SIGNATURES
 from checks.evaluation.cost_value import as_number
 from checks.gradient import check_gradient
+from checks.judgement.interruption import CheckInterrupted
 from checks.report.array_report import ArrayReport
 from checks.report.report import Report
 from checks.report.verdict import Verdict
@@ -26,6 +28,10 @@ __all__ = ["Trial", "try_out"]
 Group = tuple[str, str]  # "last layer" or "layers below", and "weights" or "biases"
 NOT_PROPORTIONAL = "not proportional"
 PACKAGE = str(Path(__file__).parents[2])
+
+
+class _TimeIsUp(KeyboardInterrupt):
+    """The deadline of a check is over."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +49,8 @@ class Trial:
         What the target raised, or why the check refused its result.
     not_taken : bool
         Whether the cost does not take the network: it raises there, or is not finite.
+    unfinished : bool
+        Whether the time was over before the check was: the report, if any, is of a part.
     """
 
     problem: Problem
@@ -50,6 +58,7 @@ class Trial:
     report: Report | None = None
     error: Exception | None = None
     not_taken: bool = False
+    unfinished: bool = False
 
     @property
     def raised_in(self) -> str:
@@ -62,7 +71,7 @@ class Trial:
     @property
     def is_wrong(self) -> bool:
         """Whether the gradient is wrong or raises; kinks excuse it, as conventions differ."""
-        if self.not_taken:
+        if self.not_taken or self.unfinished:
             return False
         if self.report is None:
             return True
@@ -117,12 +126,16 @@ class Trial:
         )
 
 
-def try_out(target: Target, problem: Problem, function: str = "gradient") -> Trial:
+def try_out(
+    target: Target, problem: Problem, function: str = "gradient", deadline: float = math.inf
+) -> Trial:
     """Check a target's gradient, or the gradient that its step implies, on one problem.
 
-    The target is called in its own form, see `targets.probe`.
+    The target is called in its own form, see `targets.probe`. At the deadline, a value of
+    `time.monotonic`, the check ends as by Ctrl-C.
     """
-    takes, target = target.takes, target.own or target
+    is_late = False
+    takes, rtol, target = target.takes, target.rtol, target.own or target
     given = takes.form.given(problem.weights, problem.biases, problem.x, problem.y)
     x, y = given[2:]
     params = dict(zip(("weights", "biases"), map(_copies, given[:2]), strict=True))
@@ -143,6 +156,10 @@ def try_out(target: Target, problem: Problem, function: str = "gradient") -> Tri
         return _nested((result[0], []) if unread else result, "step", bool(unread))
 
     def cost(p: Any) -> Any:
+        nonlocal is_late
+        if not is_late and time.monotonic() > deadline:
+            is_late = True  # a check takes one interruption, and ends with a report of a part
+            raise _TimeIsUp
         return target.cost(*(p | unread).values(), x, y)
 
     def arguments(p: Any) -> tuple[Any, ...]:
@@ -157,8 +174,14 @@ def try_out(target: Target, problem: Problem, function: str = "gradient") -> Tri
                 if refused:
                     return Trial(problem, function, error=refused, not_taken=True)
             if function == "step":
-                return Trial(problem, function, check_step(cost, step, params))
-            return Trial(problem, function, check_gradient(cost, gradient, params))
+                return Trial(problem, function, check_step(cost, step, params, rtol=rtol))
+            return Trial(problem, function, check_gradient(cost, gradient, params, rtol=rtol))
+    except CheckInterrupted as interruption:
+        if not is_late:
+            raise
+        return Trial(problem, function, interruption.report, unfinished=True)
+    except _TimeIsUp:
+        return Trial(problem, function, unfinished=True)
     except Exception as error:
         # A check refuses a result by a TypeError or a ValueError. Any other error that arises in
         # this package is a defect of this package.

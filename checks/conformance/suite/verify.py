@@ -1,5 +1,7 @@
 """The judgement of a gradient on random networks, and the failure if it is wrong."""
 
+import math
+import time
 from collections import Counter
 from typing import Any
 
@@ -22,7 +24,7 @@ from checks.conformance.targets.probe import described, probed
 from checks.conformance.targets.target import Target
 from checks.report.session import describe
 from checks.report.verdict import Verdict
-from checks.report.wording import LOST_DIGITS
+from checks.report.wording import LOST_DIGITS, plural
 from checks.strategies import Problem
 
 __all__ = ["verify", "verify_problem"]
@@ -35,7 +37,8 @@ MIN_CONFIRMING_NETWORKS = 3
 # loses most of its digits. So UNRESOLVED is excused. Elsewhere it is a failure.
 HARD_REGIMES = {"saturated", "vanishing"}
 
-NOT_TAKEN = "not taken: "  # how the reason of a skipped property begins
+# How the reason of a property begins that was not judged, or judged in part.
+NOT_TAKEN, NOT_REACHED, PARTLY_OK = "not taken: ", "not reached: ", "ok: "
 
 # The failures of this process that were shown in full: target, claim and first wrong trial.
 _shown_failures: list[tuple[Any, str, Trial]] = []
@@ -63,20 +66,32 @@ def verify(target: Target, claim: str, networks: Networks, function: str | None 
     target = probed(target)
     checked = function or _default_function(target)
     networks = _within(target, networks)
+    deadline = _share(target)
     found = find_failure(
         networks,
-        lambda problem: _recorded_trial(target, problem, checked),
+        lambda problem: _recorded_trial(target, problem, checked, deadline),
         shrink=lambda first_wrong: _earlier_claim(target, first_wrong) is None,
+        deadline=deadline,
     )
     _require_right(target, claim, found)
-    _require_confirmation(target, claim, networks, found.trials)
+    finished = [trial for trial in found.trials if not trial.unfinished]
+    ended_early = found.ended_early or len(finished) < len(found.trials)
+    count = f"{plural(len(finished), 'network')} of up to {networks.examples} in the time"
+    if not finished:
+        pytest.skip(f"{NOT_REACHED}{count}")
+    _require_confirmation(target, claim, networks, finished, count if ended_early else "")
+    if ended_early:
+        pytest.skip(f"{PARTLY_OK}{count}")
 
 
 def verify_problem(target: Target, claim: str, problem: Problem) -> None:
     """Raise unless a target's gradient is right on one problem, as `verify` does."""
     __tracebackhide__ = True
     target = probed(target)
-    trial = _recorded_trial(target, problem, _default_function(target))
+    trial = _recorded_trial(target, problem, _default_function(target), _share(target, 2))
+    if trial.unfinished:
+        last = trial.report.findings[-1] if trial.report is not None else "no entry was compared"
+        pytest.skip(f"{NOT_REACHED}{last.removeprefix('Interrupted: ').rstrip('.')} in the time")
     _require_taken(target, [trial])
     wrong = trial if trial.is_wrong else None
     _require_right(target, claim, SearchResult([trial], wrong, wrong))
@@ -104,7 +119,15 @@ def _default_function(target: Target) -> str:
     return "gradient" if target.gradient else "step"
 
 
-def _recorded_trial(target: Target, problem: Problem, function: str) -> Trial:
+def _share(target: Target, part: float = 4) -> float:
+    """Return when a property has to end, so that time is left for others: a quarter of it."""
+    now = time.monotonic()
+    return now + max(0.0, target.deadline - now) / part
+
+
+def _recorded_trial(
+    target: Target, problem: Problem, function: str, deadline: float = math.inf
+) -> Trial:
     """Check one problem, and describe it to the session's record."""
     describe(
         sizes=problem.sizes,
@@ -114,7 +137,7 @@ def _recorded_trial(target: Target, problem: Problem, function: str) -> Trial:
         dtype=problem.x.dtype,
         reproduction=lambda: reproduction(target, Trial(problem, function)),
     )
-    return try_out(target, problem, function)
+    return try_out(target, problem, function, deadline)
 
 
 def _earlier_claim(target: Target, trial: Trial) -> str | None:
@@ -144,9 +167,12 @@ def _require_right(target: Target, claim: str, found: SearchResult) -> None:
 
 
 def _require_confirmation(
-    target: Target, claim: str, networks: Networks, trials: list[Trial]
+    target: Target, claim: str, networks: Networks, trials: list[Trial], ended_early: str
 ) -> None:
-    """Raise unless each group of arrays was compared, and found right, on enough networks."""
+    """Raise unless each group of arrays was compared, and found right, on enough networks.
+
+    If the time was over before, `ended_early` says how many were tried, and the test is skipped.
+    """
     __tracebackhide__ = True
     _require_taken(target, trials)
     confirmed: Counter[tuple[str, str]] = Counter()
@@ -155,6 +181,8 @@ def _require_confirmation(
             confirmed[group] += any(a.verdict is Verdict.MATCH and not a.all_zero for a in arrays)
     group, count = min(confirmed.items(), key=lambda item: item[1])
     if count < MIN_CONFIRMING_NETWORKS:
+        if ended_early:
+            pytest.skip(f"{NOT_REACHED}{ended_early}")
         unresolved = [trial for trial in trials if not trial.report]
         last = (unresolved or trials)[-1]
         text = unresolved_text(target, claim, last, " of the ".join(group[::-1]))

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import math
 import os
 import re
 import sys
@@ -61,6 +62,10 @@ class Target:
         What the target itself says that it takes, see `takes.read_declared`.
     names : set of str
         Which of activation and cost_name the target declares.
+    rtol : float or None
+        That of the checks; None for their default.
+    deadline : float
+        The value of `time.monotonic` at which the time for judging it is over.
     """
 
     name: str
@@ -73,6 +78,8 @@ class Target:
     own: "Target | None" = None
     declared_takes: Mapping[str, Any] = field(default_factory=dict)
     names: frozenset[str] = frozenset({"activation", "cost_name"})
+    rtol: float | None = None
+    deadline: float = math.inf
 
 
 def load_target(spec: str, directory: str | os.PathLike[str] = ".") -> Target:

@@ -1,10 +1,12 @@
 """The shipped suite: right targets pass, wrong ones fail and show a small wrong network."""
 
 import contextlib
+import itertools
 import os
 import re
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -451,6 +453,58 @@ def test_a_target_without_a_step():
     target = replace(right_target(), step=None)
     with pytest.raises(pytest.skip.Exception, match="has no step"):
         suite.test_a_step_is_gradient_descent_at_small_and_large_learning_rates(target)
+
+
+# rtol and time.
+
+
+def nearly(weights, biases, x, y):
+    dw, db = right_target().gradient(weights, biases, x, y)
+    return [(1 + 1e-4) * g for g in dw], db
+
+
+def test_rtol_is_that_of_the_checks():
+    target = replace(right_target(), gradient=nearly)
+    suite.test_every_entry_is_the_derivative_of_the_cost(replace(target, rtol=1e-3), QUICK)
+    with pytest.raises(ConformanceError, match="fails"):
+        suite.test_every_entry_is_the_derivative_of_the_cost(target, QUICK)
+
+
+@pytest.fixture
+def slow_clock(monkeypatch):
+    """Let every look at the clock, such as that before a call of the cost, take a second."""
+    clock = itertools.count()
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+
+
+@pytest.mark.usefixtures("slow_clock")
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (100, r"not reached: 0 networks of up to 40 in the time"),
+        (1000, r"not reached: [12] networks? of up to 40 in the time"),
+        (4000, r"ok: \d+ networks of up to 40 in the time"),
+    ],
+)
+def test_at_its_share_of_the_time_a_property_ends(seconds, said):
+    target = replace(reference_target(), deadline=seconds)
+    with pytest.raises(pytest.skip.Exception, match=said):
+        suite.test_every_entry_is_the_derivative_of_the_cost(target, "random-shapes")
+
+
+@pytest.mark.usefixtures("slow_clock")
+def test_a_long_check_ends_at_its_share_of_the_time():
+    target = replace(reference_target(), deadline=1000)
+    match = r"not reached: \d+ of 2,260 entries were compared in the time"
+    with pytest.raises(pytest.skip.Exception, match=match):
+        suite.test_every_entry_is_the_derivative_of_the_cost_on_digits(target)
+
+
+@pytest.mark.usefixtures("slow_clock")
+def test_a_wrong_network_in_the_time_is_wrong():
+    target = replace(right_target(), gradient=nearly, deadline=100_000)
+    with pytest.raises(ConformanceError, match="fails"):
+        suite.test_every_entry_is_the_derivative_of_the_cost(target, "deep")
 
 
 # Costs.
