@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from checks._types import FloatArray
 from checks.parameters.nesting import Nesting, Parts, children, path_name
@@ -17,7 +16,7 @@ __all__ = [
     "flatten",
     "flatten_claim",
     "float_arrays",
-    "overlaps_itself",
+    "overlaps",
 ]
 
 # subclasses of ndarray with another meaning of *, or of what is in them
@@ -74,7 +73,8 @@ def float_arrays(nesting: Nesting) -> dict[str, FloatArray]:
             )
         # a subclass may compute in its own way: here its numbers are needed
         array = np.asarray(array)
-        if array.size and array.flags.writeable and overlaps_itself(array):
+        writeable = array.size and array.flags.writeable
+        if writeable and overlaps(array.shape, array.strides, array.itemsize):
             # several entries are one number in memory, so they can be moved singly only in a copy
             array = array.view()
             array.flags.writeable = False
@@ -94,10 +94,13 @@ def float_arrays(nesting: Nesting) -> dict[str, FloatArray]:
     return arrays
 
 
-def overlaps_itself(array: NDArray[Any]) -> bool:
-    """Whether two entries of an array share memory, as in a broadcast or a sliding window."""
-    axes = sorted((abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1)
-    reach = array.itemsize  # how many bytes the axes with shorter strides cover
+def overlaps(shape: Sequence[int], strides: Sequence[int], size: int) -> bool:
+    """Whether two entries of an array share memory, as in a broadcast or a sliding window.
+
+    The size of an entry is in the units of the strides.
+    """
+    axes = sorted((abs(s), n) for s, n in zip(strides, shape, strict=True) if n > 1)
+    reach = size  # what the axes with shorter strides cover
     for stride, length in axes:
         if stride < reach:
             break
@@ -107,7 +110,7 @@ def overlaps_itself(array: NDArray[Any]) -> bool:
     places = np.zeros((), np.intp)
     for stride, length in axes:
         places = np.add.outer(places, stride * np.arange(length))
-    return bool((np.diff(np.sort(places, axis=None)) < array.itemsize).any())
+    return bool((np.diff(np.sort(places, axis=None)) < size).any())
 
 
 def _dtype_remedy(dtype: np.dtype[Any]) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from checks._types import FloatArray
+from checks.parameters.claims import overlaps
 from checks.parameters.numpy_arrays import NumpyArray, known_dtype
 
 __all__ = ["TorchArray"]
@@ -18,6 +19,11 @@ class TorchArray(NumpyArray):
 
     def _take(self, array: Array) -> np.dtype[Any]:
         self.real = array
+        if not array.is_contiguous():
+            matrix = array.detach().reshape(self.whole.shape)
+            # several entries of an expanded tensor are one number: they are moved in a copy
+            if matrix.data_ptr() != array.data_ptr() or overlaps(array.shape, array.stride(), 1):
+                self.real = matrix.clone(memory_format=torch.contiguous_format).view(array.shape)
         return known_dtype(str(array.dtype).removeprefix("torch."))
 
     def _copy(self) -> Array:

@@ -631,6 +631,17 @@ def test_right_and_wrong_gradients_are_told_apart_and_nothing_is_changed(case, m
         assert np.all(abs(np.asarray(n) - leaf) <= np.asarray(e) + 1e-5 * abs(leaf))
 
 
+@pytest.mark.parametrize("case", WORKING)
+def test_projected_checks_take_the_same_and_change_nothing(case):
+    params = WORKING[case]()
+    before = bits(params)
+    report = check_gradient(weighted, slopes, params, coverage="projected")
+    assert report.verdict is Verdict.MATCH
+    twice = with_leaves(params, iter([2 * np.asarray(leaf) for leaf in leaves_of(slopes(params))]))
+    assert check_gradient(weighted, twice, params, coverage="projected").verdict is Verdict.MISMATCH
+    assert bits(params) == before
+
+
 @pytest.mark.parametrize(
     "number",
     [

@@ -62,6 +62,32 @@ def test_jax_moves_in_the_same_directions_as_numpy(jax, shape):
     assert np.isclose(parameter.project(parameter.real, DIRECTION), np.sum(values * dense(shape)))
 
 
+LAYOUTS = {
+    "transposed": lambda tensor: tensor.reshape(6, 4).t(),
+    "permuted": lambda tensor: tensor.reshape(2, 3, 2, 2).permute(3, 1, 0, 2),
+    "strided": lambda tensor: tensor.reshape(4, 6)[::2, 1::2],
+    "expanded": lambda tensor: tensor[:6].expand(4, 6),
+    "overlapping": lambda tensor: tensor.unfold(0, 3, 1),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_tensors_of_any_layout_come_back_unchanged(torch, layout):
+    whole = torch.arange(1.0, 25.0, dtype=torch.float64)
+    tensor = LAYOUTS[layout](whole)
+    weights = torch.arange(tensor.numel(), dtype=torch.float64).reshape(tensor.shape)
+
+    def cost(p):
+        return torch.sum(p["w"] ** 3 * (weights + 1))
+
+    gradient = {"w": 3 * tensor**2 * (weights + 1)}
+    report = check_gradient(cost, gradient, {"w": tensor}, coverage="projected")
+    assert report.verdict is Verdict.MATCH, str(report)
+    wrong = {"w": gradient["w"] + (weights == 5) * gradient["w"]}  # wrong on purpose
+    assert not check_gradient(cost, wrong, {"w": tensor}, coverage="projected")
+    assert torch.equal(whole, torch.arange(1.0, 25.0, dtype=torch.float64))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_tensors_are_checked_where_they_are(torch, dtype):
     generator = torch.Generator().manual_seed(0)
