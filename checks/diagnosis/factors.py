@@ -127,6 +127,8 @@ def _ratio_remark(size: float, case: Case) -> str:
         ]
         if paths:
             return f"{remark} ({number:.0f} is a dimension of {listed(paths)})"
+    if whole > 2 and "too many" in remark:
+        remark += f", as a sum over {whole} samples where the cost takes their mean"
     return remark
 
 

@@ -43,7 +43,9 @@ def clipped(case: Case) -> Iterator[Fit]:
     )
     for limit in dict.fromkeys(limits):
         cut = int(np.sum(np.abs(n) > limit))
-        if cut and limit > 0 and math.isfinite(limit) and (cut < n.size or limit != 1):
+        if not cut or not 0 < limit < math.inf:
+            continue
+        if cut < n.size or abs(limit - 1) > 1e-3:  # otherwise they are `powers`: ±1
             _, bits = decimal(limit, 1e-15 * limit)
             if limit not in np.abs(case.claimed):  # the limit shows in another array
                 bits = 4.0
@@ -62,9 +64,13 @@ def powers(case: Case) -> Iterator[Fit]:
     n, e = case.numeric, case.error
     clause = "the squares of the numerical gradient's entries"
     yield from case.fit("squared", clause, n * n, 6, error=2 * np.abs(n) * e + e * e)
-    if np.all(np.abs(case.claimed) == 1):
-        clause = "the signs of the numerical gradient's entries, ±1, without their sizes"
-        yield from case.fit("ones", clause, np.sign(n), 4, error=np.zeros_like(n))
+    if np.all(np.abs(np.abs(case.claimed) - 1) < 1e-3):
+        clause = "the signs of the numerical gradient's entries, ±1, without their sizes, as the "
+        clause += "first step of Adam"
+        for small in (0, 1e-10, 1e-8, 1e-7):
+            with np.errstate(all="ignore"):
+                signs = n / (np.abs(n) + small)
+            yield from case.fit("ones", clause, signs, 4, error=np.zeros_like(n))
 
 
 def rounded(case: Case) -> Iterator[Fit]:

@@ -145,6 +145,9 @@ def test_weights_updated_before_they_are_used_are_caught_and_named(method):
     report = check_step(cost, updated_too_early(), params, method=method)
     assert report.verdict is Verdict.MISMATCH
     assert "depends on the learning rate" in str(report)
+    assert [found.name for found in report.diagnosis] == ["updated weights"]
+    text = "params[0][1] and params[1][1] are right at every rate"
+    assert text in report.diagnosis[0].text
     assert report.worst.path.endswith("[0]")  # the layer below is wrong, the last is right
     assert report.arrays["params[0][1]"].verdict is Verdict.MATCH
 
@@ -172,6 +175,123 @@ WRONG = {
     ),
     "momentum": lambda params, eta: functional(params, eta / (1 - 0.9)),
 }  # wrong on purpose, each
+
+
+def of_problem(problem):
+    """Return the cost of a network, its gradient on some samples, and its parameters."""
+
+    def cost(params):
+        return TEXTBOOK.cost(*params, problem.x, problem.y)
+
+    def gradient(params, rows=slice(None)):
+        return TEXTBOOK.gradient(*params, problem.x[rows], problem.y[rows])
+
+    return cost, gradient, (problem.weights, problem.biases)
+
+
+def moved(params, gradient, eta, decay=lambda p: 0.0):
+    return tuple(
+        [(p - decay(p) - eta * g).astype(p.dtype) for p, g in zip(part, slopes, strict=True)]
+        for part, slopes in zip(params, gradient, strict=True)
+    )
+
+
+def scaled(gradient, factor):
+    return tuple([factor * g for g in part] for part in gradient)
+
+
+def plus(one, other):
+    return tuple(
+        [a + b for a, b in zip(mine, theirs, strict=True)]
+        for mine, theirs in zip(one, other, strict=True)
+    )
+
+
+def with_velocity(gradient, mu, inside=False, share=1.0):
+    """Return v ← μ v + share · g and θ − η v; or, with η inside, v ← μ v + η g and θ − v."""
+    velocity = None
+
+    def step(params, eta):
+        nonlocal velocity
+        new = scaled(gradient(params), share * (eta if inside else 1))
+        velocity = plus(scaled(velocity, mu), new) if velocity else new
+        return moved(params, velocity, 1 if inside else eta)
+
+    return step
+
+
+def sample_by_sample(gradient, share):
+    def step(params, eta):
+        for k in range(PROBLEM.x.shape[0]):
+            params = moved(params, gradient(params, [k]), share * eta)  # wrong on purpose
+        return params
+
+    return step
+
+
+B = len(PROBLEM.x)
+STEPS = [
+    ("momentum", "μ = 0.9. ", lambda g: with_velocity(g, 0.9)),
+    ("momentum", "μ = 0.5. ", lambda g: with_velocity(g, 0.5, inside=True)),
+    ("momentum", "times 1 − μ = 0.2, which is right", lambda g: with_velocity(g, 0.8, share=0.2)),
+    ("momentum", "μ = 0.1. ", lambda g: with_velocity(g, 0.1, inside=True)),
+    ("sample by sample", "the step is right, and off", lambda g: sample_by_sample(g, 1 / B)),
+    ("sample by sample", "the mean over 3 samples?", lambda g: sample_by_sample(g, 1)),
+    ("scale", "as a sum over 7 samples", lambda g: lambda p, eta: moved(p, g(p), 7 * eta)),
+    ("scale", "1.3 ×", lambda g: lambda p, eta: moved(p, g(p), 1.3 * eta)),
+    ("sign", "opposite sign", lambda g: lambda p, eta: moved(p, g(p), -eta)),
+    (
+        "decay",
+        "subtracts λ η × the parameters, in params[0][0], params[0][1], params[1][0] and",
+        lambda g: lambda p, eta: moved(p, g(p), eta, lambda v: 0.01 * eta * v),
+    ),
+    (
+        "decay",
+        "in params[0][0] and params[0][1], λ = 0.001",
+        lambda g: lambda p, eta: moved(p, g(p), eta, lambda v: 1e-3 * v * (v.ndim == 2)),
+    ),
+    ("learning rate", "0.1 × the gradient", lambda g: lambda p, eta: moved(p, g(p), 0.1)),
+    ("learning rate", "η²", lambda g: lambda p, eta: moved(p, g(p), eta**2)),
+]  # wrong on purpose, each
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("name", "text", "wrong"), STEPS, ids=[f"{s[0]}: {s[1]}" for s in STEPS])
+def test_a_mistake_that_only_steps_have_is_named(name, text, wrong, seed):
+    problem = Problem.generate(PROBLEM.sizes, samples=B, seed=seed)
+    cost, gradient, params = of_problem(problem)
+    report = check_step(cost, wrong(gradient), params, seed=seed)
+    assert [found.name for found in report.diagnosis] == [name], str(report)
+    assert text in report.diagnosis[0].text
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_looks_like_these_mistakes_is_not_called_so(dtype):
+    """A right step, noise, other factors and steps that depend on η otherwise."""
+    problem = Problem.generate(PROBLEM.sizes, samples=B, seed=4, dtype=dtype)
+    cost, gradient, params = of_problem(problem)
+    rng = np.random.default_rng(0)
+
+    def noisy(params, eta):
+        return moved(params, gradient(params, rng.choice(B, 1)), eta)
+
+    def bent(params, eta):
+        return moved(params, scaled(gradient(params), 1.2 + eta / (1 + eta)), eta)
+
+    def partly(params, eta):
+        slopes = gradient(params)
+        return moved(params, tuple([g * (1 + g) for g in part] for part in slopes), eta)
+
+    assert check_step(cost, lambda p, eta: moved(p, gradient(p), eta), params)
+    names = {"noisy": ["not repeatable"], "bent": None, "partly": []}
+    for step in (noisy, bent, partly):
+        report = check_step(cost, step, params)
+        assert report.verdict is Verdict.MISMATCH
+        found = [mistake.name for mistake in report.diagnosis]
+        if step is bent:  # at each rate it is a factor
+            assert set(found) <= {"scale"}
+        else:
+            assert found == names[step.__name__]
 
 
 @pytest.mark.parametrize("method", ["auto", "central"])
