@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.exact_numpy import NAMESPACE, slopes
 
-__all__ = ["Composition", "draw", "shrink"]
+__all__ = ["Composition", "draw", "draw_several", "shrink"]
 
 STREAM = 20240817  # seeds the generator, together with the seed of a composition
 
@@ -214,6 +214,34 @@ def draw(seed, dtype="float64"):
         found = _Draft(rng, dtype).finish(seed)
         if _is_finite(found):
             return found
+
+
+def draw_several(seed, dtype="float64", most=30):
+    """Return 1 to `most` compositions of the same parameters: the results of one function.
+
+    They are up to three costs, each of arrays of its own, and the arrays that these costs reduce.
+    """
+    rng = np.random.default_rng([STREAM, seed, 1])
+    params, results = {}, []
+    for n in range(rng.integers(1, 4)):
+        cost = draw(seed if n == 0 else int(rng.integers(2**31)), dtype)
+        params |= {f"{name}{n}": x for name, x in cost.params.items()}
+        lines = [re.sub(r'p\["(.)"\]', rf'p["\g<1>{n}"]', line) for line in cost.lines]
+        results.append(lines)
+        for k, line in enumerate(lines):
+            if line.removeprefix("z = ") in REDUCTIONS:
+                results += [[*lines[:k], f"return z[{i}]"] for i in range(_size(params, lines[:k]))]
+    order = rng.permutation(len(results))[: rng.integers(1, most, endpoint=True)]
+    found = [Composition(seed, dtype, params, tuple(results[k])) for k in order]
+    return [one for one in found if _is_finite(one)] or [draw(seed, dtype)]
+
+
+def _size(params, lines):
+    """Return the size of z after some lines of a cost."""
+    names = {"np": np, "erf": erf, "p": params}
+    with np.errstate(all="ignore"):
+        exec("\n".join(lines), names)
+    return names["z"].size
 
 
 class _Draft:

@@ -1,7 +1,8 @@
 """gradient-gate: check whether a gradient is right, how certain that is, and where it is wrong.
 
-Start with `check_gradient`. `check_vjp` and `check_jvp` check functions with array results,
-`check_step` a training step; `assert_…` raise instead of returning a report that is no MATCH.
+Start with `check_gradient`. `check_jacobian`, `check_vjp` and `check_jvp` check functions with
+many results, `check_step` a training step; `assert_…` raise instead of returning a report that is
+no MATCH.
 """
 
 from importlib import import_module
@@ -14,7 +15,14 @@ if TYPE_CHECKING:
         check_gradient,
         numerical_gradient,
     )
-    from checks.jacobian import check_jvp, check_vjp
+    from checks.jacobian import (
+        NumericalJacobian,
+        assert_jacobian,
+        check_jacobian,
+        check_jvp,
+        check_vjp,
+        numerical_jacobian,
+    )
     from checks.judgement.interruption import CheckInterrupted
     from checks.report.report import Diagnosis, GradientMismatch, GradientUnresolved, Report
     from checks.report.verdict import Verdict
@@ -26,22 +34,33 @@ __all__ = [
     "GradientMismatch",
     "GradientUnresolved",
     "NumericalGradient",
+    "NumericalJacobian",
     "Report",
     "Verdict",
     "assert_gradient",
+    "assert_jacobian",
     "assert_step",
     "check_gradient",
+    "check_jacobian",
     "check_jvp",
     "check_step",
     "check_vjp",
     "numerical_gradient",
+    "numerical_jacobian",
 ]
 
 # Modules are imported at first use. pytest imports the plugin, and so this package, in every run of
 # every project that has it installed; that must stay quick.
 _MODULES = {
     "gradient": ("NumericalGradient", "assert_gradient", "check_gradient", "numerical_gradient"),
-    "jacobian": ("check_jvp", "check_vjp"),
+    "jacobian": (
+        "NumericalJacobian",
+        "assert_jacobian",
+        "check_jacobian",
+        "check_jvp",
+        "check_vjp",
+        "numerical_jacobian",
+    ),
     "judgement.interruption": ("CheckInterrupted",),
     "report.report": ("Diagnosis", "GradientMismatch", "GradientUnresolved", "Report"),
     "report.verdict": ("Verdict",),

@@ -28,6 +28,7 @@ __all__ = [
     "assert_gradient",
     "check_gradient",
     "check_options",
+    "evaluations_around",
     "numerical_gradient",
     "require_match",
 ]
@@ -92,7 +93,7 @@ def numerical_gradient(
         As `check_gradient`.
     """
     check_options(method=method, seed=seed)
-    given = _evaluations(cost, params, bounds, seed, executor, stacked, progress)
+    given = evaluations_around(cost, params, bounds, seed, executor, stacked, progress)
     with given.handing_back(given.cost):
         evaluations = widened(given, seed)
         with given.restoring_parameters(), evaluations.restoring_parameters():
@@ -211,7 +212,7 @@ def check_gradient(
     if coverage == "projected":
         return record(check_projected(cost, gradient, params, rtol, resolution, method, seed))
     started = time.perf_counter()
-    given = _evaluations(cost, params, bounds, seed, executor, stacked, progress)
+    given = evaluations_around(cost, params, bounds, seed, executor, stacked, progress)
     claim, findings = _claim(gradient, given)
     with given.handing_back(given.cost, gradient):
         evaluations = widened(given, seed)
@@ -291,7 +292,7 @@ def check_options(
         raise ValueError(f"seed is {seed!r}, wanted a non-negative integer")
 
 
-def _evaluations(
+def evaluations_around(
     cost: Callable[[Any], Any],
     params: Any,
     bounds: Any,

@@ -1,26 +1,312 @@
-"""Check derivatives of functions with array results: a layer, or a custom autograd function."""
+"""Check derivatives of functions with many results: Jacobians, and products with vectors."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from checks._types import FloatArray
+from checks.estimation.estimates import Estimates, estimate_derivatives
+from checks.estimation.widened import widened
 from checks.evaluation.box import Box
-from checks.gradient import check_gradient
+from checks.evaluation.pointwise import Evaluations
+from checks.evaluation.progress import Progress
+from checks.evaluation.results import Memo, Results
+from checks.gradient import check_gradient, check_options, evaluations_around, require_match
+from checks.judgement.by_rows import join_rows, judge_row, unknown_row, unseen_error
+from checks.judgement.claim import Claim
+from checks.judgement.interruption import finish
 from checks.parameters.bounds import flatten_bounds
 from checks.parameters.claims import flatten, flatten_claim
+from checks.parameters.jacobian_claims import flatten_jacobian
 from checks.parameters.nesting import leaves, rebuild
 from checks.report.array_report import ArrayReport
 from checks.report.report import Report
 from checks.report.session import record
 from checks.report.verdict import Rule
 
-__all__ = ["check_jvp", "check_vjp"]
+__all__ = [
+    "NumericalJacobian",
+    "assert_jacobian",
+    "check_jacobian",
+    "check_jvp",
+    "check_vjp",
+    "numerical_jacobian",
+]
 
 TANGENTS = 4  # random directions along which a forward derivative is checked
+
+
+@dataclass(frozen=True, eq=False)
+class NumericalJacobian:
+    """An estimate of a Jacobian, as `numerical_jacobian` returns it.
+
+    Attributes
+    ----------
+    value, error
+        Nested as f(x), and inside as x. A block of an array of shape a by an array of shape b has
+        the shape (*a, *b). Each derivative lies in value ± error; the error is inf where nothing is
+        known.
+    evaluations : int
+        Calls of f.
+    method : str
+        "central", "complex-step", or "mixed".
+    """
+
+    value: Any
+    error: Any
+    evaluations: int
+    method: str
+
+
+def numerical_jacobian(
+    f: Callable[[Any], Any],
+    x: Any,
+    *,
+    method: str = "auto",
+    bounds: Any = None,
+    seed: int = 0,
+    executor: Executor | None = None,
+    progress: bool = True,
+) -> NumericalJacobian:
+    """Estimate the Jacobian of a function, with an error for every entry.
+
+    Parameters
+    ----------
+    f
+        Takes `x` and returns an array of floats or a nesting of them.
+    x
+        The point: nested as the params of `check_gradient`.
+    method, bounds, seed, executor, progress
+        As in `check_gradient`.
+
+    Returns
+    -------
+    NumericalJacobian
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `check_jacobian`.
+    """
+    check_options(method=method, seed=seed)
+    results = Results(f, x)
+    parts: dict[str, dict[str, list[FloatArray]]] = {"value": {}, "error": {}}
+    methods, unseen = set(), dict[str, list[int]]()
+    with results.handing_back(), np.errstate(all="ignore"):
+        found = _estimates_of_rows(results, x, method, seed, bounds, executor, progress)
+        for number, estimates in enumerate(found):
+            methods.add(estimates.method)
+            for path, estimate in estimates.by_path.items():
+                if estimate.unseen:
+                    unseen.setdefault(path, []).append(number)
+                for attribute, by_path in parts.items():
+                    by_path.setdefault(path, []).append(getattr(estimate, attribute))
+    point = results.point.arrays
+    for path, rows in unseen.items():
+        largest = max(np.nan_to_num(np.abs(row)).max() for row in parts["value"][path])
+        # where no result sees the array, f may not read it at all
+        error = unseen_error(float(largest)) if len(rows) < results.size else math.inf
+        for row in rows:
+            parts["error"][path][row] = np.maximum(parts["error"][path][row], error)
+
+    def nested(by_path: Mapping[str, list[FloatArray]]) -> Any:
+        """Return rows of each array of x, nested as f(x) and inside as x."""
+        first, blocks = 0, {}
+        for result, array in results.at_point.items():
+            rows = slice(first, first + array.size)
+            first += array.size
+            blocks[result] = rebuild(
+                x,
+                {
+                    path: np.array(by_path[path][rows]).reshape(*array.shape, *entries.shape)
+                    for path, entries in point.items()
+                },
+            )
+        return results.nesting.rebuild(blocks)
+
+    name = methods.pop() if len(methods) == 1 else "mixed"
+    return NumericalJacobian(
+        nested(parts["value"]), nested(parts["error"]), results.memo.calls, name
+    )
+
+
+def check_jacobian(
+    f: Callable[[Any], Any],
+    jacobian: Any,
+    x: Any,
+    *,
+    rtol: float | None = None,
+    scale: str = "entry",
+    resolution: float = 1e-3,
+    method: str = "auto",
+    bounds: Any = None,
+    seed: int = 0,
+    executor: Executor | None = None,
+    progress: bool = True,
+) -> Report:
+    """Check a Jacobian, all first derivatives of a function with many results.
+
+    Every row, the derivatives of one result, is judged as `check_gradient` judges a gradient: each
+    entry on its own scale. Where that is not known well enough, the scale is the largest entry of
+    the same row and the same array of x, since results may have different units. All rows share
+    the evaluations of f.
+
+    Parameters
+    ----------
+    f
+        Takes `x` and returns an array of floats or a nesting of them, which depends on nothing
+        else.
+    jacobian
+        The claim, or a function that takes x and returns it. Of an array of m results by an array
+        of n entries it is a matrix (m, n) of floats, dense or of scipy.sparse, or has the shape of
+        the results followed by that of the entries. Where f(x) or x is a nesting, such blocks are
+        nested as f(x) and inside as x. What a sparse matrix leaves out is checked to be zero. It is
+        called as often as the gradient of `check_gradient`.
+    x
+        The point: any nesting of lists, tuples, named tuples, dicts and dataclasses that holds
+        arrays of floats. Writable arrays are moved in place and restored bit for bit.
+    rtol, scale, resolution, method, bounds, seed, executor, progress
+        As in `check_gradient`. The default of `rtol` follows the noise of each result.
+
+    Returns
+    -------
+    Report
+        Its arrays are the blocks, as matrices: "f(x) by x" of single arrays; of others the path of
+        the results and the path in x, as in "f(x).sum by w" or "f(x)[0] by x[1]". The index of an
+        entry is its row and its column.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `check_gradient`; also where f(x) holds something else than finite floats, where a block
+        has another shape, and where f returns another nesting at moved points.
+    CheckInterrupted
+        Ctrl-C ended the check; the report says what was compared by then.
+    """
+    check_options(method, seed, rtol, resolution, scale=scale)
+    started = time.perf_counter()
+    results = Results(f, x)
+    claims = _RowClaims(jacobian, results, x)
+    rows, evaluations = [], None
+    with results.handing_back(jacobian), np.errstate(all="ignore"):
+        found = _estimates_of_rows(
+            results, x, method, seed, bounds, executor, progress, rtol, claims
+        )
+        for number, estimates in enumerate(found):
+            evaluations = estimates.evaluations
+            with evaluations.restoring_parameters():
+                claim = claims.of_row(number, evaluations)
+                rows.append(judge_row(estimates, claim, resolution, scale))
+        assert evaluations is not None  # there is at least one result
+        report = Report({}, 0.0, resolution, "", 0.0, 0, 0.0, seed, scale=scale, kind="Jacobian")
+        rule, interrupted = Rule(rtol or 0.0, resolution, scale), range(len(rows), results.size)
+        rows += [unknown_row(claims.arrays(number), rule) for number in interrupted]
+        report = join_rows(rows, results.at_point, evaluations.values, report, started)
+    return finish(replace(report, evaluations=results.memo.calls), evaluations)
+
+
+def assert_jacobian(f: Callable[[Any], Any], jacobian: Any, x: Any, **options: Any) -> Report:
+    """Check a Jacobian, and raise an AssertionError unless it is a MATCH.
+
+    Parameters
+    ----------
+    f, jacobian, x, **options
+        As `check_jacobian`.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    GradientMismatch, GradientUnresolved
+        The text is the whole report.
+    TypeError, ValueError, CheckInterrupted
+        As `check_jacobian`.
+    """
+    __tracebackhide__ = True
+    return require_match(check_jacobian(f, jacobian, x, **options))
+
+
+class _RowClaims:
+    """The rows of a claimed Jacobian, which share its calls."""
+
+    def __init__(self, jacobian: Any, results: Results, x: Any) -> None:
+        self._point = results.point
+        self._nesting, self._x, self._is_function = results.nesting.params, x, callable(jacobian)
+        self._source = "jacobian(x)" if self._is_function else "jacobian"
+        self._jacobian = jacobian
+        self._memo = Memo(self._blocks)
+        self._shapes = {path: array.shape for path, array in results.point.arrays.items()}
+        # the array of each result, and its row in the blocks of that
+        arrays = enumerate(results.at_point.values())
+        self._places = [(n, row) for n, array in arrays for row in range(array.size)]
+        self.first = self._called_once()
+
+    def _called_once(self) -> list[dict[str, FloatArray]]:
+        if not self._is_function:
+            return flatten_jacobian(self._nesting, self._x, self._jacobian, self._source)
+        with self._point.unchanged("jacobian"):
+            blocks: list[dict[str, FloatArray]] = self._memo.read(self._x, {})
+        return blocks
+
+    def _blocks(self, x: Any) -> list[dict[str, FloatArray]]:
+        return flatten_jacobian(self._nesting, self._x, self._jacobian(x), self._source)
+
+    def arrays(
+        self, number: int, blocks: list[dict[str, FloatArray]] | None = None
+    ) -> dict[str, FloatArray]:
+        """Return a row by the paths of x, in the shapes of its arrays."""
+        place, row = self._places[number]
+        by_path = (blocks or self.first)[place]
+        return {path: by_path[path][row].reshape(shape) for path, shape in self._shapes.items()}
+
+    def of_row(self, number: int, evaluations: Evaluations) -> Claim:
+        """Return one row as the claimed gradient of its result."""
+        asked: dict[Any, int] = {}
+        if not self._is_function:
+            return Claim(evaluations, self.arrays(number))
+        first = evaluations.call_at_point(lambda x: self._memo.read(x, asked))
+        return Claim(
+            evaluations,
+            self.arrays(number, first),
+            lambda x: self.arrays(number, self._memo.read(x, asked)),
+        )
+
+
+def _estimates_of_rows(
+    results: Results,
+    x: Any,
+    method: str,
+    seed: int,
+    bounds: Any,
+    executor: Executor | None,
+    progress: bool,
+    rtol: float | None = None,
+    claims: _RowClaims | None = None,
+) -> Iterator[Estimates]:
+    """Yield what is known of each result, until the check is interrupted."""
+    with Progress(progress).of("f(x)", results.size) as advance:
+        for number, cost in enumerate(results.costs()):
+            given = evaluations_around(cost, x, bounds, seed, executor, False, False)
+            evaluations = widened(given, seed)
+            claimed = claims.arrays(number) if claims else None
+            with (
+                given.restoring_parameters(),
+                evaluations.restoring_parameters(),
+                evaluations.tolerating_interrupt(),
+            ):
+                estimates = estimate_derivatives(evaluations, method, seed, rtol, claimed)
+            yield estimates
+            if evaluations.interrupted:
+                return
+            advance(1)
 
 
 def check_vjp(

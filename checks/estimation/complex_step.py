@@ -1,7 +1,7 @@
 """Complex steps Im C(θ + ih)/h (Squire and Trapp 1998) with an error, proven by differences."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from checks.estimation.finite_differences import (
     draw_direction,
     fitted_line,
 )
-from checks.estimation.noise import CostNoise, Noise
+from checks.estimation.noise import ASSUMED_PLACES, CostNoise, Noise
 from checks.estimation.step_error import ComplexSteps, step_errors
 from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.pointwise import Evaluations
@@ -162,18 +162,25 @@ def _proofs(
     tried at smaller parameters: the same code handles imaginary parts there. All arrays are proven
     together where that is accurate enough, and one by one elsewhere.
     """
-    directions = {}
+    directions, terms = {}, 0.0
     for path, array in steps.items():
-        aligned = np.copysign(direction[path], array.slopes) * evaluations.scales[path]
-        directions[path] = aligned * array.known
+        terms += float(np.abs(array.slopes * evaluations.values[path]).sum())
+        aligned = direction[path]
+        if not evaluations.shared:
+            aligned = np.copysign(aligned, array.slopes)
+        directions[path] = aligned * evaluations.scales[path] * array.known
     proofs: dict[str, _Proof] = {}
     unproven = list(steps)
     for shrink in SHRINK:
         groups = [unproven] if unproven else []
         while groups:
             group = {path: directions[path] for path in groups.pop()}
-            noise_before = noise.known
-            found = _prove(evaluations, group, steps, shrink, noise_before)
+            noise_before = used = noise.known
+            if evaluations.shared:
+                # one of several results may be the small difference of terms that round
+                least = ASSUMED_PLACES * evaluations.eps * terms
+                used = replace(used, level=max(used.level, least))
+            found = _prove(evaluations, group, steps, shrink, used)
             if found is None or len(found) < len(group):
                 # Noise has only been assumed so far. Measured noise that is larger may explain a
                 # disagreement; with smaller noise, differences may prove more arrays.
@@ -226,15 +233,17 @@ def _prove(
         return None
     proofs = {}
     for path, part in parts.items():
-        if error <= PROOF * abs(part) > 0:
+        # without cancellation, which directions that do not follow the signs of slopes may have
+        terms = abs(part) if base else float(np.abs(steps[path].slopes * directions[path]).sum())
+        if error <= PROOF * terms > 0:
             # An entry is covered if the difference would show that its step is off by the mean
             # |step|. In large arrays (700 entries) that is too little to show: there, entries are
             # covered that moved at least half as far as the farthest.
             sizes = np.abs(directions[path])
-            visible = sizes * max(1 / sizes.sum(), 2 * PROOF / sizes.max()) * abs(part)
+            visible = sizes * max(1 / sizes.sum(), 2 * PROOF / sizes.max()) * terms
             covered = (visible >= error) & (sizes > 0)
             if len(parts) == 1 or covered[sizes > 0].all():
-                relative = error / abs(part)
+                relative = error / terms
                 of_one = _of_one_entry(steps[path].slopes, directions[path], covered)
                 proofs[path] = _Proof(relative * of_one, covered)
     return proofs

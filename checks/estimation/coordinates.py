@@ -4,10 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from checks._types import FloatArray, IntArray
 from checks.estimation.noise import Noise
 
-__all__ = ["Coordinates"]
+__all__ = ["Coordinates", "Grid"]
+
+POWERS = 96  # 2^-95 is far below the last place of any dtype
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Coordinates:
         The noise of the cost.
     cost_moved : callable, optional
         Takes steps (m,), returns the cost with all coordinates moved at once.
+    grid : int
+        If not 0, the same evaluations serve other costs, and steps are those of a `Grid`.
     """
 
     costs: Callable[[IntArray, Any], Any]
@@ -43,3 +49,23 @@ class Coordinates:
     at_point: Any
     noise: Noise
     cost_moved: Callable[[FloatArray], Any] | None = None
+    grid: int = 0
+
+
+class Grid:
+    """Steps for costs that share their evaluations: powers of 2^-spacing, each with its own jitter.
+
+    The jitters depend on the seed of a generator, but not on what was drawn from it before. So two
+    costs that want steps of about the same length get the same.
+    """
+
+    def __init__(self, rng: np.random.Generator, spacing: int) -> None:
+        self._spacing = spacing
+        seed = rng.bit_generator.seed_seq.entropy  # type: ignore[attr-defined]
+        self._jitters = np.random.default_rng(seed).uniform(1, 1.25, POWERS)
+
+    def __call__(self, steps: Any) -> Any:
+        """Return the steps of the grid just below some steps, relative to a scale, up to jitter."""
+        with np.errstate(divide="ignore"):
+            power = np.clip(np.ceil(-np.log2(steps) / self._spacing), 0, POWERS - 1).astype(int)
+        return 2.0 ** -(self._spacing * power) * self._jitters[power]

@@ -113,17 +113,21 @@ def estimate_derivatives(
             min(max(eps, current_noise.relative, float(np.finfo(np.float64).eps)), 0.01)
         )
     try:
-        for n, (path, entries) in enumerate(missing.items()):
+        for path, entries in missing.items():
             if not evaluations.interrupted:
-                rng = np.random.default_rng([seed, n])
-                goal = rtol / 100  # such errors add little to the tolerance, which is rtol
+                rng = np.random.default_rng([seed, list(evaluations.values).index(path)])
+                # Such errors add little to the tolerance, which is rtol. Costs that share
+                # evaluations need one step that serves them all.
+                goal = rtol / (16 if evaluations.shared else 100)
                 found = differences(evaluations, path, entries, current_noise, rng, goal)
                 if (
                     path not in estimates
                     and not np.nan_to_num(found.value).any()
                     and changes_nothing(evaluations, [path], rng)
                 ):
-                    found = replace(found, error=np.full(entries.size, np.inf), unseen=True)
+                    # of several results others may show that the function reads the array
+                    unknown = found.error if evaluations.shared else np.full(entries.size, np.inf)
+                    found = replace(found, error=unknown, unseen=True)
                 estimates[path] = _joined(estimates.get(path), entries, found)
     except KeyboardInterrupt:
         if not evaluations.accept_interrupt():

@@ -31,6 +31,8 @@ __all__ = [
 
 WITHIN = 1 - 2.0**-6  # the part of its room that an entry uses: the rest is kept for rounding
 STEPS = 5  # tried for a directional difference; the last is down to 8^-4 of the first
+# Steps of costs that share evaluations are powers of 2 to this, see `Grid`.
+COARSE_GRID, FINE_GRID = 3, 1
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,8 @@ def differences(
     finest = _finest_step(np.where(x == 0, x.dtype.type(scale), x))
     below, above = (room.reshape(-1)[entries] for room in evaluations.box.room(path))
     nothing_known = np.full(x.size, np.nan), np.full(x.size, np.inf)
+    # a second estimate must see small discrepancies, and is taken of few entries
+    grid = (COARSE_GRID if start == 1 else FINE_GRID) if evaluations.shared else 0
 
     def slopes_by(
         stencil: Stencil, subset: IntArray, room: FloatArray, points: int, sides: tuple[int, ...]
@@ -142,6 +146,7 @@ def differences(
                 evaluations.at_point,
                 noise,
                 cost_moved,
+                grid,
             )
             found = best_slopes(at, stencil, rng, goal, start, sides)
             value[movable], error[movable], on_stairs[movable] = found
@@ -361,15 +366,22 @@ def directional_difference(
         _finest_step(np.abs(values[path]).max()) / evaluations.scales[path] for path in directions
     )
     f0 = evaluations.costs_moved(np.zeros(1), moves)[0] if base else evaluations.at_point
-    h, best = scale * first_step(noise.relative), (np.nan, np.inf)
+    first = first_step(noise.relative)
+    h, best = scale * (_power(first) if evaluations.shared else first), (np.nan, np.inf)
     for _ in range(STEPS):
         trial = line.stencil(costs, np.zeros(1), np.maximum(h, finest), scale, f0, noise)
         if trial.error < best[1]:
             best = trial.value.item(), trial.error.item()
-        if 0.7 < trial.step_ratio < 2:
+        ratio = _power(trial.step_ratio) if evaluations.shared else trial.step_ratio
+        if 0.7 < trial.step_ratio < 2 or ratio == 1:
             break  # the step is good enough
-        h = np.minimum(h * trial.step_ratio, line.longest)
+        h = np.minimum(h * ratio, line.longest)
     return best
+
+
+def _power(step: Any) -> Any:
+    """Return the power of 8 just below a step: costs that share evaluations take the same steps."""
+    return 8.0 ** np.floor(np.log2(step) / 3)
 
 
 def _from_both_sides(

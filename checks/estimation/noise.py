@@ -111,7 +111,7 @@ class CostNoise:
             rounding = measure_cost_rounding(evaluations, np.random.default_rng(self._seed))
         if rounding is not None and rounding.relative > NO_DIGITS:
             return Noise(math.inf, math.inf, False, False)
-        if rounding is not None and rounding.lift is Lift.LIFTS:
+        if rounding is not None and self._lifts(rounding.lift):
             noise = Noise(rounding.level, rounding.relative, False, False)
         else:
             noise = measure_noise(evaluations, np.random.default_rng(self._seed))
@@ -120,6 +120,14 @@ class CostNoise:
             # difference tables do not see rounding that is the same over a few last places
             noise = noise.at_least(rounding.level)
         return noise.at_least(change) if change > NARROW_STAGE * noise.level else noise
+
+    def _lifts(self, lift: Lift) -> bool:
+        """Whether the cost lifts; one of several results that hides it does if others do."""
+        if self._evaluations.shared:
+            memo = self._evaluations.cost.memo
+            memo.lifts = memo.lifts or lift is Lift.LIFTS
+            return lift is Lift.LIFTS or (lift is Lift.HIDDEN and memo.lifts)
+        return lift is Lift.LIFTS
 
     def measure_if_not_repeatable(self, costs: FloatArray) -> None:
         """Measure the noise at once if costs of the same point differ.

@@ -104,6 +104,8 @@ class Copies:
         Some call met a number too large for the dtype, or divided by 0.
     eps : float
         The spacing of numbers at 1 in the dtype.
+    shared : bool
+        As in `checks.evaluation.pointwise.Evaluations`.
     narrow_eps : float
         The same in the coarsest dtype of the values.
     scales : dict of str to float
@@ -128,6 +130,7 @@ class Copies:
         self.calls = 0
         self.said = ""
         self.overflowed = False
+        self.shared = getattr(function, "shared", False)
 
     def result(self, moves: Moves | None = None, *, toward_zero: bool = False) -> Any:
         """Return the result of the function, with arrays moved by `moves`, by path.

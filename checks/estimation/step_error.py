@@ -20,6 +20,7 @@ __all__ = ["ESTIMATED", "LIFTED", "SAMPLED", "ComplexSteps", "step_errors"]
 # How the rounding of an array's derivatives is known: measured in the wider dtype for every entry;
 # measured for SOME entries; or estimated from calls in the narrow dtype.
 LIFTED, SAMPLED, ESTIMATED = "lifted", "sampled", "estimated"
+SHARED_EVERY = 32  # as EVERY, for a function with many results: each entry tells of all of them
 SOME = 6  # entries measured of each array, if there are more than EVERY in all arrays
 SAMPLES = 16  # samples of a rounding: the largest of so many is hardly ever far too small
 # The error of an entry is the sampled rounding times LEAST + WITH_SIZE · |entry| / largest of the
@@ -83,7 +84,8 @@ def step_errors(
     if not steps:
         return {}
     known = {path: np.flatnonzero(array.known) for path, array in steps.items()}
-    few = sum(map(np.size, known.values())) <= EVERY
+    every = SHARED_EVERY if evaluations.shared else EVERY
+    few = sum(map(np.size, known.values())) <= every
     probed = known if few else {path: _some(all_, rng) for path, all_ in known.items()}
     errors = {path: np.full(array.slopes.size, np.inf) for path, array in steps.items()}
     lifted: dict[str, FloatArray] = {}
@@ -104,10 +106,12 @@ def step_errors(
             last_places = float(np.finfo(float).eps) * size
             errors[path][known[path]] += CAUTION * np.maximum(changes[path], last_places)
     others = {path: array for path, array in steps.items() if path not in measured}
-    sampled = _sampled(evaluations, others, rng)
+    # of costs that share evaluations, each entry measured in the wider dtype is a sample
+    unsampled = {path for path in lifted if evaluations.shared}
+    sampled = _sampled(evaluations, {p: a for p, a in others.items() if p not in unsampled}, rng)
     for path, array in others.items():
         size = np.abs(array.slopes.reshape(-1)[known[path]])
-        error = (LEAST + WITH_SIZE * size / array.largest) * sampled[path]
+        error = (LEAST + WITH_SIZE * size / array.largest) * sampled.get(path, 0.0)
         if path in lifted:
             # The error is taken as proportional to |entry| + largest/16, because a small entry may
             # be the difference of larger terms. The worst measured entry gives the factor.
@@ -278,6 +282,8 @@ def _elasticity_places(evaluations: Evaluations, path: str, slope: float) -> flo
     mean of both sides, eps^(4/3), is below rounding.
     """
     eps = float(np.finfo(evaluations.complex_dtype(path)).eps)
+    if evaluations.shared:
+        return float(eps ** (-1 / 3))  # the same points for all costs
     cost = abs(float(evaluations.at_point))
     change = slope * evaluations.scales[path]
     return float(np.clip(cost / change if change else np.inf, 1, eps ** (-1 / 3)))

@@ -153,8 +153,11 @@ def _nonlinearity(
         v = np.zeros(copies.values[path].shape, copies.dtype)
         # the factor of 1 + a part of the narrow eps fills the bits that only wide numbers have
         drawn = rng.uniform(0.75, 1.5, (2, entries.size)).astype(copies.dtype)
-        part = np.copysign(drawn[0], slopes) * (1 + drawn[1] * copies.narrow_eps)
-        part /= np.where(sizes > 0, sizes, 1) * math.sqrt(entries.size)
+        part = drawn[0] * (1 + drawn[1] * copies.narrow_eps) / math.sqrt(entries.size)
+        if copies.shared:
+            part *= (2 * rng.integers(2, size=part.size) - 1) * copies.scales[path]
+        else:
+            part *= np.where(slopes < 0, -1, 1) / np.where(sizes > 0, sizes, 1)
         v.reshape(-1)[entries] = part
         direction[path] = v
     # scaled by a power of two, so that no entry of v exceeds the typical size of its array
@@ -163,8 +166,8 @@ def _nonlinearity(
     direction = {path: v * shorter for path, v in direction.items()}
     terms = np.concatenate(
         [slopes * direction[p].reshape(-1)[entries] for p, (slopes, _, entries) in steps.items()]
-    )  # every entry of v has the sign of its slope, so no term is negative
-    total = terms.sum()
+    )
+    total, size = terms.sum(), np.abs(terms).sum()
     moves = {}
     if shaken:
         for path in copies.values:
@@ -172,6 +175,6 @@ def _nonlinearity(
             signs = 2 * rng.integers(2, size=places.shape) - 1
             moves[path] = copies.box.reflected(path, places * signs)
     found, _ = copies.slope(direction, moves)
-    off = float(abs(found / total - 1)) if total else math.inf
-    unit = copies.narrow_eps / 4 * float(np.linalg.norm((terms / total).astype(float)))
+    off = float(abs(found - total) / size) if size else math.inf
+    unit = copies.narrow_eps / 4 * float(np.linalg.norm((terms / size).astype(float)))
     return off if off == off else math.inf, unit

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from checks._types import FloatArray, IntArray
-from checks.estimation.coordinates import Coordinates
+from checks.estimation.coordinates import Coordinates, Grid
 from checks.estimation.stairs import slope_of_jumps, slope_where_straight
 from checks.estimation.stencils import Stencil, Trial, central
 from checks.evaluation.step_sizes import NEGLIGIBLE, steps_taken
@@ -127,6 +127,7 @@ class _StepSelection:
     ) -> None:
         self.coordinates, self.stencil, self.rng, self.goal = coordinates, stencil, rng, goal
         self.is_first = start == 1
+        self.grid = Grid(rng, coordinates.grid) if coordinates.grid else None
         x, array_scale = coordinates.x, coordinates.scale
         m = x.shape
         self.value, self.error = np.full(m, np.nan), np.full(m, np.inf)
@@ -152,12 +153,15 @@ class _StepSelection:
 
     def find_common_step(self) -> None:
         """Find a good step for the pilots, and try it on all others."""
+        goal = self.goal if self.grid is not None else self.goal / PILOT_ACCURACY
         for _ in range(ROUNDS):
-            inaccurate = self.pilots[self.needs_step(self.goal / PILOT_ACCURACY)[self.pilots]]
+            inaccurate = self.pilots[self.needs_step(goal)[self.pilots]]
             if not inaccurate.size:
                 break
             self.advance(inaccurate)
-        relative_steps = (self.ideal_step / self.scale)[self.pilots]
+        # an ideal step would be rounded to another power of the grid
+        good_step = self.ideal_step if self.grid is None else self.best_step
+        relative_steps = (good_step / self.scale)[self.pilots]
         relative_steps = relative_steps[np.isfinite(self.error[self.pilots])]
         if relative_steps.size:
             geometric_mean = np.exp(np.mean(np.log(relative_steps)))
@@ -334,12 +338,19 @@ class _StepSelection:
             at.noise,
         )
 
+    def jittered(self, indices: IntArray) -> FloatArray:
+        """Return the next steps of some coordinates, made uneven so that no period hides."""
+        step, scale = self.step[indices], self.scale[indices]
+        if self.grid is not None:
+            return np.asarray(scale * self.grid(step / scale))
+        return np.asarray(step * self.rng.uniform(1, 1.25, indices.size))
+
     def advance(self, indices: IntArray) -> None:
         """Try the next step of some coordinates, keep what is better, and choose the step after."""
         if not indices.size:
             return
         finest, longest = self.coordinates.finest[indices], self.longest_step[indices]
-        steps = np.maximum(self.step[indices] * self.rng.uniform(1, 1.25, indices.size), finest)
+        steps = np.maximum(self.jittered(indices), finest)
         steps = np.minimum(steps, self.coordinates.longest[indices])
         trial = self.try_steps(indices, steps)
         better = self._replaces_best(indices, steps, trial)
@@ -361,6 +372,8 @@ class _StepSelection:
         self.step[indices] = np.minimum(self.step[indices] * trial.step_ratio, longest)
         can_shrink = (trial.step_ratio < 0.7) & (self.step[indices] > finest / 4)
         can_grow = better & (self.step[indices] > 2 * steps)
+        if self.grid is not None:
+            can_grow &= self.jittered(indices) > steps
         is_at_x = self.kink_count[indices] >= KINK_ROUNDS
         self.can_improve[indices] = (can_shrink | can_grow) & ~is_at_x
 

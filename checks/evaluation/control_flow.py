@@ -6,6 +6,7 @@ __all__ = ["is_control_flow"]
 # are missing: `is_control_flow` is true of whatever is no subclass of Exception, as they are not.
 CONTROL_FLOW = {
     "builtins.MemoryError",
+    "checks.evaluation.results.ResultsChanged",
     "hypothesis.errors.HypothesisException",
     "hypothesis.errors.StopTest",
     "unittest.case.SkipTest",

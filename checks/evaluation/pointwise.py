@@ -14,7 +14,7 @@ from checks.evaluation.box import Box
 from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.cost_value import as_finite_real, as_number, not_a_number
 from checks.evaluation.progress import Progress
-from checks.evaluation.restoring import RestoresParameters
+from checks.evaluation.restoring import RestoresParameters, restore_arrays
 from checks.evaluation.step_sizes import imaginary_step, typical_size
 from checks.parameters.bounds import flatten_bounds
 from checks.parameters.claims import entry_name, float_arrays
@@ -68,6 +68,9 @@ class Evaluations(RestoresParameters):
         Calls of the cost so far.
     at_point : float
         The cost at the point.
+    shared : bool
+        The cost is one of several results of a function, which share its evaluations. So steps and
+        directions should not depend on what is found of a single one.
     caller_eps : float
         The spacing of numbers at 1 in the coarsest dtype of the caller's arrays.
     outside : dict of str to str
@@ -86,7 +89,7 @@ class Evaluations(RestoresParameters):
 
     def __init__(
         self,
-        cost: Callable[[Any], Any],
+        cost: Any,
         params: Any,
         progress: Progress | None = None,
         bounds: Any = None,
@@ -98,6 +101,7 @@ class Evaluations(RestoresParameters):
             )
         super().__init__(params)
         self.cost = cost
+        self.shared = getattr(cost, "shared", False)
         arrays = float_arrays(self.nesting)
         self.values = {path: array.copy() for path, array in arrays.items()}
         ends = [*accumulate(array.size for array in arrays.values())]
@@ -140,19 +144,7 @@ class Evaluations(RestoresParameters):
         return self.cost(params)
 
     def _restore_arrays(self) -> str:
-        changed = ""
-        for path, array in self._real.items():
-            saved = self.values[path]
-            if array.tobytes() == saved.tobytes():
-                continue
-            differs = (array != saved) | (np.signbit(array) != np.signbit(saved))  # -0.0 is not 0.0
-            if differs.any():
-                index = tuple(int(i) for i in np.argwhere(differs)[0])
-                changed = changed or (
-                    f"{entry_name(path, index)} from {saved[index]} to {array[index]}"
-                )
-                array[...] = saved
-        return changed
+        return restore_arrays(self._real, self.values)
 
     @contextlib.contextmanager
     def tolerating_interrupt(self) -> Iterator[None]:
@@ -212,7 +204,9 @@ class Evaluations(RestoresParameters):
         inside = self.box.holds_entries(path, entries, steps)
         costs_of_entries = getattr(self.cost, "at_entries", None)
         if costs_of_entries is None:
-            pieces: Any = self._one_by_one(path, entries, steps, inside, costs.dtype)
+            if self.shared:
+                self.cost.recall(self._moves_of(path), entries, steps, inside, costs)
+            pieces: Any = self._one_by_one(path, entries, steps, inside, costs)
         else:
             kept = np.where(inside, steps, 0)
             pieces = self._counted(
@@ -242,8 +236,9 @@ class Evaluations(RestoresParameters):
         if asked or self.interrupted or not outside.any():
             return
         row, column = np.argwhere(outside)[0]
-        step, dtype = steps[row, column].reshape(1, 1), self._result_dtypes[is_complex]
-        for _ in self._one_by_one(path, entries[[row]], step, np.ones((1, 1), bool), dtype):
+        step = steps[row, column].reshape(1, 1)
+        nothing = np.full((1, 1), np.nan, self._result_dtypes[is_complex])
+        for _ in self._one_by_one(path, entries[[row]], step, np.ones((1, 1), bool), nothing):
             pass
 
     def _counted(self, pieces: Any, dtype: Any) -> Iterator[tuple[slice, Any]]:
@@ -255,23 +250,31 @@ class Evaluations(RestoresParameters):
                 yield rows, not_a_number(dtype) if outside else costs
 
     def _one_by_one(
-        self, path: str, entries: IntArray, steps: Any, inside: NDArray[np.bool_], dtype: Any
+        self, path: str, entries: IntArray, steps: Any, inside: NDArray[np.bool_], known: Any
     ) -> Iterator[tuple[slice, Any]]:
-        """Yield the costs of one entry after another."""
+        """Yield the costs of one entry after another; those known where they are not `inside`."""
         arrays, params = self._arrays(steps.dtype.kind == "c")
         saved = self.values[path].reshape(-1)
         flat = arrays[path].flat
-        for row, entry in enumerate(entries):
-            start, costs = saved[entry], [not_a_number(dtype)] * steps.shape[1]
-            where = partial(self._where, path, int(entry), dtype.kind == "c")
+        rows = np.flatnonzero(inside.any(axis=1)) if self.shared else range(len(entries))
+        for row in rows:
+            entry = entries[row]
+            start, costs = saved[entry], list(known[row])
+            where = partial(self._where, path, int(entry), known.dtype.kind == "c")
             try:
                 for column in np.flatnonzero(inside[row]):
                     flat[entry] = start + steps[row, column]
-                    costs[column] = self._moved_cost(params, dtype, where)
+                    costs[column] = self._moved_cost(params, known.dtype, where)
+                    if self.shared:
+                        self.cost.remember(self._moves_of(path), entry, steps[row, column])
             finally:
                 flat[entry] = start
             yield slice(row, row + 1), [costs]
         self._changed_by_cost = self._changed_by_cost or self.restore()
+
+    def _moves_of(self, path: str) -> tuple[str, str]:
+        """Return what tells the moves of one array from those of others, and of wider copies."""
+        return path, self.values[path].dtype.char
 
     def cost_moved(self, moves: Mapping[str, Any]) -> Any:
         """Return the cost with whole arrays moved at once, by path; complex if any move is.

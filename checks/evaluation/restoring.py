@@ -3,14 +3,31 @@
 import contextlib
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from checks.parameters.claims import entry_name
 from checks.parameters.nesting import Nesting
 
-__all__ = ["RestoresParameters"]
+__all__ = ["RestoresParameters", "restore_arrays"]
+
+
+def restore_arrays(arrays: Mapping[str, Any], saved: Mapping[str, Any]) -> str:
+    """Give arrays their saved values again, bit for bit; return the first entry that differed."""
+    changed = ""
+    for path, array in arrays.items():
+        before = saved[path]
+        if array.tobytes() == before.tobytes():
+            continue
+        differs = (array != before) | (np.signbit(array) != np.signbit(before))  # -0.0 is not 0.0
+        if differs.any():
+            index = tuple(int(i) for i in np.argwhere(differs)[0])
+            change = f"{entry_name(path, index)} from {before[index]} to {array[index]}"
+            changed = changed or change
+            array[...] = before
+    return changed
 
 
 class RestoresParameters(ABC):

@@ -38,7 +38,7 @@ from checks.report.wording import (
     stochastic,
 )
 
-__all__ = ["judge_gradient"]
+__all__ = ["judge_arrays", "judge_gradient", "off_kinks"]
 
 OUTSIDE_SLOPES = (
     "at a kink the claim does not lie between the slopes on both sides, or these slopes are "
@@ -77,6 +77,52 @@ def judge_gradient(
     claim_error
         By path, a rounding error of the claims that the caller knows of; default 0.
     """
+    arrays, differences = judge_arrays(estimates, claim, resolution, scale, claim_error)
+    report = Report(
+        arrays=arrays,
+        rtol=estimates.rtol,
+        resolution=resolution,
+        method=estimates.method,
+        noise=estimates.cost_noise.known.relative,
+        evaluations=estimates.evaluations.count,
+        seconds=time.perf_counter() - started,
+        seed=estimates.seed,
+        findings=(*findings, *_findings(estimates, arrays, differences)),
+        scale=scale,
+    )
+    if report:
+        missed = _array_with_missed_error(report)
+        if not missed:
+            return report
+        missed.verdicts[...] = Verdict.UNRESOLVED
+        reason = "an error of the size called detectable was not detected."
+        arrays[missed.path] = replace(missed, reason=reason)
+    worst, evaluations = report.worst, estimates.evaluations
+    curve = measure_step_curve(evaluations, worst.path, worst.index, estimates.noise.level)
+    return replace(
+        report,
+        diagnosis=not_repeatable(arrays, differences)
+        or diagnose(off_kinks(arrays), evaluations.values),
+        step_curve=curve,
+        evaluations=evaluations.count,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def judge_arrays(
+    estimates: Estimates,
+    claim: Claim,
+    resolution: float,
+    scale: str,
+    claim_error: Mapping[str, FloatArray] | None = None,
+) -> tuple[dict[str, ArrayReport], dict[str, FloatArray]]:
+    """Judge the claimed gradient of every array.
+
+    Returns
+    -------
+    tuple
+        By path: what was found in each array, and by how much calls of the claim differ.
+    """
     claim_error = claim_error or {}
     # by the rule without S, the largest entry of all arrays, which is found here
     first = {
@@ -102,36 +148,7 @@ def judge_gradient(
             estimates, claim, _compared(estimates, path, claimed, rule, claim_error, b)
         )
         arrays[path] = mark_unrepeated(estimates, arrays[path], differences[path])
-    arrays = judge_kinks_together(estimates, arrays)
-    report = Report(
-        arrays=arrays,
-        rtol=estimates.rtol,
-        resolution=resolution,
-        method=estimates.method,
-        noise=estimates.cost_noise.known.relative,
-        evaluations=estimates.evaluations.count,
-        seconds=time.perf_counter() - started,
-        seed=estimates.seed,
-        findings=(*findings, *_findings(estimates, arrays, differences)),
-        scale=scale,
-    )
-    if report:
-        missed = _array_with_missed_error(report)
-        if not missed:
-            return report
-        missed.verdicts[...] = Verdict.UNRESOLVED
-        reason = "an error of the size called detectable was not detected."
-        arrays[missed.path] = replace(missed, reason=reason)
-    worst, evaluations = report.worst, estimates.evaluations
-    curve = measure_step_curve(evaluations, worst.path, worst.index, estimates.noise.level)
-    return replace(
-        report,
-        diagnosis=not_repeatable(arrays, differences)
-        or diagnose(_off_kinks(arrays), evaluations.values),
-        step_curve=curve,
-        evaluations=evaluations.count,
-        seconds=time.perf_counter() - started,
-    )
+    return judge_kinks_together(estimates, arrays), differences
 
 
 def _is_flagged(array: ArrayReport) -> NDArray[np.bool_]:
@@ -144,7 +161,7 @@ def _is_flagged(array: ArrayReport) -> NDArray[np.bool_]:
     return off & np.isfinite(array.claimed) & array.differentiable
 
 
-def _off_kinks(arrays: Mapping[str, ArrayReport]) -> dict[str, ArrayReport]:
+def off_kinks(arrays: Mapping[str, ArrayReport]) -> dict[str, ArrayReport]:
     """Leave out arrays that are wrong at a kink, where no estimate says by how much they are."""
     return {
         path: array

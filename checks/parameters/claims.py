@@ -2,7 +2,7 @@
 
 import dataclasses
 import numbers
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -170,7 +170,12 @@ def _refuse_shared_memory(arrays: Mapping[str, FloatArray]) -> None:
         open_intervals.append((end, path))
 
 
-def flatten_claim(params: Any, claim: Any, source: str) -> tuple[dict[str, FloatArray], list[str]]:
+def flatten_claim(
+    params: Any,
+    claim: Any,
+    source: str,
+    leaf: Callable[[Any, Any, str], Any] | None = None,
+) -> tuple[dict[str, Any], list[str]]:
     """Return the arrays of a claimed gradient under the paths of `params`, and findings about them.
 
     Dicts are matched by key, all other containers by position: a tuple fits a list, and ``(weights,
@@ -182,6 +187,9 @@ def flatten_claim(params: Any, claim: Any, source: str) -> tuple[dict[str, Float
     params, claim
     source : str
         How the texts of errors name the claim.
+    leaf : callable, optional
+        Takes an array of `params`, what is claimed of it, and how texts name that; returns what is
+        put in the place of the claimed array. Default: an array of the same size.
 
     Raises
     ------
@@ -190,12 +198,15 @@ def flatten_claim(params: Any, claim: Any, source: str) -> tuple[dict[str, Float
     ValueError
         Another number of parts, other keys, or another size: both are named.
     """
-    claimed: dict[str, FloatArray] = {}
+    claimed: dict[str, Any] = {}
     findings: list[str] = []
 
     def match(node: Any, part: Any, path: str) -> None:
         inside = children(node)
         where = f"{source}{path}"
+        if inside is None and leaf is not None:
+            claimed[path_name(path)] = leaf(node, part, where)
+            return
         if inside is None:
             array = _claimed_array(node, part, path, where)
             name, shape = path_name(path), np.shape(node)

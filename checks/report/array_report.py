@@ -85,6 +85,8 @@ class ArrayReport:
         wider dtype. Empty for differences.
     dtype : str
         "float64" if derivatives for narrower parameters were estimated in float64; else empty.
+    by_rows : bool
+        An entry's array, for its scale, is its row: of a Jacobian, one result by one array of x.
     """
 
     path: str
@@ -99,6 +101,7 @@ class ArrayReport:
     method: str = "central"
     precision: str = ""
     dtype: str = ""
+    by_rows: bool = False
 
     @classmethod
     def judged(
@@ -135,6 +138,14 @@ class ArrayReport:
     def largest(self) -> float:
         """The largest finite entry, claimed or numeric; errors are given relative to it."""
         return largest_entry(self.claimed, np.abs(self.numeric) + self.slope_jump)
+
+    @cached_property
+    def largest_beside(self) -> FloatArray | float:
+        """What s of `checks.report.verdict.Rule` is: `largest`, or that of each row as a column."""
+        if not self.by_rows:
+            return self.largest
+        sizes = entry_size(self.claimed, self.numeric, self.slope_jump)
+        return np.asarray(sizes.max(axis=1, keepdims=True, initial=0))
 
     @property
     def all_zero(self) -> bool:
@@ -178,7 +189,7 @@ class ArrayReport:
 
         For entries that are `coarse`, and for all with ``scale="array"``, the array's largest.
         """
-        largest = np.full(self.claimed.shape, self.largest)
+        largest = np.full(self.claimed.shape, self.largest_beside)
         if self.rule.scale == "array":
             return largest
         return np.where(
@@ -199,7 +210,7 @@ class ArrayReport:
             self.rule,
             self.rounding,
             self.slope_jump,
-            self.largest,
+            self.largest_beside,
         )
 
     @property
@@ -225,8 +236,8 @@ class ArrayReport:
     def undetectable(self) -> int:
         """The number of entries, on no kink, so small that a claim of 0 would be tolerated."""
         zeros = np.zeros(self.claimed.shape)
-        parts = (self.numeric, self.error, self.rule, self.rounding, self.slope_jump, self.largest)
-        t, _ = bounds(zeros, *parts)
+        parts = (self.numeric, self.error, self.rule, self.rounding, self.slope_jump)
+        t, _ = bounds(zeros, *parts, self.largest_beside)
         return int(np.sum(~(np.abs(self.numeric) - self.error > t) & self.differentiable))
 
     @property

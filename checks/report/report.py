@@ -70,6 +70,8 @@ class Report:
         Slopes of the cost at the worst entry, for steps of every size; None for a MATCH.
     scale : {"entry", "array"}
         What the claims are judged relative to.
+    kind : str
+        What was checked, the first word of the text.
     """
 
     arrays: Mapping[str, ArrayReport]
@@ -84,6 +86,7 @@ class Report:
     diagnosis: tuple["Diagnosis", ...] = ()
     step_curve: StepCurve | None = None
     scale: str = "entry"
+    kind: str = "gradient"
 
     _coverage: ClassVar[str] = ""  # stands after "11 entries" in the first line
 
@@ -172,9 +175,9 @@ class Report:
     def _head(self) -> str:
         coarse = f"{self.coarse:,} by their array's scale, " if self.coarse else ""
         return (
-            f"gradient check: {self.verdict}{GAP}{plural(self.entries, 'entry')}{self._coverage}, "
-            f"{coarse}{self._method()}, {plural(self.evaluations, 'evaluation')}, "
-            f"{self.seconds:.1f} s"
+            f"{self.kind} check: {self.verdict}{GAP}{plural(self.entries, 'entry')}"
+            f"{self._coverage}, {coarse}{self._method()}, "
+            f"{plural(self.evaluations, 'evaluation')}, {self.seconds:.1f} s"
         )
 
     def _method(self) -> str:
@@ -217,7 +220,8 @@ class Report:
         text = f"{self.worst}."
         if right:
             text += f" {listed(right)} {'is' if len(right) == 1 else 'are'} right."
-        if context:  # a check of the suite, which names mistakes from many networks together
+        # a check of the suite names mistakes from many networks together
+        if context or self.kind != "gradient":
             return [text]
         return [text, "The mistakes of a whole network are named by: python -m checks YOURMODULE"]
 

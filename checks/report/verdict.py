@@ -68,13 +68,16 @@ class Rule:
         The spacing of numbers at 1 in the coarsest dtype of the parameters.
     largest : float
         S, as above.
+
+    Of a Jacobian, s and S are the largest entries of the row; there `rtol` and `largest` are
+    columns, with one number for each row.
     """
 
-    rtol: float
+    rtol: FloatArray | float
     resolution: float = 1e-3
     scale: str = "entry"
     eps: float = 0.0
-    largest: float = 0.0
+    largest: FloatArray | float = 0.0
 
 
 def bounds(
@@ -84,7 +87,7 @@ def bounds(
     rule: Rule,
     rounding: FloatArray | float = 0.0,
     slope_jump: FloatArray | float = 0.0,
-    largest: float | None = None,
+    largest: FloatArray | float | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Return t of every entry, and the bound above which d − e is a MISMATCH; see `judge`."""
     s = largest_entry(claimed, np.abs(numeric) + slope_jump) if largest is None else largest
@@ -94,7 +97,7 @@ def bounds(
         t = rule.rtol * size + np.minimum(np.nan_to_num(2 * b), t)
     # If all derivatives of the array may be 0, its claims may be the rounding of larger terms that
     # cancel. Then their size s says nothing of how large that rounding is, but S does.
-    unknown = rule.rtol * (s if is_seen(numeric, error) else max(s, rule.largest))
+    unknown = rule.rtol * (s if is_seen(numeric, error) else np.maximum(s, rule.largest))
     floor = LAST_PLACES * rule.eps * rule.largest
     return t, np.maximum(t, np.maximum(np.where(np.isnan(b), unknown, 2 * b), floor))
 
@@ -106,7 +109,7 @@ def judge(
     rule: Rule,
     rounding: FloatArray | float = 0.0,
     slope_jump: FloatArray | float = 0.0,
-    largest: float | None = None,
+    largest: FloatArray | float | None = None,
 ) -> NDArray[np.int8]:
     """Judge every entry of an array by a rule; a claim that is not finite is a MISMATCH.
 

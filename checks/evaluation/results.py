@@ -1,0 +1,315 @@
+"""A function with many results: each is seen as a scalar cost, and all share its evaluations."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from checks.evaluation.restoring import RestoresParameters, restore_arrays
+from checks.parameters.claims import describe, entry_name, float_arrays
+from checks.parameters.nesting import Nesting
+
+__all__ = ["Memo", "Result", "Results", "ResultsChanged"]
+
+# The bytes of a long double that hold its value; on x86 the last 6 of 16 are arbitrary.
+USED = 10 if np.finfo(np.longdouble).nmant == 63 else np.dtype(np.longdouble).itemsize
+ABOVE_HALF = 1.5 * 2.0**-53  # 1 + ABOVE_HALF is rounded up to the nearest, and down toward zero
+
+# The most numbers that are kept at once, 256 MiB in float64, and how often f is called for an entry
+# of x, at a guess.
+MAX_NUMBERS, CALLS_PER_ENTRY = 2**25, 16
+NONE = slice(0, 0)
+
+Key = tuple[Any, ...]
+
+
+class ResultsChanged(ValueError):  # noqa: N818 — says what happened
+    """The results of a function have another nesting or shape where its argument is moved.
+
+    It passes through wherever the function is called: see `checks.evaluation.control_flow`.
+    """
+
+
+class Memo:
+    """What a function returns, kept by the values of its argument, for several readers.
+
+    The k-th time that a reader asks for the same values, it gets what the k-th call of the function
+    with these values returned. So readers share calls, and each of them still sees whether two
+    calls differ.
+
+    Parameters
+    ----------
+    function
+        Takes nested arrays. What it returns must not be changed later.
+
+    Attributes
+    ----------
+    calls : int
+        Of the function.
+    lifts : bool
+        Some of its results were found to lift, see `checks.estimation.precision.Lift`.
+    """
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self._function = function
+        self._outcomes: dict[Key, list[Any]] = {}
+        self.by_move: dict[Key, Any] = {}  # what was returned where a single entry was moved
+        self.calls, self.lifts = 0, False
+
+    def read(self, params: Any, asked: dict[Key, int]) -> Any:
+        """Return the function of `params`, or raise what it raised.
+
+        Parameters
+        ----------
+        params
+        asked
+            How often this reader has asked for which values; it is counted on.
+        """
+        key = _key(params)
+        number = asked.get(key, 0)
+        outcomes = self._outcomes.setdefault(key, [])
+        while number >= len(outcomes):
+            self.calls += 1
+            try:
+                outcomes.append(self._function(params))
+            except Exception as error:
+                outcomes.append(error)
+        asked[key] = number + 1
+        if isinstance(outcomes[number], Exception):
+            raise outcomes[number].with_traceback(None)
+        return outcomes[number]
+
+    def forget(self) -> None:
+        """Drop everything kept."""
+        self._outcomes.clear()
+        self.by_move.clear()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_outcomes": {}, "by_move": {}}  # a worker process begins without
+
+
+def _key(params: Any) -> Key:
+    """Return the values of nested arrays, and the rounding mode, as a key of a dict."""
+    leaves = [params] if type(params) is np.ndarray else Nesting(params).leaves.values()
+    return (1.0 + ABOVE_HALF, *map(_contents, map(np.asarray, leaves)))
+
+
+def _contents(array: NDArray[Any]) -> tuple[str, bytes]:
+    if array.dtype.char not in "gG" or np.dtype(np.longdouble).itemsize == USED:
+        return array.dtype.char, array.tobytes()
+    raw = np.ascontiguousarray(array).reshape(-1).view(np.longdouble).view(np.uint8)
+    return array.dtype.char, raw.reshape(-1, np.dtype(np.longdouble).itemsize)[:, :USED].tobytes()
+
+
+class Results:
+    """The results of a function f at x and around it, as flat arrays.
+
+    Parameters
+    ----------
+    f
+        Takes x; returns an array of floats or a nesting of such arrays.
+    x
+        See `checks.parameters.claims.flatten`.
+
+    Attributes
+    ----------
+    at_point : dict of str to ndarray
+        f(x) by path: ``f(x)`` itself if it is an array, else as ``f(x)[0]`` or ``sum``.
+    nesting : Nesting
+        Of f(x).
+    point : Point
+        x.
+    size : int
+        The number of results.
+
+    Raises
+    ------
+    TypeError
+        f is no function, or a result no array of real floats.
+    ValueError
+        f has no results, they are not finite, or f changes its argument.
+    """
+
+    def __init__(self, f: Callable[[Any], Any], x: Any) -> None:
+        if not callable(f):
+            raise TypeError(
+                f"f is {describe(f)}, wanted a function of x that returns an array of floats or a "
+                "nesting of them: pass the function, not its value"
+            )
+        self._f = f
+        self.point = point = Point(x)
+        self._dtypes = [array.dtype for array in point.arrays.values()]
+        with point.unchanged("f"):
+            result = f(x)
+        self.nesting = Nesting(result, ".f(x)")
+        self.at_point = {p: _result_array(p, leaf) for p, leaf in self.nesting.leaves.items()}
+        self.size = sum(array.size for array in self.at_point.values())
+        if not self.size:
+            raise ValueError(
+                f"f(x) has no entries ({describe(result)}), wanted at least one float: there is "
+                "nothing to check"
+            )
+        self._entries = sum(array.size for array in point.arrays.values())
+        self._kept = {leaf: slice(None) for leaf in range(len(self.at_point))}
+        self.memo = Memo(self._flat)
+        # the call that has just been made counts, and serves whoever asks first
+        first = tuple(array.reshape(-1).copy() for array in self.at_point.values())
+        self.memo.calls, self.memo._outcomes[_key(x)] = 1, [first]
+
+    def _flat(self, x: Any) -> tuple[NDArray[Any], ...]:
+        """Return f(x) as flat arrays, in the order of `at_point`."""
+        result = self._f(x)
+        leaves = Nesting(result, ".f(x)").leaves
+        try:
+            arrays = {path: np.asarray(leaf) for path, leaf in leaves.items()}
+        except ValueError:  # lists of different lengths
+            arrays = {}
+        shapes = {path: array.shape for path, array in arrays.items()}
+        wanted = {path: array.shape for path, array in self.at_point.items()}
+        if shapes != wanted:
+            raise self._changed(x, shapes, wanted)
+        return tuple(
+            array.reshape(-1)[self._kept.get(leaf, NONE)].copy()
+            for leaf, array in enumerate(arrays.values())
+        )
+
+    def _changed(self, x: Any, shapes: Any, wanted: Any) -> ValueError:
+        """Return the error for results of another nesting or shape than at the point."""
+        paths = [path for path in {**wanted, **shapes} if shapes.get(path) != wanted.get(path)]
+        path = paths[0] if paths else next(iter(wanted))
+
+        def said(found: Any) -> str:
+            return f"has shape {found[path]}" if path in found else "does not exist"
+
+        text = (
+            f"{path} {said(wanted)} at the point, but {said(shapes)} where x is moved, wanted the "
+            "same results everywhere: a derivative needs them"
+        )
+        dtypes = [np.asarray(leaf).dtype for leaf in Nesting(x).leaves.values()]
+        # complex and wider arguments are only tried: a function need not take them
+        return ResultsChanged(text) if dtypes == self._dtypes else ValueError(text)
+
+    def costs(self) -> Iterator["Result"]:
+        """Yield every result as a scalar cost, in the order of `at_point`.
+
+        Where the results at all moved points would take too much memory, only those of the costs
+        that come next are kept; f is called again for the others.
+        """
+        calls = CALLS_PER_ENTRY * self._entries
+        most = max(1, MAX_NUMBERS // calls)
+        places = [(leaf, k) for leaf, a in enumerate(self.at_point.values()) for k in range(a.size)]
+        for first in range(0, self.size, most):
+            block = places[first : first + most]
+            if self.size > most:
+                self.memo.forget()
+                self._kept = {leaf: slice(k, k + most) for leaf, k in reversed(block)}
+            for leaf, k in block:
+                start = self._kept[leaf].start or 0
+                yield Result(self.memo, leaf, k - start)
+
+    @contextlib.contextmanager
+    def handing_back(self, claim: Any = None) -> Iterator[None]:
+        """Call f once more at the end with the caller's own x, as it may keep its argument."""
+        self.memo.calls += 1
+        with self.point.handing_back(self._f, claim):
+            yield
+
+
+class Point(RestoresParameters):
+    """The arrays of x, restored after functions of the caller.
+
+    Attributes
+    ----------
+    arrays : dict of str to ndarray
+        By path.
+    """
+
+    def __init__(self, x: Any) -> None:
+        super().__init__(x)
+        self.arrays = float_arrays(self.nesting)
+        self.in_place = all(array.flags.writeable for array in self.arrays.values())
+        self.count = 0
+        self._saved = {path: array.copy() for path, array in self.arrays.items()}
+
+    def _restore_arrays(self) -> str:
+        return restore_arrays(self.arrays, self._saved)
+
+
+class Result:
+    """One of the results of a function, as a scalar cost.
+
+    Attributes
+    ----------
+    shared : bool
+        True: the same evaluations serve other results, so steps and directions should be the same.
+    """
+
+    shared = True
+
+    def __init__(self, memo: Memo, leaf: int, entry: int) -> None:
+        self.memo, self._leaf, self._entry = memo, leaf, entry
+        self._asked: dict[Key, int] = {}
+        self._moved: set[Key] = set()  # moves of single entries that were asked for
+        self._last: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_asked": {}, "_moved": set(), "_last": None}
+
+    def __call__(self, x: Any) -> Any:
+        """Return the result at `x`."""
+        self._last = None
+        self._last = self.memo.read(x, self._asked)
+        return self._last[self._leaf][self._entry]
+
+    def remember(self, of: Key, entry: int, step: Any) -> None:
+        """Note that the last call was at an entry moved by a step; see `recall`."""
+        key = (*of, int(entry), step.item())
+        self._moved.add(key)
+        if self._last is not None:
+            self.memo.by_move.setdefault(key, self._last)
+
+    def recall(self, of: Key, entries: Any, steps: Any, wanted: Any, costs: Any) -> None:
+        """Fill in costs (m, k) that are known of other readers, and take them off `wanted`.
+
+        It is the same as calling for each, but faster. Moves that were asked for before are left,
+        for the function is called again then, and so are results that are not finite.
+        """
+        if not self.memo.by_move:
+            return
+        known, moved = self.memo.by_move, self._moved
+        for row, (entry, of_entry) in enumerate(zip(entries.tolist(), steps.tolist(), strict=True)):
+            for column, step in enumerate(of_entry):
+                key = (*of, entry, step)
+                if key in known and key not in moved and wanted[row, column]:
+                    value = known[key][self._leaf][self._entry]
+                    if np.isfinite(value) and (value.dtype.kind != "c" or costs.dtype.kind == "c"):
+                        costs[row, column] = value
+                        wanted[row, column] = False
+                        moved.add(key)
+
+
+def _result_array(path: str, leaf: Any) -> NDArray[Any]:
+    """Return one of the results as an array, checked."""
+    try:
+        array = np.asarray(leaf)
+    except ValueError:  # lists of different lengths
+        array = np.asarray(None)
+    if array.dtype.kind != "f" or isinstance(leaf, np.matrix):
+        remedy = {
+            "i": "let f compute in floats",
+            "u": "let f compute in floats",
+            "b": "truth values have no derivative",
+            "c": "let f return real and imaginary parts as two arrays",
+        }.get(array.dtype.kind, "f returns numpy arrays, nested in lists, tuples or dicts")
+        remedy = "is a return forgotten in f?" if leaf is None else remedy
+        what = describe(leaf)
+        raise TypeError(f"{path} is {what}, wanted an array of floats: {remedy}")
+    if not np.isfinite(array).all():
+        index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(
+            f"{entry_name(path, index)} is {array[index]}, wanted finite results: a derivative is "
+            "checked at a point where f is defined"
+        )
+    return array

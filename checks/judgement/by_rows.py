@@ -1,0 +1,240 @@
+"""Reports of Jacobians: every row is judged as the gradient of one result, and rows are joined."""
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from checks._types import FloatArray
+from checks.diagnosis.diagnosis import diagnose
+from checks.estimation.estimates import Estimates
+from checks.estimation.finite_differences import has_room
+from checks.judgement.blurred_claim import lost_digits
+from checks.judgement.claim import Claim
+from checks.judgement.every_entry import judge_arrays, off_kinks
+from checks.judgement.repetition import not_repeatable, two_calls_differ
+from checks.parameters.claims import entry_name
+from checks.report.array_report import ArrayReport
+from checks.report.report import Report
+from checks.report.verdict import Rule, Verdict
+from checks.report.wording import UNSEEN, plural
+
+__all__ = ["Row", "join_rows", "judge_row", "unknown_row", "unseen_error"]
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """What was found of one result.
+
+    Attributes
+    ----------
+    arrays : dict of str to ArrayReport
+        The derivatives by each array of x, by path.
+    differences : dict of str to ndarray
+        By how much calls of the claim differ.
+    movable : dict of str to ndarray of bool
+        Where bounds leave room for a step.
+    unseen : frozenset of str
+        The arrays of which no move changes the result by a bit.
+    noise : float
+        Of the result, relative to it.
+    method : str
+    """
+
+    arrays: Mapping[str, ArrayReport]
+    differences: Mapping[str, FloatArray]
+    movable: Mapping[str, Any]
+    unseen: frozenset[str]
+    noise: float
+    method: str
+
+    @property
+    def seen(self) -> bool:
+        """Whether some derivative of the result is surely not zero."""
+        return any(array.seen for array in self.arrays.values())
+
+
+def judge_row(estimates: Estimates, claim: Claim, resolution: float, scale: str) -> Row:
+    """Judge a row of the claimed Jacobian as the gradient of its result."""
+    arrays, differences = judge_arrays(estimates, claim, resolution, scale)
+    movable = {path: has_room(estimates.evaluations, path) for path in arrays}
+    unseen = frozenset(path for path, e in estimates.by_path.items() if e.unseen)
+    noise = estimates.cost_noise.known.relative
+    return Row(arrays, differences, movable, unseen, noise, estimates.method)
+
+
+def unknown_row(claimed: Mapping[str, FloatArray], rule: Rule) -> Row:
+    """Return the row of a result of which nothing is known, as the check was interrupted."""
+    arrays = {
+        path: ArrayReport.judged(path, g, np.full(g.shape, np.nan), np.full(g.shape, np.inf), rule)
+        for path, g in claimed.items()
+    }
+    zeros = {path: np.zeros(g.shape) for path, g in claimed.items()}
+    movable = {path: np.zeros(g.shape, bool) for path, g in claimed.items()}
+    return Row(arrays, zeros, movable, frozenset(), 0.0, "")
+
+
+def join_rows(
+    rows: Sequence[Row],
+    results: Mapping[str, FloatArray],
+    x: Mapping[str, FloatArray],
+    report: Report,
+    started: float,
+) -> Report:
+    """Join rows to blocks, one for every array of results by every array of x.
+
+    Parameters
+    ----------
+    rows
+        One for each result, in order.
+    results, x
+        Their arrays, by path.
+    report
+        Gives the options of the check; its arrays are those of no row.
+    started
+        `time.perf_counter` at the beginning of the check.
+    """
+    seen = {path for path in x if not all(path in row.unseen for row in rows)}
+    arrays: dict[str, ArrayReport] = {}
+    differences: dict[str, FloatArray] = {}
+    values: dict[str, FloatArray] = {}
+    first = 0
+    for result, numbers in results.items():
+        of_result = rows[first : first + numbers.size]
+        first += numbers.size
+        for path, value in x.items():
+            name = block_name(result, path)
+            if of_result:
+                arrays[name] = _block(name, of_result, path, any(row.seen for row in rows))
+                if path not in seen:
+                    arrays[name] = _never_seen(arrays[name], bool(seen))
+                each = [row.differences[path].reshape(-1) for row in of_result]
+                differences[name] = np.stack(each)
+                values[name] = np.broadcast_to(value.reshape(-1), differences[name].shape)
+    report = replace(
+        report,
+        arrays=arrays,
+        rtol=max(float(np.max(array.rule.rtol)) for array in arrays.values()),
+        method=_only({row.method for row in rows if row.method}),
+        noise=max(row.noise for row in rows),
+        findings=(*report.findings, *_findings(arrays, differences)),
+    )
+    if report.verdict is not Verdict.MATCH:
+        named = diagnose(off_kinks(arrays), values)
+        report = replace(report, diagnosis=not_repeatable(arrays, differences) or named)
+    return replace(report, seconds=time.perf_counter() - started)
+
+
+def block_name(result: str, path: str) -> str:
+    """Return the name of the derivatives of one array of results by one array of x."""
+    if path == "params" or path.startswith("params["):
+        path = f"x{path.removeprefix('params')}"
+    return f"{result} by {path}"
+
+
+def _block(name: str, rows: Sequence[Row], path: str, some_seen: bool) -> ArrayReport:
+    """Join the arrays of several rows by one array of x."""
+    arrays = [row.arrays[path] for row in rows]
+
+    def stacked(parts: Any) -> Any:
+        return np.stack([np.broadcast_to(p, a.claimed.shape).reshape(-1) for p, a in parts])
+
+    def column(numbers: Any) -> FloatArray:
+        return np.array(list(numbers), float).reshape(-1, 1)
+
+    rule = replace(
+        arrays[0].rule,
+        rtol=column(array.rule.rtol for array in arrays),
+        largest=column(array.rule.largest for array in arrays),
+    )
+    block = ArrayReport(
+        path=name,
+        claimed=stacked((a.claimed, a) for a in arrays),
+        numeric=stacked((a.numeric, a) for a in arrays),
+        error=stacked((a.error, a) for a in arrays),
+        verdicts=stacked((a.verdicts, a) for a in arrays).astype(np.int8),
+        slope_jump=stacked((a.slope_jump, a) for a in arrays),
+        rule=rule,
+        rounding=stacked((a.rounding, a) for a in arrays),
+        method=_only({array.method for array in arrays}),
+        precision=next((a.precision for a in arrays if a.precision == "estimated"), ""),
+        dtype=next((array.dtype for array in arrays if array.dtype), ""),
+        by_rows=True,
+    )
+    if some_seen:
+        movable = np.stack([row.movable[path].reshape(-1) for row in rows])
+        unseen = np.array([path in row.unseen for row in rows])[:, None]
+        _judge_unseen_rows(block, unseen)
+        _accept_zero_rows(block, movable, unseen)
+    is_open = (block.verdicts == Verdict.UNRESOLVED).any(axis=1)
+    reasons = [array.reason for array, row in zip(arrays, is_open, strict=True) if row]
+    reason = next(filter(None, reasons), UNSEEN) if reasons else ""
+    return replace(block, reason=reason)
+
+
+def unseen_error(largest: float) -> float:
+    """Return the error of a zero derivative by an array of which no move changes the result.
+
+    It may be lost in what the function adds it to, as in 1 + exp(-400). Those terms are taken to be
+    about as large as the derivatives of other results by the array: `largest`.
+    """
+    return math.sqrt(np.finfo(float).eps) * largest
+
+
+def _judge_unseen_rows(block: ArrayReport, unseen: Any) -> None:
+    """Make claims in rows that nothing changes UNRESOLVED, in place, unless they are large."""
+    error = np.where(unseen, unseen_error(block.largest), block.error)
+    block.error[...] = np.maximum(block.error, error)
+    hidden = unseen & (np.abs(block.claimed) <= 2 * block.error)
+    block.verdicts[hidden & (block.verdicts == Verdict.MISMATCH)] = Verdict.UNRESOLVED
+
+
+def _accept_zero_rows(block: ArrayReport, movable: Any, unseen: Any) -> None:
+    """Make rows a MATCH, in place, that are zero as claimed, though nothing shows their scale.
+
+    A result may have no derivative at all, as a dead unit, while others have: then it is one that
+    no move changes, or that is known to be small beside the rows of other results.
+    """
+    zero = ~block.claimed.any(axis=1) & (np.abs(np.nan_to_num(block.numeric)) <= block.error).all(
+        axis=1
+    )
+    zero &= ~(block.verdicts == Verdict.MISMATCH).any(axis=1)
+    small = block.error <= block.rule.resolution * block.largest
+    dead = unseen & (np.nan_to_num(block.numeric) == 0)
+    block.verdicts[zero[:, None] & movable & (small | dead)] = Verdict.MATCH
+
+
+def _never_seen(block: ArrayReport, others_seen: bool) -> ArrayReport:
+    """Return a block by an array of x that no result sees: only zeros are accepted of it."""
+    unknown = replace(block, error=np.full(block.error.shape, np.inf))
+    unknown.verdicts[...] = Verdict.UNRESOLVED
+    if others_seen and block.all_zero:
+        unknown.verdicts[...] = Verdict.MATCH
+    return replace(unknown, reason=UNSEEN if unknown.verdicts.any() else "")
+
+
+def _findings(
+    arrays: Mapping[str, ArrayReport], differences: Mapping[str, FloatArray]
+) -> Iterator[str]:
+    """Yield sentences on what no verdict shows, as `every_entry` does."""
+    if any(d.any() for d in differences.values()) and not not_repeatable(arrays, differences):
+        yield f"{two_calls_differ(arrays, differences)}."
+    yield from lost_digits(arrays)
+    for name, array in arrays.items():
+        kinks = np.argwhere(array.slope_jump)
+        if kinks.size:
+            index = tuple(int(i) for i in kinks[0])
+            ends = array.numeric[index] + array.slope_jump[index] * np.array([-1, 1])
+            more = f" (and {plural(len(kinks) - 1, 'more entry')})" if len(kinks) > 1 else ""
+            yield (
+                f"{entry_name(name, index)} lies on a kink: the slopes on its two sides are "
+                f"{ends[0]:.6g} and {ends[1]:.6g}{more}."
+            )
+
+
+def _only(names: set[str]) -> str:
+    """Return the name that all have in common, or "mixed"."""
+    return names.pop() if len(names) == 1 else "mixed"

@@ -1,0 +1,245 @@
+"""Vector–Jacobian and Jacobian–vector products: right ones match, planted mistakes do not."""
+
+import numpy as np
+import pytest
+
+from checks import Verdict, check_jvp, check_vjp
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((3, 4))  # three samples
+W = RNG.standard_normal((5, 4))
+SQUARE = RNG.standard_normal((4, 4))
+
+
+def dense(p):
+    return p["x"] @ p["w"].T + p["b"]
+
+
+def dense_vjp(p, u):
+    return {"x": u @ p["w"], "w": u.T @ p["x"], "b": u.sum(axis=0)}
+
+
+def dense_jvp(p, v):
+    return v["x"] @ p["w"].T + p["x"] @ v["w"].T + v["b"]
+
+
+DENSE = {"x": X, "w": W, "b": RNG.standard_normal(5)}
+
+
+def softmax(z):
+    e = np.exp(z - z.real.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def softmax_vjp(z, u):
+    s = softmax(z)
+    return s * (u - np.sum(u * s, axis=-1, keepdims=True))
+
+
+softmax_jvp = softmax_vjp  # its Jacobian is symmetric
+
+
+def nested(p):
+    w, (b, c) = p
+    return {"sum": np.tanh(w + b), "parts": [w * c, np.sum(b**2)]}
+
+
+def nested_vjp(p, u):
+    w, (b, c) = p
+    of_sum = u["sum"] / np.cosh(w + b) ** 2
+    first, second = u["parts"]
+    return of_sum + first * c, (of_sum + 2 * b * second, np.sum(first * w))
+
+
+def nested_jvp(p, v):
+    w, (b, c) = p
+    dw, (db, dc) = v
+    return {
+        "sum": (dw + db) / np.cosh(w + b) ** 2,
+        "parts": [dw * c + w * dc, np.sum(2 * b * db)],
+    }
+
+
+NESTED = (np.array([0.3, -0.8]), (np.array([0.1, 0.5]), np.array(1.7)))
+
+
+def norm2(x):
+    return np.sum(x**2)  # a 0-d result
+
+
+def rectify(x):
+    return np.maximum(x, 0)
+
+
+# id: (f, its vjp, its jvp, point)
+RIGHT = {
+    "dense layer": (dense, dense_vjp, dense_jvp, DENSE),
+    "softmax": (softmax, softmax_vjp, softmax_jvp, X),
+    "a nesting in and out": (nested, nested_vjp, nested_jvp, NESTED),
+    "0-d result": (norm2, lambda x, u: 2 * u * x, lambda x, v: np.sum(2 * x * v), X),
+    "0-d argument": (np.exp, lambda x, u: u * np.exp(x), lambda x, v: v * np.exp(x), np.array(0.7)),
+    "relu": (rectify, lambda x, u: u * (x > 0), lambda x, v: v * (x > 0), X),
+    "linear": (
+        lambda x: x @ SQUARE.T,
+        lambda x, u: u @ SQUARE,
+        lambda x, v: v @ SQUARE.T,
+        X,
+    ),
+    "abs, incapable of complex numbers": (
+        np.abs,
+        lambda x, u: u * np.sign(x),
+        lambda x, v: v * np.sign(x),
+        X,
+    ),
+}
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_products_match(name, method):
+    f, vjp, jvp, x = RIGHT[name]
+    for seed in range(3):
+        backward = check_vjp(f, vjp, x, method=method, seed=seed)
+        assert backward.verdict is Verdict.MATCH, str(backward)
+        forward = check_jvp(f, jvp, x, method=method, seed=seed)
+        assert forward.verdict is Verdict.MATCH, str(forward)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_factor_is_a_mismatch(name):
+    f, vjp, jvp, x = RIGHT[name]
+
+    def scaled(part):
+        if isinstance(part, dict):
+            return {key: scaled(value) for key, value in part.items()}
+        if isinstance(part, (list, tuple)):
+            return type(part)(scaled(value) for value in part)
+        return 1.0001 * part  # wrong on purpose
+
+    assert check_vjp(f, lambda x, u: scaled(vjp(x, u)), x).verdict is Verdict.MISMATCH
+    assert check_jvp(f, lambda x, v: scaled(jvp(x, v)), x).verdict is Verdict.MISMATCH
+
+
+# id: (f, a wrong vjp, point)
+WRONG_VJP = {  # wrong on purpose, each
+    "transposed": (lambda x: x @ SQUARE.T, lambda x, u: u @ SQUARE.T, X),
+    "a term is missing": (softmax, lambda z, u: softmax(z) * u, X),
+    "batch not summed": (dense, lambda p, u: {**dense_vjp(p, u), "b": u[0]}, DENSE),
+    "clipped cotangent": (dense, lambda p, u: dense_vjp(p, np.clip(u, -5, 5)), DENSE),
+    "|cotangent|": (np.exp, lambda x, u: np.abs(u) * np.exp(x), X),
+    "cotangent squared": (norm2, lambda x, u: 2 * u**2 * x, X),
+    "cotangent ignored": (norm2, lambda x, u: 2 * x, X),
+    "constant added": (np.exp, lambda x, u: u * np.exp(x) + 1e-3, X),
+    "constant for a zero cotangent": (
+        np.exp,
+        lambda x, u: u * np.exp(x) if u.any() else np.ones(x.shape),
+        X,
+    ),
+    "nan for a zero cotangent": (
+        np.exp,
+        lambda x, u: u * np.exp(x) if u.any() else np.full(x.shape, np.nan),
+        X,
+    ),
+    "of another layer's weights": (
+        dense,
+        lambda p, u: {**dense_vjp(p, u), "x": u @ W[::-1]},
+        DENSE,
+    ),
+    "sign": (np.sin, lambda x, u: -u * np.cos(x), X),
+    "straight through": (np.tanh, lambda x, u: u, X),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_VJP)
+def test_a_wrong_vjp_is_a_mismatch(name):
+    f, vjp, x = WRONG_VJP[name]
+    for seed in range(3):
+        report = check_vjp(f, vjp, x, seed=seed)
+        assert report.verdict is Verdict.MISMATCH, str(report)
+
+
+@pytest.mark.parametrize("name", ["constant for a zero cotangent", "nan for a zero cotangent"])
+def test_the_report_says_that_a_zero_cotangent_gives_no_zeros(name):
+    f, vjp, x = WRONG_VJP[name]
+    assert "not linear" in str(check_vjp(f, vjp, x))
+
+
+# id: (f, a wrong jvp, point)
+WRONG_JVP = {  # wrong on purpose, each
+    "transposed": (lambda x: x @ SQUARE.T, lambda x, v: v @ SQUARE, X),
+    "a term is missing": (dense, lambda p, v: v["x"] @ p["w"].T + v["b"], DENSE),
+    "clipped tangent": (np.exp, lambda x, v: np.clip(v, -2, 2) * np.exp(x), X),
+    "|tangent|": (np.exp, lambda x, v: np.abs(v) * np.exp(x), X),
+    "tangent normalised": (np.exp, lambda x, v: v / (np.linalg.norm(v) or 1) * np.exp(x), X),
+    "constant added": (np.exp, lambda x, v: v * np.exp(x) + 1e-3, X),
+    "constant for a zero tangent": (
+        np.exp,
+        lambda x, v: v * np.exp(x) if v.any() else np.ones(x.shape),
+        X,
+    ),
+    "one output": (
+        np.exp,
+        lambda x, v: np.where(np.arange(12).reshape(3, 4) == 7, 0, v * np.exp(x)),
+        X,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_JVP)
+def test_a_wrong_jvp_is_a_mismatch(name):
+    f, jvp, x = WRONG_JVP[name]
+    for seed in range(3):
+        report = check_jvp(f, jvp, x, seed=seed)
+        assert report.verdict is Verdict.MISMATCH, str(report)
+
+
+def test_float32_stays_float32():
+    seen = set()
+    x = {key: value.astype(np.float32) for key, value in DENSE.items()}
+
+    def vjp(p, u):
+        seen.update({u.dtype, *(value.dtype for value in p.values())})
+        return dense_vjp(p, u)
+
+    def jvp(p, v):
+        seen.update(value.dtype for value in v.values())
+        return dense_jvp(p, v)
+
+    backward, forward = check_vjp(dense, vjp, x), check_jvp(dense, jvp, x)
+    assert seen == {np.dtype(np.float32)}
+    assert backward.verdict is forward.verdict is Verdict.MATCH
+    wrong = check_vjp(dense, lambda p, u: dense_vjp(p, u[:, ::-1]), x)  # wrong on purpose
+    assert wrong.verdict is Verdict.MISMATCH
+
+
+def test_the_argument_is_restored():
+    for name, (f, vjp, jvp, x) in RIGHT.items():
+        if isinstance(x, np.ndarray):
+            before = x.tobytes()
+            check_vjp(f, vjp, x)
+            check_jvp(f, jvp, x)
+            assert x.tobytes() == before, name
+
+
+@pytest.mark.parametrize(
+    ("f", "vjp", "x", "error", "message"),
+    [
+        (lambda x: x > 0, lambda x, u: u, X, TypeError, "dtype bool"),
+        (lambda x: "text", lambda x, u: u, X, TypeError, "wanted an array of floats"),
+        (np.exp, lambda x, u: u[0], X, ValueError, r"has shape \(4,\), wanted \(3, 4\)"),
+        (np.exp, lambda x, u: None, X, TypeError, "wanted an array of real floats"),
+        (dense, lambda p, u: (p, u), DENSE, TypeError, "wanted a dict"),
+        (np.exp, lambda x, u: u, X.astype(int), TypeError, "an integer cannot be moved"),
+        (lambda x: np.log(x - 99), lambda x, u: u, X, ValueError, "wanted finite"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_bad_input_is_named(f, vjp, x, error, message):
+    with pytest.raises(error, match=message):
+        check_vjp(f, vjp, x)
+
+
+def test_a_jvp_of_another_nesting_is_refused():
+    with pytest.raises((TypeError, ValueError, KeyError)):
+        check_jvp(nested, lambda p, v: nested_jvp(p, v)["sum"], NESTED)
