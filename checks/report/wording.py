@@ -28,7 +28,8 @@ COLUMNS = 100  # the width of printed text
 UNSEEN = (
     "the cost does not change by a bit when these parameters are moved by up to their own size: "
     "either it is constant here, for instance because units are dead, or it does not see them (it "
-    "may read copies of them, or arrays that it closes over)."
+    "may read copies of them, arrays that it closes over, or attributes that have been bound to "
+    "other arrays since, as a step W = W − η dW does)."
 )
 ONLY_ZEROS = (
     "every entry is zero, as claimed, but only to within its error, so nothing was compared. Check "

@@ -2,14 +2,16 @@
 
 import textwrap
 import traceback
+from dataclasses import replace
 
 from checks.conformance.naming.fault_name import UNKNOWN, name_fault
 from checks.conformance.suite.digits import load_digits
-from checks.conformance.suite.smallest_failure import SearchResult
-from checks.conformance.suite.trial import Trial
+from checks.conformance.suite.smallest_failure import SearchResult, unrecorded
+from checks.conformance.suite.trial import Trial, try_out
 from checks.conformance.targets.known_costs import known_cost
 from checks.conformance.targets.takes import Takes
 from checks.conformance.targets.target import Target
+from checks.report.verdict import Verdict
 from checks.report.wording import COLUMNS, plural
 from checks.strategies import Problem
 
@@ -85,7 +87,7 @@ def failure_text(target: Target, claim: str, found: SearchResult) -> str:
             f"network {len(found.trials)} of those tried."
         )
     lines = [_filled(line) for line in lines] + ["", _what_happened(trial), ""]
-    lines += [_filled(f"To try: {_advice(target, first)}"), ""]
+    lines += [_filled(f"To try: {_advice(target, first)}{_right_elsewhere(target, first)}"), ""]
     lines += ["To see it again, paste this into Python:", "", reproduction(target, trial)]
     return "\n".join(lines)
 
@@ -275,6 +277,24 @@ def _advice(target: Target, trial: Trial) -> str:
     return (
         "the last layer first: ∂C/∂b^L is δ^L = ① ⊙ σ'(z^L), summed over the samples, where ① is "
         "the derivative of this cost. An error in it reaches all layers below."
+    )
+
+
+def _right_elsewhere(target: Target, trial: Trial) -> str:
+    """Return that a target is right with one output, if it is wrong with several alone."""
+    least, most = target.takes.outputs
+    if trial.report is None or not least == 1 < most:
+        return ""
+    alone = replace(target, takes=replace(target.takes, outputs=(1, 1)))
+    with unrecorded():
+        for number in range(3):
+            problem = alone.takes.example((3, 4, 1), 3, number)
+            again = try_out(alone, problem, trial.function)
+            if again.report is None or again.report.verdict is not Verdict.MATCH:
+                return ""
+    return (
+        " With one output it is right: if it is meant for one output alone, say so in the target: "
+        'takes = {"outputs": 1}.'
     )
 
 

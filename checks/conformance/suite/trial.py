@@ -23,10 +23,11 @@ from checks.report.verdict import Verdict
 from checks.step import check_step
 from checks.strategies import Problem
 
-__all__ = ["Trial", "try_out"]
+__all__ = ["Trial", "digits_are_lost", "try_out"]
 
 Group = tuple[str, str]  # "last layer" or "layers below", and "weights" or "biases"
 NOT_PROPORTIONAL = "not proportional"
+LAST_PLACES = 64 * np.finfo(float).eps  # what a few sums of rounded products may be off by
 PACKAGE = str(Path(__file__).parents[2])
 
 
@@ -51,6 +52,9 @@ class Trial:
         Whether the cost does not take the network: it raises there, or is not finite.
     unfinished : bool
         Whether the time was over before the check was: the report, if any, is of a part.
+    lost_digits : bool
+        Whether the gradient is off by no more than what a difference like p − 1 loses where p
+        rounds to 1.
     """
 
     problem: Problem
@@ -59,6 +63,7 @@ class Trial:
     error: Exception | None = None
     not_taken: bool = False
     unfinished: bool = False
+    lost_digits: bool = False
 
     @property
     def raised_in(self) -> str:
@@ -71,7 +76,7 @@ class Trial:
     @property
     def is_wrong(self) -> bool:
         """Whether the gradient is wrong or raises; kinks excuse it, as conventions differ."""
-        if self.not_taken or self.unfinished:
+        if self.not_taken or self.unfinished or self.lost_digits:
             return False
         if self.report is None:
             return True
@@ -169,8 +174,8 @@ def try_out(
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            if takes.known and not takes.declared:
-                refused = _refused_by_cost(cost, params)
+            if takes.known:
+                refused = _refused_by_cost(cost, params, raising_counts=bool(takes.declared))
                 if refused:
                     return Trial(problem, function, error=refused, not_taken=True)
             if function == "step":
@@ -190,12 +195,39 @@ def try_out(
         return Trial(problem, function, error=error)
 
 
-def _refused_by_cost(cost: Callable[[Any], Any], params: Any) -> Exception | None:
-    """Return why the cost does not take a network; None if it does."""
+def digits_are_lost(target: Target, trial: Trial) -> bool:
+    """Whether a gradient is off by what p − y loses where p rounds to y, and by no more.
+
+    Where a label is 0 or 1 and the output p rounds to it, p − y is 0, or nothing but rounding. Then
+    every entry is off by some last places of what it would be for another label.
+    """
+    problem, report = trial.problem, trial.report
+    if target.gradient is None or report is None:
+        return False
+    if problem.y.shape[1] > 1:
+        other = np.roll(problem.y, 1, axis=1)
+    else:
+        other = -problem.y if target.takes.labels == "±1" else 1 - problem.y
+    try:
+        with np.errstate(all="ignore"):
+            dw, db = target.gradient(problem.weights, problem.biases, problem.x, other)
+        largest = [float(np.abs(g).max()) for g in (*dw, *(db if target.takes.biases else ()))]
+    except Exception:  # the target may raise anything
+        return False
+    return all(
+        bool((np.abs(array.claimed - array.numeric) <= LAST_PLACES * size).all())
+        for array, size in zip(report.arrays.values(), largest, strict=True)
+    )
+
+
+def _refused_by_cost(
+    cost: Callable[[Any], Any], params: Any, raising_counts: bool
+) -> Exception | None:
+    """Return why the cost does not take a network; None if it does, or raises and that counts."""
     try:
         value = as_number(cost(params))
     except Exception as error:  # the target may raise anything
-        return error
+        return None if raising_counts else error
     return None if np.isfinite(value) else ValueError(f"the cost is {value}")
 
 

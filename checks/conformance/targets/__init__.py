@@ -2,6 +2,7 @@
 
 `target` loads one from a module or an object; `target_interface` checks that it has the functions
 it needs. `probe` finds out what it `takes`, by small calls; `problems` changes networks to that.
+`objects` makes a target of an object that keeps its parameters in attributes.
 `known_costs` recognises a cost that is one of the reference's. Imports strategies and evaluation.
 Read `target` first.
 """

@@ -518,6 +518,93 @@ def gradient(weights, biases, x, y):
     {"no output slope": (" * a[-1] * (1 - a[-1])", "")},
 )
 
+# a class with attributes W1, b1, …
+CLASS = Student(
+    """
+import numpy as np
+from checks.conformance import from_object
+
+class TwoLayerNet:
+    def __init__(self, n_in, n_hidden, n_out, seed=0):
+        rng = np.random.default_rng(seed)
+        self.W1 = 0.5 * rng.standard_normal((n_in, n_hidden))
+        self.b1 = np.zeros(n_hidden)
+        self.W2 = 0.5 * rng.standard_normal((n_hidden, n_out))
+        self.b2 = np.zeros(n_out)
+
+    def forward(self, X):
+        self.X = X
+        self.H = np.maximum(0, X @ self.W1 + self.b1)
+        return self.H @ self.W2 + self.b2
+
+    def loss(self, X, y):
+        scores = self.forward(X)
+        scores = scores - scores.max(axis=1, keepdims=True)
+        self.p = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+        return -np.log(self.p[np.arange(len(X)), y]).mean()
+
+    def backward(self, X, y):
+        self.loss(X, y)
+        d = self.p.copy()
+        d[np.arange(len(X)), y] -= 1
+        d /= len(X)
+        dh = (d @ self.W2.T) * (self.H > 0)
+        return {"W1": X.T @ dh, "b1": dh.sum(axis=0), "W2": self.H.T @ d, "b2": d.sum(axis=0)}
+
+net = TwoLayerNet(4, 5, 3)
+target = from_object(net, ["W1", "b1", "W2", "b2"], loss=net.loss, gradient=net.backward)
+""",
+    "2 layers",
+    {"no mask": (" * (self.H > 0)", ""), "sum": ("        d /= len(X)\n", "")},
+    "target",
+)
+
+# a class whose backward leaves the gradient in attributes, with sizes that are fixed
+CLASS_WITH_ATTRIBUTES = Student(
+    """
+import numpy as np
+from checks.conformance import from_object
+
+class MLP:
+    def __init__(self):
+        rng = np.random.default_rng(1)
+        self.w1 = rng.normal(size=(6, 3)); self.b1 = rng.normal(size=(6, 1))
+        self.w2 = rng.normal(size=(1, 6)); self.b2 = rng.normal(size=(1, 1))
+
+    def loss(self, x, y):
+        self.x, self.y = x, y
+        self.h = 1 / (1 + np.exp(-(self.w1.dot(x) + self.b1)))
+        self.o = self.w2.dot(self.h) + self.b2
+        return ((self.o - y) ** 2).mean()
+
+    def backward(self):
+        n = self.x.shape[1]
+        d = 2 * (self.o - self.y) / n
+        self.dw2 = d.dot(self.h.T)
+        self.db2 = d.sum(axis=1, keepdims=True)
+        d = self.w2.T.dot(d) * self.h * (1 - self.h)
+        self.dw1 = d.dot(self.x.T)
+        self.db1 = d.sum(axis=1, keepdims=True)
+
+mlp = MLP()
+
+def gradient(x, y):
+    mlp.loss(x, y)
+    mlp.backward()
+    return [mlp.dw1, mlp.db1, mlp.dw2, mlp.db2]
+
+target = from_object(mlp, ["w1", "b1", "w2", "b2"], loss=mlp.loss, gradient=gradient)
+""",
+    "2 layers",
+    {
+        "before w2": (
+            "d = self.w2.T.dot(d) * self.h * (1 - self.h)",
+            "d = self.w2.T.dot(d) * self.h",
+        )
+    },
+    "target",
+)
+
 STUDENTS = {
     name.lower().replace("_", "-"): value
     for name, value in list(globals().items())
