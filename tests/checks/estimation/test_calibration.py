@@ -1,9 +1,12 @@
 """Every exact derivative lies in its interval, and no right gradient is called a mismatch."""
 
 import numpy as np
+import pytest
 from hypothesis import settings
 
 from benchmarks.calibration import calibrate, false_alarms, summarize
+from benchmarks.intervals import measure
+from checks import Verdict
 
 # Over 50,000 entries by default. With --hypothesis-profile=soak over 1,000,000, and their medians.
 SOAK = settings().max_examples > 1000
@@ -41,3 +44,19 @@ def test_no_right_gradient_is_called_a_mismatch():
     rejected, done = false_alarms(104_000 if SOAK else 40)
     assert not rejected
     assert done >= (100_000 if SOAK else 30)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("method", ["auto", "central"])
+def test_random_costs(method, dtype):
+    with np.errstate(all="ignore"):
+        outcomes, without = measure(range(40_000 if SOAK else 30), dtype, method)
+    assert set(without) <= {"no derivative"}
+    assert not [o.composition.seed for o in outcomes if o.worst > 1]
+    assert not [o.composition.seed for o in outcomes if o.accused]
+    assert not [o.composition.seed for o in outcomes if o.planted is Verdict.MATCH]
+    shown = [o.verdict is Verdict.MATCH for o in outcomes if o.shows]
+    assert np.mean(shown) >= (0.92 if dtype == "float64" else 0.75)
+    sharpness = np.median(np.concatenate([o.sharpness for o in outcomes]))
+    assert sharpness <= 100
