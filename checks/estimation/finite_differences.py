@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 WITHIN = 1 - 2.0**-6  # the part of its room that an entry uses: the rest is kept for rounding
+NEAR_ZERO = 2.0**-10  # of the typical size: a 0 counts as so large where the finest step is chosen
 STEPS = 5  # tried for a directional difference; the last is down to 8^-4 of the first
 # Steps of costs that share evaluations are powers of 2 to this, see `Grid`.
 COARSE_GRID, FINE_GRID = 3, 1
@@ -115,7 +116,7 @@ def differences(
     """
     x = evaluations.values[path].reshape(-1)[entries]
     scale = evaluations.scales[path]
-    finest = _finest_step(np.where(x == 0, x.dtype.type(scale), x))
+    finest = _finest_step(np.where(x == 0, x.dtype.type(NEAR_ZERO * scale), x))
     below, above = (room.reshape(-1)[entries] for room in evaluations.box.room(path))
     nothing_known = np.full(x.size, np.nan), np.full(x.size, np.inf)
     # a second estimate must see small discrepancies, and is taken of few entries
@@ -235,7 +236,8 @@ def directional_slopes(
 def has_room(evaluations: Evaluations, path: str) -> NDArray[np.bool_]:
     """Whether bounds leave the entries of an array room for the points of a difference."""
     value, rooms = evaluations.values[path], evaluations.box.room(path)
-    finest = _finest_step(np.where(value == 0, value.dtype.type(evaluations.scales[path]), value))
+    scale = NEAR_ZERO * evaluations.scales[path]
+    finest = _finest_step(np.where(value == 0, value.dtype.type(scale), value))
     return np.asarray(WITHIN * np.maximum(*rooms) / 4 >= finest)
 
 
