@@ -18,6 +18,7 @@ from checks.evaluation.restoring import RestoresParameters, restore_arrays
 from checks.evaluation.step_sizes import imaginary_step, typical_size
 from checks.parameters.bounds import flatten_bounds
 from checks.parameters.claims import entry_name, float_arrays
+from checks.parameters.nesting import argument_name
 
 __all__ = ["Evaluations"]
 
@@ -382,7 +383,8 @@ class Evaluations(RestoresParameters):
         """Return the path, and from where to where an entry (a flat index) is moved at present."""
         start, now = self.values[path].flat[entry], self._arrays(is_complex)[0][path].flat[entry]
         index = tuple(int(i) for i in np.unravel_index(entry, self.values[path].shape))
-        return path, f"with {entry_name(path, index)} moved from {start} to {now}"
+        name = entry_name(argument_name(path) if self.shared else path, index)
+        return path, f"with {name} moved from {start} to {now}"
 
     def _moved_cost(self, params: Any, dtype: Any, where: Callable[[], tuple[str, str]]) -> Any:
         """Call the cost at moved parameters; return nan, and note why, where these are outside."""
@@ -394,7 +396,7 @@ class Evaluations(RestoresParameters):
                 raise
             value, said = not_a_number(dtype), f"{type(error).__name__}: {error}".rstrip(": ")
         else:
-            said = f"cost(params) is {value}"
+            said = f"{getattr(self.cost, 'name', 'cost(params)')} is {value}"
             if value.dtype.kind == "c" and not is_complex:
                 value = not_a_number(dtype)
         if not np.isfinite(value):

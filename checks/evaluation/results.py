@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from checks.evaluation.restoring import RestoresParameters, restore_arrays
-from checks.parameters.claims import describe, entry_name, float_arrays
+from checks.parameters.claims import UNFIT, describe, entry_name, float_arrays
 from checks.parameters.nesting import Nesting
 
 __all__ = ["Memo", "Result", "Results", "ResultsChanged"]
@@ -199,7 +199,8 @@ class Results:
         """
         calls = CALLS_PER_ENTRY * self._entries
         most = max(1, MAX_NUMBERS // calls)
-        places = [(leaf, k) for leaf, a in enumerate(self.at_point.values()) for k in range(a.size)]
+        names = list(self.at_point.items())
+        places = [(leaf, k) for leaf, (_, a) in enumerate(names) for k in range(a.size)]
         for first in range(0, self.size, most):
             block = places[first : first + most]
             if self.size > most:
@@ -207,7 +208,9 @@ class Results:
                 self._kept = {leaf: slice(k, k + most) for leaf, k in reversed(block)}
             for leaf, k in block:
                 start = self._kept[leaf].start or 0
-                yield Result(self.memo, leaf, k - start)
+                path, array = names[leaf]
+                index = tuple(map(int, np.unravel_index(k, array.shape)))
+                yield Result(self.memo, leaf, k - start, entry_name(path, index))
 
     @contextlib.contextmanager
     def handing_back(self, claim: Any = None) -> Iterator[None]:
@@ -244,12 +247,14 @@ class Result:
     ----------
     shared : bool
         True: the same evaluations serve other results, so steps and directions should be the same.
+    name : str
+        As in "f(x)[0]", for texts.
     """
 
     shared = True
 
-    def __init__(self, memo: Memo, leaf: int, entry: int) -> None:
-        self.memo, self._leaf, self._entry = memo, leaf, entry
+    def __init__(self, memo: Memo, leaf: int, entry: int, name: str) -> None:
+        self.memo, self._leaf, self._entry, self.name = memo, leaf, entry, name
         self._asked: dict[Key, int] = {}
         self._moved: set[Key] = set()  # moves of single entries that were asked for
         self._last: Any = None
@@ -296,7 +301,7 @@ def _result_array(path: str, leaf: Any) -> NDArray[Any]:
         array = np.asarray(leaf)
     except ValueError:  # lists of different lengths
         array = np.asarray(None)
-    if array.dtype.kind != "f" or isinstance(leaf, np.matrix):
+    if array.dtype.kind != "f" or isinstance(leaf, UNFIT):
         remedy = {
             "i": "let f compute in floats",
             "u": "let f compute in floats",

@@ -17,6 +17,7 @@ from checks.judgement.claim import Claim
 from checks.judgement.every_entry import judge_arrays, off_kinks
 from checks.judgement.repetition import not_repeatable, two_calls_differ
 from checks.parameters.claims import entry_name
+from checks.parameters.nesting import argument_name
 from checks.report.array_report import ArrayReport
 from checks.report.report import Report
 from checks.report.verdict import Rule, Verdict
@@ -130,9 +131,7 @@ def join_rows(
 
 def block_name(result: str, path: str) -> str:
     """Return the name of the derivatives of one array of results by one array of x."""
-    if path == "params" or path.startswith("params["):
-        path = f"x{path.removeprefix('params')}"
-    return f"{result} by {path}"
+    return f"{result} by {argument_name(path)}"
 
 
 def _block(name: str, rows: Sequence[Row], path: str, some_seen: bool) -> ArrayReport:

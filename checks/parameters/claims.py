@@ -11,6 +11,7 @@ from checks._types import FloatArray
 from checks.parameters.nesting import Nesting, Parts, children, path_name
 
 __all__ = [
+    "UNFIT",
     "describe",
     "entry_name",
     "flatten",
@@ -19,8 +20,8 @@ __all__ = [
     "overlaps",
 ]
 
-# subclasses of ndarray with another meaning of *, or of what is in them
 UNFIT = (np.matrix, np.ma.MaskedArray)
+"""Subclasses of ndarray in which * means something else, or not every number counts."""
 
 
 def entry_name(path: str, index: tuple[int, ...]) -> str:
@@ -175,6 +176,7 @@ def flatten_claim(
     claim: Any,
     source: str,
     leaf: Callable[[Any, Any, str], Any] | None = None,
+    root: str = "",
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the arrays of a claimed gradient under the paths of `params`, and findings about them.
 
@@ -190,6 +192,8 @@ def flatten_claim(
     leaf : callable, optional
         Takes an array of `params`, what is claimed of it, and how texts name that; returns what is
         put in the place of the claimed array. Default: an array of the same size.
+    root : str
+        Where `params` stands in texts: ".f(x)" if they are results, ".x" an argument.
 
     Raises
     ------
@@ -208,19 +212,19 @@ def flatten_claim(
             claimed[path_name(path)] = leaf(node, part, where)
             return
         if inside is None:
-            array = _claimed_array(node, part, path, where)
-            name, shape = path_name(path), np.shape(node)
+            array = _claimed_array(node, part, root + path, where)
+            name, shape = path_name(root + path), np.shape(node)
             if array.shape != shape:
                 findings.append(
                     f"{name} has shape {shape} but its gradient {array.shape}: compared entry by "
                     "entry in row-major order; an update by it may broadcast."
                 )
-            claimed[name] = array.reshape(shape)
+            claimed[path_name(path)] = array.reshape(shape)
             return
         if isinstance(node, Mapping):
-            parts = _claimed_values(node, part, path, where)
+            parts = _claimed_values(node, part, root + path, where, leaf is None)
         else:
-            parts = _claimed_parts(node, inside, part, path, where)
+            parts = _claimed_parts(node, inside, part, root + path, where, leaf is None)
         for (step, child), value in zip(inside, parts, strict=True):
             match(child, value, path + step)
 
@@ -251,10 +255,13 @@ def _claimed_array(node: Any, part: Any, path: str, where: str) -> FloatArray:
     return array
 
 
-def _claimed_values(node: Mapping[Any, Any], part: Any, path: str, where: str) -> Sequence[Any]:
+def _claimed_values(
+    node: Mapping[Any, Any], part: Any, path: str, where: str, is_gradient: bool
+) -> Sequence[Any]:
     """Return the values of a claimed dict, in the order of the keys of `node`."""
     if not isinstance(part, Mapping):
-        remedy = _claim_remedy(part, node, path) or "name its arrays as in params"
+        remedy = _claim_remedy(part, node if is_gradient else None, path)
+        remedy = remedy or f"name its arrays as in {path_name(path)}"
         raise TypeError(f"{where} is {describe(part)}, wanted a dict of {_listed(node)}: {remedy}")
     if set(part) != set(node):
         missing = [key for key in node if key not in part]
@@ -262,25 +269,27 @@ def _claimed_values(node: Mapping[Any, Any], part: Any, path: str, where: str) -
         lacks = f"lacks {_listed(missing)}" if missing else ""
         has = f"has {_listed(extra)}" if extra else ""
         raise ValueError(
-            f"{where} {' and '.join(filter(None, (lacks, has)))}, wanted the keys of params: "
-            f"{_listed(node)}"
+            f"{where} {' and '.join(filter(None, (lacks, has)))}, wanted the keys of "
+            f"{path_name(path)}: {_listed(node)}"
         )
     return [part[key] for key in node]
 
 
-def _claimed_parts(node: Any, inside: Parts, part: Any, path: str, where: str) -> Sequence[Any]:
+def _claimed_parts(
+    node: Any, inside: Parts, part: Any, path: str, where: str, is_gradient: bool
+) -> Sequence[Any]:
     """Return the parts of a claimed list, tuple or dataclass, checked for their number."""
     if dataclasses.is_dataclass(part) and not isinstance(part, type):
         part = [getattr(part, f.name) for f in dataclasses.fields(part)]
     if not isinstance(part, (list, tuple)):
-        remedy = _claim_remedy(part, node, path)
+        remedy = _claim_remedy(part, node if is_gradient else None, path)
         raise TypeError(
-            f"{where} is {describe(part)}, wanted {_count(inside)}, nested as in params"
+            f"{where} is {describe(part)}, wanted {_count(inside)}, nested as in {path_name(path)}"
             + (f": {remedy}" if remedy else "")
         )
     if len(part) != len(inside):
         raise ValueError(
-            f"{where} has {_count(part)}, wanted {len(inside)}, nested as in params: "
+            f"{where} has {_count(part)}, wanted {len(inside)}, nested as in {path_name(path)}: "
             f"{_cut(', '.join(path_name(path + step) for step, _ in inside))}"
         )
     return part
@@ -289,7 +298,7 @@ def _claimed_parts(node: Any, inside: Parts, part: Any, path: str, where: str) -
 def _claim_remedy(part: Any, node: Any, path: str) -> str:
     """Say what to do about a part of a claim that is not nested as `node`, or not an array."""
     if part is None:
-        return "where it vanishes, give zeros" if path else "is a return forgotten?"
+        return "is a return forgotten? Where it vanishes, give zeros"
     if isinstance(part, UNFIT) or hasattr(part, "toarray"):
         return _leaf_remedy(part)
     sized = isinstance(part, (Mapping, Sequence)) or hasattr(part, "shape")
@@ -301,7 +310,7 @@ def _claim_remedy(part: Any, node: Any, path: str) -> str:
     if part.size == sum(np.size(leaf) for leaf in arrays.values()):
         name, leaf = next(iter(arrays.items()))
         first = f"{name} is g.ravel()[:{np.size(leaf)}].reshape{np.shape(leaf)}"
-        return f"it has as many entries, so nest it as params, where {first}, and so on"
+        return f"it has as many entries, so nest it as {path_name(path)}, where {first}, and so on"
     return ""
 
 

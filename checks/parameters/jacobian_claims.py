@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from checks._types import FloatArray
-from checks.parameters.claims import describe, flatten_claim
+from checks.parameters.claims import UNFIT, describe, flatten_claim
 
 __all__ = ["flatten_jacobian"]
 
@@ -34,10 +34,10 @@ def flatten_jacobian(results: Any, x: Any, claim: Any, source: str) -> list[dict
     """
 
     def of_results(node: Any, part: Any, where: str) -> dict[str, FloatArray]:
-        blocks, _ = flatten_claim(x, part, where, leaf=partial(_block, np.shape(node)))
+        blocks, _ = flatten_claim(x, part, where, leaf=partial(_block, np.shape(node)), root=".x")
         return blocks
 
-    by_result, _ = flatten_claim(results, claim, source, leaf=of_results)
+    by_result, _ = flatten_claim(results, claim, source, leaf=of_results, root=".f(x)")
     return list(by_result.values())
 
 
@@ -51,7 +51,7 @@ def _block(of_result: tuple[int, ...], node: Any, part: Any, where: str) -> Floa
         array = np.asarray(part)
     except ValueError:  # lists of different lengths
         array = np.asarray(None)
-    if array.dtype.kind != "f" or isinstance(part, np.matrix):
+    if array.dtype.kind != "f" or isinstance(part, UNFIT):
         remedy = {
             "i": "integers have lost the fractions, use .astype(float)",
             "u": "integers have lost the fractions, use .astype(float)",
@@ -60,6 +60,8 @@ def _block(of_result: tuple[int, ...], node: Any, part: Any, where: str) -> Floa
         }.get(array.dtype.kind, "give numpy arrays, nested as f(x) and inside as x")
         if isinstance(part, np.matrix):
             remedy = "make it an array with np.asarray, or a sparse matrix with .toarray()"
+        if isinstance(part, np.ma.MaskedArray):
+            remedy = "give all of its numbers, .filled(0) or .data"
         remedy = "where it vanishes, give zeros" if part is None else remedy
         raise TypeError(f"{where} is {describe(part)}, wanted floats of shape {matrix}: {remedy}")
     if array.shape not in (matrix, (*of_result, *of_entry)):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Nesting", "Parts", "children", "leaves", "path_name", "rebuild"]
+__all__ = ["Nesting", "Parts", "argument_name", "children", "leaves", "path_name", "rebuild"]
 
 Parts = list[tuple[str, Any]]  # (path step, part), as `children` returns them
 
@@ -151,3 +151,9 @@ def _key_step(key: object) -> str:
 def path_name(path: str) -> str:
     """Return the name of a path: ``weights[1]`` for ``.weights[1]``, ``params[0]`` for ``[0]``."""
     return path[1:] if path.startswith(".") else "params" + path
+
+
+def argument_name(path: str) -> str:
+    """Return the name of a path in an argument x: ``x[0]`` where `path_name` says ``params[0]``."""
+    is_root = path == "params" or path.startswith("params[")
+    return f"x{path.removeprefix('params')}" if is_root else path

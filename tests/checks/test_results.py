@@ -1,0 +1,90 @@
+"""Errors and reasons about results say f(x), with the path, and of the argument x; never params."""
+
+import numpy as np
+import pytest
+
+from checks import check_jacobian, numerical_jacobian
+
+X = np.array([1.0, 2.0])
+
+# id: (function, error, fragments of its text)
+RESULTS = {
+    "None": (lambda x: None, TypeError, "f(x) is None", "a return forgotten in f"),
+    "a part None": (lambda x: {"a": x, "b": None}, TypeError, "f(x).b is None"),
+    "integers": (lambda x: np.array([1, 2]), TypeError, "f(x) is an array of dtype int64"),
+    "an integer in a list": (lambda x: [x, [1]], TypeError, "f(x)[1][0] is an int, 1"),
+    "text": (lambda x: ["ab"], TypeError, "f(x)[0] is a str, 'ab'"),
+    "truth values": (lambda x: x > 1, TypeError, "f(x) is an array of dtype bool"),
+    "complex": (lambda x: (x, 1j * x), TypeError, "f(x)[1] is an array of dtype complex128"),
+    "objects": (lambda x: x.astype(object), TypeError, "f(x) is an array of dtype object"),
+    "records": (lambda x: np.zeros(2, [("a", "f8")]), TypeError, "f(x) is an array of dtype [('a'"),
+    "masked": (lambda x: [np.ma.array(x, mask=[0, 1])], TypeError, "f(x)[0] is a masked array of"),
+    "masked nowhere": (np.ma.array, TypeError, "f(x) is a masked array of shape (2,)"),
+    "empty": (lambda x: x[:0], ValueError, "f(x) has no entries", "nothing to check"),
+    "no parts": (lambda x: [], ValueError, "f(x) has no entries"),
+    "nan": (lambda x: {"a": np.log(-x)}, ValueError, "f(x).a[0] is nan, wanted finite results"),
+    "inf": (lambda x: [x, [x / 0]], ValueError, "f(x)[1][0][0] is inf, wanted finite results"),
+    "another shape where moved": (
+        lambda x: x if (x == X).all() else x[:1],
+        ValueError,
+        "f(x) has shape (2,) at the point, but has shape (1,) where x is moved",
+    ),
+    "a part less where moved": (
+        lambda x: [x, x][: 1 + (x == X).all()],
+        ValueError,
+        "f(x)[1] has shape (2,) at the point, but does not exist where x is moved",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", RESULTS)
+def test_an_error_about_results_names_them(name):
+    f, error, *fragments = RESULTS[name]
+    x = X.copy()
+    claim = [np.eye(2)] * 2 if name == "a part less where moved" else np.eye(2)
+    for check in (lambda: check_jacobian(f, claim, x), lambda: numerical_jacobian(f, x)):
+        with pytest.raises(error) as raised:
+            check()
+        for fragment in fragments:
+            assert fragment in str(raised.value)
+        assert "params" not in str(raised.value)
+        assert x.tobytes() == X.tobytes()
+
+
+CLAIMS = {
+    "a part short": ([np.eye(2)], ValueError, "jacobian has 1 part, wanted 2, nested as in f(x)"),
+    "one array": (np.eye(4), TypeError, "wanted 2 parts, nested as in f(x)"),
+    "a dict": ({"a": 1.0}, TypeError, "jacobian is a dict", "wanted 2 parts, nested as in f(x)"),
+    "inside another nesting": (
+        [[np.eye(2)], np.eye(2)],
+        TypeError,
+        "jacobian[1] is an array of dtype float64 and shape (2, 2), wanted 1 part, nested as in x",
+    ),
+    "masked": (
+        [[np.ma.array(np.eye(2))], [np.eye(2)]],
+        TypeError,
+        "jacobian[0][0] is a masked array of shape (2, 2), wanted floats of shape (2, 2)",
+    ),
+    "nothing inside": ([[np.eye(2)], None], TypeError, "jacobian[1] is None", "give zeros"),
+}
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_an_error_about_a_claim_says_what_it_should_be_nested_as(name):
+    claim, error, *fragments = CLAIMS[name]
+    with pytest.raises(error) as raised:
+        check_jacobian(lambda x: [x[0], 2 * x[0]], claim, [X.copy()])
+    for fragment in fragments:
+        assert fragment in str(raised.value)
+    assert "params" not in str(raised.value)
+
+
+def test_what_is_outside_is_quoted_as_a_result_of_moved_x():
+    def f(x):
+        return {"sum": np.where(x == X, x, np.nan)}
+
+    report = check_jacobian(f, {"sum": np.eye(2)}, X.copy())
+    text = " ".join(str(report).split())
+    assert "(f(x).sum[0] is nan, with x[1] moved from 2.0 to " in text
+    assert "params" not in text
