@@ -82,7 +82,8 @@ def together(one: Fault, other: Fault) -> Fault | None:
 
 
 def _target(name: str, book: Textbook, activation: str, cost_name: str) -> Target:
-    return Target(name, book.cost, book.gradient, book.step, activation, cost_name)
+    names = frozenset({"activation", "cost_name"})
+    return Target(name, book.cost, book.gradient, book.step, activation, cost_name, names=names)
 
 
 def _finish_twice(first: Step, second: Step, net: Textbook, dw: Any, db: Any) -> Any:

@@ -3,14 +3,19 @@
 import textwrap
 import traceback
 from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from checks.conformance.naming.fault_name import UNKNOWN, name_fault
 from checks.conformance.suite.digits import load_digits
 from checks.conformance.suite.smallest_failure import SearchResult, unrecorded
 from checks.conformance.suite.trial import Trial, try_out
 from checks.conformance.targets.known_costs import known_cost
+from checks.conformance.targets.log_constant import find_log_constant
 from checks.conformance.targets.takes import Takes
 from checks.conformance.targets.target import Target
+from checks.gradient import check_gradient
 from checks.report.verdict import Verdict
 from checks.report.wording import COLUMNS, plural
 from checks.strategies import Problem
@@ -241,6 +246,9 @@ def _advice(target: Target, trial: Trial) -> str:
             "the gradient is nan or infinite: look for an exponential that overflows, a division "
             "by 0 or a log of 0."
         )
+    log_constant = _log_constant(target, trial)
+    if log_constant:
+        return log_constant
     faults = name_fault(target)
     if faults:
         return "; or ".join(
@@ -277,6 +285,37 @@ def _advice(target: Target, trial: Trial) -> str:
     return (
         "the last layer first: ∂C/∂b^L is δ^L = ① ⊙ σ'(z^L), summed over the samples, where ① is "
         "the derivative of this cost. An error in it reaches all layers below."
+    )
+
+
+def _log_constant(target: Target, trial: Trial) -> str:
+    """Return that the cost has a constant inside a log which the gradient lacks, if it is so."""
+    try:
+        with np.errstate(all="ignore"):
+            found = find_log_constant(target)
+    except Exception:  # the target may raise anything
+        return ""
+    if found is None or target.gradient is None or trial.report is None:
+        return ""
+    known, factor, constant = found
+    problem = target.takes.example((3, 4, 5), 3, 3)
+    differentiate = target.gradient
+
+    def cost(p: Any) -> float:
+        return factor * known.cost(replace(problem, **p))
+
+    def gradient(p: Any) -> Any:
+        result = differentiate(*p.values(), problem.x, problem.y)
+        return dict(zip(p, result, strict=True))
+
+    params = {"weights": problem.weights, "biases": problem.biases}
+    with unrecorded(), np.errstate(all="ignore"):
+        if check_gradient(cost, gradient, params, rtol=target.rtol).verdict is Verdict.MISMATCH:
+            return ""
+    return (
+        f"the constant inside the log: the cost takes the log of p + {constant:.3g}, the gradient "
+        "is that of the log of p. Leave it out of the cost (a softmax whose largest logit is "
+        "subtracted first needs none), or put it into the gradient: y / p becomes y / (p + ε)."
     )
 
 

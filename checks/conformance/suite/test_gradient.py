@@ -10,6 +10,7 @@ from checks.conformance.suite.failure import ConformanceError, digits_problem
 from checks.conformance.suite.smallest_failure import Networks
 from checks.conformance.suite.verify import verify, verify_problem
 from checks.conformance.targets.known_costs import find_known_cost
+from checks.conformance.targets.log_constant import find_log_constant
 from checks.conformance.targets.probe import probed
 from checks.conformance.targets.target import Target
 
@@ -84,29 +85,26 @@ def test_float32_is_kept_and_accurate(gradient_target: Target) -> None:
 
 
 def test_the_cost_is_the_one_that_the_target_names(gradient_target: Target) -> None:
-    """The cost is the reference's with the target's names; without names, any cost is accepted."""
-    gradient_target = probed(gradient_target)
-    name, names = gradient_target.name, (gradient_target.activation, gradient_target.cost_name)
-    with errors_explained(gradient_target):
-        row = find_known_cost(gradient_target)
-    activation, cost_name = names
-    named_cost = f"{cost_name} with {activation} layers"
-    if row and (row.activation, row.cost_name, row.output) == (*names, ""):
-        if row.factor == "1":
-            return
-        pytest.skip(f"the cost of {name} is {row} on every network: the factor is its own choice")
-    if row and not row.output:
-        found = (
-            f"the cost is {row} on every network: say so in the target, activation = "
-            f"{row.activation!r} and cost_name = {row.cost_name!r}"
-        )
+    """The cost is the reference's with the names of the target, but for a factor or a penalty."""
+    target = probed(gradient_target)
+    with errors_explained(target):
+        row = find_known_cost(target)
+        constant = None if row else find_log_constant(target)
+    if row:
+        found = f"the cost is {row} on every network"
+    elif constant:
+        found = f"the cost is {constant[0]}, but with the log of p + {constant[2]:.3g}"
     else:
-        what = f"{row}," if row else "none of the reference's costs times a factor,"
-        found = (
-            f"the cost is {what} so the two are not compared; every entry is judged by the "
-            "target's own cost"
-        )
-    if names == ("logistic", "mean_squared"):  # the default of a target without names
-        pytest.skip(f"{name} does not have {named_cost}: {found}")
-    remedy = "" if row and not row.output else " Leave activation and cost_name out."
-    raise ConformanceError(f"{name} says {named_cost}, but {found}.{remedy}")
+        found = "the cost is none of the reference's costs times a factor"
+    if row and row.has(target):
+        if target.names and (row.factor, row.output, row.decay) == ("1", "", (0.0, 0.0)):
+            return
+        pytest.skip(f"note: {found}")
+    # a name alone, beside something of the target's own, cannot be compared
+    if (constant and constant[0].has(target)) or (not row and len(target.names) < 2):
+        pytest.skip(f"note: {found}; every entry is judged by the target's own cost")
+    says = " and ".join(f"{name} = {getattr(target, name)!r}" for name in sorted(target.names))
+    remedy = "leave these names out"
+    if row and not row.output:
+        remedy = f"say activation = {row.activation!r} and cost_name = {row.cost_name!r}"
+    raise ConformanceError(f"{target.name} says {says}, but {found}.\nTo try: {remedy}.", found)

@@ -1,5 +1,6 @@
 """Recognising a target's cost as one of the reference's, times a factor."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -16,15 +17,22 @@ from checks.strategies import Problem
 __all__ = [
     "FLOAT32_TOLERANCE",
     "KnownCost",
+    "costs_on",
     "factor_names",
     "find_known_cost",
     "known_cost",
+    "known_costs",
 ]
 
 # These problems tell all `factor_names` apart: no two of the factors are equal on every problem.
 PROBLEMS = [
     Problem.generate(sizes, samples, seed=samples)
     for sizes, samples in (((3, 4, 5), 3), ((2, 3, 4, 3), 7), ((4, 5, 7), 5))
+]
+# Two more, where a penalty of two unknown sizes is fitted.
+MORE_PROBLEMS = [
+    Problem.generate(sizes, samples, seed=samples)
+    for sizes, samples in (((5, 2, 4), 2), ((3, 6, 3), 4))
 ]
 # Costs count as equal if they differ by at most 16 eps of float32, relatively: a target may compute
 # its cost in float32.
@@ -44,17 +52,32 @@ class KnownCost:
     output : str
         The activation of the last layer; empty if it is that of the others, or if the cost takes
         logits and the last layer is linear.
+    decay : (float, float)
+        λ of a penalty ½ λ Σ θ² that is added, of the weights and of the biases.
+    decay_per_sample : bool
+        Whether that penalty is divided by B.
     """
 
     activation: str
     cost_name: str
     factor: str = "1"
     output: str = ""
+    decay: tuple[float, float] = (0.0, 0.0)
+    decay_per_sample: bool = False
 
     def __str__(self) -> str:
         times = f"{self.factor} × " if self.factor != "1" else ""
         last = f" (the last: {self.output})" if self.output else ""
-        return f"{times}{self.cost_name} with {self.activation} layers{last}"
+        penalty = "".join(
+            f" + ½ {size:.3g}{'/B' * self.decay_per_sample} Σ {letter}²"
+            for size, letter in zip(self.decay, "wb", strict=True)
+            if size
+        )
+        return f"{times}{self.cost_name} with {self.activation} layers{last}{penalty}"
+
+    def has(self, target: Target) -> bool:
+        """Whether activation and cost are those that a target declares, of each that it does."""
+        return all(getattr(self, name) == getattr(target, name) for name in target.names)
 
     def activations(self, layers: int) -> list[str]:
         """Return the name of the activation of each layer, in a network of `layers` layers."""
@@ -83,12 +106,30 @@ def find_known_cost(target: Target) -> KnownCost | None:
 
     If several do, the simplest factor is preferred, then the names that the target declares.
     """
-    problems = [
-        target.takes.example(problem.sizes, len(problem.x), problem.seed or 0)
-        for problem in PROBLEMS
-    ]
-    costs = [as_number(target.cost(p.weights, p.biases, p.x, p.y)) for p in problems]
-    candidates = sorted(
+    problems, costs = costs_on(target, PROBLEMS)
+    candidates = known_costs(target)
+    costs_of = {known: [known.cost(problem) for problem in problems] for known in candidates}
+    factors_of = [factor_names(problem) for problem in problems]
+    for name in factors_of[0]:
+        factors = [named[name] for named in factors_of]
+        for known, known_costs_of in costs_of.items():
+            expected = np.multiply(factors, known_costs_of)
+            if np.all(np.abs(costs - expected) <= FLOAT32_TOLERANCE * np.abs(expected)):
+                return replace(known, factor=name)
+    return _with_penalty(target, candidates)
+
+
+def costs_on(target: Target, problems: Sequence[Problem]) -> tuple[list[Problem], Any]:
+    """Return problems like these that a target takes, and its cost of each."""
+    taken = [target.takes.example(p.sizes, len(p.x), p.seed or 0) for p in problems]
+    return taken, np.array(
+        [float(as_number(target.cost(p.weights, p.biases, p.x, p.y)).real) for p in taken]
+    )
+
+
+def known_costs(target: Target) -> list[KnownCost]:
+    """Return every known cost without a factor, those with the target's names first."""
+    return sorted(
         (
             KnownCost(activation, cost_name, output=output)
             for activation, cost_name, output in product(ACTIVATIONS, COSTS, ("", *ACTIVATIONS))
@@ -99,14 +140,27 @@ def find_known_cost(target: Target) -> KnownCost | None:
             (known.activation != target.activation) + (known.cost_name != target.cost_name),
         ),
     )
-    costs_of = {known: [known.cost(problem) for problem in problems] for known in candidates}
+
+
+def _with_penalty(target: Target, candidates: list[KnownCost]) -> KnownCost | None:
+    """Return the known cost that a target has but for a penalty on the parameters."""
+    problems, costs = costs_on(target, [*PROBLEMS, *MORE_PROBLEMS])
+    squares = np.array(
+        [[sum((v * v).sum() for v in part) / 2 for part in (p.weights, p.biases)] for p in problems]
+    )
+    samples = np.array([[len(p.x)] for p in problems])
     factors_of = [factor_names(problem) for problem in problems]
-    for name in factors_of[0]:
-        factors = [named[name] for named in factors_of]
-        for known, known_costs in costs_of.items():
-            expected = np.multiply(factors, known_costs)
-            if np.all(np.abs(costs - expected) <= FLOAT32_TOLERANCE * np.abs(expected)):
-                return replace(known, factor=name)
+    for known in candidates:
+        known_costs_of = [known.cost(problem) for problem in problems]
+        for name, per_sample in product(factors_of[0], (False, True)):
+            rest = costs - np.multiply([named[name] for named in factors_of], known_costs_of)
+            terms = squares / samples if per_sample else squares
+            for columns in ([0], [0, 1]):
+                decay = np.linalg.lstsq(terms[:, columns], rest)[0]
+                residual = np.abs(terms[:, columns] @ decay - rest)
+                if (decay > 0).all() and (residual <= FLOAT32_TOLERANCE * np.abs(costs)).all():
+                    both = (float(decay[0]), float(decay[1]) if len(decay) > 1 else 0.0)
+                    return replace(known, factor=name, decay=both, decay_per_sample=per_sample)
     return None
 
 

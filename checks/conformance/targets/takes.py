@@ -164,7 +164,9 @@ class Takes:
         """
         samples = min(max(samples, self.samples[0]), self.samples[1])
         problem = rounded_problem(self.nearest(sizes), samples, number=number)
-        labels = self.labels.replace("numbers", "shares").replace("from 0 to 1", "shares")
+        labels = self.labels
+        if labels in ("numbers", "from 0 to 1"):
+            labels = "shares" if problem.sizes[-1] > 1 else "from 0 to 1"
         return replace(self, labels=labels).suited(problem)
 
     def why_not(self, noun: str, least: int, most: int) -> str:

@@ -77,7 +77,7 @@ class Target:
     takes: Takes = field(default_factory=Takes)
     own: "Target | None" = None
     declared_takes: Mapping[str, Any] = field(default_factory=dict)
-    names: frozenset[str] = frozenset({"activation", "cost_name"})
+    names: frozenset[str] = frozenset()
     rtol: float | None = None
     deadline: float = math.inf
 
@@ -187,7 +187,9 @@ def reference_target(
             [b - learning_rate * slope for b, slope in zip(biases, db, strict=True)],
         )
 
-    return Target(f"the reference's {form}", cost, gradient, step, activation, cost_name)
+    names = frozenset({"activation", "cost_name"})
+    name = f"the reference's {form}"
+    return Target(name, cost, gradient, step, activation, cost_name, names=names)
 
 
 def _split(spec: str) -> tuple[str, list[str]]:

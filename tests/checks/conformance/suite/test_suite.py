@@ -276,7 +276,7 @@ def test_a_cost_that_takes_a_sum_of_1_for_granted_is_recognized():
                 x = np.tanh(x @ w.T + b)
             return x @ weights[-1].T + biases[-1]
 
-    target = Target("mynet", cost, None, None, **SOFTMAX)
+    target = Target("mynet", cost, None, None, **SOFTMAX, names=frozenset(SOFTMAX))
     suite.test_the_cost_is_the_one_that_the_target_names(target)
 
 
@@ -533,7 +533,8 @@ def test_another_cost_is_said(cost, said):
     target = Target("mynet", cost, None, None)
     with pytest.raises(pytest.skip.Exception, match=said):
         suite.test_the_cost_is_the_one_that_the_target_names(target)
-    declared = replace(target, activation="tanh", cost_name="softmax_cross_entropy")
+    names = frozenset({"activation", "cost_name"})
+    declared = replace(target, activation="tanh", cost_name="softmax_cross_entropy", names=names)
     with pytest.raises(ConformanceError, match=said):
         suite.test_the_cost_is_the_one_that_the_target_names(declared)
 
@@ -619,6 +620,111 @@ def test_float32_that_is_not_kept_is_a_note():
         pytest.skip.Exception, match=r"note: weights\[0\] of the gradient is float64"
     ):
         suite.test_float32_is_kept_and_accurate(misbehaving("float64"))
+
+
+def declaring(cost_name=None, activation=None, cost=None, hidden="tanh", gradient=None):
+    """Return a target that declares these names, of a squared cost by default."""
+    names = {"activation": activation, "cost_name": cost_name}
+    names = {name: value for name, value in names.items() if value}
+    target = textbook(hidden, hidden, "squared", **names, names=frozenset(names))
+    return replace(target, cost=cost or target.cost, gradient=gradient or target.gradient)
+
+
+def squared(times=1.0, decay=0.0, decay_of_biases=0.0):
+    """Return a cost of tanh layers: times × the mean squared error, and a penalty."""
+    mean_squared = textbook("tanh", "tanh", "squared").cost
+
+    def cost(weights, biases, x, y):
+        sums = [sum((v**2).sum() for v in part) / 2 for part in (weights, biases)]
+        penalty = decay * sums[0] + decay_of_biases * sums[1]
+        return times * mean_squared(weights, biases, x, y) + penalty
+
+    return cost
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (declaring(activation="tanh"), None),
+        (declaring(cost_name="mean_squared"), None),
+        (declaring("mean_squared", "tanh"), None),
+        (declaring("mean_squared", "tanh", squared(0.5)), "note: the cost is ½ × mean_squared w"),
+        (declaring("mean_squared", cost=squared(1, 0.02)), r"with tanh layers \+ ½ 0.02 Σ w²"),
+        (declaring("mean_squared", "tanh", squared(1, 0.02, 0.5)), "½ 0.02 Σ w² [+] ½ 0.5 Σ b²"),
+        (declaring("mean_squared", "tanh", squared(2, 0.02)), "2 × mean_squared .* ½ 0.02 Σ w²"),
+        # of a cost that is none of the tables, one name alone says nothing that can be compared
+        (declaring(cost_name="mean_squared", hidden="arctan"), "note: the cost is none of the ref"),
+        (declaring(activation="logistic", hidden="arctan"), "note: the cost is none of the ref"),
+    ],
+)
+def test_a_name_is_compared_where_it_says_something(target, said):
+    if said is None:
+        suite.test_the_cost_is_the_one_that_the_target_names(target)
+        return
+    with pytest.raises(pytest.skip.Exception, match=said):
+        suite.test_the_cost_is_the_one_that_the_target_names(target)
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (declaring(activation="relu"), "says activation = 'relu', but the cost is mean_squared wi"),
+        (declaring(cost_name="half_squared"), "says cost_name = 'half_squared', but the cost is m"),
+        (declaring("mean_squared", "tanh", hidden="arctan"), "but the cost is none of the refere"),
+    ],
+)
+def test_a_wrong_name_is_wrong(target, said):
+    with pytest.raises(ConformanceError, match=said):
+        suite.test_the_cost_is_the_one_that_the_target_names(target)
+
+
+def with_constant(constant, cost_name, sums=False):
+    """Return a tanh network whose cost has a constant inside the log, and its gradient has not."""
+
+    def output(weights, biases, x):
+        for w, b in zip(weights[:-1], biases[:-1], strict=True):
+            x = np.tanh(x @ w.T + b)
+        z = x @ weights[-1].T + biases[-1]
+        return softmax(z) if cost_name == "softmax_cross_entropy" else 1 / (1 + np.exp(-z))
+
+    def cost(weights, biases, x, y):
+        p = output(weights, biases, x)
+        total = (y * np.log(p + constant)).sum()
+        if cost_name == "cross_entropy":
+            total += ((1 - y) * np.log(1 - p + constant)).sum()
+        return -total if sums else -total / len(x)
+
+    def gradient(weights, biases, x, y):
+        dw, db = right_target("tanh", cost_name).gradient(weights, biases, x, y)
+        return [g * (len(x) if sums else 1) for g in dw], [g * (len(x) if sums else 1) for g in db]
+
+    return Target("mynet", cost, gradient, None)
+
+
+@pytest.mark.parametrize("cost_name", ["cross_entropy", "softmax_cross_entropy"])
+@pytest.mark.parametrize(
+    ("constant", "rtol"), [(1e-3, None), (1e-5, None), (1e-7, None), (1e-9, 1e-10), (1e-3, 1e-5)]
+)
+def test_a_constant_inside_the_log_is_told(constant, rtol, cost_name):
+    target = replace(with_constant(constant, cost_name, sums=constant == 1e-5), rtol=rtol)
+    said = rf"takes the log of\s+p \+\s+{constant:.3g}".replace("e-0", "e-0")
+    with pytest.raises(ConformanceError, match=said):
+        suite.test_every_entry_is_the_derivative_of_the_cost(target, "random-shapes")
+
+
+def test_a_constant_inside_the_log_is_no_excuse_for_another_mistake():
+    target = with_constant(1e-5, "softmax_cross_entropy")
+    right = target.gradient
+
+    def gradient(weights, biases, x, y):
+        dw, db = right(weights, biases, x, y)
+        return [2 * g for g in dw], db
+
+    with pytest.raises(ConformanceError) as caught:
+        suite.test_every_entry_is_the_derivative_of_the_cost(
+            replace(target, gradient=gradient), "random-shapes"
+        )
+    assert "inside the log" not in str(caught.value)
 
 
 def test_a_cost_in_float32_is_recognized():
