@@ -80,8 +80,8 @@ class DifferenceTable:
         for k in range(1, len(self.levels) - 1):
             three = self.levels[k - 1 : k + 2]
             if max(three) <= SAME_WITHIN * min(three) < math.inf:
-                differences = self.differences(k) if both_signs else np.array([-1, 1])
-                if differences.min() < 0 < differences.max():
+                differences = self.differences(k)
+                if not both_signs or differences.min() < 0 < differences.max():
                     return k
         return 0
 

@@ -214,7 +214,7 @@ class DirectionalEstimator:
             float(estimate.value[0]),
             float(estimate.error[0]),
             "central",
-            kink=bool(np.isfinite(estimate.slopes).any()),
+            kink=bool(estimate.slope_jump[0]),
             on_stairs=bool(estimate.on_stairs[0]),
         )
 

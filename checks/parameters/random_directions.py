@@ -23,7 +23,7 @@ class Region:
     """A rectangle of an array that is seen as a matrix.
 
     The first axis of the array counts as rows, all others together, flat, as columns. An array of
-    fewer than two axes is one row.
+    fewer than two axes is one row. Arrays without entries have no region.
 
     Attributes
     ----------
@@ -40,8 +40,7 @@ class Region:
     def whole(cls, shape: tuple[int, ...]) -> "Region":
         """Return the region of all entries of an array of that shape."""
         rows = shape[0] if len(shape) > 1 else 1
-        size = int(np.prod(shape))
-        return cls(0, rows, 0, size // rows if rows else 0)
+        return cls(0, rows, 0, int(np.prod(shape)) // rows)
 
     @property
     def rows(self) -> slice:
@@ -74,7 +73,7 @@ class Region:
     def pieces(self) -> Iterator["Region"]:
         """Yield pieces of at most `PIECE` entries, made of whole rows if a row fits in one."""
         width = min(self.shape[1], PIECE)
-        height = max(1, PIECE // max(1, width))
+        height = PIECE // width
         for top in range(self.top, self.bottom, height):
             for left in range(self.left, self.right, width):
                 bottom, right = min(top + height, self.bottom), min(left + width, self.right)
