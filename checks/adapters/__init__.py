@@ -1,6 +1,7 @@
 """Adapters: they turn functions and models of PyTorch and JAX into what the checks take.
 
-`torch` and `jax` each import their library, so no other file of checks imports them. Both use
-`keyed_nesting`, which nests a model's parameters by their names. This room imports jacobian and
-report. Read `torch` first.
+`torch` and `jax` each import their library, so no other file of checks imports them; to `torch`
+belong `torch_function`, a function of tensors as one of arrays, and `torch_memory`, which keeps the
+strides and dtypes of tensors. `keyed_nesting` nests arrays by their names. This room imports
+jacobian, report and parameters. Read `torch` first.
 """

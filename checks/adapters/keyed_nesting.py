@@ -1,11 +1,35 @@
-"""Parameters in nested dicts, so that a report names them as the model does."""
+"""Nested containers whose leaves a report names as the model or the function does."""
 
-from collections.abc import Hashable, Iterable, Sequence
+import dataclasses
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from operator import getitem
 from typing import Any
 
-__all__ = ["leaf_at", "nest"]
+__all__ = ["keyed_leaves", "leaf_at", "nest"]
+
+
+def keyed_leaves(
+    node: Any, keys: tuple[Hashable, ...] = ()
+) -> Iterator[tuple[tuple[Hashable, ...], Any]]:
+    """Yield everything in nested containers that is no container, after its sequence of keys.
+
+    Containers are those of `checks.parameters.nesting`, and the order is the same.
+    """
+    parts: Iterable[tuple[Hashable, Any]]
+    if dataclasses.is_dataclass(node) and not isinstance(node, type):
+        parts = [(field.name, getattr(node, field.name)) for field in dataclasses.fields(node)]
+    elif isinstance(node, tuple) and hasattr(node, "_fields"):
+        parts = zip(node._fields, node, strict=True)
+    elif isinstance(node, Mapping):
+        parts = node.items()
+    elif isinstance(node, (list, tuple)):
+        parts = enumerate(node)
+    else:
+        yield keys, node
+        return
+    for key, part in parts:
+        yield from keyed_leaves(part, (*keys, key))
 
 
 def nest(leaves: Iterable[tuple[Sequence[Hashable], Any]]) -> Any:

@@ -1,13 +1,19 @@
 """Adapters of PyTorch: for a loss with its autograd gradient, and for a function of tensors."""
 
+import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from checks.adapters.keyed_nesting import leaf_at, nest
-from checks.jacobian import check_vjp
+import numpy as np
+
+from checks.adapters.keyed_nesting import nest
+from checks.jacobian import check_jvp, check_vjp
+from checks.parameters.claims import flatten_claim
+from checks.report.array_report import ArrayReport
 from checks.report.report import Report
+from checks.report.session import record
+from checks.report.verdict import Rule
 
 try:
     import torch
@@ -16,7 +22,11 @@ except ImportError as error:
         "checks.adapters.torch needs PyTorch: install gradient-gate[torch], or torch itself"
     ) from error
 
+from checks.adapters.torch_function import TensorFunction, restored
+
 __all__ = ["check_function", "from_loss"]
+
+MODES = ("reverse", "batched", "forward")
 
 
 def from_loss(loss: Callable[[], Any], parameters: Any) -> tuple[Any, Any, Any]:
@@ -52,67 +62,75 @@ def from_loss(loss: Callable[[], Any], parameters: Any) -> tuple[Any, Any, Any]:
     params = {_keys(name): _array(tensor, name) for name, tensor in tensors.items()}
 
     def cost(_: Any) -> Any:
-        with _restored(buffers):
+        with restored(buffers):
             return _array(loss(), "the loss")
 
     def gradient(_: Any) -> Any:
-        with _restored(buffers):
+        with restored(buffers):
             slopes = torch.autograd.grad(loss(), list(tensors.values()), materialize_grads=True)
         return nest(zip(params, map(_array, slopes), strict=True))
 
     return cost, gradient, nest(params.items())
 
 
-def check_function(function: Callable[..., Any], *inputs: Any, **options: Any) -> Report:
-    """Check the backward pass of a function of tensors, such as ``MyFunction.apply``.
+def check_function(
+    function: Callable[..., Any],
+    *inputs: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    mode: str = "reverse",
+    **options: Any,
+) -> Report:
+    """Check the derivative of a function of tensors, such as ``MyFunction.apply``.
 
     Parameters
     ----------
     function
-        Returns a tensor or a sequence of tensors. Those that require a gradient are checked.
+        Returns a tensor or any nesting of tensors, in lists, tuples, dicts and dataclasses. Outputs
+        that require a gradient are checked; all other outputs are constants.
     *inputs
-        Tensors that require a gradient are checked; all other inputs are constants.
+        Any nesting. Tensors that require a gradient are checked, all other inputs are constants. A
+        moved tensor has the strides, the offset, the device and the dtype of the one given.
+    kwargs
+        Keyword arguments of the function, as inputs.
+    mode : {"reverse", "batched", "forward"}
+        The backward pass; the backward pass under vmap; or forward mode, jvp.
     **options
-        As of `check_vjp`.
+        As of `check_vjp`; of `check_jvp` for forward mode.
+
+    Returns
+    -------
+    Report
+        Its arrays have the names of the inputs, as ``inputs[0]`` or ``kwargs.scale.w``. A complex
+        number is two entries, the derivatives by its real and its imaginary part.
+
+    Raises
+    ------
+    TypeError, ValueError, CheckInterrupted
+        As `check_vjp`; also if no input or no output requires a gradient.
     """
-    checked = {
-        ("inputs", i): tensor
-        for i, tensor in enumerate(inputs)
-        if isinstance(tensor, torch.Tensor) and tensor.requires_grad
-    }
-    if not checked:
-        raise ValueError(
-            "no input is a tensor that requires a gradient, wanted at least one: call "
-            "requires_grad_() on those whose gradient is to be checked"
-        )
-
-    def run(arrays: Any) -> tuple[list[Any], list[Any]]:
-        moved = {keys: torch.tensor(leaf_at(arrays, keys)).requires_grad_() for keys in checked}
-        result = function(*(moved.get(("inputs", i), given) for i, given in enumerate(inputs)))
-        outputs = [result] if isinstance(result, torch.Tensor) else result
-        return list(moved.values()), [
-            output for output in outputs if getattr(output, "requires_grad", False)
-        ]
-
-    def vjp(arrays: Any, u: Any) -> Any:
-        moved, outputs = run(arrays)
-        cotangents = [torch.tensor(part) for part in u]
-        slopes = torch.autograd.grad(outputs, moved, cotangents, materialize_grads=True)
-        return nest(zip(checked, map(_array, slopes), strict=True))
-
-    params = nest((keys, _array(tensor).copy()) for keys, tensor in checked.items())
-    return check_vjp(lambda arrays: list(map(_array, run(arrays)[1])), vjp, params, **options)
+    if mode not in MODES:
+        raise ValueError(f"mode is {mode!r}, wanted one of {', '.join(map(repr, MODES))}")
+    checked = TensorFunction(function, inputs, kwargs or {})
+    if not any(output.numel() for output in checked.outputs.values()):
+        return _without_results(checked)
+    if mode == "forward":
+        return check_jvp(checked.values, checked.jvp, checked.params, **options)
+    vjp = checked.vjp if mode == "reverse" else checked.batched_vjp
+    return check_vjp(checked.values, vjp, checked.params, **options)
 
 
-@contextmanager
-def _restored(buffers: list[Any]) -> Iterator[None]:
-    before = [buffer.clone() for buffer in buffers]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for buffer, value in zip(buffers, before, strict=True):
-                buffer.copy_(value)
+def _without_results(checked: TensorFunction) -> Report:
+    """Return the report of a function whose outputs are all empty: its gradients are zeros."""
+    started = time.perf_counter()
+    u = checked.nested_outputs(np.zeros(output.shape) for output in checked.outputs.values())
+    claims, _ = flatten_claim(checked.params, checked.vjp(checked.params, u), "vjp")
+    arrays = {}
+    for path, claim in claims.items():
+        zeros = np.zeros(claim.shape)
+        arrays[path] = ArrayReport.judged(path, claim, zeros, zeros, Rule(0, 0))
+    finding = "All outputs are empty, so that every derivative is zero."
+    seconds = time.perf_counter() - started
+    return record(Report(arrays, 0.0, 0.0, "central", 0.0, 1, seconds, 0, (finding,)))
 
 
 def _array(tensor: Any, name: str = "a tensor") -> Any:

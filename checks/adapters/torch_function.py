@@ -1,0 +1,262 @@
+"""A function of tensors as a function of nested arrays, with the derivatives that autograd has."""
+
+import contextlib
+import copy
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.autograd import forward_ad
+
+from checks.adapters.keyed_nesting import keyed_leaves, leaf_at, nest
+from checks.adapters.torch_memory import DTYPES, Memory, as_array, strided
+from checks.parameters.nesting import Nesting
+
+__all__ = ["TensorFunction", "restored"]
+
+NO_INPUT = (
+    "no input is a tensor that requires a gradient, wanted at least one: call requires_grad_() on "
+    "those whose gradient is to be checked"
+)
+NO_OUTPUT = (
+    "no output of the function is a tensor that requires a gradient, wanted at least one: does it "
+    "detach its result, compute under no_grad, or return integers?"
+)
+
+
+class TensorFunction:
+    """A function of tensors, at a point.
+
+    Parameters
+    ----------
+    function
+        Returns a tensor or any nesting of tensors and other things.
+    inputs, kwargs
+        Any nesting. Tensors that require a gradient are moved, all else is constant.
+
+    Attributes
+    ----------
+    params
+        The arrays of the inputs that are moved, nested as these.
+    keys : list of tuple
+        Where those stand, as in ("inputs", 0, "w").
+    memories : list of Memory
+        How they lie in memory.
+    outputs : dict of tuple to tensor
+        The outputs at the point that require a gradient, by where they stand in the result.
+
+    Raises
+    ------
+    TypeError, ValueError
+        No input or no output requires a gradient, or one has a dtype that is not taken.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], inputs: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> None:
+        given = {"inputs": tuple(inputs), "kwargs": dict(kwargs)}
+        self._nesting = Nesting(given)
+        self._function, self._wide_function = function, function
+        self._constants: dict[str, Any] = {}
+        self._wide_constants: dict[str, Any] = {}
+        self.keys, self.memories, self._paths = [], [], []
+        for (keys, leaf), path in zip(keyed_leaves(given), self._nesting.leaves, strict=True):
+            if not isinstance(leaf, torch.Tensor):
+                continue
+            if leaf.requires_grad:
+                self.keys.append(keys)
+                self.memories.append(Memory(leaf, path))
+                self._paths.append(path)
+            else:
+                self._constants[path] = leaf
+        if not self.keys:
+            raise ValueError(NO_INPUT)
+        self.params = self.nested(memory.values for memory in self.memories)
+        with self.calling(self.params) as (_, leaves):
+            self._numbers = [
+                n
+                for n, (_, leaf) in enumerate(leaves)
+                if isinstance(leaf, torch.Tensor) and leaf.requires_grad
+            ]
+            self.outputs = {leaves[n][0]: leaves[n][1].detach() for n in self._numbers}
+        if not self.outputs:
+            raise ValueError(NO_OUTPUT)
+        for keys, output in self.outputs.items():
+            as_array(output, ".".join(map(str, ("output", *keys))))
+        self._needs_grad = self._differs_without_grad()
+
+    def nested(self, arrays: Any) -> Any:
+        """Return arrays of all moved inputs, in order, nested as `params`."""
+        return nest(zip(self.keys, arrays, strict=True))
+
+    def nested_outputs(self, arrays: Any) -> Any:
+        """Return arrays of all `outputs`, in order, nested as these."""
+        return nest(zip(self.outputs, arrays, strict=True))
+
+    @contextlib.contextmanager
+    def calling(self, arrays: Any, requires_grad: bool = True) -> Iterator[tuple[Any, Any]]:
+        """Call the function; yield the moved tensors, and all of the result with its keys.
+
+        Where an array is in a wider dtype than its input, constants are cast to float64 too. What
+        the function changes of its constants is changed back at the end of the block, because a
+        backward pass may need it.
+        """
+        parts = [leaf_at(arrays, keys) for keys in self.keys]
+        pairs = list(zip(self.memories, parts, strict=True))
+        moved = [memory.tensor(array).requires_grad_(requires_grad) for memory, array in pairs]
+        with self._called(moved, any(m.is_narrower_than(a) for m, a in pairs)) as leaves:
+            yield moved, leaves
+
+    @contextlib.contextmanager
+    def _called(self, moved: Sequence[Any], wide: bool) -> Iterator[list[Any]]:
+        function, constants = self._in_float64() if wide else (self._function, self._constants)
+        moved_by_path = dict(zip(self._paths, moved, strict=True))
+        given = self._nesting.rebuild({**self._nesting.leaves, **constants, **moved_by_path})
+        buffers = list(function.buffers()) if isinstance(function, torch.nn.Module) else []
+        with restored([*constants.values(), *buffers]):
+            yield list(keyed_leaves(function(*given["inputs"], **given["kwargs"])))
+
+    def _in_float64(self) -> tuple[Callable[..., Any], dict[str, Any]]:
+        """Return the function and its constants for inputs in float64."""
+        if not self._wide_constants:
+            self._wide_constants = {p: _widened(t) for p, t in self._constants.items()}
+            if isinstance(self._function, torch.nn.Module):
+                self._wide_function = copy.deepcopy(self._function).double()
+        return self._wide_function, self._wide_constants
+
+    def _differs_without_grad(self) -> bool:
+        """Whether the function fails under no_grad or gives other values: it takes longer with."""
+        try:
+            with torch.no_grad(), self.calling(self.params, requires_grad=False) as (_, leaves):
+                return not all(
+                    torch.equal(leaves[n][1], output)
+                    for n, output in zip(self._numbers, self.outputs.values(), strict=True)
+                )
+        except Exception:  # whatever it is, the function is called as it was at first
+            return True
+
+    def values(self, arrays: Any) -> Any:
+        """Return the outputs that require a gradient, as nested arrays."""
+        with (
+            torch.set_grad_enabled(self._needs_grad),
+            self.calling(arrays, self._needs_grad) as (_, leaves),
+        ):
+            return self.nested_outputs(
+                self._value(leaves[n][1], output, arrays)
+                for n, output in zip(self._numbers, self.outputs.values(), strict=True)
+            )
+
+    def _value(self, result: Any, output: Any, arrays: Any) -> Any:
+        """Return one output as an array; after a complex step, a real output may be complex."""
+        if result.is_complex() and not output.is_complex():
+            return result.detach().resolve_conj().resolve_neg().cpu().numpy()
+        if output.is_complex() and any(leaf_at(arrays, k).dtype.kind == "c" for k in self.keys):
+            raise TypeError("a complex output has no complex step")
+        return as_array(result)
+
+    def vjp(self, arrays: Any, u: Any) -> Any:
+        """Return the gradients for a cotangent u, nested as `params`.
+
+        The backward pass gets a cotangent of the same strides. If it changes that, u is changed.
+        """
+        return self._gradients(arrays, u, lambda cotangent: True)
+
+    def vjp_without_zeros(self, arrays: Any, u: Any) -> Any:
+        """Return what `vjp` returns, but leave out outputs whose cotangent is all zero.
+
+        So does training where a loss does not use an output: the backward pass gets None for it.
+        """
+        return self._gradients(arrays, u, lambda cotangent: bool(cotangent.any()))
+
+    def _gradients(self, arrays: Any, u: Any, is_used: Callable[[Any], bool]) -> Any:
+        with self.calling(arrays) as (moved, leaves):
+            used = [
+                (leaves[n][1], leaf_at(u, keys))
+                for n, keys in zip(self._numbers, self.outputs, strict=True)
+                if leaves[n][1].requires_grad and is_used(leaf_at(u, keys))
+            ]
+            if not used:
+                return self.nested(np.zeros_like(memory.values) for memory in self.memories)
+            cotangents = [cotangent(part, output) for output, part in used]
+            before = [as_array(tensor).copy() for tensor in cotangents]
+            slopes = torch.autograd.grad(
+                [output for output, _ in used], moved, cotangents, materialize_grads=True
+            )
+            for (_, part), tensor, values in zip(used, cotangents, before, strict=True):
+                after = as_array(tensor)
+                if not np.array_equal(after, values, equal_nan=True):
+                    part[...] = after
+            return self.nested(map(as_array, slopes))
+
+    def batched_vjp(self, arrays: Any, u: Any) -> Any:
+        """Return what `vjp` returns, from a batch of two cotangents, of which u is the first."""
+        with self.calling(arrays) as (moved, leaves):
+            outputs = [leaves[n][1] for n in self._numbers]
+            parts = [
+                cotangent(leaf_at(u, keys), output)
+                for keys, output in zip(self.outputs, outputs, strict=True)
+            ]
+            batch = [torch.stack([part, 1 - part]) for part in parts]
+
+            def gradients(*cotangents: Any) -> Any:
+                return torch.autograd.grad(outputs, moved, cotangents, materialize_grads=True)
+
+            slopes = torch.func.vmap(gradients)(*batch)
+            return self.nested(as_array(slope[0]) for slope in slopes)
+
+    def jvp(self, arrays: Any, v: Any) -> Any:
+        """Return the derivatives of the outputs along a tangent v, by forward mode."""
+        triples = [
+            (memory, leaf_at(arrays, keys), np.asarray(leaf_at(v, keys)))
+            for keys, memory in zip(self.keys, self.memories, strict=True)
+        ]
+        wide = any(memory.is_narrower_than(array) for memory, array, _ in triples)
+        make_dual: Any = forward_ad.make_dual
+        unpack_dual: Any = forward_ad.unpack_dual
+        with warnings.catch_warnings(), forward_ad.dual_level():
+            # PyTorch calls what it has itself deprecated
+            warnings.simplefilter("ignore", DeprecationWarning)
+            moved = [
+                make_dual(memory.tensor(array), memory.tensor(tangent.astype(array.dtype)))
+                for memory, array, tangent in triples
+            ]
+            with self._called(moved, wide) as leaves:
+                duals = [unpack_dual(leaves[n][1]) for n in self._numbers]
+                return self.nested_outputs(
+                    as_array(torch.zeros_like(primal) if tangent is None else tangent)
+                    for primal, tangent in duals
+                )
+
+
+def cotangent(array: Any, output: Any) -> Any:
+    """Return an array as a cotangent of an output: in its dtype, with the strides of the array."""
+    if output.is_complex():
+        pairs = np.ascontiguousarray(array)
+        array = pairs.view(np.result_type(array.dtype, np.complex64)).reshape(output.shape)
+    strides = [stride // array.itemsize for stride in array.strides]
+    if any(stride < 0 for stride in strides):  # PyTorch has none
+        array = array.copy()
+        strides = [stride // array.itemsize for stride in array.strides]
+    return strided(array, strides, 0, output.dtype, output.device)
+
+
+@contextlib.contextmanager
+def restored(tensors: Sequence[Any]) -> Iterator[None]:
+    """Give tensors their values back that a call changes."""
+    before = [(tensor, tensor._version, tensor.detach().clone()) for tensor in tensors]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, version, value in before:
+                if tensor._version != version or not torch.equal(tensor, value):
+                    tensor.copy_(value)
+
+
+def _widened(tensor: Any) -> Any:
+    """Return a tensor in float64, or complex128; one that holds no such numbers as it is."""
+    if tensor.dtype not in DTYPES:
+        return tensor
+    return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)

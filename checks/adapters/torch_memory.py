@@ -1,0 +1,125 @@
+"""Tensors as arrays of numpy and back: where they lie in memory, their dtypes and devices."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["DTYPES", "Memory", "as_array", "strided"]
+
+# The arrays that stand for tensors. Numbers of 16 bits are exact in float32; a complex number is a
+# pair of real ones along a last axis.
+DTYPES = {
+    torch.float64: np.float64,
+    torch.float32: np.float32,
+    torch.float16: np.float32,
+    torch.bfloat16: np.float32,
+    torch.complex128: np.float64,
+    torch.complex64: np.float32,
+    torch.complex32: np.float32,
+}
+
+
+def as_array(tensor: Any, name: str = "a tensor") -> Any:
+    """Return the values of a tensor as `DTYPES` says; they may share its memory.
+
+    Raises
+    ------
+    TypeError
+        The tensor has a dtype that is not in `DTYPES`, or no values.
+    """
+    if tensor.dtype not in DTYPES or tensor.device.type == "meta":
+        names = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
+        raise TypeError(
+            f"{name} is {tensor.dtype} on {tensor.device}, wanted one of {names}, with values: "
+            "convert it with .to()"
+        )
+    dense = tensor.detach()
+    if dense.layout is not torch.strided:
+        dense = dense.to_dense()
+    if dense._is_zerotensor():  # zeros without memory, as autograd makes them
+        dense = torch.zeros(dense.shape, dtype=dense.dtype)
+    dense = dense.resolve_conj().resolve_neg().cpu()
+    if dense.is_complex():
+        single = dense.to(torch.complex64) if dense.dtype is torch.complex32 else dense
+        dense = torch.view_as_real(single)
+    return (dense.float() if dense.dtype.itemsize < 4 else dense).numpy()
+
+
+def strided(
+    values: Any, strides: Any, offset: int = 0, dtype: Any = None, device: Any = None
+) -> Any:
+    """Return a tensor of some values with given strides and offset, counted in entries.
+
+    Entries that would share memory, as in an expanded tensor, get memory of their own where their
+    values differ. Memory between the entries holds nan, so that a function that reads it fails.
+    """
+    places = tuple(stride * values.itemsize for stride in strides)
+    dense = np.array(values, order="C")
+    if not values.size or (places == dense.strides and not offset):
+        return torch.from_numpy(dense).to(device, dtype)
+    extent = 1 + sum((n - 1) * s for n, s in zip(values.shape, strides, strict=True))
+    buffer = np.full(offset + extent, np.nan, values.dtype)
+    view = np.lib.stride_tricks.as_strided(buffer[offset:], values.shape, places)
+    view[...] = values
+    if extent < values.size and not np.array_equal(view, values, equal_nan=True):
+        return torch.from_numpy(dense).to(device, dtype)
+    memory = torch.from_numpy(buffer).to(device, dtype)
+    return memory.as_strided(values.shape, strides, offset)
+
+
+class Memory:
+    """How a tensor lies in memory: its strides, its offset, its device, and its dtype.
+
+    Parameters
+    ----------
+    tensor
+    name : str
+        How errors name it.
+
+    Attributes
+    ----------
+    values : ndarray
+        A copy of its values, as `as_array` returns them.
+    dtype : torch.dtype
+    """
+
+    def __init__(self, tensor: Any, name: str) -> None:
+        if tensor.layout is not torch.strided:
+            raise TypeError(
+                f"{name} has the layout {tensor.layout}, wanted a dense tensor: check a function "
+                "of its values, which makes the sparse tensor inside"
+            )
+        self.values = as_array(tensor, name).copy()
+        self.dtype = tensor.dtype
+        self._shape, self._device = tuple(tensor.shape), tensor.device
+        self._strides, self._offset = tensor.stride(), tensor.storage_offset()
+        self._conj, self._neg = tensor.is_conj(), tensor.is_neg()
+
+    def is_narrower_than(self, array: Any) -> bool:
+        """Whether an array is in a wider dtype than that which stands for this tensor."""
+        return bool(np.finfo(array.dtype).eps < np.finfo(self.values.dtype).eps)
+
+    def tensor(self, array: Any) -> Any:
+        """Return a tensor of other values that lies in new memory as this one does in its own.
+
+        Its dtype is that of this tensor, or that of the array if that is wider or complex.
+
+        Raises
+        ------
+        TypeError
+            PyTorch does not have the dtype, or the parts of a complex number would be complex.
+        """
+        if array.dtype.itemsize > (16 if array.dtype.kind == "c" else 8):
+            raise TypeError(f"PyTorch has no tensors of {array.dtype}")
+        dtype = None if self.is_narrower_than(array) or array.dtype.kind == "c" else self.dtype
+        if self.dtype.is_complex:
+            if array.dtype.kind == "c":
+                raise TypeError("the real part of a complex number cannot be complex")
+            pairs = np.ascontiguousarray(array)
+            array = pairs.view(np.result_type(array.dtype, np.complex64)).reshape(self._shape)
+        array = np.conj(array) if self._conj else array
+        array = -array if self._neg else array
+        tensor = strided(array, self._strides, self._offset, dtype, self._device)
+        tensor = tensor.conj() if self._conj else tensor
+        return torch._neg_view(tensor) if self._neg else tensor

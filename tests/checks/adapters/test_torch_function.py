@@ -1,0 +1,284 @@
+"""Functions of tensors as users have them: nested, strided, complex, with constants that change."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from checks import Verdict
+
+torch = pytest.importorskip("torch", reason="needs the extra gradient-gate[torch]")
+
+from checks.adapters.torch import check_function  # noqa: E402
+
+
+def draw(*shape, dtype=torch.float64, seed=0):
+    values = np.random.default_rng(seed).uniform(0.3, 1.5, shape)
+    if dtype.is_complex:
+        values = values + 1j * np.random.default_rng(seed + 1).uniform(0.3, 1.5, shape)
+    return torch.tensor(values).to(dtype)
+
+
+class Times(torch.autograd.Function):
+    """2 x, with a backward pass that multiplies by `factor`."""
+
+    @staticmethod
+    def forward(ctx, x, factor):
+        ctx.factor = factor
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx, u):
+        return ctx.factor * u, None
+
+
+@dataclass
+class Output:
+    hidden: Any
+    state: Any = None
+
+
+NESTED = {
+    "a tuple in a tuple": lambda a, b: (a, (b, a.cos())),
+    "a dict": lambda a, b: {"a": a, "b": b},
+    "a dict in a list": lambda a, b: [{"b": b}, a],
+    "a dataclass": lambda a, b: Output(a, (None, b)),
+    "with other things": lambda a, b: (b, "text", 3, None, a.argmax(), a.detach()),
+}
+
+
+@pytest.mark.parametrize("nested", NESTED.values(), ids=NESTED)
+def test_every_output_is_checked_however_it_is_nested(nested):
+    x = draw(3).requires_grad_()
+    assert check_function(lambda x: nested(x.sin(), Times.apply(x, 2)), x)
+    report = check_function(lambda x: nested(x.sin(), Times.apply(x, 3)), x)  # wrong on purpose
+    assert report.verdict is Verdict.MISMATCH
+
+
+def test_inputs_may_be_nested_and_named():
+    w, b, scale = draw(2, 3).requires_grad_(), draw(2, seed=1).requires_grad_(), draw()
+    function = lambda p, x, *, scale: x @ p["w"].T + Times.apply(p["b"][0], 3) * scale["s"]  # noqa: E731
+    kwargs = {"scale": {"s": scale.requires_grad_()}}
+    report = check_function(function, {"w": w, "b": (b, "text")}, draw(4, 3), kwargs=kwargs)
+    assert list(report.arrays) == ["inputs[0].w", "inputs[0].b[0]", "kwargs.scale.s"]
+    wrong = [path for path, array in report.arrays.items() if array.verdict is Verdict.MISMATCH]
+    assert wrong == ["inputs[0].b[0]"]
+
+
+class RowMajor(torch.autograd.Function):
+    """x², with a backward pass that takes x for row-major, beginning where its storage does."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**2
+
+    @staticmethod
+    def backward(ctx, u):
+        (x,) = ctx.saved_tensors
+        return 2 * torch.as_strided(x, x.shape, (x.shape[1], 1), 0) * u  # wrong on purpose
+
+
+LAYOUTS = {
+    "transposed": lambda: draw(3, 4).T,
+    "with an offset": lambda: draw(5, 3)[1:],
+    "every other column": lambda: draw(4, 6)[:, ::2],
+    "channels last": lambda: draw(2, 4, 3).permute(0, 2, 1)[0],
+}
+
+
+@pytest.mark.parametrize("make", LAYOUTS.values(), ids=LAYOUTS)
+def test_the_strides_and_the_offset_of_an_input_are_kept(make):
+    x = make().requires_grad_()
+    assert check_function(lambda x: x**2, x)
+    assert check_function(RowMajor.apply, x).verdict is Verdict.MISMATCH
+    dense = x.detach().clone(memory_format=torch.contiguous_format)
+    assert check_function(RowMajor.apply, dense.requires_grad_())
+
+
+def test_entries_of_an_expanded_input_are_moved_one_by_one():
+    x = draw(3, 1).expand(3, 4).requires_grad_()
+    seen = []
+
+    def function(x):
+        seen.append(x.stride())
+        return x.sin()
+
+    assert check_function(function, x)
+    assert seen[0] == (1, 0)  # at the point, where the values are the same
+    report = check_function(lambda x: Times.apply(x, 3), x)  # wrong on purpose
+    assert report.verdict is Verdict.MISMATCH
+
+
+def test_the_bits_of_conjugate_and_negative_views_are_kept():
+    z = draw(3, dtype=torch.complex128).conj().requires_grad_()
+    assert z.is_conj()
+    bits = set()
+
+    def function(z):
+        bits.add(z.is_conj())
+        return z * z
+
+    assert check_function(function, z)
+    assert bits == {True}
+    negative = torch._neg_view(draw(3)).requires_grad_()
+    assert check_function(lambda x: (x.is_neg() and x**3) + 0, negative)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex128, torch.complex64])
+def test_complex_inputs_and_outputs(dtype):
+    z, x = draw(3, dtype=dtype).requires_grad_(), draw(3, seed=3).requires_grad_()
+    report = check_function(lambda z, x: (z * z.conj() * x, z.abs(), torch.exp(z)), z, x)
+    assert report, str(report)
+    assert report.arrays["inputs[0]"].claimed.shape == (3, 2)
+
+    class Square(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, z):
+            ctx.save_for_backward(z)
+            return z * z
+
+        @staticmethod
+        def backward(ctx, u):
+            return 2 * ctx.saved_tensors[0] * u  # wrong on purpose: not the conjugate
+
+    assert check_function(Square.apply, z).verdict is Verdict.MISMATCH
+
+
+def test_an_error_says_that_no_output_has_a_gradient():
+    x = draw(3).requires_grad_()
+    for function in (torch.argmax, torch.Tensor.detach, lambda x: None):
+        with pytest.raises(ValueError, match="no output of the function is a tensor that requires"):
+            check_function(function, x)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: torch.eye(2).to_sparse(), r"inputs\[0\] has the layout torch.sparse_coo"),
+        (lambda: torch.empty(2, device="meta"), r"inputs\[0\] is torch.float32 on meta"),
+    ],
+)
+def test_an_error_names_an_input_that_cannot_be_moved(make, message):
+    with pytest.raises(TypeError, match=message):
+        check_function(lambda x: x * 2, make().requires_grad_())
+
+
+def test_empty_outputs_are_fine():
+    x = draw(3).requires_grad_()
+    assert check_function(lambda x: (x[:0], x.sin()), x)
+    assert "All outputs are empty" in str(check_function(lambda x: x[:0] * 2, x))
+
+    class Constant(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x[:0].clone()
+
+        @staticmethod
+        def backward(ctx, u):
+            return torch.ones(3, dtype=torch.float64)  # wrong on purpose
+
+    assert check_function(Constant.apply, x).verdict is Verdict.MISMATCH
+
+
+def test_sparse_gradients_are_compared():
+    table, rows = draw(4, 3).requires_grad_(), torch.tensor([2, 0, 2])
+    look_up = lambda table: torch.nn.functional.embedding(rows, table, sparse=True)  # noqa: E731
+    assert check_function(look_up, table)
+
+
+def test_constants_and_buffers_are_given_back():
+    x, mean, variance = draw(6, 3).requires_grad_(), draw(3), draw(3)
+    before = mean.clone(), variance.clone()
+    weight = draw(3, seed=2).requires_grad_()
+
+    def given(x, weight, mean, variance):
+        return torch.native_batch_norm(x, weight, None, mean, variance, True, 0.1, 1e-5)[0]
+
+    assert check_function(given, x, weight, mean, variance)
+    assert torch.equal(mean, before[0])
+    assert torch.equal(variance, before[1])
+    module = torch.nn.BatchNorm1d(3).double()
+    buffers = [buffer.clone() for buffer in module.buffers()]
+    assert check_function(module, x)
+    assert all(map(torch.equal, module.buffers(), buffers))
+
+
+def test_float32_constants_do_not_keep_a_function_from_float64():
+    x = draw(5, dtype=torch.float32).requires_grad_()
+    report = check_function(torch.matmul, draw(2, 5, dtype=torch.float32), x)
+    assert report.arrays["inputs[1]"].dtype == "float64"
+    module = torch.nn.Linear(5, 2)
+    assert check_function(module, x).arrays["inputs[0]"].dtype == "float64"
+
+
+class Product(torch.autograd.Function):
+    """x y, with forward mode wrong by a factor."""
+
+    @staticmethod
+    def forward(ctx, x, y, factor):
+        ctx.save_for_forward(x, y)
+        ctx.save_for_backward(x, y)
+        ctx.factor = factor
+        return x * y
+
+    @staticmethod
+    def jvp(ctx, u, v, _):
+        x, y = ctx.saved_tensors
+        return ctx.factor * (u * y + x * v)
+
+    @staticmethod
+    def backward(ctx, u):
+        x, y = ctx.saved_tensors
+        return u * y, u * x, None
+
+
+def test_forward_mode():
+    x, y = draw(3).requires_grad_(), draw(3, seed=1).requires_grad_()
+    assert check_function(Product.apply, x, y, 1, mode="forward")
+    wrong = check_function(Product.apply, x, y, 1.01, mode="forward")  # wrong on purpose
+    assert wrong.verdict is Verdict.MISMATCH
+    assert check_function(lambda x: (x.sin(), [x.exp()]), x, mode="forward")
+
+
+class Unbatched(torch.autograd.Function):
+    """x³, with a backward pass that under vmap mixes the samples."""
+
+    @staticmethod
+    def forward(x):
+        return x**3
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, u):
+        return Tripled.apply(*ctx.saved_tensors, u)
+
+
+class Tripled(torch.autograd.Function):
+    @staticmethod
+    def forward(x, u):
+        return 3 * x**2 * u
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def vmap(info, in_dims, x, u):
+        return 3 * x**2 * u.flip(0), 0  # wrong on purpose
+
+
+def test_gradients_in_a_batch():
+    x = draw(3).requires_grad_()
+    assert check_function(lambda x: (x.sin(), x**3), x, mode="batched")
+    assert check_function(Unbatched.apply, x)
+    assert check_function(Unbatched.apply, x, mode="batched").verdict is Verdict.MISMATCH
+
+
+def test_an_unknown_mode_is_refused():
+    with pytest.raises(ValueError, match="mode is 'fwd', wanted one of 'reverse', 'batched'"):
+        check_function(torch.sin, draw(3).requires_grad_(), mode="fwd")
