@@ -51,20 +51,22 @@ def fault_gradient(
         Replaces the default of the fault's constant.
     """
     constants: Any = {} if constant is None else {fault.constant: constant}
-    book = Textbook(*textbook_cost, steps=fault.steps, **constants)
+    scale = observation.scale
+    book = Textbook(*textbook_cost, steps=fault.steps, scale=scale, **constants)
     if "forward" in fault.steps and observation.before:
         book.gradient(*observation.before.copies)  # this earlier call fills the stale cache
     # the penalty's gradient is added below, unless the fault is about the penalty
     weight_decay, bias_decay = (0.0, 0.0) if "penalty" in fault.steps else observation.decay
-    weights, biases, scale = observation.weights, observation.biases, observation.scale
+    weights, biases = observation.weights, observation.biases
     try:
         dw, db = book.gradient(weights, biases, observation.x, observation.y)
-        return [
-            *(scale * g + weight_decay * w for g, w in zip(dw, weights, strict=True)),
-            *(scale * g + bias_decay * b for g, b in zip(db, biases, strict=True)),
-        ]
+        if weight_decay:
+            dw = [g + weight_decay * w for g, w in zip(dw, weights, strict=True)]
+        if bias_decay:
+            db = [g + bias_decay * b for g, b in zip(db, biases, strict=True)]
     except ValueError:  # the steps of two faults together may give shapes that do not fit
         return [np.array([np.nan])] * len(observation.claimed)
+    return [*dw, *db] if observation.reads_biases else dw
 
 
 def has_fitted_constant(fault: Fault, through: str) -> bool:
@@ -74,20 +76,62 @@ def has_fitted_constant(fault: Fault, through: str) -> bool:
 
 
 def compare(
-    textbook_cost: TextbookCost, through: str, fault: Fault, observation: Observation
+    textbook_cost: TextbookCost,
+    through: str,
+    fault: Fault,
+    observation: Observation,
+    arrays: Sequence[int] | None = None,
+    quick: bool = False,
 ) -> tuple[float, float | None]:
-    """Return a fault's relative distance from the claimed gradient, and the fault's constant."""
-    if has_fitted_constant(fault, through):
+    """Return a fault's relative distance from the claimed gradient, and the fault's constant.
+
+    Parameters
+    ----------
+    textbook_cost, through, fault, observation
+    arrays
+        The indices of those arrays that are compared; default all.
+    quick
+        Whether only the constant that follows from the claim in a line is tried, and no other.
+    """
+    if has_fitted_constant(fault, through) and not quick:
         return _fit_constant(textbook_cost, fault, observation)
-    constant = None
+    best: tuple[float, float | None] = np.inf, None
+    for constant in _constants(textbook_cost, through, fault, observation, arrays):
+        predicted = fault_gradient(textbook_cost, fault, observation, constant)
+        distance = relative_distance(observation.claimed, predicted, arrays)
+        best = min(best, (distance, constant), key=lambda pair: pair[0])
+    return best
+
+
+def _constants(
+    textbook_cost: TextbookCost,
+    through: str,
+    fault: Fault,
+    observation: Observation,
+    arrays: Sequence[int] | None,
+) -> list[float | None]:
+    """Return what the constant of a fault may be."""
+    claimed = observation.claimed
     if "penalty" in fault.steps:  # the size of the penalty was fitted to the cost
-        constant = observation.decay[0] / observation.scale
-        if not constant or observation.decay[1]:
-            return np.inf, None
-    elif fault.constant:
-        constant = LEARNING_RATE
-    predicted = fault_gradient(textbook_cost, fault, observation, constant)
-    return relative_distance(observation.claimed, predicted), constant
+        return [] if not observation.decay[0] or observation.decay[1] else [observation.decay[0]]
+    if fault.constant == "limit":
+        norm = float(np.sqrt(sum((g * g).sum() for g in claimed)))
+        return [max(float(np.abs(g).max()) for g in claimed), norm]
+    if fault.constant == "learning_rate":
+        return [LEARNING_RATE if through == "step" else 1.0]
+    if fault.constant == "decay":
+        # the gradient is affine in λ
+        ends = [fault_gradient(textbook_cost, fault, observation, c) for c in (0.0, 1.0)]
+        some = range(len(claimed)) if arrays is None else arrays
+        if any(ends[0][i].size != claimed[i].size for i in some):
+            return []
+        zero, one, g = (_joined([part[i] for i in some]) for part in (*ends, claimed))
+        square = float((one - zero) @ (one - zero))
+        decay = float((one - zero) @ (g - zero)) / square if square else 0.0
+        # a penalty that changes nothing explains nothing
+        is_small = abs(decay) * np.sqrt(square) <= 1e-6 * np.linalg.norm(g)
+        return [] if is_small or not np.isfinite(decay) else [decay]
+    return [None]
 
 
 def _fit_constant(
@@ -116,10 +160,13 @@ def _fit_constant(
     return best
 
 
-def relative_distance(claimed: Sequence[Any], predicted: Sequence[Any]) -> float:
+def relative_distance(
+    claimed: Sequence[Any], predicted: Sequence[Any], arrays: Sequence[int] | None = None
+) -> float:
     """Return the largest difference of any entry, relative to the largest entry of its array."""
     worst, largest = 0.0, max(float(np.abs(g).max()) for g in claimed)
-    for g, p in zip(claimed, predicted, strict=True):
+    for i in range(len(claimed)) if arrays is None else arrays:
+        g, p = claimed[i], predicted[i]
         if g.size != p.size:
             return np.inf
         size = max(float(np.abs(g).max()), float(np.abs(p).max()), NEGLIGIBLE * largest)

@@ -14,7 +14,9 @@ from checks.conformance.naming.agreement import (
     compare,
     fault_gradient,
     has_fitted_constant,
+    relative_distance,
 )
+from checks.conformance.naming.combinations import MOST_TOGETHER, Combinations
 from checks.conformance.naming.faults import Fault
 from checks.conformance.naming.observations import (
     NETWORKS,
@@ -88,10 +90,12 @@ class Evidence:
             # only if ordinary networks show no mistake, and not for a step from θ to θ', because
             # rounding loses the same digits of θ − θ'.
             self._observe_all(SATURATED, "saturated")
+        # a condition is known only if the target is right where it does not hold
         self.conditions = [
             name
             for name, holds in CONDITIONS.items()
-            if all(holds(o) == (o in self.wrong) for o in self.observations)
+            if len(self.wrong) < len(self.observations)
+            and all(holds(o) == (o in self.wrong) for o in self.observations)
         ]
 
     def _observe_all(self, networks: Iterable[NetworkSpec], regime: str) -> None:
@@ -121,18 +125,44 @@ class Evidence:
         matches = [m for f in faults for m in self._matches(f, self.wrong)]
         return self._narrow_down([replace(m, condition=self.conditions[0]) for m in matches])
 
-    def _matches(self, fault: Fault, networks: Iterable[Observation]) -> list[Match]:
+    def combined(self, faults: Iterable[Fault]) -> list[Match]:
+        """Return the fewest faults that together give the target's gradient on every network."""
+        networks = sorted(self.observations, key=lambda o: o not in self.wrong)
+        search = Combinations(self.textbook_cost, self.through, networks, faults)
+        for count in range(2, MOST_TOGETHER + 1):
+            found = search.of(count)
+            matches = [m for fault in found for m in self._matches(fault, networks, quick=True)]
+            if matches:
+                return self._narrow_down(matches)
+        return []
+
+    def _matches(
+        self, fault: Fault, networks: Iterable[Observation], quick: bool = False
+    ) -> list[Match]:
         """Return the match of a fault on these networks as a list: one match or none."""
         worst, constants = 0.0, []
+        networks = list(networks)
         for observation in networks:
-            distance, constant = compare(self.textbook_cost, self.through, fault, observation)
+            distance, constant = compare(
+                self.textbook_cost, self.through, fault, observation, quick=quick
+            )
             if not distance <= TOLERANCE:
                 return []
             worst = max(worst, distance)
             if constant is not None and observation in self.wrong:
                 constants.append((constant, len(observation.x)))
+        if fault.constant == "limit" and constants:
+            # where nothing reaches the limit, the fit gives what is reached
+            limit = max(constant for constant, _ in constants)
+            if not all(self._fits_with(fault, o, limit) for o in networks):
+                return []
+            constants = [(limit, 1)]
         text = _common_constant(fault.constant, constants) if constants else ""
         return [] if text is None else [Match(fault, worst, text)]
+
+    def _fits_with(self, fault: Fault, observation: Observation, constant: float) -> bool:
+        predicted = fault_gradient(self.textbook_cost, fault, observation, constant)
+        return relative_distance(observation.claimed, predicted) <= TOLERANCE
 
     def _narrow_down(self, matches: list[Match]) -> list[Match]:
         """Drop the faults that do not fit further networks, until a single fault is left."""
@@ -193,7 +223,7 @@ def _common_constant(name: str, constants: list[tuple[float, int]]) -> str | Non
         ("", [constant for constant, _ in constants]),
         ("/B", [constant * samples for constant, samples in constants]),
     ):
-        if max(values) - min(values) <= CONSTANT_TOLERANCE * max(values):
+        if max(values) - min(values) <= CONSTANT_TOLERANCE * max(map(abs, values)):
             text = f"{letter}{divisor}, {letter}" if divisor else letter
             return f"{text}{equals} {float(np.median(values)):.4g}"
     return None

@@ -1,7 +1,7 @@
 """The name of a target's mistake: the fault of the catalogue that returns the same gradient."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,11 @@ from checks.conformance.naming.agreement import (
     relative_distance,
 )
 from checks.conformance.naming.evidence import Evidence, Match
-from checks.conformance.naming.faults import FAULTS, PLUS, Fault, together
+from checks.conformance.naming.faults import FAULTS, PLUS
 from checks.conformance.naming.observations import Observation, find_textbook_cost
 from checks.conformance.targets.known_costs import factor_names
+from checks.conformance.targets.probe import probed
+from checks.conformance.targets.takes import Form, Takes
 from checks.conformance.targets.target import Target
 from checks.diagnosis.diagnosis import diagnose
 from checks.report.array_report import ArrayReport
@@ -43,8 +45,16 @@ def name_fault(target: Target) -> tuple[Diagnosis, ...]:
         only two together give it; otherwise what the structure of the errors shows on every
         network. Empty if nothing fits, or if the target is right.
     """
+    given, target = target, probed(target)
     with np.errstate(all="ignore"):
         textbook_cost = find_textbook_cost(target)
+        if not textbook_cost:
+            # a wrong gradient may fit another form than that of the cost
+            target = replace(
+                given,
+                takes=replace(target.takes, form=Form(), labels="numbers", samples=Takes().samples),
+            )
+            textbook_cost = find_textbook_cost(target)
         for through in ("gradient", "step"):
             if textbook_cost and getattr(target, through) is not None:
                 evidence = Evidence(target, textbook_cost, through)
@@ -65,20 +75,15 @@ def _explain(evidence: Evidence) -> tuple[Diagnosis, ...]:
         matches = find_matches(faults)
         if matches:
             return tuple(_describe(evidence, match, matches) for match in matches)
-    distinct = evidence.distinct(simple)
-    matches = evidence.matching(_pairs(distinct))
+    factor = _common_factor(evidence)
+    if factor:
+        return factor
+    distinct = evidence.distinct(every_fault)
+    matches = evidence.combined(distinct)
     if matches:
         equivalents = {fault.name: names for fault, names in distinct.items()}
-        return _describe_pairs(evidence, matches, equivalents)
-    return _common_factor(evidence) or _common_structure(evidence)
-
-
-def _pairs(faults: Iterable[Fault]) -> Iterator[Fault]:
-    """Yield all pairs of faults that can occur together, each as one fault."""
-    for one, other in combinations(faults, 2):
-        pair = together(one, other)
-        if pair:
-            yield pair
+        return _describe_several(evidence, matches, equivalents)
+    return _common_structure(evidence)
 
 
 def _describe(evidence: Evidence, match: Match, matches: Sequence[Match]) -> Diagnosis:
@@ -96,17 +101,17 @@ def _describe(evidence: Evidence, match: Match, matches: Sequence[Match]) -> Dia
     others = [other.fault.name for other in matches if other is not match]
     if others:
         text += f" These networks cannot tell it from: {'; '.join(others)}."
-    activation, cost_name, linear = evidence.textbook_cost
-    if evidence.textbook_cost != (evidence.target.activation, evidence.target.cost_name, False):
-        last = " and a linear last layer" if linear else ""
+    activation, cost_name, *output = evidence.textbook_cost
+    last = "".join(f" and a {name} last layer" for name in output if name)
+    if last or (activation, cost_name) != (evidence.target.activation, evidence.target.cost_name):
         text += f" (Your cost is that of activation={activation!r}, cost_name={cost_name!r}{last}.)"
     return Diagnosis(match.fault.name, text)
 
 
-def _describe_pairs(
+def _describe_several(
     evidence: Evidence, matches: Sequence[Match], equivalents: Mapping[str, list[str]]
 ) -> tuple[Diagnosis, ...]:
-    """Name the two faults of every pair that matches.
+    """Name all faults of every combination that matches.
 
     Parameters
     ----------
@@ -116,7 +121,8 @@ def _describe_pairs(
     """
     texts: dict[str, str] = {}
     for match in matches:
-        text = f"Two mistakes together. {_describe(evidence, match, matches).text}"
+        count = {2: "Two", 3: "Three"}[match.fault.name.count(PLUS) + 1]
+        text = f"{count} mistakes together. {_describe(evidence, match, matches).text}"
         for name in match.fault.name.split(PLUS):
             names = equivalents[name]
             also = f" On these networks it is the same as: {'; '.join(names)}." if names else ""
@@ -168,15 +174,21 @@ def _common_structure(evidence: Evidence) -> tuple[Diagnosis, ...]:
 
 def _diagnose(evidence: Evidence, observation: Observation) -> tuple[Diagnosis, ...]:
     """Return what the structure of the errors shows on one network."""
-    weights, biases = observation.weights, observation.biases
-    paths = [f"{name}[{layer}]" for name in ("weights", "biases") for layer in range(len(weights))]
-    values = dict(zip(paths, [*weights, *biases], strict=True))
-    arrays: dict[str, Any] = {}
+    arrays_by_name = {"weights": observation.weights}
+    if observation.reads_biases:
+        arrays_by_name["biases"] = observation.biases
+    values = {
+        f"{name}[{layer}]": array
+        for name, arrays in arrays_by_name.items()
+        for layer, array in enumerate(arrays)
+    }
+    paths = list(values)
+    reports: dict[str, Any] = {}
     right = fault_gradient(evidence.textbook_cost, NO_FAULT, observation)
     for path, claimed, numeric in zip(paths, observation.claimed, right, strict=True):
         if claimed.size != numeric.size:
             return ()
         claim, error = claimed.reshape(numeric.shape), np.abs(numeric) * TOLERANCE / 100
         rule = Rule(TOLERANCE, scale="array")
-        arrays[path] = ArrayReport.judged(path, claim, numeric, error, rule)
-    return diagnose(arrays, values)
+        reports[path] = ArrayReport.judged(path, claim, numeric, error, rule)
+    return diagnose(reports, values)

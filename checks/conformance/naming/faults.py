@@ -48,17 +48,17 @@ class Fault:
         self,
         activation: str = "logistic",
         cost_name: str = "mean_squared",
-        linear: bool = False,
+        output: str = "",
         **constants: float,
     ) -> Textbook:
         """Return a textbook that has this fault."""
-        return Textbook(activation, cost_name, linear, self.steps, **constants)
+        return Textbook(activation, cost_name, output, self.steps, **constants)
 
     def target(
-        self, activation: str = "logistic", cost_name: str = "mean_squared", linear: bool = False
+        self, activation: str = "logistic", cost_name: str = "mean_squared", output: str = ""
     ) -> Target:
         """Return a target that has this fault and has not been called before."""
-        book = self.textbook(activation, cost_name, linear)
+        book = self.textbook(activation, cost_name, output)
         return _target(self.name, book, activation, cost_name)
 
 
@@ -67,18 +67,25 @@ def right_target(activation: str = "logistic", cost_name: str = "mean_squared") 
     return _target("textbook", Textbook(activation, cost_name), activation, cost_name)
 
 
-def together(one: Fault, other: Fault) -> Fault | None:
-    """Combine two faults into one; return None if both replace the same step.
+def together(*faults: Fault) -> Fault | None:
+    """Combine faults into one; return None if several replace the same step.
 
-    Only ``finish`` may be replaced by both: one is then applied after the other.
+    Only ``finish`` may be replaced by several: one is then applied after the other.
     """
-    steps = {**one.steps, **other.steps}
-    for step in one.steps.keys() & other.steps.keys():
-        if step != "finish":
-            return None
-        steps[step] = partial(_finish_twice, one.steps[step], other.steps[step])
-    constant = one.constant or other.constant
-    return Fault(f"{one.name}{PLUS}{other.name}", f"{one.text} And: {other.text}", steps, constant)
+    if len(faults) == 1:
+        return faults[0]
+    steps: dict[str, Step] = {}
+    for fault in faults:
+        for name, step in fault.steps.items():
+            if name in steps and name != "finish":
+                return None
+            steps[name] = partial(_finish_twice, steps[name], step) if name in steps else step
+    return Fault(
+        PLUS.join(fault.name for fault in faults),
+        " And: ".join(fault.text for fault in faults),
+        steps,
+        next((fault.constant for fault in faults if fault.constant), ""),
+    )
 
 
 def _target(name: str, book: Textbook, activation: str, cost_name: str) -> Target:
@@ -158,13 +165,13 @@ _CATALOGUE = (
     _fault(
         "σ'(a) for σ'(z)",
         "The derivative is taken at the activation: δ^l has σ'(z^l), and a^l is σ(z^l) already.",
-        slope=lambda net, l: net.derivative(net.a[l]),  # wrong on purpose
+        slope=lambda net, l: net.derivative(net.a[l], l),  # wrong on purpose
     ),
     _fault(
         "σ'(upstream) for σ'(z)",
         "The derivative is taken at w^{l+1}ᵀ δ^{l+1}, the gradient that comes from above (for a "
         "relu: the gradient is cut where it is negative): δ^l has σ'(z^l).",
-        slope=lambda net, l: net.derivative(net.upstream),  # wrong on purpose
+        slope=lambda net, l: net.derivative(net.upstream, l),  # wrong on purpose
     ),
     _fault(
         "σ' of the layer above",
@@ -206,7 +213,7 @@ _CATALOGUE = (
     _fault(
         "σ for σ'",
         "The activation itself stands where its derivative belongs, as in tanh' = tanh.",
-        slope=lambda net, l: net.activation.value(net.z[l]),  # wrong on purpose
+        slope=lambda net, l: net.activation_of(l).value(net.z[l]),  # wrong on purpose
     ),
     _fault(
         "1 − a for σ'",
@@ -226,13 +233,13 @@ _CATALOGUE = (
     _fault(
         "σ' in terms of a, taken of z",
         "logistic' = a (1 − a) and tanh' = 1 − a² take a^l; they were given z^l.",
-        slope=lambda net, l: wrong.slope_from_value(net, net.z[l]),  # wrong on purpose
+        slope=lambda net, l: wrong.slope_from_value(net, net.z[l], l),  # wrong on purpose
     ),
     _fault(
         "a (1 − a) loses digits",
         "The formula is right, but where a rounds to 1, 1 − a (tanh: 1 − a²) has no digit left. "
         "With t = e^{−|z|}, logistic' = t/(1 + t)².",
-        slope=lambda net, l: wrong.slope_from_value(net, net.a[l]),  # wrong on purpose
+        slope=lambda net, l: wrong.slope_from_value(net, net.a[l], l),  # wrong on purpose
     ),
     # the recursion δ^l = (w^{l+1}ᵀ δ^{l+1}) ⊙ σ'(z^l), which stands for ② and ③
     _fault(

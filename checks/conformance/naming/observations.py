@@ -4,14 +4,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from backprop.activations import ACTIVATIONS
 from backprop.costs import COSTS
-from checks.conformance.naming.textbook import Textbook
+from checks.conformance.naming.textbook import HIDDEN, Textbook
 from checks.conformance.targets.known_costs import FLOAT32_TOLERANCE
+from checks.conformance.targets.takes import Takes
 from checks.conformance.targets.target import Target
 from checks.strategies import Problem, generate_arrays
 
@@ -27,7 +27,15 @@ __all__ = [
 ]
 
 NetworkSpec: TypeAlias = tuple[tuple[int, ...], int, float]  # sizes, samples, scale of y
-TextbookCost: TypeAlias = tuple[str, str, bool]  # activation, cost_name, linear: see `Textbook`
+
+
+class TextbookCost(NamedTuple):
+    """What a cost is made of: see `Textbook`."""
+
+    activation: str
+    cost_name: str
+    output: str = ""
+
 
 # A large rate: a weight that is updated too early then changes the gradient, and for a step from θ
 # to θ' the difference θ − θ' keeps its digits.
@@ -50,6 +58,7 @@ NETWORKS: tuple[NetworkSpec, ...] = (
     ((2, 3, 3, 1), 4, 1),
     ((3, 5, 3), 3, 1),
 )
+OUTPUTS = ("", "linear", "logistic", "tanh", "softmax", "relu")
 SATURATED: tuple[NetworkSpec, ...] = (
     ((3, 4, 3), 5, 1),
     ((4, 4, 4, 2), 3, 1),
@@ -72,6 +81,8 @@ class Observation(Problem):
     scale, decay : float, (float, float)
         The target's cost is scale × the reference's + ½ Σ decay θ². The two decays are those of
         the weights and of the biases.
+    reads_biases : bool
+        Whether the cost reads biases; if not, they are 0 and not compared.
     claimed : tuple of ndarray
         The ∂C/∂w^l and then the ∂C/∂b^l that the target returned, or that its step implies.
     """
@@ -79,6 +90,7 @@ class Observation(Problem):
     before: "Observation | None" = None
     scale: float = 1.0
     decay: tuple[float, float] = (0.0, 0.0)
+    reads_biases: bool = True
     claimed: tuple[Any, ...] = ()
 
     @property
@@ -117,8 +129,8 @@ def observe(
         As of `checks.strategies.generate_arrays`.
     """
     for number, network in enumerate(networks, seed):
-        before = _generate(textbook_cost, network, regime, 2 * number)
-        after = _generate(textbook_cost, network, regime, 2 * number + 1)
+        before = _generate(target, textbook_cost, network, regime, 2 * number)
+        after = _generate(target, textbook_cost, network, regime, 2 * number + 1)
         try:
             _claimed_gradient(target, through, before)
             claimed = _claimed_gradient(target, through, after)
@@ -136,15 +148,10 @@ def find_textbook_cost(target: Target) -> TextbookCost | None:
     The names that the target declares are tried first. Of the others, those that fit without a
     factor are preferred.
     """
-    declared = (target.activation, target.cost_name, False)
-    others = [
-        (activation, cost_name, linear)
-        for linear, activation, cost_name in product((False, True), ACTIVATIONS, COSTS)
-        if not (linear and (activation == "identity" or COSTS[cost_name].linear_output))
-    ]
+    declared = TextbookCost(target.activation, target.cost_name)
     first = None
-    for textbook_cost in (declared, *others):
-        networks = [_generate(textbook_cost, NETWORKS[i], "ordinary", i) for i in (0, 1)]
+    for textbook_cost in (declared, *_textbook_costs()):
+        networks = [_generate(target, textbook_cost, NETWORKS[i], "ordinary", i) for i in (0, 1)]
         try:
             fitted = [_fit_cost(target, textbook_cost, network) for network in networks]
         except Exception:  # the target may raise anything; the suite reports it
@@ -156,16 +163,24 @@ def find_textbook_cost(target: Target) -> TextbookCost | None:
     return first
 
 
+def _textbook_costs() -> Iterator[TextbookCost]:
+    """Yield every activation of the hidden layers with every output and cost, usual ones first."""
+    for output, activation, cost_name in product(OUTPUTS, HIDDEN, COSTS):
+        is_same = output == activation or (output == "linear" and activation == "identity")
+        if not (output and (is_same or COSTS[cost_name].linear_output)):
+            yield TextbookCost(activation, cost_name, output)
+
+
 def has_softmax(target: Target) -> bool:
     """Whether the cost is the softmax cross entropy: by its name, or by its values.
 
     The values are taken on networks of one layer, where the activation does not matter.
     """
-    textbook_cost = ("identity", "softmax_cross_entropy", False)
+    textbook_cost = TextbookCost("identity", "softmax_cross_entropy")
     if target.cost_name == "softmax_cross_entropy":
         return True
     networks = [
-        _generate(textbook_cost, network, "ordinary", i)
+        _generate(target, textbook_cost, network, "ordinary", i)
         for i, network in enumerate(NETWORKS)
         if len(network[0]) == 2
     ]
@@ -180,20 +195,28 @@ def has_softmax(target: Target) -> bool:
 
 
 def _generate(
-    textbook_cost: TextbookCost, network: NetworkSpec, regime: str, seed: int
+    target: Target, textbook_cost: TextbookCost, network: NetworkSpec, regime: str, seed: int
 ) -> Observation:
-    """Return a network with a batch that suits the cost; no target has been called on it yet."""
+    """Return a network with a batch that suits target and cost; the target has not been called."""
     (activation, cost_name, *_), (sizes, samples, scale) = textbook_cost, network
+    takes = target.takes
+    if takes.reasons.get("several outputs", "").startswith("the cost does not read"):
+        # outputs that are relus may all be dead in the networks of the probe
+        takes = replace(takes, outputs=Takes().outputs)
+    sizes = takes.nearest(sizes)
+    samples = min(max(samples, takes.samples[0]), takes.samples[1])
     weights, biases, x, y = generate_arrays(sizes, samples, regime, seed)
-    if activation == "relu":
+    if "relu" in activation:
         # positive biases, because a relu with z < 0 for every sample has a zero gradient
         biases = [np.abs(b) for b in biases]
-    if cost_name == "softmax_cross_entropy":
-        y = scale * y
-        y = y / y.sum(axis=1, keepdims=True)  # many implementations assume that each row sums to 1
-    elif cost_name != "cross_entropy":  # the y of cross_entropy stays between 0 and 1
-        y = scale * y
-    return Observation(sizes, weights, biases, x, y)
+    if takes.labels == "numbers":
+        if cost_name == "softmax_cross_entropy":
+            y = scale * y  # many implementations assume that each row sums to 1
+            y = y / y.sum(axis=1, keepdims=True)
+        elif cost_name != "cross_entropy":  # the y of cross_entropy stays between 0 and 1
+            y = scale * y
+    suited = takes.suited(Problem(sizes, weights, biases, x, y))
+    return Observation(sizes, weights, suited.biases, x, suited.y, reads_biases=takes.biases)
 
 
 def _claimed_gradient(target: Target, through: str, network: Observation) -> tuple[Any, ...]:
@@ -202,12 +225,15 @@ def _claimed_gradient(target: Target, through: str, network: Observation) -> tup
     if through == "gradient":
         assert target.gradient is not None
         dw, db = target.gradient(weights, biases, x, y)
-        return tuple(np.array(g, dtype=np.float64) for g in (*dw, *db))
+        gradients = (*dw, *db) if network.reads_biases else tuple(dw)
+        return tuple(np.array(g, dtype=np.float64) for g in gradients)
     assert target.step is not None
     moved = target.step(weights, biases, x, y, LEARNING_RATE)
     # a step that returns None has updated its arguments in place
     moved = (weights, biases) if moved is None else moved
     olds, news = (*network.weights, *network.biases), (*moved[0], *moved[1])
+    if not network.reads_biases:
+        olds, news = tuple(network.weights), tuple(moved[0])
     return tuple(
         (old - np.asarray(new, dtype=np.float64).reshape(old.shape)) / LEARNING_RATE
         for old, new in zip(olds, news, strict=True)

@@ -8,14 +8,27 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop.activations import ACTIVATIONS
+from backprop.activations import ACTIVATIONS, Activation
 from backprop.costs import COSTS
 
-__all__ = ["Arrays", "Constants", "Step", "Textbook"]
+__all__ = ["HIDDEN", "Arrays", "Constants", "Step", "Textbook"]
 
 Array: TypeAlias = NDArray[Any]
 Arrays: TypeAlias = list[Array]
 Step: TypeAlias = Callable[..., Any]
+
+
+def _leaky_relu(slope: float) -> Activation:
+    def value(z: Any) -> Any:
+        return np.where(z > 0, z, slope * z)
+
+    return Activation(
+        f"leaky relu, {slope}", value, lambda z: (value(z), np.where(z > 0, 1.0, slope))
+    )
+
+
+HIDDEN = ACTIVATIONS | {row.name: row for row in map(_leaky_relu, (0.01, 0.1, 0.2))}
+"""The activations of a textbook by name."""
 
 
 class Constants:
@@ -35,8 +48,11 @@ class Textbook(Constants):
     ----------
     activation, cost_name : str
         Names in the reference's tables.
-    linear : bool
-        Whether the last layer is linear. It always is if the cost takes logits.
+    output : str
+        What the last layer applies: the name of an activation, "linear", "softmax", or the
+        activation of the others if it is empty. It is linear if the cost takes logits.
+    scale : float
+        A factor of the cost, without its penalty.
     steps : dict of str to function, optional
         Functions that replace the methods of these names. They take the textbook as ``self``.
     **constants
@@ -58,12 +74,14 @@ class Textbook(Constants):
         self,
         activation: str = "logistic",
         cost_name: str = "mean_squared",
-        linear: bool = False,
+        output: str = "",
         steps: Mapping[str, Step] | None = None,
+        scale: float = 1.0,
         **constants: float,
     ) -> None:
-        self.activation, self.cost_function = ACTIVATIONS[activation], COSTS[cost_name]
-        self.linear = linear or self.cost_function.linear_output
+        self.activation, self.cost_function = HIDDEN[activation], COSTS[cost_name]
+        self.output = "linear" if self.cost_function.linear_output else output or activation
+        self.scale = scale
         for name, value in constants.items():
             setattr(self, name, value)
         for name, step in (steps or {}).items():
@@ -75,8 +93,8 @@ class Textbook(Constants):
         for w, b in zip(weights, biases, strict=True):
             z = a @ w.T + b
             a = self.activation.value(z)
-        C = self.cost_function.value(z if self.linear else a, y).mean()  # noqa: N806
-        return C + self.penalty(weights, biases)
+        C = self.cost_function.value(self.output_value(z), y).mean()  # noqa: N806
+        return self.scale * C + self.penalty(weights, biases)
 
     def gradient(
         self, weights: Arrays, biases: Arrays, x: Array, y: Array
@@ -87,7 +105,7 @@ class Textbook(Constants):
         self.a, self.z = self.forward(x)
         # δ^L = ∂C/∂a^L ⊙ σ'(z^L); the first factor is ① of the notes
         self.upstream = self.output_error()
-        delta = self.upstream * self.output_slope()
+        delta = self.output_delta()
         for l in range(self.L, 0, -1):
             if l < self.L:
                 # δ^l = (w^{l+1}ᵀ δ^{l+1}) ⊙ σ'(z^l)
@@ -117,9 +135,16 @@ class Textbook(Constants):
         a, z = [x], [x]
         for l in range(1, self.L + 1):
             z.append(self.weighted_input(a[l - 1], l))
-            linear = l == self.L and self.linear
-            a.append(z[l] if linear else self.activation.value(z[l]))
+            a.append(self.output_value(z[l]) if l == self.L else self.activation.value(z[l]))
         return a, z
+
+    def output_value(self, z: Array) -> Array:
+        """Return a^L of z^L."""
+        if self.output == "softmax":
+            e = np.exp(z - z.max(axis=1, keepdims=True))
+            softmax: Array = e / e.sum(axis=1, keepdims=True)
+            return softmax
+        return z if self.output == "linear" else HIDDEN[self.output].value(z)
 
     def weighted_input(self, a: Array, l: int) -> Array:
         """Return z^l = w^l a^{l−1} + b^l."""
@@ -128,19 +153,37 @@ class Textbook(Constants):
 
     def output_error(self) -> Array:
         """Return ∂C/∂a^L, ① of the notes, divided by the number of samples."""
-        return self.cost_function.slope(self.a[self.L], self.y) / len(self.y)
+        return self.scale * self.cost_function.slope(self.a[self.L], self.y) / len(self.y)
 
-    def derivative(self, z: Array) -> Array:
-        """Return σ' at any z."""
-        return self.activation.value_and_slope(np.array(z))[1]  # a copy, as z may be overwritten
+    def output_delta(self) -> Array:
+        """Return δ^L = ∂C/∂z^L from ① in `upstream`."""
+        slope = self.output_slope()
+        if self.output == "softmax" and slope is None:
+            p, u = self.a[self.L], self.upstream
+            # ∂p_i/∂z_j = p_i (δ_ij − p_j)
+            delta: Array = p * (u - (p * u).sum(axis=1, keepdims=True))
+            return delta
+        return self.upstream * slope  # type: ignore[no-any-return]
+
+    def activation_of(self, l: int) -> Activation:
+        """Return the activation of a layer; that of the hidden layers if the last has none."""
+        return HIDDEN.get(self.output, self.activation) if l == self.L else self.activation
+
+    def derivative(self, z: Array, l: int) -> Array:
+        """Return σ' of layer l at any z."""
+        # a copy, as z may be overwritten
+        slope: Array = self.activation_of(l).value_and_slope(np.array(z))[1]
+        return slope
 
     def slope(self, l: int) -> Array:
         """Return σ'(z^l)."""
-        return self.derivative(self.z[l])
+        return self.derivative(self.z[l], l)
 
     def output_slope(self) -> Any:
-        """Return σ'(z^L); 1 where the last layer is linear."""
-        return 1.0 if self.linear else self.slope(self.L)
+        """Return σ'(z^L); 1 where the last layer is linear, None where it is a softmax."""
+        if self.output == "softmax":
+            return None
+        return 1.0 if self.output == "linear" else self.slope(self.L)
 
     def hidden_slope(self, l: int) -> Any:
         """Return σ'(z^l) of a hidden layer, l < L."""

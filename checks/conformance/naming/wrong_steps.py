@@ -72,7 +72,7 @@ def broadcast_error(net: Textbook) -> Any:
     if y.shape[1] > 1:
         return Textbook.output_error(net)
     slopes = [net.cost_function.slope(a, np.full_like(y, other)) for other in y[:, 0]]
-    return np.mean(slopes, axis=0) / len(y)
+    return net.scale * np.mean(slopes, axis=0) / len(y)
 
 
 def softmax_diagonal(net: Textbook) -> Any:
@@ -82,7 +82,7 @@ def softmax_diagonal(net: Textbook) -> Any:
     a = net.a[net.L]
     p = np.exp(a - a.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
-    return -net.y * (1 - p) / len(net.y)
+    return -net.scale * net.y * (1 - p) / len(net.y)
 
 
 def extra_output_slope(net: Textbook) -> Any:
@@ -92,20 +92,23 @@ def extra_output_slope(net: Textbook) -> Any:
     return a * (1 - a)
 
 
-def slope_from_value(net: Textbook, a: Any) -> Any:
-    if net.activation.name == "logistic":
+def slope_from_value(net: Textbook, a: Any, l: int) -> Any:
+    name = net.activation_of(l).name
+    if name == "logistic":
         return a * (1 - a)
-    return 1 - a * a if net.activation.name == "tanh" else net.derivative(a)
+    return 1 - a * a if name == "tanh" else net.derivative(a, l)
 
 
 def logistic_formula(net: Textbook, l: int) -> Any:
-    if net.activation.name == "logistic":
+    if net.activation_of(l).name == "logistic":
         return Textbook.slope(net, l)
     return net.a[l] * (1 - net.a[l])
 
 
 def tanh_formula(net: Textbook, l: int) -> Any:
-    return Textbook.slope(net, l) if net.activation.name == "tanh" else 1 - net.a[l] ** 2
+    if net.activation_of(l).name == "tanh":
+        return Textbook.slope(net, l)
+    return 1 - net.a[l] ** 2
 
 
 def output_error_again(net: Textbook, delta: Any, l: int) -> Any:

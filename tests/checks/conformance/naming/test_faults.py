@@ -266,7 +266,7 @@ def test_a_factor_before_the_cost_does_not_hide_the_mistake():
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize("name", ["w for wᵀ", "first sample only, biases"])
 def test_a_mistake_below_a_linear_last_layer_is_named(activation, name):
-    mistakes = name_fault(FAULTS[name].target(activation, "mean_squared", linear=True))
+    mistakes = name_fault(FAULTS[name].target(activation, "mean_squared", "linear"))
     assert mistakes[0].name == name
     assert "and a linear last layer" in mistakes[0].text
 
