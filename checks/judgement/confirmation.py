@@ -83,7 +83,8 @@ def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> bool:
         unconfirmed = entries[~confirmed]
         verdicts[unconfirmed] = Verdict.UNRESOLVED
         difference = np.abs(second.value - estimate.value[entries])
-        both = np.nan_to_num(difference + second.error, nan=np.inf)[~confirmed]
+        both = (difference + second.error)[~confirmed]
+        both = np.where(np.isnan(both), np.inf, both)
         error[unconfirmed] = np.maximum(error[unconfirmed], both)
         if estimate.on_stairs.size:
             estimate.on_stairs[unconfirmed] |= second.on_stairs[~confirmed]

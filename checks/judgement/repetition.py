@@ -27,7 +27,8 @@ def farthest_claim(
             apart = np.abs(call - calls[0])
             farther = np.abs(call - numeric) > np.abs(farthest - numeric)
         same = (call == calls[0]) | (np.isnan(call) & np.isnan(calls[0]))
-        difference = np.maximum(difference, np.where(same, 0, np.nan_to_num(apart, nan=np.inf)))
+        apart = np.where(np.isnan(apart), np.inf, apart)
+        difference = np.maximum(difference, np.where(same, 0, apart))
         farthest = np.where(farther | ~np.isfinite(call), call, farthest)
     return farthest, difference
 

@@ -1,0 +1,253 @@
+"""Flagged entries and their second estimates, which are planted here."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from checks.estimation.finite_differences import Estimate
+from checks.estimation.noise import Noise
+from checks.judgement import confirmation
+from checks.judgement.confirmation import mark_uncertain_kinks, mark_unconfirmed
+from checks.report.array_report import ArrayReport
+from checks.report.verdict import Rule, Verdict
+
+MATCH, UNRESOLVED, MISMATCH = Verdict
+QUIET = Noise(1e-16, 1e-16, False, False)
+
+
+class Case:
+    """An array with its first estimate, and what second estimates find."""
+
+    def __init__(self, monkeypatch, claimed, numeric, error=1e-9, **options):
+        self.claimed, self.numeric = np.asarray(claimed, float), np.asarray(numeric, float)
+        m = self.claimed.size
+        e = np.broadcast_to(np.asarray(error, float), self.claimed.shape).reshape(-1).copy()
+        slopes = options.pop("slopes", np.empty((0, 2)))
+        noise = options.pop("noise", QUIET)
+        self.found_noise = options.pop("found_noise", noise)
+        values = options.pop("values", np.ones(self.claimed.shape))
+        estimate = Estimate(self.numeric.reshape(-1), e, slopes, **options)
+        self.second = self.numeric.reshape(-1).copy(), np.full(m, 1e-9)
+        self.second_slopes = slopes
+        self.on_stairs = np.zeros(m, bool)
+        self.estimates = SimpleNamespace(
+            by_path={"w": estimate}, seed=0, noise=noise, rtol=1e-4,
+            evaluations=SimpleNamespace(values={"w": values}),
+        )  # fmt: skip
+        jump = estimate.slope_jump.reshape(self.claimed.shape)
+        self.array = ArrayReport.judged(
+            "w", self.claimed, self.numeric, e.reshape(self.claimed.shape).copy(), Rule(1e-4),
+            slope_jump=jump,
+        )  # fmt: skip
+        self.estimated, self.goals, self.noises, self.measured = [], [], [], []
+        monkeypatch.setattr(confirmation, "differences", self.differences)
+        monkeypatch.setattr(confirmation, "noise_at_steps", self.noise_at_steps)
+
+    def differences(self, evaluations, path, entries, noise, rng, goal, start):
+        assert start == 1 / 16  # from shorter steps than at first
+        self.estimated.append(entries.tolist())
+        self.goals.append(goal)
+        self.noises.append(noise)
+        value, error = (part[entries] for part in self.second)
+        slopes = self.second_slopes[entries] if self.second_slopes.size else np.empty((0, 2))
+        return Estimate(value, error, slopes, on_stairs=self.on_stairs[entries])
+
+    def noise_at_steps(self, evaluations, path, entry, noise, discrepancy, rng):
+        self.measured.append((int(entry), float(discrepancy)))
+        return self.found_noise
+
+    def marked(self):
+        return mark_unconfirmed(self.estimates, self.array)
+
+    def verdicts(self):
+        return self.array.verdicts.tolist()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("size", [2.0**-60, 1.0, 2.0**60])
+def test_entries_are_confirmed_or_unresolved_one_by_one(monkeypatch, sign, size):
+    case = Case(
+        monkeypatch,
+        size * sign * np.array([[1.5, 1.0, 2.0], [0.25, 1.0, 3.0]]),
+        size * sign * np.array([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]),
+        size * 1e-9,
+    )
+    case.second[0][:] = size * sign * np.array([1.0, 1, 1.5, 1.0, 1, 3.0])
+    case.second[1][:] = size * 1e-3
+    assert case.marked()
+    # where the second finds something else, the error covers both estimates
+    assert case.verdicts() == [[MISMATCH, MATCH, UNRESOLVED], [MISMATCH, MATCH, UNRESOLVED]]
+    expected = size * np.array([[1e-9, 1e-9, 0.501], [1e-9, 1e-9, 2.001]])
+    np.testing.assert_allclose(case.array.error, expected, rtol=1e-9)
+    # the most wrong first
+    assert case.estimated == [[5, 2, 3, 0]]
+    assert case.measured == [(5, 2 * size), (2, size)]
+    # a thousandth of the least discrepancy, relative to the largest of the array; at least a
+    # hundredth of rtol
+    assert case.goals == [pytest.approx(0.5 / 3 / 1000)]
+
+
+def test_without_a_mismatch_nothing_is_estimated_again(monkeypatch):
+    case = Case(monkeypatch, [1.0, 1.0], [1.0, 1.0])
+    assert not case.marked()
+    assert case.estimated == case.measured == []
+
+
+def test_all_confirmed(monkeypatch):
+    case = Case(monkeypatch, [2.0, 1.0], [1.0, 1.0])
+    assert not case.marked()
+    assert case.verdicts() == [MISMATCH, MATCH]
+    assert case.array.error.tolist() == [1e-9, 1e-9]
+    assert case.goals == [pytest.approx(1 / 2 / 1000)]
+
+
+def test_the_goal_is_no_smaller_than_a_hundredth_of_rtol(monkeypatch):
+    case = Case(monkeypatch, [1.0005, 1.0], [1.0, 1.0])
+    case.marked()
+    assert case.goals == [1e-6]
+
+
+@pytest.mark.parametrize("wrong", [None, 0, 15, 16, 39])
+def test_at_most_sixteen_entries_are_estimated_if_all_of_them_are_confirmed(monkeypatch, wrong):
+    claimed = 2.0 + np.arange(40.0)[::-1]  # the first is the most wrong
+    case = Case(monkeypatch, claimed, np.ones(40))
+    if wrong is not None:
+        case.second[0][wrong] = claimed[wrong]
+    assert case.marked() == (wrong is not None and wrong < 16)
+    first, others = list(range(16)), list(range(16, 40))
+    assert case.estimated == ([first, others] if wrong in (0, 15) else [first])
+    assert case.verdicts() == [
+        UNRESOLVED if k == wrong and wrong < 16 else MISMATCH for k in range(40)
+    ]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_claims_that_are_not_finite_and_kinks_need_no_second_estimate(monkeypatch, sign):
+    slopes = np.full((4, 2), np.nan)
+    slopes[3] = 0.0, 2.0
+    claimed = sign * np.array([np.nan, np.inf, 5.0, 9.0])
+    case = Case(monkeypatch, claimed, sign * np.ones(4), [1e-9, 1e-9, 1e-9, 1.0], slopes=slopes)
+    assert not case.marked()
+    assert case.estimated == [[2]]
+
+
+@pytest.mark.parametrize("error", [0.3, 0.9, math.inf, math.nan])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_second_estimate_that_is_blurred_confirms_a_proven_complex_step_alone(
+    monkeypatch, sign, error
+):
+    for method, proof, expected in (
+        ("central", 0.0, UNRESOLVED),
+        (
+            "complex-step",
+            0.6,
+            UNRESOLVED,
+        ),  # proven to more than the discrepancy, half of the largest
+        ("complex-step", 0.4, UNRESOLVED if math.isnan(error) else MISMATCH),
+    ):
+        case = Case(monkeypatch, [sign * 2.0], [sign * 1.0], method=method, proof=proof)
+        case.second[1][:] = error
+        assert case.marked() == (expected is UNRESOLVED)
+        assert case.verdicts() == [expected]
+        if expected is UNRESOLVED:
+            assert case.array.error.tolist() == [error if error < math.inf else math.inf]
+
+
+def test_on_stairs_or_beside_more_noise_a_complex_step_is_not_trusted_alone(monkeypatch):
+    options = {"method": "complex-step", "proof": 1e-6}
+    case = Case(monkeypatch, [2.0, 1.0], [1.0, 1.0], on_stairs=np.zeros(2, bool), **options)
+    case.second[1][:] = 0.9
+    case.on_stairs[0] = True
+    assert case.marked()
+    assert case.estimates.by_path["w"].on_stairs.tolist() == [True, False]
+    more = Noise(1e-6, 1e-6, False, False)
+    case = Case(monkeypatch, [2.0, 1.0], [1.0, 1.0], found_noise=more, **options)
+    case.second[1][:] = 0.9
+    assert case.marked()
+    assert case.noises == [more]
+    assert case.measured == [(0, 1.0)]
+
+
+def test_stairs_are_kept_where_the_first_estimate_was_on_them(monkeypatch):
+    stairs = np.array([True, False])
+    case = Case(monkeypatch, [2.0, 3.0], [1.0, 1.0], on_stairs=stairs)
+    case.second[0][:] = 5.0
+    case.on_stairs[:] = False
+    assert case.marked()
+    assert case.estimates.by_path["w"].on_stairs.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(("relative", "rtol"), [(1e-4, 1e-2), (0.09, 0.1), (math.inf, 0.1)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_tolerance_follows_the_noise_at_steps(monkeypatch, relative, rtol, sign):
+    noise = Noise(relative, relative, False, False)
+    for off, expected in ((0.99 * rtol, UNRESOLVED), (1.01 * rtol, MISMATCH)):
+        case = Case(monkeypatch, [sign * 1.0, 4.0], [sign * 1.0, 4.0], found_noise=noise)
+        claimed = np.array([sign * (1 + 4 * off), 4.0])
+        case.array = ArrayReport.judged("w", claimed, case.numeric, case.array.error, Rule(1e-4))
+        case.marked()
+        assert case.verdicts() == [expected, MATCH]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_noise_may_be_an_oscillation_with_the_claimed_slope(monkeypatch, sign):
+    # the period of an oscillation may be 64 last places of x = 3, each 2^-51
+    period = 64 * 2.0**-51
+    for relative, level, expected in (
+        (2.0**-12, 0.99 * 2 * period, UNRESOLVED),
+        (2.0**-12, 1.01 * 2 * period, MISMATCH),
+        (2.0**-13, 0.99 * 2 * period, MISMATCH),  # the rounding of a float32
+    ):
+        noise = Noise(level, relative, False, False)
+        for x in (3.0, -3.0):
+            options = {"noise": noise, "values": np.array([x])}
+            case = Case(monkeypatch, [sign * 2.0], [sign * 1.0], **options)
+            case.marked()
+            assert case.verdicts() == [expected]
+        stochastic = Noise(level, relative, True, False)
+        case = Case(monkeypatch, [2.0], [1.0], noise=stochastic, values=np.array([3.0]))
+        case.marked()
+        assert case.verdicts() == [MISMATCH]
+
+
+def kinked(monkeypatch, claimed, slopes, second=None, error=5e-4):
+    slopes = np.asarray(slopes, float)
+    jump = np.nan_to_num(np.abs(slopes[:, 1] - slopes[:, 0]) / 2)
+    numeric = np.where(np.isnan(slopes[:, 0]), claimed, slopes.mean(axis=1))
+    case = Case(monkeypatch, claimed, numeric, jump + error, slopes=slopes)
+    case.second_slopes = slopes if second is None else np.asarray(second, float)
+    case.second = numeric, np.full(numeric.size, error)
+    return case
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_at_a_kink_only_a_certain_match_stays_one(monkeypatch, sign):
+    claimed = sign * np.array([0.5, 5.0, 1.0, 0.0])
+    slopes = sign * np.array([[0.0, 1.0], [0.0, 1.0], [np.nan, np.nan], [0.0, 1.0]])
+    second = slopes.copy()
+    second[3] = sign * np.array([0.5, 1.0])  # another slope on the left
+    case = kinked(monkeypatch, claimed, slopes, second)
+    assert mark_uncertain_kinks(case.estimates, case.array)
+    assert case.verdicts() == [MATCH, UNRESOLVED, MATCH, UNRESOLVED]
+    assert case.estimated == [[0, 1, 3]]
+    assert case.goals == [1e-6]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize(("apart", "certain"), [(0.9e-3, True), (1.1e-3, False)])
+def test_slopes_agree_to_within_both_errors(monkeypatch, sign, side, apart, certain):
+    second = np.array([[0.0, 1.0]])
+    second[0, side] += sign * apart
+    case = kinked(monkeypatch, [0.5], [[0.0, 1.0]], second)
+    assert mark_uncertain_kinks(case.estimates, case.array) == (not certain)
+    assert case.verdicts() == [MATCH if certain else UNRESOLVED]
+
+
+def test_a_claim_that_is_not_finite_is_wrong_at_a_kink_too(monkeypatch):
+    case = kinked(monkeypatch, [np.nan, 1.0], [[0.0, 1.0], [np.nan, np.nan]])
+    assert not mark_uncertain_kinks(case.estimates, case.array)
+    assert case.verdicts() == [MISMATCH, MATCH]
+    assert case.estimated == []
