@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from checks.jacobian import (
         NumericalJacobian,
         assert_jacobian,
+        assert_jvp,
+        assert_vjp,
         check_jacobian,
         check_jvp,
         check_vjp,
@@ -39,7 +41,9 @@ __all__ = [
     "Verdict",
     "assert_gradient",
     "assert_jacobian",
+    "assert_jvp",
     "assert_step",
+    "assert_vjp",
     "check_gradient",
     "check_jacobian",
     "check_jvp",
@@ -56,6 +60,8 @@ _MODULES = {
     "jacobian": (
         "NumericalJacobian",
         "assert_jacobian",
+        "assert_jvp",
+        "assert_vjp",
         "check_jacobian",
         "check_jvp",
         "check_vjp",

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,23 +16,30 @@ from checks.estimation.widened import widened
 from checks.evaluation.box import Box
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.progress import Progress
-from checks.evaluation.results import Memo, Results
-from checks.gradient import check_gradient, check_options, evaluations_around, require_match
+from checks.evaluation.results import Result, Results
+from checks.gradient import check_options, evaluations_around, require_match
 from checks.judgement.by_rows import join_rows, judge_row, unknown_row, unseen_error
-from checks.judgement.claim import Claim
+from checks.judgement.every_entry import judge_gradient
 from checks.judgement.interruption import finish
+from checks.judgement.shared_claims import (
+    Cotangent,
+    RowClaims,
+    VjpClaims,
+    draw_cotangents,
+)
 from checks.parameters.bounds import flatten_bounds
-from checks.parameters.claims import flatten, flatten_claim
-from checks.parameters.jacobian_claims import flatten_jacobian
-from checks.parameters.nesting import leaves, rebuild
+from checks.parameters.claims import flatten_claim
+from checks.parameters.layouts import LAYOUTS, overwritten
+from checks.parameters.nesting import rebuild
 from checks.report.array_report import ArrayReport
-from checks.report.report import Report
-from checks.report.session import record
-from checks.report.verdict import Rule
+from checks.report.report import Diagnosis, Report
+from checks.report.verdict import Rule, Verdict
 
 __all__ = [
     "NumericalJacobian",
     "assert_jacobian",
+    "assert_jvp",
+    "assert_vjp",
     "check_jacobian",
     "check_jvp",
     "check_vjp",
@@ -40,6 +47,52 @@ __all__ = [
 ]
 
 TANGENTS = 4  # random directions along which a forward derivative is checked
+MOST = 8  # tangents that are zero but for one array of x
+
+
+@dataclass(frozen=True)
+class _Options:
+    """The options of a check of a function with many results, as `check_gradient` has them."""
+
+    rtol: float | None = None
+    scale: str = "entry"
+    resolution: float = 1e-3
+    method: str = "auto"
+    bounds: Any = None
+    seed: int = 0
+    executor: Executor | None = None
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        check_options(self.method, self.seed, self.rtol, self.resolution, scale=self.scale)
+
+    def estimates(
+        self,
+        costs: Iterable[Result],
+        x: Any,
+        total: int,
+        claimed: Callable[[int], dict[str, FloatArray]] | None = None,
+    ) -> Generator[tuple[Evaluations, Estimates]]:
+        """Yield each cost at the caller's own point, and what is known of it, until interrupted."""
+        with Progress(self.progress).of("f(x)", total) as advance:
+            for number, cost in enumerate(costs):
+                given = evaluations_around(
+                    cost, x, self.bounds, self.seed, self.executor, False, False
+                )
+                evaluations = widened(given, self.seed)
+                claims = claimed(number) if claimed else None
+                with (
+                    given.restoring_parameters(),
+                    evaluations.restoring_parameters(),
+                    evaluations.tolerating_interrupt(),
+                ):
+                    estimates = estimate_derivatives(
+                        evaluations, self.method, self.seed, self.rtol, claims
+                    )
+                yield given, estimates
+                if evaluations.interrupted:
+                    return
+                advance(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,13 +147,15 @@ def numerical_jacobian(
     TypeError, ValueError
         As `check_jacobian`.
     """
-    check_options(method=method, seed=seed)
     results = Results(f, x)
+    options = _Options(
+        method=method, bounds=bounds, seed=seed, executor=executor, progress=progress
+    )
     parts: dict[str, dict[str, list[FloatArray]]] = {"value": {}, "error": {}}
     methods, unseen = set(), dict[str, list[int]]()
     with results.handing_back(), np.errstate(all="ignore"):
-        found = _estimates_of_rows(results, x, method, seed, bounds, executor, progress)
-        for number, estimates in enumerate(found):
+        found = options.estimates(results.costs(), x, results.size)
+        for number, (_, estimates) in enumerate(found):
             methods.add(estimates.method)
             for path, estimate in estimates.by_path.items():
                 if estimate.unseen:
@@ -189,26 +244,8 @@ def check_jacobian(
     CheckInterrupted
         Ctrl-C ended the check; the report says what was compared by then.
     """
-    check_options(method, seed, rtol, resolution, scale=scale)
-    started = time.perf_counter()
-    results = Results(f, x)
-    claims = _RowClaims(jacobian, results, x)
-    rows, evaluations = [], None
-    with results.handing_back(jacobian), np.errstate(all="ignore"):
-        found = _estimates_of_rows(
-            results, x, method, seed, bounds, executor, progress, rtol, claims
-        )
-        for number, estimates in enumerate(found):
-            evaluations = estimates.evaluations
-            with evaluations.restoring_parameters():
-                claim = claims.of_row(number, evaluations)
-                rows.append(judge_row(estimates, claim, resolution, scale))
-        assert evaluations is not None  # there is at least one result
-        report = Report({}, 0.0, resolution, "", 0.0, 0, 0.0, seed, scale=scale, kind="Jacobian")
-        rule, interrupted = Rule(rtol or 0.0, resolution, scale), range(len(rows), results.size)
-        rows += [unknown_row(claims.arrays(number), rule) for number in interrupted]
-        report = join_rows(rows, results.at_point, evaluations.values, report, started)
-    return finish(replace(report, evaluations=results.memo.calls), evaluations)
+    options = _Options(rtol, scale, resolution, method, bounds, seed, executor, progress)
+    return _check_jacobian(f, jacobian, x, options)
 
 
 def assert_jacobian(f: Callable[[Any], Any], jacobian: Any, x: Any, **options: Any) -> Report:
@@ -234,81 +271,6 @@ def assert_jacobian(f: Callable[[Any], Any], jacobian: Any, x: Any, **options: A
     return require_match(check_jacobian(f, jacobian, x, **options))
 
 
-class _RowClaims:
-    """The rows of a claimed Jacobian, which share its calls."""
-
-    def __init__(self, jacobian: Any, results: Results, x: Any) -> None:
-        self._point = results.point
-        self._nesting, self._x, self._is_function = results.nesting.params, x, callable(jacobian)
-        self._source = "jacobian(x)" if self._is_function else "jacobian"
-        self._jacobian = jacobian
-        self._memo = Memo(self._blocks)
-        self._shapes = {path: array.shape for path, array in results.point.arrays.items()}
-        # the array of each result, and its row in the blocks of that
-        arrays = enumerate(results.at_point.values())
-        self._places = [(n, row) for n, array in arrays for row in range(array.size)]
-        self.first = self._called_once()
-
-    def _called_once(self) -> list[dict[str, FloatArray]]:
-        if not self._is_function:
-            return flatten_jacobian(self._nesting, self._x, self._jacobian, self._source)
-        with self._point.unchanged("jacobian"):
-            blocks: list[dict[str, FloatArray]] = self._memo.read(self._x, {})
-        return blocks
-
-    def _blocks(self, x: Any) -> list[dict[str, FloatArray]]:
-        return flatten_jacobian(self._nesting, self._x, self._jacobian(x), self._source)
-
-    def arrays(
-        self, number: int, blocks: list[dict[str, FloatArray]] | None = None
-    ) -> dict[str, FloatArray]:
-        """Return a row by the paths of x, in the shapes of its arrays."""
-        place, row = self._places[number]
-        by_path = (blocks or self.first)[place]
-        return {path: by_path[path][row].reshape(shape) for path, shape in self._shapes.items()}
-
-    def of_row(self, number: int, evaluations: Evaluations) -> Claim:
-        """Return one row as the claimed gradient of its result."""
-        asked: dict[Any, int] = {}
-        if not self._is_function:
-            return Claim(evaluations, self.arrays(number))
-        first = evaluations.call_at_point(lambda x: self._memo.read(x, asked))
-        return Claim(
-            evaluations,
-            self.arrays(number, first),
-            lambda x: self.arrays(number, self._memo.read(x, asked)),
-        )
-
-
-def _estimates_of_rows(
-    results: Results,
-    x: Any,
-    method: str,
-    seed: int,
-    bounds: Any,
-    executor: Executor | None,
-    progress: bool,
-    rtol: float | None = None,
-    claims: _RowClaims | None = None,
-) -> Iterator[Estimates]:
-    """Yield what is known of each result, until the check is interrupted."""
-    with Progress(progress).of("f(x)", results.size) as advance:
-        for number, cost in enumerate(results.costs()):
-            given = evaluations_around(cost, x, bounds, seed, executor, False, False)
-            evaluations = widened(given, seed)
-            claimed = claims.arrays(number) if claims else None
-            with (
-                given.restoring_parameters(),
-                evaluations.restoring_parameters(),
-                evaluations.tolerating_interrupt(),
-            ):
-                estimates = estimate_derivatives(evaluations, method, seed, rtol, claimed)
-            yield estimates
-            if evaluations.interrupted:
-                return
-            advance(1)
-
-
 def check_vjp(
     f: Callable[[Any], Any],
     vjp: Callable[[Any, Any], Any],
@@ -317,58 +279,65 @@ def check_vjp(
     seed: int = 0,
     **options: Any,
 ) -> Report:
-    """Check a vector–Jacobian product, the backward pass of a function with array results.
+    """Check a vector–Jacobian product, the backward pass of a function with many results.
 
-    For a random cotangent u, every entry of vjp(x, u) must match the gradient of ⟨u, f(x)⟩. Because
-    the product must be linear in u, it is checked for 1000 u too, and must be zero for u = 0.
+    Every entry of vjp(x, u) must match the gradient of ⟨u, f(x)⟩, for several cotangents u: two
+    random ones and, as the product is linear, 1000 times the first; some that are zero but for one
+    array of f(x), or one entry; one of equal entries; and zeros, for which it must be zero. The
+    first is handed over in other memory layouts too: in Fortran order, as a slice of a larger
+    array, and read-only; that of equal entries has stride 0. The product must not change its
+    cotangent. All share the evaluations of f.
 
     Parameters
     ----------
     f
         Takes `x` and returns an array of floats or a nesting of them.
     vjp
-        Takes `x` and a cotangent nested as f(x), and returns a result nested as `x`.
+        Takes `x` and a cotangent nested as f(x), and returns a result nested as `x`. It is called
+        about twice for each cotangent, more often where an entry is off.
     x
         The point: the argument of f, nested as the params of `check_gradient`.
     seed : int
-        Determines the cotangent, the random directions and step sizes.
+        Determines the cotangents, the random directions and step sizes.
     **options
-        Further options of `check_gradient`.
+        rtol, scale, resolution, method, bounds, executor and progress, as in `check_gradient`.
 
     Returns
     -------
     Report
-        The report of the cotangent with the worst verdict; a finding names the cotangent.
+        That of the cotangent with the worst verdict; a finding names the cotangent.
 
     Raises
     ------
     TypeError, ValueError, CheckInterrupted
         As `check_gradient`; also if f(x) is not an array of floats or a nesting of them.
     """
-    rng = np.random.default_rng(seed)
-    result = f(x)  # shows the nesting of results, which cotangents have too
-    u = {p: rng.standard_normal(a.shape).astype(a.dtype) for p, a in flatten(result).items()}
-    reports = {}
-    for scale in (1, 1000):
-        scaled = {path: scale * array for path, array in u.items()}
-        reports[f"With a random cotangent times {scale}."] = check_gradient(
-            partial(_inner_product, scaled, f),
-            partial(_with_cotangent, vjp, rebuild(result, scaled)),
-            x,
-            seed=seed,
-            **options,
-        )
-    finding, report = max(reports.items(), key=lambda item: item[1].verdict)
-    zero_u = rebuild(result, {path: 0 * array for path, array in u.items()})
-    claims, _ = flatten_claim(x, vjp(x, zero_u), "vjp(x, 0)")
-    if report and any(claim.any() for claim in claims.values()):
-        finding = "With a cotangent of zeros, vjp is not zero: it is not linear in the cotangent."
-        arrays = {}
-        for path, claim in claims.items():
-            zero = np.zeros(claim.shape)
-            arrays[path] = ArrayReport.judged(path, claim, zero, zero, Rule(0, 0))
-        report = record(replace(report, arrays=arrays))
-    return replace(report, findings=(*report.findings, finding))
+    return _check_vjp(f, vjp, x, _Options(seed=seed, **options))
+
+
+def assert_vjp(
+    f: Callable[[Any], Any], vjp: Callable[[Any, Any], Any], x: Any, **options: Any
+) -> Report:
+    """Check a vector–Jacobian product, and raise an AssertionError unless it is a MATCH.
+
+    Parameters
+    ----------
+    f, vjp, x, **options
+        As `check_vjp`.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    GradientMismatch, GradientUnresolved
+        The text is the whole report.
+    TypeError, ValueError, CheckInterrupted
+        As `check_vjp`.
+    """
+    __tracebackhide__ = True
+    return require_match(check_vjp(f, vjp, x, **options))
 
 
 def check_jvp(
@@ -380,10 +349,12 @@ def check_jvp(
     seed: int = 0,
     **options: Any,
 ) -> Report:
-    """Check a Jacobian–vector product, the forward derivative of a function with array results.
+    """Check a Jacobian–vector product, the forward derivative of a function with many results.
 
-    For random tangents v_j and a random cotangent u, ⟨u, jvp(x, v_j)⟩ must match the derivative of
-    ⟨u, f(x + Σ t_j v_j)⟩ by t_j at t = 0. For a tangent of zeros, jvp(x, 0) must be zero.
+    For tangents v_j, jvp(x, v_j) must match the derivative of f(x + Σ t_j v_j) by t_j at t = 0, in
+    every result. They are random ones of different sizes, in C and Fortran order, as a slice of a
+    larger array, and read-only; where x has several arrays, some that are zero but for one of
+    them; and zeros, for which the product must be zero. It must not change its tangent.
 
     Parameters
     ----------
@@ -396,61 +367,288 @@ def check_jvp(
     bounds
         As in `check_gradient`, for x. At a bound the tangents point inside.
     seed : int
-        Determines the tangents and the cotangent, the random directions and step sizes.
+        Determines the tangents, the random directions and step sizes.
     **options
-        Further options of `check_gradient`.
+        rtol, scale, resolution, method, executor and progress, as in `check_gradient`.
 
     Returns
     -------
     Report
-        Its one array, ``params``, holds the derivatives by t_j: of four random tangents of
-        different scales, and of the tangent of zeros.
+        Its arrays are "f(x) by t", or of several results "f(x)[0] by t" and so on, as matrices: a
+        row for each result, a column for each tangent.
 
     Raises
     ------
     TypeError, ValueError, CheckInterrupted
         As `check_vjp`.
     """
-    rng = np.random.default_rng(seed)
-    result, point = f(x), flatten(x)
-    u = {p: rng.standard_normal(a.shape).astype(a.dtype) for p, a in flatten(result).items()}
-    coarsest = max((a.dtype for a in point.values()), key=lambda dtype: np.finfo(dtype).eps)
-    box = Box(point, flatten_bounds(x, point, bounds))
-    scales = np.append(10.0 ** rng.uniform(-1, 1, TANGENTS), 0.0)
-    tangents = [
-        {
-            path: (scale * rng.uniform(0.5, 1, end.shape) * end).astype(point[path].dtype)
-            for path, end in box.ends(rng).items()
-        }
-        for scale in scales
-    ]
-    # within them, Σ t_j v_j stays in the box, whatever the signs
-    forward = 0.99 / (len(scales) * np.where(scales, scales, 1))
-    backward = forward * min(map(_least_share, map(box.room, point)))
-
-    def moved(t: Any) -> Any:
-        """Return x + Σ t_j v_j."""
-        arrays = {
-            path: a + sum(s * v[path] for s, v in zip(t, tangents, strict=True))
-            for path, a in point.items()
-        }
-        return rebuild(x, arrays)
-
-    def moved_product(t: Any) -> Any:
-        """Return ⟨u, f(x + Σ t_j v_j)⟩."""
-        return _inner_product(u, f, moved(t))
-
-    def claimed(t: Any) -> FloatArray:
-        """Return ⟨u, jvp(x + Σ t_j v_j, v_i)⟩ for every i, in the dtype of t."""
-        there = moved(t) if t.any() or t.dtype != coarsest else x
-        return np.array(
-            [_inner_product(u, partial(jvp, there), rebuild(x, v)) for v in tangents], t.dtype
+    given = _Options(seed=seed, bounds=bounds, **options)
+    results = Results(f, x)
+    tangents = _Tangents(jvp, results, bounds, seed)
+    t = np.zeros(len(tangents.all), tangents.dtype)
+    with results.handing_back(partial(_with_vector, jvp, tangents.first)):
+        return _check_jacobian(
+            tangents.moved_results,
+            tangents.claimed,
+            t,
+            replace(given, bounds=tangents.bounds),
+            ("jvp", "t"),
+            tangents.changed,
         )
 
-    t = np.zeros(len(tangents), coarsest)  # a wider dtype of t would make x + Σ t_j v_j wider
-    return check_gradient(
-        moved_product, claimed, t, bounds=(-backward, forward), seed=seed, **options
+
+def assert_jvp(
+    f: Callable[[Any], Any], jvp: Callable[[Any, Any], Any], x: Any, **options: Any
+) -> Report:
+    """Check a Jacobian–vector product, and raise an AssertionError unless it is a MATCH.
+
+    Parameters
+    ----------
+    f, jvp, x, **options
+        As `check_jvp`.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    GradientMismatch, GradientUnresolved
+        The text is the whole report.
+    TypeError, ValueError, CheckInterrupted
+        As `check_jvp`.
+    """
+    __tracebackhide__ = True
+    return require_match(check_jvp(f, jvp, x, **options))
+
+
+def _check_jacobian(
+    f: Callable[[Any], Any],
+    jacobian: Any,
+    x: Any,
+    options: _Options,
+    names: tuple[str, str] = ("Jacobian", "x"),
+    changed: Callable[[], str] = str,
+) -> Report:
+    """Check a Jacobian; `names` are of what is checked, and of x.
+
+    `changed` says what the claim changed that it must not, once it has been called.
+    """
+    started = time.perf_counter()
+    results = Results(f, x)
+    claims = RowClaims(jacobian, results, x)
+    rows, evaluations = [], None
+    with results.handing_back(jacobian), np.errstate(all="ignore"):
+        found = options.estimates(results.costs(), x, results.size, claims.arrays)
+        for number, (given, estimates) in enumerate(found):
+            evaluations = estimates.evaluations
+            with given.restoring_parameters(), evaluations.restoring_parameters():
+                claim = claims.of_row(number, given)
+                rows.append(judge_row(estimates, claim, options.resolution, options.scale))
+        assert evaluations is not None  # there is at least one result
+        rule, rest = Rule(options.rtol or 0.0, options.resolution, options.scale), results.size
+        rows += [unknown_row(claims.arrays(n), rule) for n in range(len(rows), rest)]
+        report = Report(
+            {}, 0.0, options.resolution, "", 0.0, 0, 0.0, options.seed, scale=options.scale
+        )
+        report = replace(report, kind=names[0], evaluations=results.memo.calls)
+        report = join_rows(rows, results.at_point, evaluations.values, report, started, names[1])
+    if changed():
+        report = _overwriting(report, names[0], "tangent", changed())
+    return finish(report, evaluations)
+
+
+def _check_vjp(
+    f: Callable[[Any], Any], vjp: Callable[[Any, Any], Any], x: Any, options: _Options
+) -> Report:
+    started = time.perf_counter()
+    results = Results(f, x)
+    claims = VjpClaims(vjp, results)
+    first, second, sums = draw_cotangents(results.at_point, np.random.default_rng(options.seed))
+    cotangents = [first, second, *(part for one_sum in sums for part in one_sum.parts)]
+    costs = results.contractions([cotangent.values for cotangent in cotangents])
+    cost_of = dict(zip(map(id, cotangents), costs, strict=True))
+    reports: list[tuple[str, Report]] = []
+
+    def judge(cotangent: Cotangent) -> Evaluations:
+        """Append the report of a cotangent."""
+        found = options.estimates([cost_of[id(cotangent)]], x, 1)
+        given, estimates = next(found)
+        with given.restoring_parameters(), estimates.evaluations.restoring_parameters():
+            layouts = [] if reports else claims.other_layouts(cotangent)
+            for layout in (cotangent, *layouts):
+                claim, findings = claims.with_cotangent(layout, given)
+                report = judge_gradient(
+                    estimates, claim, options.resolution, options.scale, started, findings
+                )
+                report = _on_scale_of(reports[0][1], report) if reports else report
+                reports.append((f"With {layout.name}.", replace(report, kind="vjp")))
+        found.close()
+        return estimates.evaluations
+
+    def is_open() -> bool:
+        """Whether further cotangents may show a mistake."""
+        wrong = any(report.verdict is Verdict.MISMATCH for _, report in reports)
+        return not wrong and not evaluations.interrupted
+
+    with (
+        results.handing_back(partial(_with_vector, vjp, results.nesting.rebuild(first.values))),
+        np.errstate(all="ignore"),
+    ):
+        evaluations = judge(first)
+        if is_open():
+            evaluations = judge(second)
+        whole = {path: array.claimed for path, array in reports[0][1].arrays.items()}
+        for one_sum in sums if is_open() else []:
+            writes = claims.overwritten and any(p.layout is not np.array for p in one_sum.parts)
+            if not writes and not claims.are_linear(one_sum, whole, reports[0][1].rtol):
+                for part in one_sum.parts:
+                    if is_open():
+                        evaluations = judge(part)
+        finding, report = max(reports, key=lambda item: item[1].verdict)
+        if is_open():
+            zeros = {path: np.zeros_like(array) for path, array in results.at_point.items()}
+            products, _ = claims.products(x, Cotangent("a cotangent of zeros", zeros))
+            if any(product.any() for product in products.values()):
+                finding = "With a cotangent of zeros, vjp is not zero: it is not linear in it."
+                report = _of_zeros(report, products)
+    if report:
+        finding = (
+            f"{len(cotangents) + 1} cotangents were tried: random ones, one output at a time, in "
+            "other memory layouts, and zeros."
+        )
+    report = replace(
+        report,
+        findings=(*report.findings, finding),
+        evaluations=results.memo.calls,
+        seconds=time.perf_counter() - started,
     )
+    if claims.overwritten:
+        report = _overwriting(report, "vjp", "cotangent", claims.overwritten)
+    return finish(report, evaluations)
+
+
+def _on_scale_of(first: Report, report: Report) -> Report:
+    """Return a report in which entries may be small beside those of a first one.
+
+    The product is linear, so it has the same scale for all cotangents of about one size. By its own
+    scale, the zeros that a dead unit has for a cotangent of its own would be UNRESOLVED.
+    """
+    arrays = {}
+    for path, array in report.arrays.items():
+        with np.errstate(invalid="ignore"):
+            known = np.abs(array.claimed - array.numeric) <= array.error
+        known &= array.error <= report.resolution * first.arrays[path].largest
+        verdicts = np.where(known & (array.verdicts == Verdict.UNRESOLVED), 0, array.verdicts)
+        reason = array.reason if (verdicts == Verdict.UNRESOLVED).any() else ""
+        arrays[path] = replace(array, verdicts=verdicts.astype(np.int8), reason=reason)
+    return replace(report, arrays=arrays)
+
+
+def _of_zeros(report: Report, products: Mapping[str, FloatArray]) -> Report:
+    """Return a report of products that should be zero."""
+    arrays = {}
+    for path, product in products.items():
+        zero = np.zeros(product.shape)
+        arrays[path] = ArrayReport.judged(path, product, zero, zero, Rule(0, 0))
+    return replace(report, arrays=arrays, diagnosis=())
+
+
+def _overwriting(report: Report, who: str, what: str, change: str) -> Report:
+    """Return the report of a product that changes its vector: a MISMATCH, whatever its values."""
+    arrays = {path: replace(a, verdicts=a.verdicts.copy()) for path, a in report.arrays.items()}
+    for array in arrays.values():
+        array.verdicts[...] = Verdict.MISMATCH
+    values = "Apart from that" if report else "The check went on with copies"
+    text = (
+        f"{who} changes its {what} ({change}): whatever else reads that, as a residual connection "
+        f"or another layer does, gets wrong values. Let it work on a copy. {values}"
+        + (", its values are right." if report else ".")
+    )
+    named = (Diagnosis(f"overwritten {what}", text), *report.diagnosis)
+    return replace(report, arrays=arrays, diagnosis=named)
+
+
+class _Tangents:
+    """Tangents of x, and what is claimed along them.
+
+    Attributes
+    ----------
+    all : list of dict of str to ndarray
+        By path.
+    bounds : tuple
+        Of the t by which f(x + Σ t_j v_j) is differentiated: within them, x stays in its own.
+    """
+
+    def __init__(
+        self, jvp: Callable[[Any, Any], Any], results: Results, bounds: Any, seed: int
+    ) -> None:
+        self._jvp, self._results, self._x = jvp, results, results.point.nesting.params
+        self._point, self._change = results.point.arrays, ""
+        rng = np.random.default_rng(seed)
+        arrays = self._point
+        self.dtype = max((a.dtype for a in arrays.values()), key=lambda d: np.finfo(d).eps)
+        box = Box(arrays, flatten_bounds(self._x, arrays, bounds))
+        paths = [path for path, array in arrays.items() if array.size]
+        alone = paths[:MOST] if len(paths) > 1 else []
+        random = 10.0 ** rng.uniform(-1, 1, TANGENTS + len(alone))
+        scales = np.append(random, 0.0)
+        self.all = [
+            {
+                path: (scale * rng.uniform(0.5, 1, end.shape) * end).astype(arrays[path].dtype)
+                for path, end in box.ends(rng).items()
+            }
+            for scale in scales
+        ]
+        for kept, tangent in zip(alone, self.all[TANGENTS:], strict=False):
+            for path in set(tangent) - {kept}:
+                tangent[path] *= 0
+        # within them, Σ t_j v_j stays in the box, whatever the signs
+        forward = 0.99 / (len(scales) * np.where(scales, scales, 1))
+        self.bounds = -forward * min(map(_least_share, map(box.room, arrays))), forward
+
+    @property
+    def first(self) -> Any:
+        """The first tangent, nested as x."""
+        return rebuild(self._x, self.all[0])
+
+    def changed(self) -> str:
+        """Return the first change that the product made to a tangent, or an empty string."""
+        return self._change
+
+    def moved(self, t: Any) -> Any:
+        """Return x + Σ t_j v_j."""
+        return rebuild(
+            self._x,
+            {
+                path: a + sum(s * v[path] for s, v in zip(t, self.all, strict=True))
+                for path, a in self._point.items()
+            },
+        )
+
+    def moved_results(self, t: Any) -> Any:
+        """Return f(x + Σ t_j v_j)."""
+        return self._results.f(self.moved(t))
+
+    def claimed(self, t: Any) -> Any:
+        """Return jvp(x + Σ t_j v_j, v_i) for every i, along a last axis, nested as f(x)."""
+        there = self.moved(t) if t.any() or t.dtype != self.dtype else self._x
+        columns = [self._product(there, n, tangent) for n, tangent in enumerate(self.all)]
+        stacked = {path: np.stack([c[path] for c in columns], axis=-1) for path in columns[0]}
+        arrays = dict(zip(self._results.at_point, stacked.values(), strict=True))
+        return self._results.nesting.rebuild(arrays)
+
+    def _product(
+        self, there: Any, number: int, tangent: Mapping[str, FloatArray]
+    ) -> dict[str, FloatArray]:
+        """Return what is claimed along one tangent, of which the first few have other layouts."""
+        layouts = () if self._change else tuple(LAYOUTS.values())
+        layout = layouts[number - 1] if 0 < number <= len(layouts) else np.array
+        handed = {path: layout(array) for path, array in tangent.items()}
+        result = self._jvp(there, rebuild(self._x, handed))
+        self._change = self._change or overwritten(tangent, handed)
+        arrays, _ = flatten_claim(self._results.nesting.params, result, "jvp(x, v)")
+        return {path: array.copy() for path, array in arrays.items()}
 
 
 def _least_share(room: tuple[FloatArray, FloatArray]) -> float:
@@ -459,10 +657,5 @@ def _least_share(room: tuple[FloatArray, FloatArray]) -> float:
     return float(np.divide(narrow, wide, where=wide > 0, out=np.ones(wide.shape)).min(initial=1))
 
 
-def _inner_product(u: Mapping[str, FloatArray], f: Callable[[Any], Any], x: Any) -> Any:
-    """Return ⟨u, f(x)⟩, complex if f(x) is."""
-    return sum(np.sum(u[path] * array) for path, array in leaves(f(x)).items())
-
-
-def _with_cotangent(vjp: Callable[[Any, Any], Any], u: Any, x: Any) -> Any:
-    return vjp(x, u)
+def _with_vector(product: Callable[[Any, Any], Any], vector: Any, x: Any) -> Any:
+    return product(x, vector)

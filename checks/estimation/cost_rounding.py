@@ -149,7 +149,7 @@ def measure_cost_rounding(
     copies = Copies(evaluations.cost, evaluations.nesting, values, wide, evaluations.box)
     moved = []
     # more points where they serve many costs: the rounding of some would look small by chance
-    for far in FAR_MOVES * (3 if evaluations.shared else 1):
+    for far in FAR_MOVES * (2 if evaluations.shared else 1):
         moves = {}
         for path, value in values.items():
             sign = 2 * rng.integers(2, size=value.shape) - 1

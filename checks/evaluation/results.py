@@ -1,7 +1,8 @@
 """A function with many results: each is seen as a scalar cost, and all share its evaluations."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -81,10 +82,10 @@ class Memo:
             raise outcomes[number].with_traceback(None)
         return outcomes[number]
 
-    def forget(self) -> None:
-        """Drop everything kept."""
-        self._outcomes.clear()
+    def restart(self, params: Any, outcome: Any) -> None:
+        """Drop all that is kept, and keep that a first call with `params` returned `outcome`."""
         self.by_move.clear()
+        self._outcomes = {_key(params): [outcome]}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_outcomes": {}, "by_move": {}}  # a worker process begins without
@@ -117,6 +118,8 @@ class Results:
     ----------
     at_point : dict of str to ndarray
         f(x) by path: ``f(x)`` itself if it is an array, else as ``f(x)[0]`` or ``sum``.
+    f
+        As given.
     nesting : Nesting
         Of f(x).
     point : Point
@@ -138,7 +141,7 @@ class Results:
                 f"f is {describe(f)}, wanted a function of x that returns an array of floats or a "
                 "nesting of them: pass the function, not its value"
             )
-        self._f = f
+        self.f = f
         self.point = point = Point(x)
         self._dtypes = [array.dtype for array in point.arrays.values()]
         with point.unchanged("f"):
@@ -152,15 +155,19 @@ class Results:
                 "nothing to check"
             )
         self._entries = sum(array.size for array in point.arrays.values())
-        self._kept = {leaf: slice(None) for leaf in range(len(self.at_point))}
+        self._first = [array.reshape(-1).copy() for array in self.at_point.values()]
         self.memo = Memo(self._flat)
-        # the call that has just been made counts, and serves whoever asks first
-        first = tuple(array.reshape(-1).copy() for array in self.at_point.values())
-        self.memo.calls, self.memo._outcomes[_key(x)] = 1, [first]
+        self.memo.calls = 1
+        self._keep_only(_copied)
+
+    def _keep_only(self, part: Callable[[list[NDArray[Any]]], tuple[NDArray[Any], ...]]) -> None:
+        """Keep a part of the results from now on, and of all before only those at the point."""
+        self._part = part
+        self.memo.restart(self.point.nesting.params, part(self._first))
 
     def _flat(self, x: Any) -> tuple[NDArray[Any], ...]:
         """Return f(x) as flat arrays, in the order of `at_point`."""
-        result = self._f(x)
+        result = self.f(x)
         leaves = Nesting(result, ".f(x)").leaves
         try:
             arrays = {path: np.asarray(leaf) for path, leaf in leaves.items()}
@@ -170,10 +177,7 @@ class Results:
         wanted = {path: array.shape for path, array in self.at_point.items()}
         if shapes != wanted:
             raise self._changed(x, shapes, wanted)
-        return tuple(
-            array.reshape(-1)[self._kept.get(leaf, NONE)].copy()
-            for leaf, array in enumerate(arrays.values())
-        )
+        return self._part([array.reshape(-1) for array in arrays.values()])
 
     def _changed(self, x: Any, shapes: Any, wanted: Any) -> ValueError:
         """Return the error for results of another nesting or shape than at the point."""
@@ -203,21 +207,45 @@ class Results:
         places = [(leaf, k) for leaf, (_, a) in enumerate(names) for k in range(a.size)]
         for first in range(0, self.size, most):
             block = places[first : first + most]
+            kept = {leaf: slice(k, k + most) for leaf, k in reversed(block)}
             if self.size > most:
-                self.memo.forget()
-                self._kept = {leaf: slice(k, k + most) for leaf, k in reversed(block)}
+                self._keep_only(partial(_cut, kept))
             for leaf, k in block:
-                start = self._kept[leaf].start or 0
+                start = kept[leaf].start if self.size > most else 0
                 path, array = names[leaf]
                 index = tuple(map(int, np.unravel_index(k, array.shape)))
                 yield Result(self.memo, leaf, k - start, entry_name(path, index))
+
+    def contractions(self, cotangents: Sequence[Mapping[str, NDArray[Any]]]) -> list["Result"]:
+        """Return ⟨u, f(x)⟩ for some u, by path, as scalar costs; no others are kept from now on."""
+        weights = [[u[path].reshape(-1) for path in self.at_point] for u in cotangents]
+        self._keep_only(partial(_contracted, weights))
+        return [Result(self.memo, 0, k, "⟨u, f(x)⟩") for k in range(len(cotangents))]
 
     @contextlib.contextmanager
     def handing_back(self, claim: Any = None) -> Iterator[None]:
         """Call f once more at the end with the caller's own x, as it may keep its argument."""
         self.memo.calls += 1
-        with self.point.handing_back(self._f, claim):
+        with self.point.handing_back(self.f, claim):
             yield
+
+
+def _copied(arrays: list[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+    return tuple(array.copy() for array in arrays)
+
+
+def _cut(kept: Mapping[int, slice], arrays: list[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+    return tuple(array[kept.get(leaf, NONE)].copy() for leaf, array in enumerate(arrays))
+
+
+def _contracted(
+    weights: list[list[NDArray[Any]]], arrays: list[NDArray[Any]]
+) -> tuple[NDArray[Any], ...]:
+    """Return Σ u f for several u, in float64 at least."""
+    dtype = np.result_type(np.float64, *(array.dtype for array in arrays))
+    wide = [array.astype(dtype, copy=False) for array in arrays]
+    sums = [sum(np.dot(u, f) for u, f in zip(of_one, wide, strict=True)) for of_one in weights]
+    return (np.array(sums, dtype),)
 
 
 class Point(RestoresParameters):

@@ -84,6 +84,7 @@ def join_rows(
     x: Mapping[str, FloatArray],
     report: Report,
     started: float,
+    of_x: str = "x",
 ) -> Report:
     """Join rows to blocks, one for every array of results by every array of x.
 
@@ -97,6 +98,8 @@ def join_rows(
         Gives the options of the check; its arrays are those of no row.
     started
         `time.perf_counter` at the beginning of the check.
+    of_x
+        How x is called in the names of blocks.
     """
     seen = {path for path in x if not all(path in row.unseen for row in rows)}
     arrays: dict[str, ArrayReport] = {}
@@ -107,7 +110,7 @@ def join_rows(
         of_result = rows[first : first + numbers.size]
         first += numbers.size
         for path, value in x.items():
-            name = block_name(result, path)
+            name = block_name(result, path, of_x)
             if of_result:
                 arrays[name] = _block(name, of_result, path, any(row.seen for row in rows))
                 if path not in seen:
@@ -129,9 +132,9 @@ def join_rows(
     return replace(report, seconds=time.perf_counter() - started)
 
 
-def block_name(result: str, path: str) -> str:
+def block_name(result: str, path: str, of_x: str) -> str:
     """Return the name of the derivatives of one array of results by one array of x."""
-    return f"{result} by {argument_name(path)}"
+    return f"{result} by {argument_name(path, of_x)}"
 
 
 def _block(name: str, rows: Sequence[Row], path: str, some_seen: bool) -> ArrayReport:

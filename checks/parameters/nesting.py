@@ -153,7 +153,7 @@ def path_name(path: str) -> str:
     return path[1:] if path.startswith(".") else "params" + path
 
 
-def argument_name(path: str) -> str:
+def argument_name(path: str, argument: str = "x") -> str:
     """Return the name of a path in an argument x: ``x[0]`` where `path_name` says ``params[0]``."""
     is_root = path == "params" or path.startswith("params[")
-    return f"x{path.removeprefix('params')}" if is_root else path
+    return f"{argument}{path.removeprefix('params')}" if is_root else path

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from checks import Verdict, check_jvp, check_vjp
+from checks import GradientMismatch, Verdict, assert_jvp, assert_vjp, check_jvp, check_vjp
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((3, 4))  # three samples
@@ -191,6 +191,171 @@ def test_a_wrong_jvp_is_a_mismatch(name):
     for seed in range(3):
         report = check_jvp(f, jvp, x, seed=seed)
         assert report.verdict is Verdict.MISMATCH, str(report)
+
+
+# Calls of f that a check of a right product takes, and that it took when each cotangent had
+# evaluations of its own. The points are those of RIGHT, with seed 0.
+CALLS = {
+    "dense layer": (68, 223),
+    "softmax": (38, 87),
+    "a nesting in and out": (24, 83),
+    "0-d result": (38, 123),
+    "0-d argument": (17, 45),
+    "relu": (38, 123),
+    "linear": (38, 123),
+    "abs, incapable of complex numbers": (108, 183),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_all_cotangents_share_evaluations(name):
+    f, vjp, _, x = RIGHT[name]
+    calls = 0
+
+    def counted(x):
+        nonlocal calls
+        calls += 1
+        return f(x)
+
+    report = check_vjp(counted, vjp, x)
+    now, before = CALLS[name]
+    assert report
+    assert report.evaluations == calls <= now
+    assert now <= 0.6 * before
+
+
+def one_output(x, u):
+    return u[0] * np.cos(x) + 2 * x * u[1] if u[0].any() else np.zeros_like(x)
+
+
+# id: (f, a vjp that is wrong for some cotangents only, what the report says)
+WRONG_FOR_SOME = {  # wrong on purpose, each
+    "zero where an output is not used": (
+        lambda x: [np.sin(x), x * x],
+        one_output,
+        "With a cotangent that is zero in f(x)[0].",
+    ),
+    "right only while no entry is zero": (
+        np.sin,
+        lambda x, u: u * np.cos(x) * u.all(),
+        "With a cotangent that is zero but for f(x)[",
+    ),
+    "zero for equal entries": (
+        np.sin,
+        lambda x, u: u * np.cos(x) * (np.ptp(u) > 0),
+        "With a cotangent of equal entries, with stride 0.",
+    ),
+    "the strides of x for those of u": (
+        lambda x: 3 * x,
+        lambda x, u: 3 * np.lib.stride_tricks.as_strided(u, x.shape, x.strides),
+        "With a cotangent in Fortran order.",
+    ),
+    "rows taken to lie next to each other": (
+        lambda x: 3 * x,
+        lambda x, u: (
+            3 * np.lib.stride_tricks.as_strided(u, x.shape, (x.shape[1] * 8, 8))
+            if u.strides[1] != 8 and u.strides[0] > u.strides[1]
+            else 3 * u
+        ),
+        "With a cotangent that is a slice of a larger array.",
+    ),
+    "saturates": (np.exp, lambda x, u: np.clip(u, -5, 5) * np.exp(x), "times 1000"),
+    "|u|": (np.exp, lambda x, u: np.abs(u) * np.exp(x), "With a random cotangent."),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_FOR_SOME)
+def test_a_vjp_that_is_wrong_for_some_cotangents_is_a_mismatch(name):
+    f, vjp, said = WRONG_FOR_SOME[name]
+    for seed in range(3):
+        report = check_vjp(f, vjp, X, seed=seed)
+        assert report.verdict is Verdict.MISMATCH, str(report)
+        assert said in " ".join(str(report).split()), str(report)
+    with pytest.raises(GradientMismatch, match="vjp check: MISMATCH"):
+        assert_vjp(f, vjp, X)
+
+
+def in_place(x, u):
+    return np.multiply(u, np.exp(x), out=u)
+
+
+def test_a_product_that_changes_its_vector_is_named():
+    backward, forward = check_vjp(np.exp, in_place, X), check_jvp(np.exp, in_place, X)
+    for report, what in ((backward, "cotangent"), (forward, "tangent")):
+        assert report.verdict is Verdict.MISMATCH
+        assert [mistake.name for mistake in report.diagnosis] == [f"overwritten {what}"]
+        assert f"changes its {what}" in str(report)
+        assert "its values are right" in " ".join(str(report).split())
+
+    def wrong_besides(x, u):
+        return 2 * in_place(x, u)  # wrong on purpose
+
+    names = [mistake.name for mistake in check_vjp(np.exp, wrong_besides, X).diagnosis]
+    assert names == ["overwritten cotangent", "scale"]
+
+
+def test_a_vjp_may_refuse_no_layout():
+    def refuses(x, u):
+        if not u.flags.c_contiguous:
+            raise RuntimeError("wanted a contiguous array")
+        return u * np.exp(x)
+
+    with pytest.raises(RuntimeError, match="contiguous") as caught:
+        check_vjp(np.exp, refuses, X)
+    assert caught.value.__notes__ == ["raised by vjp(x, u) with a cotangent in Fortran order"]
+
+
+def test_dead_units_and_zero_sums_do_not_blur_a_report():
+    dead = np.where(np.arange(12).reshape(3, 4) % 2, X, -np.abs(X))
+    assert check_vjp(rectify, lambda x, u: u * (x > 0), dead)
+    assert check_vjp(softmax, softmax_vjp, X)  # a cotangent of equal entries has the gradient 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", ["relu", "tanh", "max pooling", "gelu"])
+def test_elementwise_functions_in_float32_get_a_verdict(name, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal(200).astype(np.float32)
+    f, vjp = FLOAT32[name]
+    assert check_vjp(f, vjp, x, seed=seed).verdict is Verdict.MATCH
+    wrong = np.where(np.arange(x.size) == x.argmax(), np.float32(1.01), np.float32(1))
+    report = check_vjp(f, lambda x, u: vjp(x, u) * wrong, x, seed=seed)
+    assert report.verdict is Verdict.MISMATCH
+    assert report.worst.index == (int(x.argmax()),)
+
+
+def gelu_slope(x):
+    s = 1 / (1 + np.exp(np.float32(-1.702) * x))
+    return s + np.float32(1.702) * x * s * (1 - s)
+
+
+def pool_vjp(x, u):
+    fours = x.reshape(-1, 4)
+    return (u[:, None] * (fours == fours.max(axis=1, keepdims=True))).reshape(-1)
+
+
+FLOAT32 = {
+    "relu": (rectify, lambda x, u: u * (x > 0)),
+    "tanh": (np.tanh, lambda x, u: u * (1 - np.tanh(x) ** 2)),
+    "max pooling": (lambda x: x.reshape(-1, 4).max(axis=1), pool_vjp),
+    "gelu": (lambda x: x / (1 + np.exp(np.float32(-1.702) * x)), lambda x, u: u * gelu_slope(x)),
+}
+
+
+def test_the_column_of_a_wrong_tangent_is_named():
+    def wrong(p, v):
+        product = nested_jvp(p, v)
+        product["parts"][1] += 0.1 * np.sum(v[0])  # wrong on purpose
+        return product
+
+    report = check_jvp(nested, wrong, NESTED)
+    assert report.verdict is Verdict.MISMATCH
+    assert report.worst.path == "f(x).parts[1] by t"
+    right = [path for path, array in report.arrays.items() if array.verdict is Verdict.MATCH]
+    assert right == ["f(x).sum by t", "f(x).parts[0] by t"]
+    with pytest.raises(GradientMismatch, match="jvp check: MISMATCH"):
+        assert_jvp(nested, wrong, NESTED)
+    assert assert_jvp(nested, nested_jvp, NESTED)
 
 
 def test_float32_stays_float32():

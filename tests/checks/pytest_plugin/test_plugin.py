@@ -253,7 +253,7 @@ def test_reports_every_check(run, pytester):
     jsonschema.validate(document, schema())
     found = document["checks"]
     assert [check["id"].partition("::")[2] for check in found] == [
-        *["test_others"] * 5,
+        *["test_others"] * 4,
         "test_right",
         "test_wrong",
     ]
@@ -266,11 +266,11 @@ def test_reports_every_check(run, pytester):
     ]
     assert wrong["worst"]["claimed"] == 3.0
     assert wrong["worst"]["numeric"] == pytest.approx(2.0)
-    nan, unseen = found[3:5]
+    nan, unseen = found[2:4]
     assert (nan["sizes"], nan["worst"]["claimed"], nan["discrepancy"]) == (None, "nan", "inf")
     assert unseen["verdict"] != "MATCH"
     counts = re.fullmatch(
-        r"gradient-gate: 7 checks, 21 entries compared, \d match \(discrepancy at most "
+        r"gradient-gate: 6 checks, 18 entries compared, \d match \(discrepancy at most "
         r"\d[^ ]*, detectable from 1e-08\), \d mismatch(, \d unresolved)?",
         summary(result),
     )
@@ -302,7 +302,7 @@ def test_workers_report_the_same(run, pytester):
     [
         (("-q", "-k", "right"), "gradient-gate: 1 check, "),
         (("--collect-only", "-q"), ""),
-        (("test_some.py::test_others",), "gradient-gate: 5 checks, "),
+        (("test_some.py::test_others",), "gradient-gate: 4 checks, "),
     ],
 )
 def test_counts_what_ran(run, pytester, options, counted):

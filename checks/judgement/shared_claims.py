@@ -1,0 +1,204 @@
+"""Claims about functions with many results: the rows of a Jacobian, products with cotangents."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from checks._types import FloatArray
+from checks.evaluation.pointwise import Evaluations
+from checks.evaluation.results import Memo, Results
+from checks.judgement.claim import Claim
+from checks.parameters.claims import flatten_claim
+from checks.parameters.jacobian_claims import flatten_jacobian
+from checks.parameters.layouts import LAYOUTS, expanded, overwritten
+
+__all__ = ["Cotangent", "RowClaims", "Sum", "VjpClaims", "draw_cotangents"]
+
+MOST = 8  # cotangents that are zero but for one array of results
+
+
+class RowClaims:
+    """The rows of a claimed Jacobian, which share its calls."""
+
+    def __init__(self, jacobian: Any, results: Results, x: Any) -> None:
+        self._point = results.point
+        self._nesting, self._x, self._is_function = results.nesting.params, x, callable(jacobian)
+        self._source = "jacobian(x)" if self._is_function else "jacobian"
+        self._jacobian = jacobian
+        self._memo = Memo(self._blocks)
+        self._shapes = {path: array.shape for path, array in results.point.arrays.items()}
+        # the array of each result, and its row in the blocks of that
+        arrays = enumerate(results.at_point.values())
+        self._places = [(n, row) for n, array in arrays for row in range(array.size)]
+        self.first = self._called_once()
+
+    def _called_once(self) -> list[dict[str, FloatArray]]:
+        if not self._is_function:
+            return flatten_jacobian(self._nesting, self._x, self._jacobian, self._source)
+        with self._point.unchanged("jacobian"):
+            blocks: list[dict[str, FloatArray]] = self._memo.read(self._x, {})
+        return blocks
+
+    def _blocks(self, x: Any) -> list[dict[str, FloatArray]]:
+        return flatten_jacobian(self._nesting, self._x, self._jacobian(x), self._source)
+
+    def arrays(
+        self, number: int, blocks: list[dict[str, FloatArray]] | None = None
+    ) -> dict[str, FloatArray]:
+        """Return a row by the paths of x, in the shapes of its arrays."""
+        place, row = self._places[number]
+        by_path = (blocks or self.first)[place]
+        return {path: by_path[path][row].reshape(shape) for path, shape in self._shapes.items()}
+
+    def of_row(self, number: int, evaluations: Evaluations) -> Claim:
+        """Return one row as the claimed gradient of its result, at the caller's own point."""
+        asked: dict[Any, int] = {}
+        if not self._is_function:
+            return Claim(evaluations, self.arrays(number))
+        first = evaluations.call_at_point(lambda x: self._memo.read(x, asked))
+        return Claim(
+            evaluations,
+            self.arrays(number, first),
+            lambda x: self.arrays(number, self._memo.read(x, asked)),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Cotangent:
+    """A cotangent with which a vector–Jacobian product is tried.
+
+    Attributes
+    ----------
+    name : str
+        Completes "With …".
+    values : dict of str to ndarray
+        By the path of the results.
+    layout : callable
+        Makes the array that is handed over of one of `values`.
+    """
+
+    name: str
+    values: Mapping[str, FloatArray]
+    layout: Callable[[FloatArray], FloatArray] = np.array
+
+
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """Cotangents that add up to a multiple of another, so that their products must as well."""
+
+    parts: tuple[Cotangent, ...]
+    factor: int = 1
+
+
+def draw_cotangents(
+    results: Mapping[str, FloatArray], rng: np.random.Generator
+) -> tuple[Cotangent, Cotangent, list[Sum]]:
+    """Return two random cotangents, and sums of others that are multiples of the first.
+
+    The parts are those for which a product that is right for dense ones may be wrong: 1000 times as
+    large, zero but for one array of results, or of a single array but for one entry, and of equal
+    entries with stride 0.
+    """
+
+    def random() -> dict[str, FloatArray]:
+        return {
+            path: np.asarray(rng.standard_normal(array.shape), array.dtype)
+            for path, array in results.items()
+        }
+
+    u = random()
+    first = Cotangent("a random cotangent", u)
+
+    def split(name: str, part: Mapping[str, FloatArray], other: str, layout: Any = np.array) -> Sum:
+        rest = {path: np.asarray(array - part[path]) for path, array in u.items()}
+        return Sum((Cotangent(name, part, layout), Cotangent(other, rest)))
+
+    def alone(part: Mapping[str, FloatArray], place: str) -> Sum:
+        text = f"a cotangent that is zero but for {place}", f"a cotangent that is zero in {place}"
+        return split(text[0], part, text[1])
+
+    large = {path: np.asarray(1000 * array) for path, array in u.items()}
+    sums = [Sum((Cotangent("a random cotangent times 1000", large),), 1000)]
+    filled = [path for path, array in results.items() if array.size]
+    sums += [
+        alone({p: a if p == path else np.zeros_like(a) for p, a in u.items()}, path)
+        for path in (filled[:MOST] if len(filled) > 1 else [])
+    ]
+    (path, one), *others = u.items()
+    if not others and one.size > 1:
+        entry = int(rng.integers(one.size))
+        index = [int(i) for i in np.unravel_index(entry, one.shape)]
+        part = np.where(np.arange(one.size).reshape(one.shape) == entry, one, np.zeros_like(one))
+        sums.append(alone({path: part}, f"{path}{index}"))
+    if any(array.size > 1 for array in results.values()):
+        equal = {p: np.full_like(a, a.dtype.type(rng.normal())) for p, a in u.items()}
+        name, other = "a cotangent of equal entries, with stride 0", "another random cotangent"
+        sums.append(split(name, equal, other, expanded))
+    return first, Cotangent("another random cotangent", random()), sums
+
+
+class VjpClaims:
+    """What a vector–Jacobian product returns for some cotangents.
+
+    Attributes
+    ----------
+    overwritten : str
+        The first change that it made to a cotangent; empty if it made none.
+    """
+
+    def __init__(self, vjp: Callable[[Any, Any], Any], results: Results) -> None:
+        self._vjp, self._results = vjp, results
+        self.overwritten = ""
+
+    def products(self, x: Any, cotangent: Cotangent) -> tuple[dict[str, FloatArray], list[str]]:
+        """Return the product at `x`, by path and copied, and findings about its shapes."""
+        handed = {path: cotangent.layout(array) for path, array in cotangent.values.items()}
+        try:
+            result = self._vjp(x, self._results.nesting.rebuild(handed))
+        except Exception as error:
+            error.add_note(f"raised by vjp(x, u) with {cotangent.name}")
+            raise
+        self.overwritten = self.overwritten or overwritten(cotangent.values, handed)
+        arrays, findings = flatten_claim(self._results.point.nesting.params, result, "vjp(x, u)")
+        return {path: array.copy() for path, array in arrays.items()}, findings
+
+    def other_layouts(self, cotangent: Cotangent) -> list[Cotangent]:
+        """Return the cotangent in those layouts in which the product differs, bit for bit."""
+        different, point = list[Cotangent](), self._results.point
+        with point.unchanged("vjp"):
+            right, _ = self.products(point.nesting.params, cotangent)
+        for name, layout in LAYOUTS.items():
+            if self.overwritten:
+                break
+            same = replace(cotangent, name=f"a cotangent {name}", layout=layout)
+            with point.unchanged("vjp"):
+                products, _ = self.products(point.nesting.params, same)
+            if not all(np.array_equal(products[p], g, equal_nan=True) for p, g in right.items()):
+                different.append(same)
+        return different
+
+    def are_linear(self, one_sum: Sum, whole: Mapping[str, FloatArray], rtol: float) -> bool:
+        """Whether the products of the parts add up to the same multiple of `whole`, within rtol."""
+        point = self._results.point
+        total = {path: np.zeros(g.shape) for path, g in whole.items()}
+        terms = {path: np.abs(one_sum.factor * g) for path, g in whole.items()}
+        for part in one_sum.parts:
+            with point.unchanged("vjp"):
+                products, _ = self.products(point.nesting.params, part)
+            for path, product in products.items():
+                total[path] = total[path] + product
+                terms[path] = terms[path] + np.abs(product)
+        return all(
+            bool((np.abs(total[path] - one_sum.factor * g) <= rtol * terms[path]).all())
+            for path, g in whole.items()
+        )
+
+    def with_cotangent(
+        self, cotangent: Cotangent, evaluations: Evaluations
+    ) -> tuple[Claim, list[str]]:
+        """Return the product as the claimed gradient of ⟨u, f(x)⟩, at the caller's own point."""
+        with evaluations.unchanged("vjp"):
+            arrays, findings = evaluations.call_at_point(lambda x: self.products(x, cotangent))
+        return Claim(evaluations, arrays, lambda x: self.products(x, cotangent)[0]), findings

@@ -1,0 +1,53 @@
+"""The same values in other memory layouts, as training hands over the gradient of an output."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from checks._types import FloatArray
+
+__all__ = ["LAYOUTS", "expanded", "overwritten"]
+
+
+def _fortran(array: FloatArray) -> FloatArray:
+    return np.array(array, order="F")
+
+
+def _slice_of_larger(array: FloatArray) -> FloatArray:
+    """Return every second entry of a larger array; what lies between is nan."""
+    if not array.ndim:
+        return array.copy()
+    larger = np.full((*array.shape[:-1], 2 * array.shape[-1] + 1), np.nan, array.dtype)
+    larger[..., 1::2] = array
+    return larger[..., 1::2]
+
+
+def _read_only(array: FloatArray) -> FloatArray:
+    copy = np.array(array)
+    copy.flags.writeable = False
+    return copy
+
+
+# By what completes the sentence "With a cotangent …".
+LAYOUTS: Mapping[str, Callable[[FloatArray], FloatArray]] = {
+    "in Fortran order": _fortran,
+    "that is a slice of a larger array": _slice_of_larger,
+    "that is read-only": _read_only,
+}
+
+
+def expanded(array: FloatArray) -> FloatArray:
+    """Return an array of equal entries as one with stride 0, as a sum hands it over."""
+    one = np.array(array.flat[:1])
+    return np.lib.stride_tricks.as_strided(one, array.shape, (0,) * array.ndim)
+
+
+def overwritten(before: Mapping[str, FloatArray], after: Mapping[str, FloatArray]) -> str:
+    """Return the first entry that differs bit for bit, and how; an empty string if none does."""
+    for path, array in before.items():
+        if array.tobytes() != after[path].tobytes():
+            differs = np.argwhere(array != after[path])
+            index = tuple(int(i) for i in differs[0]) if len(differs) else (0,) * array.ndim
+            place = f"{path}[{', '.join(map(str, index))}]" if index else path
+            return f"{place} from {array[index]} to {after[path][index]}"
+    return ""
