@@ -22,7 +22,7 @@ def farthest_claim(
     """Return each entry's claim farthest from the estimate, and by how much its claims differ."""
     numeric = estimates.shaped(path, estimates.by_path[path].value)
     farthest, difference = calls[0], np.zeros(calls[0].shape)
-    for call in calls[1:]:
+    for call in calls:
         with np.errstate(invalid="ignore"):
             apart = np.abs(call - calls[0])
             farther = np.abs(call - numeric) > np.abs(farthest - numeric)

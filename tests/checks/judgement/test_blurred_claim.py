@@ -36,6 +36,20 @@ def test_entries_off_by_less_than_twice_their_rounding_are_a_finding(sign, round
     assert list(lost_digits({"w": report_of(off[:, 1:], rounding)})) == []
 
 
+@pytest.mark.parametrize("size", [2.0**-30, 2.0**30])
+def test_lost_digits_are_relative_to_the_size_of_the_entry(size):
+    for factor, lost in ((0.9, False), (1.1, True)):
+        array = report_of([factor * 1e-6 * size], size, numeric=size)
+        assert bool(list(lost_digits({"w": array}))) == lost
+    # what rounding does not explain is no rounding, though it passes beside a larger entry
+    loose = Rule(1e-2, scale="array")
+    for factor, lost in ((1.9, True), (2.1, False)):
+        off, numeric = size * np.array([factor * 0.1, 0.0]), size * np.array([1.0, 100.0])
+        array = report_of(off, 0.1 * size, numeric=numeric, rule=loose)
+        assert array.verdict is MATCH
+        assert bool(list(lost_digits({"w": array}))) == lost
+
+
 def test_the_worst_of_several_arrays_is_named_and_the_others_are_counted():
     small, large = report_of([1e-5, 0, 2e-5], 1e-4, path="v"), report_of([0, 1e-4, 1.5e-4], 1e-4)
     (text,) = lost_digits({"v": small, "w": large})

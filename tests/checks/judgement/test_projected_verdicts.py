@@ -146,6 +146,10 @@ def test_arrays_of_zeros_and_those_judged_already_are_not_moved():
     check = checked(claim={"a": np.zeros((2, 3)), "b": np.zeros(4)})
     check._match_together()
     assert check.estimator.calls == []
+    small = {"a": CLAIM["a"], "b": CLAIM["b"] / 64}
+    check = checked(claim=small)
+    check._match_together()
+    assert check.estimator.calls == [("slopes", [["a", "b"]])]
     nan = {"a": CLAIM["a"] * np.nan, "b": CLAIM["b"]}
     check = checked(claim=nan, by_differences={"b": found(4.0, 4.0)})
     check.run()
@@ -208,6 +212,21 @@ def test_an_estimate_must_be_within_the_resolution(factor, verdict):
     assert (array.claimed, array.numeric, array.error) == (0.5, 0.5, error / 2)
 
 
+def test_what_just_reaches_a_bound_passes():
+    # 2^-7 of 8, seen by a quarter: all numbers are exact
+    error = 2.0**-7 * 8 / 4
+    check = checked("central", resolution=2.0**-7, by_differences={"a": found(1.0, 1.0, error)})
+    assert check._judged("a").verdict is MATCH
+    # both arrays have a size of 2; the discrepancy of 1 makes the error 8
+    ones = {"a": np.ones((2, 3)), "b": np.full(4, 4.0)}
+    for rtol, resolution in ((2.0, 100.0), (100.0, 16.0)):
+        check = checked(claim=ones, resolution=resolution, together=2.0)
+        check.estimator.rtol, check.estimator.eps = rtol, 0.0
+        check.evaluations.claimed_slope = lambda moves: 1.0
+        check._match_together()
+        assert set(check.arrays) == {"a", "b"}
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_derivatives_are_at_least_as_large_as_the_estimate_shows(sign):
     # |g·v| ≤ scale · P · largest: (|n| − e)/(2 · 6) here
@@ -252,6 +271,7 @@ def test_where_no_move_changes_the_cost_zeros_match_and_others_are_unseen():
     check = checked(noise=quiet(is_constant=True))
     array = check._judged("a")
     assert (array.verdict, array.reason) == (UNRESOLVED, UNSEEN)
+    assert (array.claimed, array.numeric, array.error) == (0, 0, math.inf)
     assert check.estimator.calls == []
 
 
