@@ -28,6 +28,7 @@ __all__ = ["CostRounding", "cost_rounding", "estimate_cost_rounding", "measure_c
 # A cost may read the caller's arrays instead of its argument. To see that, all entries are moved by
 # these parts of their own size, once in the caller's arrays and once in copies.
 FAR_MOVES = (2.0**-6, -(2.0**-8))
+NO_DIGITS = 2.0**-6  # of the cost: if rounding changes so much, slopes may not be known
 # Factor on moves of 0.75 to 1.5 last places. It makes them at most ⅛ of a last place, so that a
 # stage that casts to the narrow dtype rounds them away.
 NEAR = 1 / 12
@@ -52,6 +53,8 @@ class CostRounding:
         The noise of the wide cost. It means nothing unless the cost lifts.
     lift : Lift
         HIDDEN if small moves do not show in the wide cost, as beside a large offset.
+    has_digits : bool
+        False if rounding changes the cost by a part of itself, and by about as much as moves do.
     """
 
     value: Any
@@ -60,6 +63,7 @@ class CostRounding:
     relative: float
     wide_level: float
     lift: Lift
+    has_digits: bool
 
 
 def cost_rounding(
@@ -102,10 +106,12 @@ def cost_rounding(
         return copies.cost({path: multiple * move for path, move in moves.items()})
 
     at, near = cost_at(0), cost_at(NEAR)
-    changes = [abs(narrow - at), *(abs(cost - copies.cost(far)) for far, cost in moved)]
-    costs = [narrow, *(cost for _, cost in moved)]
-    change = max(float(c) for c in changes)
+    costs = np.array([narrow, *(cost for _, cost in moved)])
+    wide_costs = np.array([at, *(copies.cost(far) for far, _ in moved)])
+    changes = np.abs(costs - wide_costs)
+    change = float(changes.max())
     largest = float(np.abs(costs).max())
+    has_digits = not (change > NO_DIGITS * largest and float(np.ptp(wide_costs)) >= change / 4)
     last_place = copies.narrow_eps * largest
     level = max(change, last_place / math.sqrt(12))
     # The noise of the wide cost is taken as at least two of its last places, and at least four
@@ -113,7 +119,7 @@ def cost_rounding(
     least_level = max(2 * copies.eps * float(abs(at)), 4 * change * copies.eps / copies.narrow_eps)
     # Rounding far from the point is about as large as at the point. A change 1,000 times as large
     # means two functions, as where the cost reads the caller's arrays instead of its argument.
-    differs = any(float(c) > 2.0**10 * max(float(changes[0]), last_place) for c in changes[1:])
+    differs = bool((changes > 2.0**10 * max(float(changes[0]), last_place)).any())
     noise, lift = math.inf, Lift.NARROW
     for length in (FAR, FAR / 8, FAR / 64):
         line = np.array([at, *(cost_at(length * t) for t in LINE[1:])])
@@ -132,7 +138,8 @@ def cost_rounding(
             break  # curvature would have fallen by 64 on a line an eighth as long: this is noise
     relative = level / largest if largest else 0.0
     # the noise is doubled, because five points may show too little of it by chance
-    return CostRounding(at, change, level, relative, max(2 * noise, least_level), lift)
+    wide_level = max(2 * noise, least_level)
+    return CostRounding(at, change, level, relative, wide_level, lift, has_digits)
 
 
 def measure_cost_rounding(

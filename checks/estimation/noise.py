@@ -34,7 +34,6 @@ DEEPEST = 20  # nested tables, each 1/7 as wide as the one before: 7^-20 is belo
 # A level that only few difference tables show counts up to OUTLIER times that of the others. Of
 # 10,000 tables, one shows less than 1/64 of the noise.
 OUTLIER = 64.0
-NO_DIGITS = 2.0**-6  # if rounding changes the cost by this part of itself, slopes are not known
 # If rounding toward zero changes the cost by this factor more than a call in the wider dtype does,
 # some stage computes in a narrower dtype both times.
 NARROW_STAGE = 2.0**10
@@ -109,8 +108,8 @@ class CostNoise:
         change = estimate_cost_rounding(evaluations)
         if evaluations.size <= EVERY:
             rounding = measure_cost_rounding(evaluations, np.random.default_rng(self._seed))
-        if rounding is not None and rounding.relative > NO_DIGITS:
-            return Noise(math.inf, math.inf, False, False)
+        if rounding is not None and not rounding.has_digits:
+            return Noise(math.inf, math.inf, stochastic=False, is_constant=False)
         if rounding is not None and self._lifts(rounding.lift):
             noise = Noise(rounding.level, rounding.relative, False, False)
         else:

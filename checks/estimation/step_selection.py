@@ -1,5 +1,7 @@
 """The choice of a step for every coordinate: two pilots find one with which the others start."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +29,9 @@ FEW_JUMPS = 4.0
 # eps of the parameters may be jumps away from the point.
 COARSE, PLACES = 2.0**-23, 64
 FEW = 16  # up to this many coordinates are checked one by one
+# Of pilots whose trials all failed: so many long and short steps show noise if their corrections,
+# as differences of costs, are the same up to this factor.
+SOME_TRIALS, SAME_NOISE = 4, 8.0
 KINK_ROUNDS = 5  # a kink seen by so many steps, down to 8^-4 = 2e-4 of the first, is at x
 
 
@@ -58,6 +63,10 @@ def best_slopes(
         Where the stencil has its points: −1 below x, 1 above.
     """
     selection = _StepSelection(coordinates, stencil, rng, goal, start)
+    if noise := selection.noise_of_pilots():
+        coordinates = replace(coordinates, noise=coordinates.noise.at_least(noise))
+        selection = _StepSelection(coordinates, stencil, rng, goal, start)
+        selection.noise_of_pilots()
     selection.find_common_step()
     selection.refine()
     selection.compare_with_shorter_steps()
@@ -96,6 +105,8 @@ class _StepSelection:
         The step of the best trial, and the step that this trial would have preferred.
     best_trial : (3, m) float
         Curvature, first correction and curvature change of the best trial, see `Trial`.
+    last_change : (m,) float
+        The first correction of the last trial times its step: a change of the cost.
     can_improve : (m,) bool
         The last trial asks for another step that is worth trying.
     truncated_step, truncated_error : (m,) float
@@ -139,7 +150,7 @@ class _StepSelection:
         self.longest_step = np.minimum(self.longest_step, coordinates.longest)
         self.step = np.minimum(self.scale * self.first_step * start, self.longest_step)
         self.best_step, self.ideal_step = self.step.copy(), self.step.copy()
-        self.best_trial = np.zeros((3, x.size))
+        self.best_trial, self.last_change = np.zeros((3, x.size)), np.zeros(x.size)
         self.can_improve = np.ones(m, bool)
         self.truncated_step, self.truncated_error = np.full(m, np.inf), np.zeros(m)
         self.slope_jump, self.kink_count = np.zeros(m), np.zeros(m, int)
@@ -151,14 +162,29 @@ class _StepSelection:
         order = order[np.argsort(cut_short[order], kind="stable")]
         self.pilots, self.others = np.split(order, [PILOTS])
 
-    def find_common_step(self) -> None:
-        """Find a good step for the pilots, and try it on all others."""
+    def noise_of_pilots(self) -> float:
+        """Find good steps for the pilots; return the noise that they meet if none is good, else 0.
+
+        A correction is then about noise/h. So where no step converges, and corrections times their
+        steps are about as large for short steps as for long ones, they are noise of the cost.
+        """
         goal = self.goal if self.grid is not None else self.goal / PILOT_ACCURACY
+        met = list[float]()
         for _ in range(ROUNDS):
             inaccurate = self.pilots[self.needs_step(goal)[self.pilots]]
             if not inaccurate.size:
                 break
             self.advance(inaccurate)
+            met.append(float(np.median(self.last_change[inaccurate])))
+        if np.isfinite(self.error[self.pilots]).any() or len(met) < 2 * SOME_TRIALS:
+            return 0.0
+        of_long, of_short = np.median(met[: len(met) // 2]), np.median(met[len(met) // 2 :])
+        is_same = of_long / SAME_NOISE <= of_short <= SAME_NOISE * of_long
+        # of a jump at x it would not change from trial to trial
+        return max(met) if is_same and max(met) > 2 * min(met) else 0.0
+
+    def find_common_step(self) -> None:
+        """Try the good step of the pilots on all others."""
         # an ideal step would be rounded to another power of the grid
         good_step = self.ideal_step if self.grid is None else self.best_step
         relative_steps = (good_step / self.scale)[self.pilots]
@@ -353,6 +379,7 @@ class _StepSelection:
         steps = np.maximum(self.jittered(indices), finest)
         steps = np.minimum(steps, self.coordinates.longest[indices])
         trial = self.try_steps(indices, steps)
+        self.last_change[indices] = trial.correction * steps
         better = self._replaces_best(indices, steps, trial)
         ideal = np.minimum(steps * trial.step_ratio, longest)
         for best, new in (
@@ -374,8 +401,9 @@ class _StepSelection:
         can_grow = better & (self.step[indices] > 2 * steps)
         if self.grid is not None:
             can_grow &= self.jittered(indices) > steps
-        is_at_x = self.kink_count[indices] >= KINK_ROUNDS
-        self.can_improve[indices] = (can_shrink | can_grow) & ~is_at_x
+        is_hopeless = self.kink_count[indices] >= KINK_ROUNDS  # the kink is at x
+        is_hopeless |= np.isinf(self.coordinates.noise.level)
+        self.can_improve[indices] = (can_shrink | can_grow) & ~is_hopeless
 
     def _count_kinks(self, indices: IntArray, slope_jump: FloatArray) -> None:
         """Count slope jumps of one size: a kink at x keeps its size, an oscillation does not."""

@@ -44,6 +44,10 @@ OUTSIDE_SLOPES = (
     "at a kink the claim does not lie between the slopes on both sides, or these slopes are "
     "uncertain: there is no derivative to compare with. Check at a point beside the kink."
 )
+NO_DIGITS = (
+    "the cost has no digits here: rounding changes it about as much as its parameters do. Check at "
+    "another point, or the same formula in higher precision."
+)
 NO_CONVERGENCE = (
     "differences do not converge at any step: there may be a jump, an infinite slope or a fast "
     "oscillation at these entries. Check at a point beside it."
@@ -298,6 +302,8 @@ def _why_unresolved(array: ArrayReport, estimates: Estimates, claim: Claim) -> s
         return STAIRS
     if np.isnan(array.numeric[unresolved]).any():
         return left_domain(estimates.evaluations.outside.get(array.path, ""))
+    if np.isinf(noise.level):
+        return NO_DIGITS
     if np.isinf(array.error[unresolved]).any():
         return NO_CONVERGENCE
     claimed_zero = not array.claimed.any()

@@ -26,7 +26,8 @@ def nothing_lifts(monkeypatch):
 
 @pytest.fixture
 def nor_is_there_a_rounding_mode(nothing_lifts, monkeypatch):
-    monkeypatch.setattr("checks.estimation.step_error.toward_zero_is_available", lambda: False)
+    for module in ("step_error", "cost_rounding"):
+        monkeypatch.setattr(f"checks.estimation.{module}.toward_zero_is_available", lambda: False)
 
 
 def estimated(cost, params):
@@ -153,6 +154,39 @@ def test_a_saturated_softmax_is_not_accused(logit, way, request):
     assert report.verdict is not Verdict.MISMATCH
     found = report.arrays["params"]
     assert abs(found.numeric[0] - exact) <= found.error[0] + 4 * np.spacing(abs(exact))
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+@pytest.mark.parametrize("way", ["as it is", "nothing_lifts", "nor_is_there_a_rounding_mode"])
+def test_the_sum_of_normalised_values_is_soon_known_to_be_level(way, method, request):
+    if way != "as it is":
+        request.getfixturevalue(way)
+    for seed in range(3):
+        x = np.random.default_rng(seed).standard_normal((16, 8))
+
+        def cost(x):  # 0, but for rounding
+            return np.sum((x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5))
+
+        right = check_gradient(cost, np.zeros(x.shape), x, method=method, seed=seed)
+        assert right.verdict is not Verdict.MISMATCH
+        assert right.evaluations <= 16 * x.size
+        wrong = np.zeros(x.shape)
+        wrong[3, 5] = (-1) ** seed * 0.01
+        report = check_gradient(cost, wrong, x, method=method, seed=seed)
+        assert report.verdict is Verdict.MISMATCH
+        assert report.worst.index == (3, 5)
+
+
+def test_a_cost_without_digits_says_so():
+    def cost(x):  # turns many times within a last place of x
+        return np.sum(np.sin(1 / x))
+
+    x = np.array([3e-17, -7e-18])
+    for method in ("auto", "central"):
+        report = check_gradient(cost, -np.cos(1 / x) / x**2, x, method=method)
+        assert report.verdict is Verdict.UNRESOLVED
+        assert "no digits" in str(report)
+        assert report.evaluations < 150
 
 
 @pytest.mark.parametrize("way", ["nothing_lifts", "nor_is_there_a_rounding_mode"])
