@@ -140,6 +140,11 @@ class Evaluations(RestoresParameters):
         """Call a function of the parameters, such as their claimed gradient, at the point."""
         return function(self._real_params)
 
+    def call_cost(self, params: Any) -> None:
+        """Call the cost itself with any parameters, for what it keeps of them."""
+        self.count += 1
+        getattr(self.cost, "renew", self.cost)(params)
+
     def _call(self, params: Any) -> Any:
         self.count += 1
         return self.cost(params)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.restoring import RestoresParameters, restore_arrays
 from checks.parameters.claims import UNFIT, describe, entry_name, float_arrays
 from checks.parameters.nesting import Nesting
@@ -56,6 +57,7 @@ class Memo:
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self._function = function
         self._outcomes: dict[Key, list[Any]] = {}
+        self.last: Key | None = None  # the values of the last call
         self.by_move: dict[Key, Any] = {}  # what was returned where a single entry was moved
         self.calls, self.lifts = 0, False
 
@@ -72,7 +74,7 @@ class Memo:
         number = asked.get(key, 0)
         outcomes = self._outcomes.setdefault(key, [])
         while number >= len(outcomes):
-            self.calls += 1
+            self.calls, self.last = self.calls + 1, key
             try:
                 outcomes.append(self._function(params))
             except Exception as error:
@@ -81,6 +83,13 @@ class Memo:
         if isinstance(outcomes[number], Exception):
             raise outcomes[number].with_traceback(None)
         return outcomes[number]
+
+    def renew(self, params: Any) -> None:
+        """Let the last call of the function be one with these values, for what it keeps of them."""
+        key = _key(params)
+        if key != self.last:
+            self.calls, self.last = self.calls + 1, key
+            self._function(params)
 
     def restart(self, params: Any, outcome: Any) -> None:
         """Drop all that is kept, and keep that a first call with `params` returned `outcome`."""
@@ -157,7 +166,7 @@ class Results:
         self._entries = sum(array.size for array in point.arrays.values())
         self._first = [array.reshape(-1).copy() for array in self.at_point.values()]
         self.memo = Memo(self._flat)
-        self.memo.calls = 1
+        self.memo.calls, self.memo.last = 1, _key(x)
         self._keep_only(_copied)
 
     def _keep_only(self, part: Callable[[list[NDArray[Any]]], tuple[NDArray[Any], ...]]) -> None:
@@ -221,6 +230,17 @@ class Results:
         weights = [[u[path].reshape(-1) for path in self.at_point] for u in cotangents]
         self._keep_only(partial(_contracted, weights))
         return [Result(self.memo, 0, k, "⟨u, f(x)⟩") for k in range(len(cotangents))]
+
+    def renew(self, x: Any) -> None:
+        """Let the last call of f be at `x`, as a claim may read what f kept of it.
+
+        A backward pass does, for example. What f raises is left for those who ask for its results.
+        """
+        try:
+            self.memo.renew(x)
+        except Exception as error:
+            if is_control_flow(error):
+                raise
 
     @contextlib.contextmanager
     def handing_back(self, claim: Any = None) -> Iterator[None]:
@@ -295,6 +315,10 @@ class Result:
         self._last = None
         self._last = self.memo.read(x, self._asked)
         return self._last[self._leaf][self._entry]
+
+    def renew(self, x: Any) -> None:
+        """Let the last call of the function be at `x`, whatever is known of it there."""
+        self.memo.renew(x)
 
     def remember(self, of: Key, entry: int, step: Any) -> None:
         """Note that the last call was at an entry moved by a step; see `recall`."""

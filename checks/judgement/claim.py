@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from checks._types import FloatArray
 from checks.estimation.claim_rounding import claim_rounding
 from checks.estimation.precision import Copies, wider_dtype
+from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.pointwise import Evaluations
 
 __all__ = ["Claim"]
@@ -51,17 +53,65 @@ class Claim:
         return self._evaluations.eps
 
     def again(self) -> dict[str, FloatArray]:
-        """Return what is claimed in another call at the point, if there is a function to call."""
+        """Return what is claimed in another call at the point, if there is a function to call.
+
+        A backward pass may read what the forward pass kept, which since the first call has met
+        moved and complex parameters. Where the second call differs or raises for that reason, the
+        cost is called before the function, now and from then on.
+        """
         if self._function is None or self._evaluations.interrupted:
             return self.arrays
+        after_cost = partial(self._after_cost, self._function)
+        raised = False
         try:
-            other: dict[str, FloatArray] = self._evaluations.call_at_point(self._function)
+            other = self._call(self._function)
+        except Exception as error:
+            if is_control_flow(error):
+                raise
+            other, raised = self._call(after_cost), True
+        if (raised or not _same(other, self.arrays)) and self._reads_cost(self._function):
+            self._function = after_cost
+            other = self._call(after_cost)
+        self._repeats = self._repeats and _same(other, self.arrays)
+        return other
+
+    def _reads_cost(self, function: Callable[[Any], dict[str, FloatArray]]) -> bool:
+        """Whether what a function claims at the point depends on where the cost was called last."""
+        evaluations, beside = self._evaluations, list[dict[str, FloatArray]]()
+        ends = evaluations.box.ends(np.random.default_rng(0))
+        moved = evaluations.nesting.rebuild(
+            {p: (v + ends[p] / 32).astype(v.dtype) for p, v in evaluations.values.items()}
+        )
+        # in an order that a claim that differs in every second or fourth call does not follow
+        for is_moved in (False, False, True, True, False, True, False):
+            try:
+                if is_moved:
+                    evaluations.call_cost(moved)
+                else:
+                    evaluations.call_at_point(evaluations.call_cost)
+                claimed = self._call(function)
+            except Exception as error:
+                if is_control_flow(error):
+                    raise
+                claimed = {}  # it may not take what the cost kept
+            if _same(claimed, self.arrays) == is_moved:
+                return False
+            if is_moved:
+                beside.append(claimed)
+        return all(_same(claimed, beside[0]) for claimed in beside)
+
+    def _call(self, function: Callable[[Any], dict[str, FloatArray]]) -> dict[str, FloatArray]:
+        try:
+            arrays: dict[str, FloatArray] = self._evaluations.call_at_point(function)
+            return arrays
         finally:
             self._evaluations.restore()
-        self._repeats = self._repeats and all(
-            np.array_equal(other[path], g, equal_nan=True) for path, g in self.arrays.items()
-        )
-        return other
+
+    def _after_cost(
+        self, function: Callable[[Any], dict[str, FloatArray]], params: Any
+    ) -> dict[str, FloatArray]:
+        self._evaluations.call_cost(params)
+        return function(params)
 
     def rounding(self, seed: int) -> dict[str, FloatArray]:
         """Return the claim's own rounding of every entry by path, nan where it is not known.
@@ -99,3 +149,10 @@ class Claim:
                 self.unmeasured = f"called with {wider} parameters, {raised}"
             return {path: np.asarray(b, float) for path, b in found.rounding.items()}
         return unknown
+
+
+def _same(one: dict[str, FloatArray], other: dict[str, FloatArray]) -> bool:
+    """Whether two claims are equal, entry by entry."""
+    return one.keys() == other.keys() and all(
+        np.array_equal(one[path], g, equal_nan=True) for path, g in other.items()
+    )

@@ -23,7 +23,7 @@ class RowClaims:
     """The rows of a claimed Jacobian, which share its calls."""
 
     def __init__(self, jacobian: Any, results: Results, x: Any) -> None:
-        self._point = results.point
+        self._point, self._results = results.point, results
         self._nesting, self._x, self._is_function = results.nesting.params, x, callable(jacobian)
         self._source = "jacobian(x)" if self._is_function else "jacobian"
         self._jacobian = jacobian
@@ -42,6 +42,7 @@ class RowClaims:
         return blocks
 
     def _blocks(self, x: Any) -> list[dict[str, FloatArray]]:
+        self._results.renew(x)
         return flatten_jacobian(self._nesting, self._x, self._jacobian(x), self._source)
 
     def arrays(
@@ -155,6 +156,7 @@ class VjpClaims:
     def products(self, x: Any, cotangent: Cotangent) -> tuple[dict[str, FloatArray], list[str]]:
         """Return the product at `x`, by path and copied, and findings about its shapes."""
         handed = {path: cotangent.layout(array) for path, array in cotangent.values.items()}
+        self._results.renew(x)
         try:
             result = self._vjp(x, self._results.nesting.rebuild(handed))
         except Exception as error:
