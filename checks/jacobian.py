@@ -647,7 +647,7 @@ class _Tangents:
         handed = {path: layout(array) for path, array in tangent.items()}
         result = self._jvp(there, rebuild(self._x, handed))
         self._change = self._change or overwritten(tangent, handed)
-        arrays, _ = flatten_claim(self._results.nesting.params, result, "jvp(x, v)")
+        arrays, _ = flatten_claim(self._results.nesting.params, result, "jvp(x, v)", root=".f(x)")
         return {path: array.copy() for path, array in arrays.items()}
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.restoring import RestoresParameters, restore_arrays
 from checks.parameters.claims import UNFIT, describe, entry_name, float_arrays
-from checks.parameters.nesting import Nesting
+from checks.parameters.nesting import Nesting, argument_name
 
 __all__ = ["Memo", "Result", "Results", "ResultsChanged"]
 
@@ -285,7 +285,8 @@ class Point(RestoresParameters):
         self._saved = {path: array.copy() for path, array in self.arrays.items()}
 
     def _restore_arrays(self) -> str:
-        return restore_arrays(self.arrays, self._saved)
+        named = ({argument_name(p): a for p, a in d.items()} for d in (self.arrays, self._saved))
+        return restore_arrays(*named)
 
 
 class Result:

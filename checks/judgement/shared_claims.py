@@ -163,7 +163,8 @@ class VjpClaims:
             error.add_note(f"raised by vjp(x, u) with {cotangent.name}")
             raise
         self.overwritten = self.overwritten or overwritten(cotangent.values, handed)
-        arrays, findings = flatten_claim(self._results.point.nesting.params, result, "vjp(x, u)")
+        nested = self._results.point.nesting.params
+        arrays, findings = flatten_claim(nested, result, "vjp(x, u)", root=".x")
         return {path: array.copy() for path, array in arrays.items()}, findings
 
     def other_layouts(self, cotangent: Cotangent) -> list[Cotangent]:

@@ -1,9 +1,11 @@
 """Errors and reasons about results say f(x), with the path, and of the argument x; never params."""
 
+import re
+
 import numpy as np
 import pytest
 
-from checks import check_jacobian, numerical_jacobian
+from checks import check_jacobian, check_jvp, check_vjp, numerical_jacobian
 
 X = np.array([1.0, 2.0])
 
@@ -78,6 +80,48 @@ def test_an_error_about_a_claim_says_what_it_should_be_nested_as(name):
     for fragment in fragments:
         assert fragment in str(raised.value)
     assert "params" not in str(raised.value)
+
+
+# id: (check, claim, what the text says)
+PRODUCTS = {
+    "a vjp of one array": (check_vjp, lambda x, u: X, "vjp(x, u) is an array of dtype float64 and"),
+    "a vjp of None": (check_vjp, lambda x, u: [None], "vjp(x, u)[0] is None, wanted an array of"),
+    "a vjp too long": (
+        check_vjp,
+        lambda x, u: x + u,
+        "vjp(x, u) has 3 parts, wanted 1, nested as in x",
+    ),
+    "a vjp too short": (check_vjp, lambda x, u: [X[:1]], "wanted (2,), the shape of x[0]"),
+    "a jvp of one array": (check_jvp, lambda x, v: X, "wanted 2 parts, nested as in f(x)"),
+    "a jvp too long": (
+        check_jvp,
+        lambda x, v: [X] * 3,
+        "jvp(x, v) has 3 parts, wanted 2, nested as in f(x)",
+    ),
+    "a jvp too short": (check_jvp, lambda x, v: [X, X[:1]], "wanted (2,), the shape of f(x)[1]"),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_an_error_about_a_product_says_what_it_should_be_nested_as(name):
+    check, product, text = PRODUCTS[name]
+    with pytest.raises((TypeError, ValueError)) as raised:
+        check(lambda x: [x[0], 2 * x[0]], product, [X.copy()])
+    assert text in str(raised.value)
+    assert "params" not in str(raised.value)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_an_argument_that_f_changes_is_named_x(nested):
+    def f(x):
+        array = x[0] if nested else x
+        array[1] = 7.0
+        return array
+
+    text = re.escape(f"f changes its argument (x{'[0]' * nested}[1] from 2.0 to 7.0)")
+    for check in (check_jacobian, check_vjp, check_jvp):
+        with pytest.raises(ValueError, match=text):
+            check(f, X, [X.copy()] if nested else X.copy())
 
 
 def test_what_is_outside_is_quoted_as_a_result_of_moved_x():
