@@ -237,6 +237,11 @@ def _advice(target: Target, trial: Trial) -> str:
             "one sample. If it needs certain sizes, say so in the target: "
             'takes = {"sizes": (2, 3, 1)}.'
         )
+    if trial.report is None and not trial.raised_in:
+        return (
+            "return the pair (weights, biases), two lists with an array for each parameter, of its "
+            "shape."
+        )
     if trial.report is None:
         return "the lines below, which show the whole traceback."
     error_kinds = trial.error_kinds()

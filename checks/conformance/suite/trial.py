@@ -70,6 +70,8 @@ class Trial:
         """Which of the target's functions raised the error; empty if the check did."""
         frames = traceback.extract_tb(self.error.__traceback__) if self.error else []
         # `try_out` calls the target inside functions named cost, gradient and step
+        if frames and frames[-1].filename == __file__:
+            return ""  # `_nested` refused the result
         callers = [f.name for f in frames if f.filename == __file__ and f.name in SIGNATURES]
         return callers[-1] if callers else ""
 
@@ -151,14 +153,14 @@ def try_out(
     def gradient(p: Any) -> Any:
         assert target.gradient is not None
         target.gradient(*arguments(p))
-        return _nested(target.gradient(*arguments(p)), "gradient", bool(unread))
+        return _nested(target.gradient(*arguments(p)), "gradient", arguments(p), bool(unread))
 
     def step(p: Any, learning_rate: float) -> Any:
         assert target.step is not None
         own = arguments(p)
         result = target.step(*own, learning_rate)
         result = own[:2] if result is None else result
-        return _nested((result[0], []) if unread else result, "step", bool(unread))
+        return _nested((result[0], []) if unread else result, "step", own, bool(unread))
 
     def cost(p: Any) -> Any:
         nonlocal is_late
@@ -196,28 +198,43 @@ def try_out(
 
 
 def digits_are_lost(target: Target, trial: Trial) -> bool:
-    """Whether a gradient is off by what p − y loses where p rounds to y, and by no more.
+    """Whether a gradient is off by what rounding loses beside a saturated output, and by no more.
 
     Where a label is 0 or 1 and the output p rounds to it, p − y is 0, or nothing but rounding. Then
-    every entry is off by some last places of what it would be for another label.
+    every entry is off by some last places of what it would be for another label. Or the gradient is
+    right where it is computed in long double.
     """
     problem, report = trial.problem, trial.report
     if target.gradient is None or report is None:
         return False
     if problem.y.shape[1] > 1:
-        other = np.roll(problem.y, 1, axis=1)
+        y = np.roll(problem.y, 1, axis=1)
     else:
-        other = -problem.y if target.takes.labels == "±1" else 1 - problem.y
+        y = -problem.y if target.takes.labels == "±1" else 1 - problem.y
+    wide = (
+        [np.asarray(array, np.longdouble) for array in part]
+        for part in (problem.weights, problem.biases)
+    )
     try:
         with np.errstate(all="ignore"):
-            dw, db = target.gradient(problem.weights, problem.biases, problem.x, other)
-        largest = [float(np.abs(g).max()) for g in (*dw, *(db if target.takes.biases else ()))]
+            others = target.gradient(problem.weights, problem.biases, problem.x, y)
+            in_long_double = target.gradient(*wide, problem.x, problem.y)
     except Exception:  # the target may raise anything
         return False
-    return all(
-        bool((np.abs(array.claimed - array.numeric) <= LAST_PLACES * size).all())
-        for array, size in zip(report.arrays.values(), largest, strict=True)
-    )
+    parts = 1 + target.takes.biases
+    arrays = [
+        [np.asarray(g, np.longdouble) for part in result[:parts] for g in part]
+        for result in (others, in_long_double)
+    ]
+    for array, other, g in zip(report.arrays.values(), *arrays, strict=True):
+        n, flagged = array.numeric, array.verdicts == Verdict.MISMATCH
+        is_absorbed = np.abs(array.claimed - n) <= LAST_PLACES * np.abs(other).max()
+        # the report has the arrays in the target's own form
+        own = g.T if target.takes.form.transposed else g
+        is_right = np.abs(own.reshape(n.shape) - n) <= array.error + report.rtol * np.abs(n)
+        if not (is_absorbed | is_right)[flagged].all():
+            return False
+    return True
 
 
 def _refused_by_cost(
@@ -235,13 +252,18 @@ def _copies(arrays: Sequence[Any]) -> list[Any]:
     return [np.array(array, order="C") for array in arrays]
 
 
-def _nested(result: Any, name: str, no_biases: bool) -> dict[str, Any]:
-    if not isinstance(result, (list, tuple)) or len(result) != 2:
+def _nested(result: Any, name: str, given: Sequence[Any], no_biases: bool) -> dict[str, Any]:
+    """Return what a target's function returned as a dict of weights and biases."""
+    is_sequence = isinstance(result, (list, tuple))
+    if not is_sequence or len(result) != 2:
+        what = f"{type(result).__name__} of {len(result)}" if is_sequence else type(result).__name__
         raise TypeError(
-            f"{name} returned a {type(result).__name__}, wanted the pair (weights, biases), "
-            "two lists of arrays"
+            f"{name} returned a {what}, wanted the pair (weights, biases), two lists of arrays"
         )
     weights, biases = result
+    shapes = [_shapes(part) for part in (*result, *given[:2])]
+    if shapes[0] == shapes[3] != shapes[2] == shapes[1]:
+        raise TypeError(f"{name} returned the biases first, wanted the pair (weights, biases)")
     if not no_biases:
         return {"weights": list(weights), "biases": list(biases)}
     if biases is not None and any(b is not None and np.any(b) for b in biases):
@@ -250,6 +272,14 @@ def _nested(result: Any, name: str, no_biases: bool) -> dict[str, Any]:
             "pass of the cost lack + b?"
         )
     return {"weights": list(weights)}
+
+
+def _shapes(arrays: Any) -> list[tuple[int, ...]] | None:
+    """Return the shapes of arrays; None if they are no sequence of arrays."""
+    try:
+        return [np.shape(array) for array in arrays]
+    except (TypeError, ValueError):
+        return None
 
 
 def _error_kinds(

@@ -41,7 +41,6 @@ MIN_CONFIRMING_NETWORKS = 3
 
 # In these regimes most derivatives are too small for central differences, and a textbook's gradient
 # loses most of its digits. So UNRESOLVED is excused. Elsewhere it is a failure.
-HARD_LABELS = {"one-hot", "±1", "integers"}  # an output may round to them
 HARD_REGIMES = {"saturated", "vanishing"}
 
 # How the reason of a property begins that was not judged, or judged in part.
@@ -144,7 +143,7 @@ def _recorded_trial(
         dtype=problem.x.dtype,
         reproduction=lambda: reproduction(target, Trial(problem, function)),
     )
-    if problem.regime != "saturated" or target.takes.labels not in HARD_LABELS:
+    if problem.regime != "saturated":
         return try_out(target, problem, function, deadline)
     with unrecorded():
         trial = try_out(target, problem, function, deadline)

@@ -100,6 +100,15 @@ class _Candidate:
     form: Form
     labels: str
 
+    def is_like(self, of_rows: "_Candidate") -> bool:
+        """Whether a cost that takes rows may be meant for this, too.
+
+        With one sample, arrays of another form may fit by chance, so the form has to be the same;
+        with several samples, biases may be (1, n).
+        """
+        form = of_rows.form if self.samples == 1 else replace(of_rows.form, bias=self.form.bias)
+        return (self.form, self.labels) == (form, of_rows.labels)
+
     def sizes(self) -> tuple[int, ...]:
         return (INPUTS, *HIDDEN[: self.layers - 1], self.outputs)
 
@@ -140,10 +149,14 @@ class _Probe:
 
     def _first_accepted(self) -> _Candidate | None:
         """Return the first candidate whose cost and gradient fit, or else whose cost does."""
-        cost_alone = None
+        cost_alone = of_rows = None
         for candidate in self._candidates():
+            if of_rows and not candidate.is_like(of_rows):
+                continue
             if self._refusal(candidate):
                 continue
+            if candidate.samples > 1 and candidate.form.samples == "rows":
+                of_rows = of_rows or candidate
             several = replace(candidate, samples=SAMPLES)
             if self._gradient_fits(candidate) and (
                 candidate.samples > 1
@@ -209,6 +222,10 @@ class _Probe:
     def _refusal(self, candidate: _Candidate) -> str:
         """Return why the cost does not take a candidate; empty if it does."""
         reason = ""
+        if candidate.labels == "integers":
+            form = replace(candidate.form, integers=False)
+            if not self._refusal(replace(candidate, form=form, labels="one-hot")):
+                return "the cost takes y one-hot, too"
         for seed in range(SEEDS):
             try:
                 reason = self._unread(candidate, self._problem(candidate, seed))
@@ -230,14 +247,23 @@ class _Probe:
         def changed(**changes: Any) -> bool:
             return abs(self._cost(form, problem, **changes) - cost) > margin
 
+        # a penalty changes with the weights by the same, whatever x is
+        other = replace(problem, x=-0.75 * problem.x)
+        cost_of_other = self._cost(form, other)
+
+        def read(weights: Any) -> bool:
+            effect = self._cost(form, problem, weights=weights) - cost
+            effect_on_other = self._cost(form, other, weights=weights) - cost_of_other
+            return abs(effect - effect_on_other) > margin
+
         for l, w in enumerate(problem.weights[:-1]):  # noqa: E741
             moved_weights = [*problem.weights[:l], 1.25 * w, *problem.weights[l + 1 :]]
-            if not changed(weights=moved_weights):
+            if not read(moved_weights):
                 return f"the cost does not read weights[{l}]"
         for k in range(len(problem.weights[-1])):
             last = problem.weights[-1].copy()
             last[k] *= 1.25
-            if not changed(weights=[*problem.weights[:-1], last]):
+            if not read([*problem.weights[:-1], last]):
                 return f"the cost does not read output {k}"
         for i, (x, y) in enumerate(zip(problem.x, problem.y, strict=True)):
             for name, rows, row in (

@@ -264,6 +264,48 @@ def gradient(W, b, X, Y):
     },
 )
 
+# biases of (1, n), two hidden layers
+KEEPDIMS = Student(
+    """
+import numpy as np
+
+def forward(weights, biases, X):
+    Z1 = X.dot(weights[0]) + biases[0]
+    A1 = np.tanh(Z1)
+    Z2 = A1.dot(weights[1]) + biases[1]
+    A2 = np.tanh(Z2)
+    Z3 = A2.dot(weights[2]) + biases[2]
+    A3 = 1 / (1 + np.exp(-Z3))
+    return A1, A2, A3
+
+def cost(weights, biases, X, Y):
+    A3 = forward(weights, biases, X)[2]
+    return np.mean(np.square(Y - A3))
+
+def gradient(weights, biases, X, Y):
+    A1, A2, A3 = forward(weights, biases, X)
+    dZ3 = -2 * (Y - A3) / Y.size * A3 * (1 - A3)
+    dW3 = A2.T.dot(dZ3)
+    db3 = np.sum(dZ3, axis=0, keepdims=True)
+    dZ2 = dZ3.dot(weights[2].T) * (1 - A2 ** 2)
+    dW2 = A1.T.dot(dZ2)
+    db2 = np.sum(dZ2, axis=0, keepdims=True)
+    dZ1 = dZ2.dot(weights[1].T) * (1 - A1 ** 2)
+    dW1 = X.T.dot(dZ1)
+    db1 = np.sum(dZ1, axis=0, keepdims=True)
+    return [dW1, dW2, dW3], [db1, db2, db3]
+""",
+    "b of (1, n)",
+    {
+        "sign": ("dZ3 = -2 *", "dZ3 = 2 *"),
+        "other layer's slope": ("(1 - A2 ** 2)", "(1 - A1.mean() ** 2)"),
+        "not summed": (
+            "db2 = np.sum(dZ2, axis=0, keepdims=True)",
+            "db2 = np.mean(dZ2, axis=0, keepdims=True)",
+        ),
+    },
+)
+
 # one sample at a time, as a vector
 ONE_SAMPLE = Student(
     """

@@ -374,6 +374,25 @@ def test_an_error_of_the_target_is_told_with_its_place():
         interface.test_the_same_answer_twice(target)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda dw, db: (db, dw), "Refused: gradient returned the biases first, wanted the pair"),
+        (lambda dw, db: [*dw, *db], r"Refused: gradient returned a list of \d, wanted the pair"),
+        (lambda dw, db: None, "Refused: gradient returned a NoneType, wanted the pair"),
+        (lambda dw, db: (dw[:-1], db), "Refused: .*weights"),
+    ],
+    ids=["biases first", "one list", "None", "one less"],
+)
+def test_a_gradient_of_another_form_is_refused(change, said):
+    right = right_target()
+    target = replace(right, gradient=lambda *given: change(*right.gradient(*given)))
+    for kind in ("random-shapes", "one-neuron"):
+        with pytest.raises(ConformanceError, match=said) as caught:
+            suite.test_every_entry_is_the_derivative_of_the_cost(target, kind)
+        assert caught.value.outcome == "WRONG"
+
+
 def test_an_error_of_the_cost_is_told_as_such():
     def cost(weights, biases, x, y):
         raise IndexError("list index out of range")
