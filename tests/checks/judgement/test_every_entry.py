@@ -17,8 +17,8 @@ from checks.judgement.every_entry import (
     _findings,
     _is_flagged,
     _judge_array,
-    off_kinks,
     _why_unresolved,
+    off_kinks,
 )
 from checks.report.array_report import ArrayReport
 from checks.report.verdict import Rule, Verdict
@@ -161,10 +161,11 @@ def test_the_control_alters_the_least_certain_claim_by_what_is_detectable(
 
     def judged(claimed, numeric, error, rule, rounding, largest):
         asked.append((claimed.item(), numeric.item(), error.item(), rounding.item(), largest))
-        return np.array([verdict])
+        return verdicts
 
+    verdicts = np.zeros(1, np.int8)
     monkeypatch.setattr(every_entry, "judge", judged)
-    for verdict, missed in ((MATCH, worse), (UNRESOLVED, None), (MISMATCH, None)):
+    for verdicts[0], missed in ((MATCH, worse), (UNRESOLVED, None), (MISMATCH, None)):
         for arrays in ((worse, better), (better, worse)):
             report = SimpleNamespace(rtol=1e-4, arrays={a.path: a for a in arrays})
             assert _array_with_missed_error(report) is missed
