@@ -52,6 +52,12 @@ def selection(
 ONE = np.array([0])
 
 
+def begin(found):
+    """Let the pilots find steps, and try these on the others."""
+    found.noise_of_pilots()
+    found.find_common_step()
+
+
 # The first step.
 
 
@@ -262,7 +268,7 @@ def test_kinks_of_one_size_are_counted():
 def test_a_kink_that_five_steps_have_seen_is_at_x():
     stencil = Planted([trial(1.0, INF, 1 / 8, 0.5)])
     found = selection(stencil=stencil)
-    found.find_common_step()
+    begin(found)
     assert len(stencil.steps) == 5
     assert not found.can_improve
 
@@ -292,7 +298,7 @@ def test_pilots_find_the_geometric_mean_of_their_steps_for_the_others(goal):
         stencil = Planted(planted)
         found = selection([1.0, 2.0, 3.0], stencil, goal, seed=seed)
         pilots = found.pilots
-        found.find_common_step()
+        begin(found)
         relative = found.ideal_step[pilots]
         assert len(stencil.steps) == 2  # one for the pilots together, and one for the other
         common = min(np.sqrt(relative[0] * relative[1]), 0.1)
@@ -303,9 +309,32 @@ def test_pilots_are_ten_times_as_accurate_as_the_goal():
     errors = iter([0.5, 0.2, 0.11, 0.09, 0.0])
     stencil = Planted(lambda h, x: trial(np.ones(x.size), 1e-3 * next(errors), 0.5))
     found = selection([1.0], stencil, 1e-3)
-    found.find_common_step()
+    begin(found)
     assert found.error == pytest.approx(0.09e-3)
     assert len(stencil.steps) == 4
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_pilots_whose_steps_all_fail_may_meet_noise(sign):
+    # the corrections are noise/h; times their steps they are the same for short and long steps
+    def met(*changes, error=INF, finest=1e-15):
+        turn = iter(np.array(changes) * 1e-3)
+
+        def planted(h, x):
+            return trial(np.full(x.size, sign), error, 1 / 8, terms=(0, next(turn) / h.item(), 0))
+
+        return selection(stencil=Planted(planted), finest=finest).noise_of_pilots()
+
+    n = 14  # trials, by steps down to below the finest
+    assert met(*[1, 3] * n) == pytest.approx(3e-3)
+    assert met(*[1] * n * 2) == 0  # a jump at x would not change
+    assert met(*[1, 2.01] * n) == pytest.approx(2.01e-3)
+    assert met(*[1, 1.99] * n) == 0
+    long, short = [1, 1, 3, 1, 1, 1, 1], [1] * n  # the medians of both halves count
+    for factor, is_noise in ((7, True), (1 / 7, True), (9, False), (1 / 9, False)):
+        assert (met(*(factor * np.array(long)), *short) > 0) == is_noise
+    assert met(*[1, 3] * n, error=1e-9) == 0  # the steps do not fail
+    assert met(*[1, 3] * n, finest=1e-6) == 0  # there are too few steps
 
 
 # Checks of what may be luck.
@@ -325,7 +354,7 @@ def test_a_slope_that_a_near_cost_contradicts_is_checked_by_a_shorter_step():
         found = selection(np.ones(3), stencil, cost=cost)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(step_selection, "central", stencil)
-            found.find_common_step()
+            begin(found)
             found.refine()
         pilot = found.pilots[0]
         assert found.passed_check.all()
@@ -580,7 +609,7 @@ def test_a_second_estimate_checks_only_what_converged_after_failures():
         trials = [trial(1.0, INF, 1 / 8)] * rough + [trial(1.0)]
         stencil = Planted(trials)
         found = selection(stencil=stencil, start=start)
-        found.find_common_step()
+        begin(found)
         before = len(stencil.steps)
         best = found.best_step.item()
         found.refine()
@@ -595,7 +624,7 @@ def test_a_check_passes_if_both_steps_agree(off, passed):
     # the shorter step wins in conflict, so after a failure the next check is of that one
     stencil = Planted([trial(1.0, 1e-6)] + [trial(1.0 + off, 1e-6)] * 9)
     found = selection(stencil=stencil, goal=1e-3)
-    found.find_common_step()
+    begin(found)
     found.refine()
     assert len(stencil.steps) == (2 if passed else 3)
     assert found.is_rough == (not passed)
