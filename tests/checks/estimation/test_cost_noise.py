@@ -60,8 +60,8 @@ class Measured:
         self.noise = CostNoise(evaluations, 0)
 
 
-def rounding_of(level, lift=Lift.LIFTS):
-    return SimpleNamespace(level=level, relative=level / 8, lift=lift)
+def rounding_of(level, lift=Lift.LIFTS, has_digits=True):
+    return SimpleNamespace(level=level, relative=level / 8, lift=lift, has_digits=has_digits)
 
 
 def test_a_cost_that_lifts_has_the_noise_of_its_rounding(monkeypatch):
@@ -116,10 +116,9 @@ def test_large_costs_are_not_called_in_a_wider_dtype(monkeypatch):
 
 
 @pytest.mark.parametrize("lift", [Lift.LIFTS, Lift.NARROW])
-def test_where_rounding_is_a_64th_of_the_cost_nothing_is_known(monkeypatch, lift):
-    for factor, known in ((1.0, True), (1.01, False)):
-        found = Measured(monkeypatch, rounding_of(factor * 8 / 64, lift)).noise.measured
-        assert math.isfinite(found.level) == math.isfinite(found.relative) == known
+def test_of_a_cost_without_digits_nothing_is_known(monkeypatch, lift):
+    found = Measured(monkeypatch, rounding_of(0.25, lift, has_digits=False)).noise.measured
+    assert found == Noise(INF, INF, stochastic=False, is_constant=False)
 
 
 def test_a_cost_that_does_not_repeat_itself_is_stochastic(monkeypatch):
