@@ -23,7 +23,7 @@ DECADES = 3  # an "uneven" value is an ordinary one times 10⁻³ … 10³
 
 
 def points(
-    shape: Any, *, regime: str = "ordinary", dtype: DTypeLike = np.float64
+    shape: Any, *, regime: str | None = "ordinary", dtype: DTypeLike = np.float64
 ) -> st.SearchStrategy[Any]:
     """Draw values for an array, or for nested arrays, in which mistakes cannot hide.
 
@@ -43,7 +43,7 @@ def points(
         The sizes of the values. "ordinary" and "positive": from 1/8 to 2 (drawn one by one, up to
         3). "uneven": an ordinary value times a power of ten from 10⁻³ to 10³, as in a vector of
         mixed units. "saturated": from 20 to 40. "vanishing": a thousandth of an ordinary value. All
-        but "positive" have either sign.
+        but "positive" have either sign. None: one of these is drawn too.
     dtype
         float64 or float32.
 
@@ -57,7 +57,8 @@ def points(
     InvalidArgument
         The shape, regime or dtype is impossible.
     """
-    check_regime(regime, POINT_REGIMES)
+    if regime is not None:
+        check_regime(regime, POINT_REGIMES)
     name = checked_dtype(dtype)
     if not isinstance(shape, st.SearchStrategy):
         _count(shape)
@@ -80,9 +81,10 @@ def generate_points(
 
 
 @st.composite
-def _points(draw: st.DrawFn, shapes: st.SearchStrategy[Any], regime: str, dtype: str) -> Any:
+def _points(draw: st.DrawFn, shapes: st.SearchStrategy[Any], regime: str | None, dtype: str) -> Any:
     shape = draw(shapes)
     count = _count(shape)
+    regime = regime or draw(st.sampled_from(POINT_REGIMES))
     if count > TINY:
         # numbers drawn one by one take TINY + 2 choices at most: signs and decades take one each
         seed = draw(seeds(TINY + 2))

@@ -64,6 +64,13 @@ def test_both_signs_are_drawn(regime):
         assert few[0] * few[1] < 0
 
 
+def test_a_regime_is_drawn_if_asked_for():
+    drawn = points(3, regime=None)
+    assert smallest(drawn).tolist() == [0.125, 0.375, 0.625]
+    assert smallest(drawn, lambda point: min(abs(point)) > 19).tolist() == [20.5, 21.5, 22.5]
+    assert max(smallest(drawn, lambda point: max(abs(point)) < 0.01)) < 0.01
+
+
 @given(points(nested_shapes()))
 def test_nested_points_have_memory_of_their_own(nested):
     arrays = list(leaves(nested).values())
