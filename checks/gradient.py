@@ -19,6 +19,7 @@ from checks.judgement.every_entry import judge_gradient
 from checks.judgement.interruption import finish
 from checks.judgement.projected import check_projected
 from checks.parameters.claims import flatten_claim
+from checks.parameters.complex_parts import ComplexPoint
 from checks.report.report import GradientMismatch, GradientUnresolved, Report
 from checks.report.session import record
 from checks.report.verdict import SCALES, Verdict
@@ -74,7 +75,8 @@ def numerical_gradient(
         Takes parameters nested as `params` and returns one number, which depends on nothing else.
     params
         The point: any nesting of lists, tuples, named tuples, dicts and dataclasses that holds
-        arrays of floats, each array once. Writable arrays are moved in place and restored.
+        arrays of floats or complex numbers, each array once. Writable arrays are moved in place and
+        restored.
     method : {"auto", "complex-step", "central"}
         "auto" takes the complex step for arrays where it agrees with central differences, and
         central differences for the others.
@@ -93,6 +95,8 @@ def numerical_gradient(
         As `check_gradient`.
     """
     check_options(method=method, seed=seed)
+    point = ComplexPoint(params)
+    cost, params, bounds = point.taking_parts(cost), point.params, point.bounds(bounds)
     given = evaluations_around(cost, params, bounds, seed, executor, stacked, progress)
     with given.handing_back(given.cost):
         evaluations = widened(given, seed)
@@ -105,7 +109,7 @@ def numerical_gradient(
             path: estimates.shaped(path, getattr(estimate, attribute))
             for path, estimate in estimates.by_path.items()
         }
-        return evaluations.nesting.rebuild(arrays)
+        return point.joined(evaluations.nesting.rebuild(arrays))
 
     return NumericalGradient(nested("value"), nested("error"), evaluations.count, estimates.method)
 
@@ -149,8 +153,10 @@ def check_gradient(
         raises, the cost is called before each further call.
     params
         The point: any nesting of lists, tuples, named tuples, dicts and dataclasses that holds
-        arrays of floats, each array once. Writable arrays are moved in place and restored bit for
-        bit, even if the cost raises; read-only arrays are moved in copies.
+        arrays of floats or complex numbers, each array once. Writable arrays are moved in place and
+        restored bit for bit, even if the cost raises; read-only arrays are moved in copies. The
+        gradient by a complex z = x + iy is ∂C/∂x + i ∂C/∂y, which is PyTorch's convention and the
+        conjugate of JAX's. Its parts stand in the report as ``z.real`` and ``z.imag``.
     rtol : float, optional
         How accurate the claim must be, relative to each entry. Default: √eps of the coarsest of the
         cost's noise, the dtype of the parameters, and that of the claim.
@@ -206,6 +212,9 @@ def check_gradient(
         had been compared by then.
     """
     check_options(method, seed, rtol, resolution, coverage, scale)
+    point = ComplexPoint(params)
+    cost, gradient = point.taking_parts(cost), point.claim(gradient)
+    params, bounds = point.params, point.bounds(bounds)
     if coverage == "projected" and (executor is not None or stacked or bounds is not None):
         raise ValueError(
             "coverage is 'projected', which moves whole arrays, one at a time: wanted neither "

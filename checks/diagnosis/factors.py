@@ -9,6 +9,7 @@ import numpy as np
 from checks.diagnosis.case import LEFT_OVER, Case, Fit
 from checks.diagnosis.short_numbers import CHOICE_BITS, choices, decimal, digits, ratio
 from checks.report.array_report import ArrayReport
+from checks.report.verdict import Verdict
 from checks.report.wording import listed
 
 __all__ = ["chain_factor", "scaled", "signs"]
@@ -39,8 +40,11 @@ def scaled(case: Case) -> Iterator[Fit]:
         return
     c, uncertainty = found
     if abs(c + 1) <= uncertainty:
-        yield from case.fit("sign", "the numerical gradient with the opposite sign", -n, 1,
-                            plain=True)  # fmt: skip
+        name, text = "sign", "the numerical gradient with the opposite sign"
+        real = case.arrays.get(f"{case.path.removesuffix('imag')}real")
+        if case.path.endswith("imag") and real is not None and real.verdict is Verdict.MATCH:
+            name, text = "conjugate", f"{text}: the claim is the conjugate of ∂C/∂x + i ∂C/∂y"
+        yield from case.fit(name, text, -n, 1, plain=True)
         return
     size, remark, bits, is_ratio = _short_factor(abs(c), uncertainty, case)
     error = abs(c) * case.error

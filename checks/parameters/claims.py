@@ -18,6 +18,7 @@ __all__ = [
     "flatten_claim",
     "float_arrays",
     "overlaps",
+    "refuse_shared_memory",
 ]
 
 UNFIT = (np.matrix, np.ma.MaskedArray)
@@ -91,7 +92,7 @@ def float_arrays(nesting: Nesting) -> dict[str, FloatArray]:
             f"params has no entries ({describe(nesting.params)}), wanted at least one float array: "
             "there is nothing to check"
         )
-    _refuse_shared_memory(arrays)
+    refuse_shared_memory(arrays)
     return arrays
 
 
@@ -150,7 +151,7 @@ def _leaf_remedy(leaf: Any) -> str:
     )
 
 
-def _refuse_shared_memory(arrays: Mapping[str, FloatArray]) -> None:
+def refuse_shared_memory(arrays: Mapping[str, FloatArray]) -> None:
     """Refuse arrays that share memory: moving an entry of one would move the other too."""
     owners = {id(array) for array in arrays.values() if array.flags.owndata}
     if len(owners) == len(arrays):

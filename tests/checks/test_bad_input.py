@@ -301,12 +301,6 @@ CASES = {
     ),
     "another library's": ({"params": [Foreign()]}, TypeError, "a Foreign", 'coverage="projected"'),
     "object leaf": ({"params": B.astype(object)}, TypeError, "params has dtype object", ".astype"),
-    "complex leaf": (
-        {"params": [B * 1j]},
-        TypeError,
-        "params[0] has dtype complex128",
-        "two array",
-    ),
     "masked": (
         {"params": [MASKED]},
         TypeError,
@@ -356,7 +350,6 @@ CASES = {
         "a truth value",
     ),
     "a python bool": ({"params": [True]}, TypeError, "params[0] is a bool, True, wanted"),
-    "a python complex": ({"params": {"z": 1j}}, TypeError, "z is a complex, 1j, wanted"),
     "decimal": ({"params": [Decimal(1)]}, TypeError, "params[0] is a Decimal", "Python floats"),
     "fraction": ({"params": Fraction(1, 2)}, TypeError, "params is a Fraction, Fraction(1, 2)"),
     "array.array": ({"params": array("d", [1.0])}, TypeError, "params is an array, array('d'"),

@@ -1,0 +1,118 @@
+"""Complex parameters: their gradient is ∂C/∂x + i ∂C/∂y, and they come back bit for bit."""
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from checks import Verdict, check_gradient, numerical_gradient
+from checks.parameters.complex_parts import ComplexPoint
+
+RNG = np.random.default_rng(0)
+A = RNG.standard_normal((4, 4)) + 1j * RNG.standard_normal((4, 4))
+Z = RNG.standard_normal(4) + 1j * RNG.standard_normal(4)
+W = RNG.standard_normal(3)
+
+# cost and gradient by z = x + iy; neither but the first is a polynomial of z alone
+FUNCTIONS = {
+    "Re z²": (lambda z: np.sum(z**2).real, lambda z: 2 * z.conj()),
+    "|z|²": (lambda z: np.sum(np.abs(z) ** 2), lambda z: 2 * z),
+    "|A z|²": (lambda z: np.sum(np.abs(A @ z) ** 2), lambda z: 2 * A.conj().T @ (A @ z)),
+    "x³ y": (
+        lambda z: np.sum(z.real**3 * z.imag),
+        lambda z: 3 * z.real**2 * z.imag + 1j * z.real**3,
+    ),
+    "arg z": (lambda z: np.sum(np.angle(z)), lambda z: 1j * z / np.abs(z) ** 2),
+    "Im exp z": (lambda z: np.sum(np.exp(z)).imag, lambda z: 1j * np.exp(z).conj()),
+}
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_gradients_by_complex_arrays(name, method):
+    cost, gradient = FUNCTIONS[name]
+    z, before = Z.copy(), Z.tobytes()
+    right = check_gradient(cost, gradient, z, method=method)
+    assert right.verdict is Verdict.MATCH
+    assert set(right.arrays) == {"real", "imag"}
+    found = numerical_gradient(cost, z, method=method)
+    off = found.value - gradient(Z)
+    assert np.all(np.abs(off.real) <= found.error.real)
+    assert np.all(np.abs(off.imag) <= found.error.imag)
+    conjugate = check_gradient(cost, lambda z: gradient(z).conj(), z, method=method)
+    assert conjugate.verdict is Verdict.MISMATCH
+    assert conjugate.diagnosis[0].name == "conjugate"
+    assert z.tobytes() == before
+
+
+def mixed(p):
+    return float(np.sum(np.abs(p["z"]) ** 2) * np.sum(p["w"] ** 2))
+
+
+def mixed_gradient(p):
+    return {"z": 2 * p["z"] * np.sum(p["w"] ** 2), "w": 2 * p["w"] * np.sum(np.abs(p["z"]) ** 2)}
+
+
+@pytest.mark.parametrize("coverage", ["every", "projected"])
+def test_complex_and_real_arrays_together(coverage):
+    p = {"z": Z.reshape(2, 2).copy(), "w": W.copy()}
+    right = check_gradient(mixed, mixed_gradient, p, coverage=coverage)
+    assert right.verdict is Verdict.MATCH
+    assert set(right.arrays) == {"z.real", "z.imag", "w"}
+    claim = mixed_gradient(p)
+    claim["z"][1, 0] += 0.1j
+    wrong = check_gradient(mixed, claim, p)
+    assert wrong.worst.path == "z.imag"
+    assert wrong.worst.index == (1, 0)
+
+
+def test_other_kinds_of_complex_numbers():
+    def cost(z):
+        return np.sum(np.abs(z) ** 2)
+
+    read_only, strided = Z.copy(), np.repeat(Z, 3)[::3]
+    read_only.flags.writeable = False
+    for z in (read_only, strided, Z.astype(np.complex64), 1 + 2j, np.complex64(1 - 2j), Z[:0]):
+        if np.size(z):
+            assert check_gradient(cost, lambda z: 2 * z, z).verdict is Verdict.MATCH
+    z = Z.copy()
+    closed_over = check_gradient(lambda _: cost(z), lambda _: 2 * z, z)
+    assert closed_over.verdict is Verdict.MATCH
+    with ThreadPoolExecutor(2) as pool:
+        assert check_gradient(cost, 2 * Z, read_only, executor=pool).verdict is Verdict.MATCH
+    moved = []
+    check_gradient(lambda z: moved.append(z.copy()) or cost(z), 2 * Z, z, bounds=(Z, Z + 1 + 1j))
+    assert all((m.real >= Z.real).all() and (m.imag >= Z.imag).all() for m in moved)
+    point = ComplexPoint(z)
+    assert pickle.loads(pickle.dumps(point.taking_parts(mixed)))
+
+
+def test_the_bits_of_zeros_stay_and_what_the_cost_changes_is_named():
+    z = np.array([-0.0 + 1j, complex(1, -0.0)])
+    before, seen = z.tobytes(), []
+    check_gradient(lambda z: seen.append(z.tobytes()) or np.sum(np.abs(z) ** 2), 2 * z, z)
+    assert seen[0] == seen[-1] == z.tobytes() == before
+
+    def changes(z):
+        z *= 2
+        return np.sum(np.abs(z) ** 2)
+
+    with pytest.raises(ValueError, match=r"cost changes its argument \(real\[1\] from 1.0 to 2.0"):
+        check_gradient(changes, 2 * z, z)
+    assert z.tobytes() == before
+
+
+@pytest.mark.parametrize(
+    ("cost", "gradient", "params", "text"),
+    [
+        (np.sum, np.conj, Z, "take the real part or the modulus"),
+        (lambda z: abs(z[0]), lambda z: 2 * z.real, Z, "wanted complex numbers: the derivative"),
+        (lambda x: np.sum(x**2), lambda x: 2 * x + 0j, W, "wanted an array of real floats"),
+        (lambda p: abs(p[0][0]), lambda p: p, [Z, Z], "share memory"),
+        (lambda z: abs(z[0]), lambda z: z, np.array([1j, np.nan]), r"real\[1\] is nan"),
+    ],
+)
+def test_bad_input(cost, gradient, params, text):
+    with pytest.raises((TypeError, ValueError), match=text):
+        check_gradient(cost, gradient, params)
