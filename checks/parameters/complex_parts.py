@@ -95,9 +95,7 @@ class ComplexPoint:
         leaves = Nesting(tree).leaves
         return self._nesting.rebuild(
             {
-                path: _complex(*self._parts_at(path, leaves))
-                if path in self._own
-                else leaves[path]
+                path: _complex(*self._parts_at(path, leaves)) if path in self._own else leaves[path]
                 for path in self._nesting.leaves
             }
         )
