@@ -27,8 +27,8 @@ TOLERANCE = 1e-9
 # largest entry if that is more: a smaller array may be nothing but rounding error. With a softmax,
 # for example, ∂C/∂b^L sums to 0 over the nodes, and a fault may return that sum.
 NEGLIGIBLE = 1e-5
-# A fault's constant is fitted by Newton's method, from each guess. A few steps are enough, because
-# most faults are linear in their constant.
+# A learning rate is fitted by Newton's method, from each guess. A few steps are enough, because the
+# gradient is nearly linear in it.
 NEWTON_STEPS, GUESSES = 8, (0.01, 0.1, 1.0)
 
 NO_FAULT = Fault("", "", {})
@@ -93,7 +93,7 @@ def compare(
     quick
         Whether only the constant that follows from the claim in a line is tried, and no other.
     """
-    if has_fitted_constant(fault, through) and not quick:
+    if fault.constant == "learning_rate" and has_fitted_constant(fault, through) and not quick:
         return _fit_constant(textbook_cost, fault, observation)
     best: tuple[float, float | None] = np.inf, None
     for constant in _constants(textbook_cost, through, fault, observation, arrays):
@@ -116,7 +116,14 @@ def _constants(
         return [] if not observation.decay[0] or observation.decay[1] else [observation.decay[0]]
     if fault.constant == "limit":
         norm = float(np.sqrt(sum((g * g).sum() for g in claimed)))
-        return [max(float(np.abs(g).max()) for g in claimed), norm]
+        limits: list[float | None] = [max(float(np.abs(g).max()) for g in claimed), norm]
+        if not observation.reads_biases and norm:
+            # the norm may have been taken with gradients of biases that are not returned
+            small = 1e-6 * norm
+            p = _joined(fault_gradient(textbook_cost, fault, observation, small)) / small
+            g = _joined(claimed)
+            limits.append(float(p @ g / (p @ p)) if p.size == g.size and p.any() else norm)
+        return limits
     if fault.constant == "learning_rate":
         return [LEARNING_RATE if through == "step" else 1.0]
     if fault.constant == "decay":
@@ -127,7 +134,9 @@ def _constants(
             return []
         zero, one, g = (_joined([part[i] for i in some]) for part in (*ends, claimed))
         square = float((one - zero) @ (one - zero))
-        decay = float((one - zero) @ (g - zero)) / square if square else 0.0
+        if not square:  # there is no penalty in these arrays
+            return [0.0] if arrays is not None else []
+        decay = float((one - zero) @ (g - zero)) / square
         # a penalty that changes nothing explains nothing
         is_small = abs(decay) * np.sqrt(square) <= 1e-6 * np.linalg.norm(g)
         return [] if is_small or not np.isfinite(decay) else [decay]
@@ -139,10 +148,8 @@ def _fit_constant(
 ) -> tuple[float, float]:
     """Return the smallest relative distance that was found, and the constant that gives it."""
     claimed = observation.claimed
-    largest = max(float(np.abs(g).max()) for g in claimed)
-    norm = float(np.sqrt(sum((g * g).sum() for g in claimed)))
     best = np.inf, np.nan
-    for guess in (largest, norm) if fault.constant == "limit" else GUESSES:
+    for guess in GUESSES:
         constant = guess
         for _ in range(NEWTON_STEPS):
             if not constant > 0:

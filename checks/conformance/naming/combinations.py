@@ -15,7 +15,7 @@ from checks.conformance.naming.agreement import NO_FAULT, TOLERANCE, compare, fa
 from checks.conformance.naming.faults import Fault, together
 from checks.conformance.naming.observations import Observation, TextbookCost
 
-__all__ = ["MOST_TOGETHER", "Combinations"]
+__all__ = ["MOST_TOGETHER", "Combinations", "last_layer"]
 
 MOST_TOGETHER = 3
 Stage: TypeAlias = tuple[int, ...]  # indices of arrays in a gradient
@@ -63,48 +63,55 @@ class Combinations:
     def _gradient(self, fault: Fault) -> list[Any]:
         return fault_gradient(self.textbook_cost, fault, self.networks[0])
 
-    def of(self, count: int) -> Iterator[Fault]:
-        """Yield the combinations of so many faults that explain the first network."""
+    def of(self, count: int, last_layer_only: bool = False) -> Iterator[Fault]:
+        """Yield the combinations of so many faults that explain the first network.
+
+        With `last_layer_only`, those that explain its last layer.
+        """
         seen = set()
-        for chosen in self._search(0, (), count):
+        end = len(self.stages) - last_layer_only
+        for chosen in self._search(0, (), count, end):
             names = frozenset(fault.name for fault in chosen)
             both = self._together(chosen)
             if names not in seen and both is not None:
                 seen.add(names)
                 yield both
         # these change all layers at once, so that no stage fits before all are right
-        for fault in self.faults:
-            if "clipped by norm" in fault.name or "reverse order" in fault.name:
-                rest = [other for other in self.faults if other is not fault]
-                for others in combinations(rest, count - 1) if count == 2 else ():
-                    both = self._together((fault, *others))
-                    if both is not None and self._fit(both, len(self.stages) - 1):
+        for fault in self.faults if count == 2 and not last_layer_only else ():
+            if fault.name in ("clipped by norm", "layers in reverse order"):
+                for other in self.faults:
+                    both = self._together((fault, other)) if other is not fault else None
+                    if both is not None and self._fit(both, end - 1):
                         yield both
 
-    def last_layer(self, count: int) -> Iterator[Fault]:
-        """Yield the combinations that explain the last layer of the first network."""
-        last = len(self.stages) - 2
-        for chosen in combinations(self.faults, count) if last >= 0 else ():
-            if all(self.first_stage[fault] <= last for fault in chosen):
-                both = self._together(chosen)
-                if both is not None and self._fit(both, last):
-                    yield both
-
     def _search(
-        self, stage: int, chosen: tuple[Fault, ...], left: int
+        self, stage: int, chosen: tuple[Fault, ...], left: int, end: int
     ) -> Iterator[tuple[Fault, ...]]:
-        if stage == len(self.stages):
+        if stage == end:
             if not left:
                 yield chosen
             return
-        # the last stage uses all that are left
-        counts = range(left + 1) if stage < len(self.stages) - 1 else (left,)
+        fault = self._together(chosen)
+        if fault is not None and self._fit(fault, stage):
+            yield from self._search(stage + 1, chosen, left, end)
+            counts: Iterable[int] = [left] if left and stage == end - 1 else []
+        else:
+            counts = range(1, left + 1)
+        pool = [f for f in self.faults if self._may_come(f, chosen, stage, len(chosen) + left)]
         for count in counts:
-            pool = [f for f in self.faults if self.first_stage[f] <= stage and f not in chosen]
             for more in combinations(pool, count):
                 both = self._together((*chosen, *more))
                 if both is not None and self._fit(both, stage):
-                    yield from self._search(stage + 1, (*chosen, *more), left - count)
+                    yield from self._search(stage + 1, (*chosen, *more), left - count, end)
+
+    def _may_come(self, fault: Fault, chosen: tuple[Fault, ...], stage: int, count: int) -> bool:
+        """Whether a fault can make a difference here, and leaves the earlier stages as they are."""
+        if fault in chosen or self.first_stage[fault] > stage:
+            return False
+        if "gradient" in fault.steps and count > 2:  # takes a gradient of each sample: slow
+            return False
+        both = self._together((*chosen, fault))
+        return both is not None and (stage == 0 or self._fit(both, stage - 1))
 
     def _together(self, chosen: Sequence[Fault]) -> Fault | None:
         if not chosen:
@@ -123,15 +130,17 @@ class Combinations:
         return self._fits[key]
 
 
+def last_layer(observation: Observation) -> Stage:
+    """Return the indices of ∂C/∂b^L, if the cost reads biases, and of ∂C/∂w^L."""
+    layers = len(observation.weights)
+    return (2 * layers - 1, layers - 1) if observation.reads_biases else (layers - 1,)
+
+
 def _stages(observation: Observation) -> list[Stage]:
     """Return ∂C/∂b^L, ∂C/∂w^L, and the other arrays, as indices."""
-    layers = len(observation.weights)
-    rest = tuple(range(layers - 1))
-    stages: list[Stage] = [(layers - 1,)]
-    if observation.reads_biases:
-        stages.insert(0, (2 * layers - 1,))
-        rest += tuple(range(layers, 2 * layers - 1))
-    return [*stages, rest] if rest else stages
+    last = last_layer(observation)
+    rest = tuple(i for i in range(len(observation.claimed)) if i not in last)
+    return [(i,) for i in last] + ([rest] if rest else [])
 
 
 def _equal(one: Sequence[Any], other: Sequence[Any], arrays: Stage) -> bool:

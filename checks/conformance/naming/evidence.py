@@ -1,6 +1,6 @@
 """The observations of a target, and the faults that explain all observations."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -16,7 +16,7 @@ from checks.conformance.naming.agreement import (
     has_fitted_constant,
     relative_distance,
 )
-from checks.conformance.naming.combinations import MOST_TOGETHER, Combinations
+from checks.conformance.naming.combinations import MOST_TOGETHER, Combinations, last_layer
 from checks.conformance.naming.faults import Fault
 from checks.conformance.naming.observations import (
     NETWORKS,
@@ -105,8 +105,11 @@ class Evidence:
         )
         self.wrong = [o for o in self.observations if self._distance(NO_FAULT, o) > TOLERANCE]
 
-    def _distance(self, fault: Fault, observation: Observation) -> float:
-        return compare(self.textbook_cost, self.through, fault, observation)[0]
+    def _distance(
+        self, fault: Fault, observation: Observation, arrays: Sequence[int] | None = None
+    ) -> float:
+        book, through = self.textbook_cost, self.through
+        return compare(book, through, fault, observation, arrays, quick=arrays is not None)[0]
 
     def has_fitted_constant(self, fault: Fault) -> bool:
         """Whether the constant of a fault is unknown until it is fitted to the gradient."""
@@ -134,6 +137,25 @@ class Evidence:
             matches = [m for fault in found for m in self._matches(fault, networks, quick=True)]
             if matches:
                 return self._narrow_down(matches)
+        return []
+
+    def in_the_last_layer(self, faults: Iterable[Fault]) -> list[Match]:
+        """Return the faults, or pairs of them, that explain the last layer alone, if it is wrong.
+
+        They are sought where other layers have further mistakes.
+        """
+        networks = sorted(self.observations, key=lambda o: o not in self.wrong)
+        if all(self._distance(NO_FAULT, o, last_layer(o)) <= TOLERANCE for o in networks):
+            return []
+        search = Combinations(self.textbook_cost, self.through, networks, faults)
+        for count in (1, 2):
+            matches = [
+                Match(fault, 0.0)
+                for fault in search.of(count, last_layer_only=True)
+                if all(self._distance(fault, o, last_layer(o)) <= TOLERANCE for o in networks)
+            ]
+            if matches:
+                return matches
         return []
 
     def _matches(

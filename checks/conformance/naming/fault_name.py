@@ -13,16 +13,17 @@ from checks.conformance.naming.agreement import (
     relative_distance,
 )
 from checks.conformance.naming.evidence import Evidence, Match
-from checks.conformance.naming.faults import FAULTS, PLUS
+from checks.conformance.naming.faults import FAULTS, PLUS, in_some_layers
 from checks.conformance.naming.observations import Observation, find_textbook_cost
 from checks.conformance.targets.known_costs import factor_names
 from checks.conformance.targets.probe import probed
 from checks.conformance.targets.takes import Form, Takes
 from checks.conformance.targets.target import Target
 from checks.diagnosis.diagnosis import diagnose
+from checks.gradient import check_gradient
 from checks.report.array_report import ArrayReport
 from checks.report.report import Diagnosis
-from checks.report.verdict import Rule
+from checks.report.verdict import Rule, Verdict
 
 __all__ = ["UNKNOWN", "name_fault"]
 
@@ -50,22 +51,63 @@ def name_fault(target: Target) -> tuple[Diagnosis, ...]:
         textbook_cost = find_textbook_cost(target)
         if not textbook_cost:
             # a wrong gradient may fit another form than that of the cost
-            target = replace(
-                given,
-                takes=replace(target.takes, form=Form(), labels="numbers", samples=Takes().samples),
-            )
-            textbook_cost = find_textbook_cost(target)
+            usual = replace(target.takes, form=Form(), labels="numbers", samples=Takes().samples)
+            other = replace(given, takes=usual)
+            textbook_cost = find_textbook_cost(other)
+            target = other if textbook_cost else target
         for through in ("gradient", "step"):
             if textbook_cost and getattr(target, through) is not None:
                 evidence = Evidence(target, textbook_cost, through)
                 if evidence.wrong:
                     return _explain(evidence)
-    return ()
+        return () if textbook_cost else _structure_of_unknown_cost(target)
+
+
+def _structure_of_unknown_cost(target: Target) -> tuple[Diagnosis, ...]:
+    """Return what the structure of the errors shows on a few networks, if it is always the same.
+
+    The cost is none of the textbook's, so its derivative is estimated.
+    """
+    gradient = target.gradient
+    if gradient is None or not target.takes.known:
+        return ()
+    found: list[tuple[Diagnosis, ...]] = []
+    for number, (sizes, samples) in enumerate((((4, 3, 2), 5), ((3, 4, 3), 4), ((2, 4, 4, 3), 6))):
+        problem = target.takes.example(sizes, samples, number)
+        params = {"weights": problem.weights}
+        if target.takes.biases:
+            params["biases"] = problem.biases
+
+        def cost(p: Any, problem: Any = problem) -> Any:
+            return target.cost(p["weights"], p.get("biases", problem.biases), problem.x, problem.y)
+
+        def claim(p: Any, problem: Any = problem) -> Any:
+            biases = p.get("biases", problem.biases)
+            return dict(zip(p, gradient(p["weights"], biases, problem.x, problem.y), strict=False))
+
+        try:
+            report = check_gradient(cost, claim, params, progress=False)
+        except Exception:  # the target may raise anything; the suite reports it
+            return ()
+        if report.verdict is Verdict.MISMATCH:
+            found.append(report.diagnosis)
+    names = [{mistake.name for mistake in one} for one in found]
+    if not names or not names[0] or any(other != names[0] for other in names):
+        return ()
+    return tuple(
+        Diagnosis(m.name, f"On {len(found)} networks; on the first of them: {m.text}")
+        for m in found[0]
+    )
 
 
 def _explain(evidence: Evidence) -> tuple[Diagnosis, ...]:
     """Try ever more complex kinds of explanations, and return the first kind that fits."""
     every_fault = list(FAULTS.values())
+    if not evidence.observations[0].reads_biases:
+        # whether a norm is taken with the biases' gradients, which are not returned, is unknown
+        norm = FAULTS["clipped by norm"]
+        steps = {**norm.steps, "bias_gradient": lambda _net, delta, _l: 0 * delta[0]}
+        every_fault.append(replace(norm, steps=steps))
     simple = [fault for fault in every_fault if not evidence.has_fitted_constant(fault)]
     for find_matches, faults in (
         (evidence.matching, simple),
@@ -78,11 +120,17 @@ def _explain(evidence: Evidence) -> tuple[Diagnosis, ...]:
     factor = _common_factor(evidence)
     if factor:
         return factor
+    matches = evidence.matching(v for fault in simple for v in in_some_layers(fault))
+    if matches:
+        return tuple(_describe(evidence, match, matches) for match in matches)
     distinct = evidence.distinct(every_fault)
     matches = evidence.combined(distinct)
     if matches:
         equivalents = {fault.name: names for fault, names in distinct.items()}
         return _describe_several(evidence, matches, equivalents)
+    matches = evidence.in_the_last_layer(distinct)
+    if matches:
+        return _describe_last_layer(matches)
     return _common_structure(evidence)
 
 
@@ -92,12 +140,17 @@ def _describe(evidence: Evidence, match: Match, matches: Sequence[Match]) -> Dia
     total, wrong = len(evidence.observations), len(evidence.wrong)
     count = wrong if match.condition else total
     digits = f"{match.distance:.0e}" if match.distance else "the last bit"
-    text = f"{match.fault.text} Reproduces {whose} to {digits} on {count} of {count} networks"
+    what = match.fault.text
+    constant = match.constant
+    if constant.startswith("λ = -"):
+        what = what.replace("+ λ", "− λ")
+        constant = constant.replace("-", "")
+    text = f"{what} Reproduces {whose} to {digits} on {count} of {count} networks"
     if match.condition:
         text += f" {match.condition}; on the other {total - wrong} your gradient is right"
     elif wrong < total:
         text += f", on {total - wrong} of which it makes no difference"
-    text += f"; {match.constant}." if match.constant else "."
+    text += f"; {constant}." if constant else "."
     others = [other.fault.name for other in matches if other is not match]
     if others:
         text += f" These networks cannot tell it from: {'; '.join(others)}."
@@ -128,6 +181,19 @@ def _describe_several(
             also = f" On these networks it is the same as: {'; '.join(names)}." if names else ""
             texts.setdefault(name, text + also)
     return tuple(Diagnosis(name, text) for name, text in texts.items())
+
+
+def _describe_last_layer(matches: Sequence[Match]) -> tuple[Diagnosis, ...]:
+    """Name what explains the last layer, where the layers below have further mistakes."""
+    names = list(dict.fromkeys(name for m in matches for name in m.fault.name.split(PLUS)))
+    text = (
+        f"In the last layer: {matches[0].fault.text} This gives your ∂C/∂w^L and ∂C/∂b^L on every "
+        "network. The layers below have another mistake, which has no name here: look at it once "
+        "this one is mended."
+    )
+    if len(matches) > 1:
+        text += f" Or: {'; '.join(match.fault.name for match in matches[1:])}."
+    return tuple(Diagnosis(name, text) for name in names)
 
 
 def _common_factor(evidence: Evidence) -> tuple[Diagnosis, ...]:

@@ -7,7 +7,7 @@ every row. The texts cite the four factors of the chain rule in docs/notes.md: �
 """
 
 # ruff: noqa: E741 — the notes' letter l
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from checks.conformance.naming import wrong_steps as wrong
 from checks.conformance.naming.textbook import Step, Textbook
 from checks.conformance.targets.target import Target
 
-__all__ = ["FAULTS", "PLUS", "Fault", "right_target", "together"]
+__all__ = ["FAULTS", "PLUS", "Fault", "in_some_layers", "right_target", "together"]
 
 PLUS = " + "  # joins the names of two faults
 
@@ -86,6 +86,39 @@ def together(*faults: Fault) -> Fault | None:
         steps,
         next((fault.constant for fault in faults if fault.constant), ""),
     )
+
+
+# Steps that are taken layer by layer, with the layer as the last argument.
+_BY_LAYER = {"slope", "hidden_slope", "upstream_error", "weight_gradient", "bias_gradient"}
+_PLACES: Mapping[str, Callable[[Textbook, int], bool]] = {
+    "in the last layer only": lambda net, l: l == net.L,
+    "below the last layer only": lambda net, l: l < net.L,
+    "in the first layer only": lambda net, l: l == 1,
+    "above the first layer only": lambda net, l: l > 1,
+}
+
+
+def in_some_layers(fault: Fault) -> list[Fault]:
+    """Return a fault as it is if only some layers have it; none if it is not of single layers."""
+    if not fault.steps.keys() <= _BY_LAYER:
+        return []
+
+    def restricted(name: str, step: Step, holds: Callable[[Textbook, int], bool]) -> Step:
+        def here(net: Textbook, *arguments: Any) -> Any:
+            right: Step = getattr(Textbook, name)
+            return (step if holds(net, arguments[-1]) else right)(net, *arguments)
+
+        return here
+
+    return [
+        Fault(
+            fault.name,
+            f"{fault.text} This is so {place}.",
+            {name: restricted(name, step, holds) for name, step in fault.steps.items()},
+            fault.constant,
+        )
+        for place, holds in _PLACES.items()
+    ]
 
 
 def _target(name: str, book: Textbook, activation: str, cost_name: str) -> Target:
@@ -273,6 +306,24 @@ _CATALOGUE = (
         ),
     ),
     _fault(
+        "updated sample by sample",
+        "All parameters are updated after each sample, and the next sample sees the updated ones: "
+        "the sum over the batch comes first, then the step.",
+        constant="learning_rate",
+        gradient=lambda net, w, b, x, y: wrong.sample_by_sample(
+            net, w, b, x, y, 1 / len(x)
+        ),  # wrong on purpose
+    ),
+    _fault(
+        "updated sample by sample, 1/B missing",
+        "All parameters are updated after each sample, by the whole gradient of that sample: the "
+        "mean over the batch comes first, then the step.",
+        constant="learning_rate",
+        gradient=lambda net, w, b, x, y: wrong.sample_by_sample(
+            net, w, b, x, y, 1.0
+        ),  # wrong on purpose
+    ),
+    _fault(
         "upstream gradient dropped",
         "The local derivative is passed down alone: δ^{l+1} is missing from w^{l+1}ᵀ δ^{l+1}.",
         upstream_error=lambda net, delta, l: np.ones_like(delta) @ net.w[l + 1],  # wrong on purpose
@@ -446,6 +497,16 @@ _CATALOGUE = (
         penalty=wrong.penalty,
         finish=lambda net, dw, db: (
             wrong.penalized(dw, 2 * net.decay, net.w),
+            db,
+        ),  # wrong on purpose
+    ),
+    _fault(
+        "penalty with the wrong sign",
+        "∂C/∂w^l has − λ w^l; the derivative of the cost's ½ λ w² is + λ w.",
+        constant="decay",
+        penalty=wrong.penalty,
+        finish=lambda net, dw, db: (
+            wrong.penalized(dw, -net.decay, net.w),
             db,
         ),  # wrong on purpose
     ),

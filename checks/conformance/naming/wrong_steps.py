@@ -23,6 +23,7 @@ __all__ = [
     "output_error_again",
     "penalized",
     "penalty",
+    "sample_by_sample",
     "shared_buffer",
     "slope_from_value",
     "softmax_diagonal",
@@ -112,7 +113,7 @@ def tanh_formula(net: Textbook, l: int) -> Any:
 
 
 def output_error_again(net: Textbook, delta: Any, l: int) -> Any:
-    if l == net.L - 1:
+    if l == net.L - 1 or net.remembered is None:
         net.remembered = delta
     return if_same_shape(net.remembered, delta) @ net.w[l + 1]
 
@@ -123,6 +124,21 @@ def stale_cache(net: Textbook, x: Any) -> Any:
     if previous is None or [a.shape for a in previous[0]] != [a.shape for a in layers[0]]:
         return layers
     return previous
+
+
+def sample_by_sample(
+    net: Textbook, weights: Arrays, biases: Arrays, x: Any, y: Any, share: float
+) -> tuple[Arrays, Arrays]:
+    """Return what an update after each sample moves by, over η; each takes a share of ∇C_i."""
+    w, b = list(weights), list(biases)
+    for i in range(len(x)):
+        dw, db = Textbook.gradient(net, w, b, x[i : i + 1], y[i : i + 1])
+        w = [v - net.learning_rate * share * g for v, g in zip(w, dw, strict=True)]
+        b = [v - net.learning_rate * share * g for v, g in zip(b, db, strict=True)]
+    return (
+        [(old - new) / net.learning_rate for old, new in zip(weights, w, strict=True)],
+        [(old - new) / net.learning_rate for old, new in zip(biases, b, strict=True)],
+    )
 
 
 def shared_buffer(net: Textbook, x: Any) -> Any:

@@ -255,11 +255,16 @@ def _advice(target: Target, trial: Trial) -> str:
     if log_constant:
         return log_constant
     faults = name_fault(target)
-    if faults:
-        return "; or ".join(
-            fault.text if fault.name == UNKNOWN else f"it looks like {fault.name!r}. {fault.text}"
-            for fault in faults
-        )
+    if any(fault.name != UNKNOWN for fault in faults):
+        return "; or ".join(f"it looks like {fault.name!r}. {fault.text}" for fault in faults)
+    # a condition alone says when, and what is known besides says where
+    condition = "".join(f"{fault.text} Then: " for fault in faults)
+    return condition + _place(target, trial, wrong)
+
+
+def _place(target: Target, trial: Trial, wrong: set[tuple[str, str]]) -> str:
+    """Return where to look for a mistake without a name, by what the right arrays rule out."""
+    assert trial.report is not None
     if trial.report.discrepancy < SMALL_DISCREPANCY:
         return (
             "something small: the worst entry is off by only "

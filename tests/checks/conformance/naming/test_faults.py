@@ -292,6 +292,117 @@ def test_weights_updated_on_the_way_back_are_named_by_the_step_alone():
     assert named(stranger(None, step)) == ["updated w in the backward pass"]
 
 
-def test_a_target_that_raises_or_has_another_cost_is_left_unnamed():
+def test_a_target_that_raises_is_left_unnamed():
     assert not name_fault(stranger(lambda *args: 1 / 0))
-    assert not name_fault(stranger(cost=lambda *args: their_cost(*args) ** 2))
+
+
+def test_of_a_cost_that_is_none_of_the_textbooks_the_structure_is_named():
+    def cost(weights, biases, x, y):
+        return np.log(1 + their_cost(weights, biases, x, y))
+
+    def gradient(weights, biases, x, y):
+        factor = 1 / (1 + their_cost(weights, biases, x, y))
+        dw, db = their_gradient(weights, biases, x, y)
+        return [-factor * g for g in dw], [-factor * g for g in db]
+
+    assert named(stranger(gradient, cost=cost)) == ["sign"]
+
+
+def test_a_penalty_that_is_subtracted_is_said_so():
+    target = stranger(
+        altered(lambda dw, db, w, x: ([g - 0.1 * v for g, v in zip(dw, w, strict=True)], db))
+    )
+    (mistake,) = name_fault(target)
+    assert mistake.name == "penalty in the gradient only"
+    assert "∂C/∂w^l has − λ w^l; the cost has no" in mistake.text
+    assert mistake.text.endswith("λ = 0.1.")
+
+
+def test_a_factor_of_the_cost_belongs_to_its_derivative():
+    """Faults that are not linear in δ are seen under any factor of the cost."""
+    for name in ("updated w in the backward pass", "σ'(upstream) for σ'(z)"):
+        target = FAULTS[name].target("logistic", "half_squared")
+        scaled_cost = replace(target, cost_name="mean_squared", gradient=None)
+        assert named(scaled_cost if "updated" in name else replace(target)) == [name]
+
+
+def without_biases(weights, biases, x, y, output=1.0):
+    """Return a gradient without ⊙ σ'(z^L), of a cost that reads no biases."""
+    a = [x]
+    for w in weights:
+        a.append(logistic(a[-1] @ w.T))
+    error, dw = output * 2 * (a[-1] - y) / y.size, []  # wrong on purpose
+    for k in reversed(range(len(weights))):
+        dw.insert(0, error.T @ a[k])
+        error = error @ weights[k] * a[k] * (1 - a[k])
+    return dw, [0 * b for b in biases]
+
+
+def test_without_biases_the_mistake_is_named_and_nothing_is_said_of_them():
+    target = stranger(
+        without_biases, cost=lambda w, b, x, y: their_cost(w, [0 * v for v in b], x, y)
+    )
+    (mistake,) = name_fault(target)
+    assert mistake.name == "σ' omitted at the output"
+    assert "biases" not in mistake.text.partition("Reproduces")[2]
+
+
+def test_a_mistake_in_one_layer_only_is_said_to_be_there():
+    def wrong(weights, biases, x, y):
+        dw, db = their_gradient(weights, biases, x, y)
+        return dw, [len(x) * db[0], *db[1:]]
+
+    (mistake,) = name_fault(stranger(wrong))
+    assert mistake.name == "1/B missing in the biases"
+    assert "in the first layer only" in mistake.text
+
+
+def test_the_last_layer_is_named_where_the_others_cannot_be():
+    def wrong(weights, biases, x, y):
+        dw, db = their_gradient(weights, biases, x, y)
+        below = [np.cos(9 * g) for g in dw[:-1]]
+        return [*below, dw[-1] * len(x)], [*db[:-1], db[-1] * len(x)]
+
+    def cost(weights, biases, x, y):
+        (w1, w2), (b1, b2) = weights, biases
+        return their_cost([w1, w2], [b1, b2], x, y)
+
+    mistakes = name_fault(stranger(wrong, cost=cost))
+    assert mistakes[0].name == "1/B missing"
+    assert mistakes[0].text.startswith("In the last layer: ")
+
+
+@pytest.mark.parametrize(
+    "cost",
+    [
+        ("tanh", "mean_squared", "logistic"),
+        ("relu", "half_squared", "softmax"),
+        ("leaky relu, 0.01", "mean_squared", "linear"),
+        ("leaky relu, 0.1", "softmax_cross_entropy"),
+        ("relu", "mean_squared", "tanh"),
+    ],
+)
+def test_other_outputs_and_activations_are_recognised(cost):
+    for name in ("factor 2 missing", "z for a", "σ' omitted at hidden layers"):
+        target = replace(FAULTS[name].target(*cost), activation="logistic")
+        found = name_fault(target)
+        assert found[0].name == name
+        assert f"activation={cost[0]!r}" in found[0].text
+
+
+def test_a_condition_needs_a_network_on_which_the_target_is_right():
+    """Of a target that takes several outputs alone, it is not said to be wrong only with them."""
+
+    def several(function):
+        def checked(weights, biases, x, y):
+            assert y.shape[1] > 1
+            return function(weights, biases, x, y)
+
+        return checked
+
+    target = stranger(
+        several(altered(lambda dw, db, w, x: ([0.37 * g for g in dw], db))),
+        cost=several(their_cost),
+    )
+    (mistake,) = name_fault(target)
+    assert "only with several outputs" not in mistake.text
