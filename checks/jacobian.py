@@ -29,6 +29,7 @@ from checks.judgement.shared_claims import (
 )
 from checks.parameters.bounds import flatten_bounds
 from checks.parameters.claims import flatten_claim
+from checks.parameters.complex_parts import ComplexPoint, jacobian_in_parts, product_in_parts
 from checks.parameters.layouts import LAYOUTS, overwritten
 from checks.parameters.nesting import rebuild
 from checks.report.array_report import ArrayReport
@@ -104,7 +105,7 @@ class NumericalJacobian:
     value, error
         Nested as f(x), and inside as x. A block of an array of shape a by an array of shape b has
         the shape (*a, *b). Each derivative lies in value ± error; the error is inf where nothing is
-        known.
+        known. Complex arrays have two real blocks instead, ``.real`` and ``.imag``.
     evaluations : int
         Calls of f.
     method : str
@@ -147,7 +148,9 @@ def numerical_jacobian(
     TypeError, ValueError
         As `check_jacobian`.
     """
-    results = Results(f, x)
+    point = ComplexPoint(x)
+    x, bounds = point.params, point.bounds(bounds)
+    results = Results(point.taking_parts(f), x)
     options = _Options(
         method=method, bounds=bounds, seed=seed, executor=executor, progress=progress
     )
@@ -162,7 +165,7 @@ def numerical_jacobian(
                     unseen.setdefault(path, []).append(number)
                 for attribute, by_path in parts.items():
                     by_path.setdefault(path, []).append(getattr(estimate, attribute))
-    point = results.point.arrays
+    arrays = results.point.arrays
     for path, rows in unseen.items():
         largest = max(np.nan_to_num(np.abs(row)).max() for row in parts["value"][path])
         # where no result sees the array, f may not read it at all
@@ -180,7 +183,7 @@ def numerical_jacobian(
                 x,
                 {
                     path: np.array(by_path[path][rows]).reshape(*array.shape, *entries.shape)
-                    for path, entries in point.items()
+                    for path, entries in arrays.items()
                 },
             )
         return results.nesting.rebuild(blocks)
@@ -222,7 +225,9 @@ def check_jacobian(
         of n entries it is a matrix (m, n) of floats, dense or of scipy.sparse, or has the shape of
         the results followed by that of the entries. Where f(x) or x is a nesting, such blocks are
         nested as f(x) and inside as x. What a sparse matrix leaves out is checked to be zero. It is
-        called as often as the gradient of `check_gradient`.
+        called as often as the gradient of `check_gradient`. A complex block is ∂f/∂x + i ∂f/∂y of a
+        real f by z = x + iy, and ∂f/∂z of a complex one. Where that does not exist, give real
+        blocks, ((∂Re f/∂x, ∂Re f/∂y), (∂Im f/∂x, ∂Im f/∂y)).
     x
         The point: any nesting of lists, tuples, named tuples, dicts and dataclasses that holds
         arrays of floats. Writable arrays are moved in place and restored bit for bit.
@@ -244,8 +249,10 @@ def check_jacobian(
     CheckInterrupted
         Ctrl-C ended the check; the report says what was compared by then.
     """
+    point = ComplexPoint(x)
+    bounds = point.bounds(bounds)
     options = _Options(rtol, scale, resolution, method, bounds, seed, executor, progress)
-    return _check_jacobian(f, jacobian, x, options)
+    return _check_jacobian(point.taking_parts(f), jacobian, point, options)
 
 
 def assert_jacobian(f: Callable[[Any], Any], jacobian: Any, x: Any, **options: Any) -> Report:
@@ -294,7 +301,8 @@ def check_vjp(
         Takes `x` and returns an array of floats or a nesting of them.
     vjp
         Takes `x` and a cotangent nested as f(x), and returns a result nested as `x`. It is called
-        about twice for each cotangent, more often where an entry is off.
+        about twice for each cotangent, more often where an entry is off. Of complex arrays, ⟨u, f⟩
+        is Re Σ ū f, and the gradient by z = x + iy is that by x plus i times that by y.
     x
         The point: the argument of f, nested as the params of `check_gradient`.
     seed : int
@@ -382,15 +390,18 @@ def check_jvp(
     TypeError, ValueError, CheckInterrupted
         As `check_vjp`.
     """
+    point = ComplexPoint(x)
+    x, bounds = point.params, point.bounds(bounds)
     given = _Options(seed=seed, bounds=bounds, **options)
-    results = Results(f, x)
+    results = Results(point.taking_parts(f), x)
+    jvp = product_in_parts(jvp, point, point, results.complex)
     tangents = _Tangents(jvp, results, bounds, seed)
     t = np.zeros(len(tangents.all), tangents.dtype)
     with results.handing_back(partial(_with_vector, jvp, tangents.first)):
         return _check_jacobian(
             tangents.moved_results,
             tangents.claimed,
-            t,
+            ComplexPoint(t),
             replace(given, bounds=tangents.bounds),
             ("jvp", "t"),
             tangents.changed,
@@ -425,7 +436,7 @@ def assert_jvp(
 def _check_jacobian(
     f: Callable[[Any], Any],
     jacobian: Any,
-    x: Any,
+    point: ComplexPoint,
     options: _Options,
     names: tuple[str, str] = ("Jacobian", "x"),
     changed: Callable[[], str] = str,
@@ -434,8 +445,10 @@ def _check_jacobian(
 
     `changed` says what the claim changed that it must not, once it has been called.
     """
-    started = time.perf_counter()
+    started, x = time.perf_counter(), point.params
     results = Results(f, x)
+    if point.is_complex or results.complex.is_complex:
+        jacobian = _jacobian_of_parts(jacobian, point, results.complex)
     claims = RowClaims(jacobian, results, x)
     rows, evaluations = [], None
     with results.handing_back(jacobian), np.errstate(all="ignore"):
@@ -458,11 +471,21 @@ def _check_jacobian(
     return finish(report, evaluations)
 
 
+def _jacobian_of_parts(jacobian: Any, x: ComplexPoint, results: ComplexPoint) -> Any:
+    """Return a claimed Jacobian, values or a function, with blocks of real and imaginary parts."""
+    if not callable(jacobian):
+        return jacobian_in_parts(jacobian, results.given, x.given)
+    function = x.taking_parts(jacobian)
+    return lambda at: jacobian_in_parts(function(at), results.given, x.given)
+
+
 def _check_vjp(
     f: Callable[[Any], Any], vjp: Callable[[Any, Any], Any], x: Any, options: _Options
 ) -> Report:
-    started = time.perf_counter()
-    results = Results(f, x)
+    started, point = time.perf_counter(), ComplexPoint(x)
+    x, options = point.params, replace(options, bounds=point.bounds(options.bounds))
+    results = Results(point.taking_parts(f), x)
+    vjp = product_in_parts(vjp, point, results.complex, point)
     claims = VjpClaims(vjp, results)
     first, second, sums = draw_cotangents(results.at_point, np.random.default_rng(options.seed))
     cotangents = [first, second, *(part for one_sum in sums for part in one_sum.parts)]

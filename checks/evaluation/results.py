@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.restoring import RestoresParameters, restore_arrays
 from checks.parameters.claims import UNFIT, describe, entry_name, float_arrays
+from checks.parameters.complex_parts import ComplexPoint, in_parts
 from checks.parameters.nesting import Nesting, argument_name
 
 __all__ = ["Memo", "Result", "Results", "ResultsChanged"]
@@ -129,8 +130,10 @@ class Results:
         f(x) by path: ``f(x)`` itself if it is an array, else as ``f(x)[0]`` or ``sum``.
     f
         As given.
+    complex : ComplexPoint
+        f(x) as f returns it.
     nesting : Nesting
-        Of f(x).
+        Of f(x), with the parts of complex results.
     point : Point
         x.
     size : int
@@ -155,7 +158,8 @@ class Results:
         self._dtypes = [array.dtype for array in point.arrays.values()]
         with point.unchanged("f"):
             result = f(x)
-        self.nesting = Nesting(result, ".f(x)")
+        self.complex = ComplexPoint(result)
+        self.nesting = Nesting(self.complex.params, ".f(x)")
         self.at_point = {p: _result_array(p, leaf) for p, leaf in self.nesting.leaves.items()}
         self.size = sum(array.size for array in self.at_point.values())
         if not self.size:
@@ -177,6 +181,8 @@ class Results:
     def _flat(self, x: Any) -> tuple[NDArray[Any], ...]:
         """Return f(x) as flat arrays, in the order of `at_point`."""
         result = self.f(x)
+        if self.complex.is_complex:
+            result = in_parts(result)
         leaves = Nesting(result, ".f(x)").leaves
         try:
             arrays = {path: np.asarray(leaf) for path, leaf in leaves.items()}
@@ -359,7 +365,6 @@ def _result_array(path: str, leaf: Any) -> NDArray[Any]:
             "i": "let f compute in floats",
             "u": "let f compute in floats",
             "b": "truth values have no derivative",
-            "c": "let f return real and imaginary parts as two arrays",
         }.get(array.dtype.kind, "f returns numpy arrays, nested in lists, tuples or dicts")
         remedy = "is a return forgotten in f?" if leaf is None else remedy
         what = describe(leaf)

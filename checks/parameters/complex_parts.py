@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from checks.parameters.claims import UNFIT, describe, refuse_shared_memory
-from checks.parameters.nesting import Nesting
+from checks.parameters.nesting import Nesting, children
 
-__all__ = ["ComplexPoint", "Parts", "in_parts"]
+__all__ = ["ComplexPoint", "Parts", "in_parts", "jacobian_in_parts", "product_in_parts"]
 
 
 class Parts(NamedTuple):
@@ -62,25 +62,23 @@ class ComplexPoint:
     Parameters
     ----------
     params
-        The caller's.
+        The caller's, or what their function returns.
 
     Attributes
     ----------
+    given
+        As given.
     params
         The same nesting with `Parts` in the place of complex arrays; the same object without any.
-
-    Raises
-    ------
-    ValueError
-        Two complex arrays share memory.
+    is_complex : bool
+        There are complex arrays.
     """
 
     def __init__(self, params: Any) -> None:
         self._nesting = Nesting(params)
         self._own = {p: leaf for p, leaf in self._nesting.leaves.items() if _is_complex(leaf)}
-        arrays = {p: leaf for p, leaf in self._own.items() if isinstance(leaf, np.ndarray)}
-        refuse_shared_memory(arrays)
-        self.params = in_parts(params)
+        self.given, self.params = params, in_parts(params)
+        self.is_complex = bool(self._own)
 
     def bounds(self, bounds: Any) -> Any:
         """Return bounds with `Parts` as in `params`: complex ones bound both parts."""
@@ -106,7 +104,14 @@ class ComplexPoint:
         return [leaves[prefix + name] for name in Parts._fields]
 
     def taking_parts(self, function: Any) -> Any:
-        """Return a function of `params` that calls one of the caller's own; others as they are."""
+        """Return a function of `params` that calls one of the caller's own; others as they are.
+
+        Raises
+        ------
+        ValueError
+            Two complex arrays share memory.
+        """
+        refuse_shared_memory({p: a for p, a in self._own.items() if isinstance(a, np.ndarray)})
         return _OfParts(self, function) if self._own and callable(function) else function
 
     def claim(self, gradient: Any) -> Any:
@@ -166,3 +171,62 @@ class _OfParts:
 
     def __call__(self, params: Any) -> Any:
         return self._point.call(self._function, params)
+
+
+def product_in_parts(
+    product: Callable[[Any, Any], Any],
+    x: ComplexPoint,
+    vectors: ComplexPoint,
+    results: ComplexPoint,
+) -> Callable[[Any, Any], Any]:
+    """Return a product with vectors as a function of parts.
+
+    Parameters
+    ----------
+    product
+        Takes x and a vector nested as `vectors`, returns what is nested as `results`.
+    """
+    if not any(point.is_complex for point in (x, vectors, results)):
+        return product
+    return lambda at, v: in_parts(x.call(lambda own: product(own, vectors.joined(v)), at))
+
+
+def jacobian_in_parts(claim: Any, results: Any, x: Any) -> Any:
+    """Return a claimed Jacobian with blocks of `Parts`, nested as the results and inside as x.
+
+    A complex block stands for ∂f/∂x + i ∂f/∂y of a real f, and for ∂f/∂z of a complex one; where
+    that does not exist, the claim has real blocks itself, ((∂Re/∂x, ∂Re/∂y), (∂Im/∂x, ∂Im/∂y)).
+    """
+
+    def nested(node: Any, part: Any, of_leaf: Callable[[Any, Any], Any]) -> Any:
+        """Return what a function makes of every leaf of `node` and the same part of the claim."""
+        inside, parts = children(node), children(part)
+        if inside is None:
+            return of_leaf(node, part)
+        if parts is None or len(parts) != len(inside):
+            return part  # of another nesting, which is refused later
+        by_step = dict(parts)
+        pairs = [
+            (child, by_step.get(step, other))
+            for (step, child), (_, other) in zip(inside, parts, strict=True)
+        ]
+        made = [nested(child, value, of_leaf) for child, value in pairs]
+        return dict(zip(node, made, strict=True)) if isinstance(node, Mapping) else made
+
+    def block(entries: Any, part: Any) -> Any:
+        return Parts(part.real, part.imag) if _is_complex(entries) else part
+
+    def real_row(entries: Any, part: Any) -> Any:
+        return Parts(part.real, -part.imag) if _is_complex(entries) else part.real
+
+    def imag_row(entries: Any, part: Any) -> Any:
+        return Parts(part.imag, part.real) if _is_complex(entries) else part.imag
+
+    def of_result(result: Any, part: Any) -> Any:
+        if not _is_complex(result):
+            return nested(x, part, block)
+        if isinstance(part, tuple) and len(part) == len(Parts._fields):
+            return part
+        return Parts(nested(x, part, real_row), nested(x, part, imag_row))
+
+    return nested(results, claim, of_result)

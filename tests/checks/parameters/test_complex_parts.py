@@ -6,7 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from checks import Verdict, check_gradient, numerical_gradient
+from checks import (
+    Verdict,
+    check_gradient,
+    check_jacobian,
+    check_jvp,
+    check_vjp,
+    numerical_gradient,
+    numerical_jacobian,
+)
 from checks.parameters.complex_parts import ComplexPoint
 
 RNG = np.random.default_rng(0)
@@ -116,3 +124,88 @@ def test_the_bits_of_zeros_stay_and_what_the_cost_changes_is_named():
 def test_bad_input(cost, gradient, params, text):
     with pytest.raises((TypeError, ValueError), match=text):
         check_gradient(cost, gradient, params)
+
+
+X = RNG.standard_normal(4)
+EYE, ZERO = np.eye(4), np.zeros((4, 4))
+
+# f, its Jacobian, vjp, jvp, and the point
+RESULTS = {
+    "holomorphic": (
+        lambda z: A @ z**2,
+        lambda z: A * (2 * z),
+        lambda z, u: 2 * z.conj() * (A.conj().T @ u),
+        lambda z, v: A @ (2 * z * v),
+        Z,
+    ),
+    "complex of real": (
+        lambda x: np.exp(1j * x),
+        lambda x: np.diag(1j * np.exp(1j * x)),
+        lambda x, u: (np.conj(1j * np.exp(1j * x)) * u).real,
+        lambda x, v: 1j * np.exp(1j * x) * v,
+        X,
+    ),
+    "real of complex": (
+        lambda z: np.abs(z) ** 2,
+        lambda z: np.diag(2 * z),
+        lambda z, u: 2 * z * u,
+        lambda z, v: 2 * (z.conj() * v).real,
+        Z,
+    ),
+    "conjugate": (
+        np.conj,
+        ((EYE, ZERO), (ZERO, -EYE)),
+        lambda z, u: u.conj(),
+        lambda z, v: v.conj(),
+        Z,
+    ),
+    "nested": (
+        lambda p: {"a": p["z"] * p["w"], "b": p["w"] ** 2},
+        lambda p: {
+            "a": {"z": np.diag(p["w"]) + 0j, "w": np.diag(p["z"])},
+            "b": {"z": ZERO + 0j, "w": np.diag(2 * p["w"])},
+        },
+        lambda p, u: {
+            "z": p["w"] * u["a"],
+            "w": (p["z"].conj() * u["a"]).real + 2 * p["w"] * u["b"],
+        },
+        lambda p, v: {
+            "a": p["w"] * v["z"] + p["z"] * v["w"],
+            "b": 2 * p["w"] * v["w"],
+        },
+        {"z": Z, "w": X},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_complex_results(name):
+    f, jacobian, vjp, jvp, x = RESULTS[name]
+    assert check_jacobian(f, jacobian, x).verdict is Verdict.MATCH
+    assert check_vjp(f, vjp, x).verdict is Verdict.MATCH
+    assert check_jvp(f, jvp, x).verdict is Verdict.MATCH
+
+
+@pytest.mark.parametrize("name", ["holomorphic", "conjugate"])
+def test_conjugates_of_right_products(name):
+    f, jacobian, vjp, jvp, x = RESULTS[name]
+    wrong = check_vjp(f, lambda z, u: vjp(z, u).conj(), x)
+    assert wrong.verdict is Verdict.MISMATCH
+    assert wrong.diagnosis[0].name == "conjugate"
+    assert check_jvp(f, lambda z, v: jvp(z, v).conj(), x).verdict is Verdict.MISMATCH
+    if callable(jacobian):
+        wrong = check_jacobian(f, lambda z: jacobian(z).conj(), x)
+        assert wrong.verdict is Verdict.MISMATCH
+
+
+def test_the_numerical_jacobian_has_real_blocks():
+    f, jacobian, *_, z = RESULTS["holomorphic"]
+    found = numerical_jacobian(f, z)
+    exact = jacobian(z)
+    for block, error, right in (
+        (found.value.real.real, found.error.real.real, exact.real),
+        (found.value.real.imag, found.error.real.imag, -exact.imag),
+        (found.value.imag.real, found.error.imag.real, exact.imag),
+        (found.value.imag.imag, found.error.imag.imag, exact.real),
+    ):
+        assert np.all(np.abs(block - right) <= error)
