@@ -1,8 +1,9 @@
 """Whether the tests notice small changes of the code: ``python -m benchmarks.mutation PATH...``.
 
 Draws changes (`benchmarks.mutants`) of the files given, or of all files in a folder. Each is made
-alone, in a copy of the working tree, and tests run: those of the file's folder, and if these pass,
-those of ``--tests``. A change that makes them run several times as long counts as caught.
+alone, in a copy of the working tree, and tests run: those named after the file, as test_noise*.py
+for noise.py; if these pass, those of its folder and then of its package, or those of ``--tests``. A
+change that makes them run several times as long counts as caught.
 """
 
 import argparse
@@ -29,10 +30,12 @@ OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=ci", "--h
 def rounds(path, further):
     """Return the tests to run for a file: first the nearest, then others for what survives."""
     folder, package = Path("tests", path.parent), Path("tests", path.parts[0])
-    rooms = [room for room in (folder, *folder.parents) if len(room.parts) > 2]
-    near = [p for p in (*rooms, folder / f"test_{path.stem}.py") if p.exists()][:1]
-    far = further or [package if package.is_dir() else package.parent]
-    return list(dict.fromkeys(tuple(map(str, some)) for some in (near, far) if some))
+    own = sorted(folder.glob(f"test_{path.stem}*.py"))
+    rooms = [room for room in (folder, *folder.parents) if len(room.parts) > 2 and room.exists()]
+    others = (
+        [further] if further else [rooms[:1], [package if package.is_dir() else package.parent]]
+    )
+    return list(dict.fromkeys(tuple(map(str, some)) for some in (own, *others) if some))
 
 
 def ran(copy, tests, limit=None):
@@ -61,7 +64,7 @@ def main(argv=None):
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     parser.add_argument("--count", type=int, default=50, help="how many changes (50)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw (0)")
-    parser.add_argument("--tests", nargs="+", help="for what survives (the package's tests)")
+    parser.add_argument("--tests", nargs="+", help="for what survives those of its name")
     parser.add_argument("--jobs", type=int, default=1, help="copies at the same time (1)")
     asked, root = parser.parse_args(argv), Path.cwd().resolve()
     files = set()
@@ -88,7 +91,7 @@ def main(argv=None):
         for job in range(asked.jobs):
             copy = Path(folder, str(job))
             copies.put(shutil.copytree(root, copy, ignore=shutil.ignore_patterns(*NOT_COPIED)))
-        for turn in range(2):
+        for turn in range(3):
             left = {c: rounds(c.path, asked.tests)[turn:] for c in drawn if ends[c] == "survived"}
             todo = {change: tests[0] for change, tests in left.items() if tests}
             for tests in sorted(set(todo.values())):

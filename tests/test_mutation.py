@@ -123,12 +123,18 @@ def test_tests_that_hang_are_ended(tree):
     assert seconds < 30
 
 
-def test_a_room_comes_before_the_other_tests(tree):
+def test_the_tests_of_its_name_and_of_its_room_come_before_the_others(tree):
     for name in ("checks/estimation", "checks/conformance/suite"):
         os.makedirs(f"tests/{name}")
-    Path("tests/checks/test_step.py").touch()
+    own = [
+        "tests/checks/estimation/test_noise.py",
+        "tests/checks/estimation/test_noise_of_costs.py",
+    ]
+    for name in ("tests/checks/test_step.py", *own):
+        Path(name).touch()
     rounds = {
-        "checks/estimation/noise.py": ["tests/checks/estimation", "tests/checks"],
+        "checks/estimation/noise.py": [own, "tests/checks/estimation", "tests/checks"],
+        "checks/estimation/stairs.py": ["tests/checks/estimation", "tests/checks"],
         "checks/conformance/suite/trial.py": ["tests/checks/conformance/suite", "tests/checks"],
         "checks/conformance/naming/faults.py": ["tests/checks/conformance", "tests/checks"],
         "checks/step.py": ["tests/checks/test_step.py", "tests/checks"],
@@ -136,5 +142,7 @@ def test_a_room_comes_before_the_other_tests(tree):
         "benchmarks/peers.py": ["tests"],
     }
     for path, expected in rounds.items():
-        assert mutation.rounds(Path(path), None) == [(tests,) for tests in expected]
+        turns = [(some,) if isinstance(some, str) else tuple(some) for some in expected]
+        assert mutation.rounds(Path(path), None) == turns
     assert mutation.rounds(Path("checks/step.py"), ["a", "b"])[1:] == [("a", "b")]
+    assert mutation.rounds(Path("checks/estimation/noise.py"), ["a"]) == [tuple(own), ("a",)]

@@ -1,0 +1,120 @@
+"""Calls in a wider dtype: what is moved, which results round, and what leaves a line."""
+
+import math
+
+import numpy as np
+import pytest
+
+from checks.estimation.precision import LINE, Copies, coarsest_dtype, off_the_line
+from checks.evaluation.box import Box
+from checks.parameters.nesting import Nesting
+
+SIGNS = [1, -1]
+NARROW, WIDE = 2.0**-23, 2.0**-52
+INF, NAN = math.inf, math.nan
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_what_leaves_the_line_from_the_first_point_to_the_last(sign):
+    t = np.array(LINE)
+    line = 3.0 + sign * 2 * t
+    assert off_the_line(line) == pytest.approx(0, abs=1e-15)
+    for k in range(1, 4):
+        bent = line.copy()
+        bent[k] += sign * 0.25
+        assert off_the_line(bent) == pytest.approx(0.25)
+    several = np.stack([line, line + t * (t - LINE[-1])], axis=1)
+    assert off_the_line(several) == pytest.approx([0, max(t * (LINE[-1] - t))])
+
+
+def copies_of(function, values, dtype=np.float64, bounds=None):
+    nesting = Nesting(values)
+    box = Box(values, bounds) if bounds else None
+    return Copies(function, nesting, values, dtype, box)
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "coarsest"),
+    [("ef", "e"), ("fe", "e"), ("fd", "f"), ("df", "f"), ("d", "d")],
+)
+def test_the_coarsest_dtype(dtypes, coarsest):
+    values = {str(k): np.ones(1, d) for k, d in enumerate(dtypes)}
+    assert np.dtype(coarsest_dtype(values)) == np.dtype(coarsest)
+    assert copies_of(lambda p: 0.0, values).narrow_eps == float(np.finfo(coarsest).eps)
+
+
+@pytest.mark.parametrize("scale", [2.0**-70, 3.0, 2.0**70])
+def test_a_slope_is_that_of_the_cost_along_a_direction(scale):
+    values = {"w": scale * np.array([1.0, -2.0, 0.5], np.float32)}
+    copies = copies_of(lambda p: np.sum(p["w"] ** 3), values)
+    w = values["w"].astype(float)
+    v = scale * np.array([1.0, 3.0, -2.0])
+    for moves in ({}, {"w": scale * np.array([0.5, 0.0, 0.25])}):
+        x = w + moves.get("w", 0)
+        found, cost = copies.slope({"w": v}, moves)
+        assert found == pytest.approx(float(np.sum(3 * x**2 * v)), rel=1e-14)
+        assert cost == pytest.approx(float(np.sum(x**3)), rel=1e-14)
+    assert copies.calls == 2
+    each, at = copies.slopes("w", np.array([2, 0]))
+    np.testing.assert_allclose(each, 3 * w[[2, 0]] ** 2, rtol=1e-14)
+    np.testing.assert_allclose(at, np.sum(w**3), rtol=1e-14)
+    assert not copies.overflowed
+
+
+def test_the_complex_step_is_short_beside_the_smallest_array_that_moves():
+    met = []
+
+    def cost(p):
+        met.append(float(np.abs(p["a"].imag).max()))
+        return np.sum(p["a"]) + np.sum(p["b"])
+
+    for size, step in ((2.0**-30, 2.0**-129), (1.0, 2.0**-99), (2.0**30, 2.0**-99)):
+        copies = copies_of(cost, {"a": np.array([size]), "b": np.array([1.0])})
+        copies.slope({"a": np.ones(1)})
+        assert met[-1] == step
+
+
+def test_what_is_no_number_of_the_wider_dtype_is_not_known():
+    values = {"w": np.ones(2, np.float32)}
+    for cost, said in (
+        (lambda p: np.sum(p["w"].real), "cost(params) is"),
+        (lambda p: np.complex64(np.sum(p["w"])), "cost(params) is"),
+        (lambda p: p["nothing"], "KeyError"),
+    ):
+        copies = copies_of(cost, values)
+        found, at = copies.slope({"w": np.ones(2)})
+        assert np.isnan(found)
+        assert np.isnan(at)
+        assert copies.said.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "rounds"), [("d", False), ("D", False), ("f", True), ("F", True), ("i", True)]
+)
+def test_a_result_in_a_narrower_dtype_rounds(dtype, rounds):
+    copies = copies_of(lambda p: 0.0, {"w": np.ones(1, np.float32)})
+    assert copies.rounds(np.ones(2, dtype)) == rounds
+
+
+def test_last_places_are_those_of_each_entry_and_for_zeros_typical():
+    copies = copies_of(lambda p: 0.0, {"w": np.array([1.0, -8.0, 0.0], np.float32)})
+    typical = np.spacing(np.float32(math.sqrt(65 / 3)))
+    assert copies.last_places("w").tolist() == [2.0**-23, 2.0**-20, typical]
+
+
+def test_moves_that_leave_the_bounds_are_refused_and_overflow_is_noted():
+    values = {"w": np.array([1.0, 2.0])}
+    bounds = ({"w": np.zeros(2)}, {"w": np.array([2.0, 3.0])})
+    copies = copies_of(lambda p: np.sum(p["w"]), values, bounds=bounds)
+    assert copies.result({"w": np.array([1.0, 1.0])}) == 5
+    with pytest.raises(ValueError, match="leaves the bounds"):
+        copies.result({"w": np.array([0.0, 1.5])})
+    assert not copies.overflowed
+    for cost in (lambda p: np.exp(p["w"] * 1e3).sum(), lambda p: (1 / (p["w"] - 1)).sum()):
+        copies = copies_of(cost, values)
+        copies.cost()
+        assert copies.overflowed
