@@ -15,13 +15,10 @@ from checks.strategies import (
     parameters,
     problems,
 )
+from tests.checks.strategies.finding import smallest
 
 DTYPES = ("float64", "float32")
 NO_SHRINKING = settings(max_examples=600, phases=[Phase.generate])
-
-
-def anything(_):
-    return True
 
 
 def bits(arrays):
@@ -171,11 +168,11 @@ def test_z_of_a_tiny_network_of_one_layer_is_neither_0_nor_the_target(problem):
 
 
 def test_sizes_shrink_to_few_layers_then_to_narrow_ones():
-    assert find(layer_sizes(), anything) == (1, 1)
-    assert find(layer_sizes(min_layers=3), anything) == (1, 1, 1, 1)
-    assert find(layer_sizes(min_width=3), anything) == (3, 3)
-    assert find(layer_sizes(), lambda sizes: max(sizes) > 4) == (1, 5)
-    assert find(layer_sizes(), lambda sizes: len(sizes) > 2 and sizes[1] > 4) == (1, 5, 1)
+    assert smallest(layer_sizes()) == (1, 1)
+    assert smallest(layer_sizes(min_layers=3)) == (1, 1, 1, 1)
+    assert smallest(layer_sizes(min_width=3)) == (3, 3)
+    assert smallest(layer_sizes(), lambda sizes: max(sizes) > 4) == (1, 5)
+    assert smallest(layer_sizes(), lambda sizes: len(sizes) > 2 and sizes[1] > 4) == (1, 5, 1)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +189,7 @@ def test_sizes_shrink_to_few_layers_then_to_narrow_ones():
 def test_problems_shrink_to_one_layer_of_width_one_and_one_sample(
     regime, sizes, weights, biases, x, y
 ):
-    problem = find(problems(regime=regime), anything)
+    problem = smallest(problems(regime=regime))
     assert problem.regime == (regime or "ordinary")
     assert problem.sizes == sizes
     assert [w.tolist() for w in problem.weights] == weights
@@ -211,18 +208,18 @@ def test_problems_shrink_to_one_layer_of_width_one_and_one_sample(
     ],
 )
 def test_problems_shrink_to_the_smallest_that_still_fails(condition, sizes, samples):
-    problem = find(problems(), condition)
+    problem = smallest(problems(), condition)
     assert (problem.sizes, len(problem.x)) == (sizes, samples)
     assert problem.regime == "ordinary"
 
 
 def test_the_numbers_of_a_tiny_problem_shrink_one_by_one():
-    problem = find(problems((1, 1), max_samples=1), lambda problem: problem.weights[0] > 1.3)
+    problem = smallest(problems((1, 1), max_samples=1), lambda problem: problem.weights[0] > 1.3)
     assert [array.item() for array in problem.arrays] == [1.5, 0.125, 0.5, 0.0]
 
 
 def test_a_seed_shrinks_to_zero():
-    assert find(problems((6, 6)), anything).seed == 0
+    assert smallest(problems((6, 6))).seed == 0
 
 
 # What a failure prints
@@ -340,7 +337,7 @@ def test_arrays_are_chained():
         (lambda: Problem.generate((3, 2), samples=0), "0 as a bound of samples"),
         (lambda: Problem.generate((3, 2), regime="vanishing"), "needs two layers or more"),
         (lambda: Problem.generate((3, 2), dtype=complex), "dtype=complex128"),
-        (lambda: find(problems(st.just((3,))), anything), "sizes=(3,): pass the widths n_0"),
+        (lambda: smallest(problems(st.just((3,)))), "sizes=(3,): pass the widths n_0"),
     ],
 )
 def test_impossible_arguments_name_the_remedy(call, fragment):
