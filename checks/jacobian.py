@@ -182,7 +182,7 @@ def numerical_jacobian(
             blocks[result] = rebuild(
                 x,
                 {
-                    path: np.array(by_path[path][rows]).reshape(*array.shape, *entries.shape)
+                    path: np.array(by_path[path][rows]).reshape((*array.shape, *entries.shape))
                     for path, entries in arrays.items()
                 },
             )

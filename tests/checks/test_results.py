@@ -132,3 +132,10 @@ def test_what_is_outside_is_quoted_as_a_result_of_moved_x():
     text = " ".join(str(report).split())
     assert "(f(x).sum[0] is nan, with x[1] moved from 2.0 to " in text
     assert "params" not in text
+
+
+@pytest.mark.parametrize("x", [0.5, np.float32(0.5), np.array(0.5)])
+def test_one_result_of_one_number_has_a_jacobian_without_axes(x):
+    estimate = numerical_jacobian(np.sin, x)
+    assert np.shape(estimate.value) == np.shape(estimate.error) == ()
+    assert abs(estimate.value - np.cos(0.5)) <= estimate.error
