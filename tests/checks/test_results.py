@@ -17,7 +17,6 @@ RESULTS = {
     "an integer in a list": (lambda x: [x, [1]], TypeError, "f(x)[1][0] is an int, 1"),
     "text": (lambda x: ["ab"], TypeError, "f(x)[0] is a str, 'ab'"),
     "truth values": (lambda x: x > 1, TypeError, "f(x) is an array of dtype bool"),
-    "complex": (lambda x: (x, 1j * x), TypeError, "f(x)[1] is an array of dtype complex128"),
     "objects": (lambda x: x.astype(object), TypeError, "f(x) is an array of dtype object"),
     "records": (lambda x: np.zeros(2, [("a", "f8")]), TypeError, "f(x) is an array of dtype [('a'"),
     "masked": (lambda x: [np.ma.array(x, mask=[0, 1])], TypeError, "f(x)[0] is a masked array of"),
