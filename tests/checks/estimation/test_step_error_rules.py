@@ -1,0 +1,283 @@
+"""The error of complex steps from what was measured, sampled and changed, which is planted."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from checks.estimation import step_error as module
+from checks.estimation.precision import Lift
+from checks.estimation.step_error import (
+    ComplexSteps,
+    _elasticity_places,
+    _keeps_digits,
+    _last_places,
+    _lifted,
+    _some,
+    step_errors,
+)
+from checks.evaluation.pointwise import Evaluations
+
+EPS = 2.0**-52
+INF, NAN = np.inf, np.nan
+SIGNS = [1, -1]
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def steps_of(slopes, known=None):
+    slopes = np.asarray(slopes, float)
+    known = np.ones(slopes.shape, bool) if known is None else np.array(known)
+    return ComplexSteps(2.0**-100, slopes, known, float(np.abs(slopes).max()), np.ones(1))
+
+
+class Planted:
+    """Errors of arrays "a" and "b" at a cost of 4 and parameters of size 2."""
+
+    def __init__(
+        self, monkeypatch, slopes, lifted=None, narrow=None, changes=None, sampled=0.0,
+        keeps=True, known=None, size=None, shared=False, cost=4.0,
+    ):  # fmt: skip
+        self.asked = {}
+        values = {p: np.full(np.shape(g), 2.0) for p, g in slopes.items()}
+        self.evaluations = SimpleNamespace(
+            values=values, cost=SimpleNamespace(), shared=shared, at_point=cost,
+            scales=dict.fromkeys(values, 2.0), complex_dtype=lambda path: np.complex128,
+        )  # fmt: skip
+        self.steps = {p: steps_of(g, (known or {}).get(p)) for p, g in slopes.items()}
+        changes = changes or {}
+
+        def toward_zero(evaluations, steps, entries):
+            self.asked["changes"] = sorted(steps)
+            return {
+                p: np.broadcast_to(changes.get(p, 0.0), entries[p].shape).astype(float)
+                for p in steps
+            }
+
+        def samples(evaluations, steps, rng):
+            self.asked["sampled"] = sorted(steps)
+            return dict.fromkeys(steps, sampled)
+
+        def lift(evaluations, steps, entries, rng):
+            self.asked["entries"] = {p: e.tolist() for p, e in entries.items()}
+            return (
+                {p: np.broadcast_to(e, entries[p].shape) for p, e in (lifted or {}).items()},
+                {p: np.asarray(e, float) for p, e in (narrow or {}).items()},
+            )
+
+        monkeypatch.setattr(module, "_lifted", lift)
+        monkeypatch.setattr(module, "_changes_toward_zero", toward_zero)
+        monkeypatch.setattr(module, "_sampled", samples)
+        monkeypatch.setattr(module, "_keeps_digits", lambda *_: keeps)
+        self.monkeypatch = monkeypatch
+
+    def found(self):
+        return step_errors(self.evaluations, self.steps, rng())
+
+
+def test_nothing_is_asked_without_steps(monkeypatch):
+    assert step_errors(None, {}, rng()) == {}
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_where_all_arrays_lift_the_measured_errors_count(monkeypatch, sign):
+    slopes = {"a": [[sign * 1.0, 2.0]], "b": [3.0]}
+    case = Planted(monkeypatch, slopes, lifted={"a": [1e-9, 2e-9], "b": [3e-9]})
+    found = case.found()
+    assert found["a"][0].tolist() == [1e-9, 2e-9]
+    assert found["b"][0].tolist() == [3e-9]
+    assert {how for _, how in found.values()} == {"lifted"}
+    assert case.asked["sampled"] == case.asked["changes"] == []
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_beside_an_array_that_does_not_lift_changes_toward_zero_are_added(monkeypatch, sign):
+    slopes = {"a": sign * np.array([1.0, 2.0]), "b": [3.0]}
+    case = Planted(
+        monkeypatch, slopes, lifted={"a": [1e-9, 2e-9]}, changes={"a": [5e-9, 0.0]}, sampled=1e-8
+    )
+    found = case.found()
+    # four times the change, or four last places
+    assert found["a"][0] == pytest.approx([1e-9 + 4 * 5e-9, 2e-9 + 4 * EPS * 2])
+    assert found["a"][1] == "lifted"
+    assert found["b"][1] == "estimated"
+    assert case.asked["changes"] == ["a", "b"]
+    assert case.asked["sampled"] == ["b"]
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_estimated_errors_grow_with_the_size_of_the_entry(monkeypatch, sign):
+    g = sign * np.array([4.0, 1.0, 2.0])
+    case = Planted(monkeypatch, {"a": g}, sampled=1e-9)
+    error, how = case.found()["a"]
+    assert how == "estimated"
+    assert error == pytest.approx((2.5 + 3.4 * np.abs(g) / 4) * 1e-9)
+    # at least four times the change, and what a narrow stage showed
+    case = Planted(
+        monkeypatch, {"a": g}, sampled=1e-9, changes={"a": [1e-8, 0, 0]}, narrow={"a": [0, 1e-7, 0]}
+    )
+    assert case.found()["a"][0] == pytest.approx([4e-8, 1e-7, (2.5 + 1.7) * 1e-9])
+
+
+def test_entries_that_are_not_known_have_no_error(monkeypatch):
+    case = Planted(
+        monkeypatch, {"a": [1.0, 0.0, 2.0]}, lifted={"a": [1e-9, 2e-9]},
+        known={"a": [True, False, True]},
+    )  # fmt: skip
+    assert case.found()["a"][0].tolist() == [1e-9, INF, 2e-9]
+    assert case.asked["entries"] == {"a": [0, 2]}
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_of_many_entries_a_few_are_measured(monkeypatch, sign):
+    n = 257
+    g = sign * np.linspace(1, 4, n)
+    case = Planted(monkeypatch, {"a": g}, lifted={"a": [1e-9, 3e-9, 2e-9, 0, 0, 0]}, sampled=1e-12)
+    error, how = case.found()["a"]
+    assert how == "sampled"
+    probed = case.asked["entries"]["a"]
+    assert len(set(probed)) == 6
+    # the worst relative to its size and a 16th of the largest gives the factor
+    worst = max(
+        e / (abs(g[k]) + 4 / 16) for k, e in zip(probed, [1e-9, 3e-9, 2e-9, 0, 0, 0], strict=True)
+    )
+    assert error == pytest.approx(4 * worst * (np.abs(g) + 4 / 16))
+    assert case.asked["changes"] == []
+    # of one fewer, all are
+    case = Planted(monkeypatch, {"a": g[1:]}, lifted={"a": np.full(256, 1e-9)})
+    assert case.found()["a"][1] == "lifted"
+    # the largest change of a few counts for all
+    case = Planted(monkeypatch, {"a": g}, changes={"a": [1e-8, 0, 2e-8, 0, 0, 0]})
+    assert case.found()["a"][0] == pytest.approx(np.full(n, 8e-8))
+    # samples may show more than what was measured
+    case = Planted(monkeypatch, {"a": g}, lifted={"a": np.zeros(6)}, sampled=1e-9)
+    assert case.found()["a"][0] == pytest.approx((2.5 + 3.4 * np.abs(g) / 4) * 1e-9)
+    # a cost that takes many entries at once is not called in the wider dtype
+    case = Planted(monkeypatch, {"a": g}, lifted={"a": np.zeros(6)}, sampled=1e-9)
+    case.evaluations.cost.at_entries = len
+    assert case.found()["a"][1] == "estimated"
+    assert "entries" not in case.asked
+
+
+def test_small_derivatives_may_be_lost_below_a_floor(monkeypatch):
+    # the floor is a last place of the cost, 4, over a typical parameter, 2
+    floor = EPS * 4 / 2
+    limit = EPS ** (-2 / 3) * floor
+    g = np.array([1.0, 1.01 * limit, 0.99 * limit, 1e-30])
+    for cost in (4.0, -4.0):
+        case = Planted(monkeypatch, {"a": g}, cost=cost)
+        assert case.found()["a"][0] == pytest.approx([0, 0, floor, floor])
+    case = Planted(monkeypatch, {"a": g[:2]}, keeps=False)
+    assert case.found()["a"][0].tolist() == [0, 0]
+    # a floor above 1e-4 of the largest would blur them: it counts where digits are lost
+    for factor, keeps, counts in ((0.99, True, True), (1.01, True, False), (1.01, False, True)):
+        g = np.array([floor / (factor * 1e-4), 0.0])
+        error = Planted(monkeypatch, {"a": g}, keeps=keeps).found()["a"][0]
+        assert error == pytest.approx([floor, floor] if counts else [0, 0])
+
+
+def test_some_entries_are_drawn():
+    assert _some(np.array([3, 8]), rng()).tolist() == [3, 8]
+    drawn = [tuple(_some(np.arange(100), rng(seed))) for seed in range(10)]
+    assert len(set(drawn)) == 10
+    for six in drawn:
+        assert sorted(set(six)) == list(six)
+        assert len(six) == 6
+
+
+def test_errors_in_the_wider_dtype_are_rounded_up(monkeypatch):
+    lifts = {"a": Lift.LIFTS, "b": Lift.NARROW, "c": Lift.HIDDEN, "d": Lift.NARROW}
+    error = {path: np.array([1e-9, 0.0]) for path in lifts}
+    error["d"] = np.array([1.0, INF])
+    found = SimpleNamespace(error=error, lifts=lifts)
+    asked = {}
+
+    def rounding(slopes, at_point, copies, rng, entries):
+        asked.update(slopes=slopes, copies=copies)
+        copies.calls = 5
+        return found
+
+    monkeypatch.setattr(module, "complex_step_rounding", rounding)
+    monkeypatch.setattr(module, "wider_dtype", lambda dtype: np.dtype(np.longdouble))
+    point = {path: np.ones(3) for path in lifts}
+    evaluations = Evaluations(lambda p: 1.0, point)
+    before = evaluations.count
+    entries = {path: np.array([2, 0]) for path in lifts}
+    steps = {path: steps_of([1.0, 2.0, 3.0]) for path in lifts}
+    lifted, narrow = _lifted(evaluations, steps, entries, rng())
+    assert (list(lifted), list(narrow)) == (["a"], ["b"])
+    assert lifted["a"].tolist() == [np.nextafter(1e-9, INF), 5e-324]
+    assert asked["slopes"]["a"].tolist() == [3.0, 1.0]
+    assert evaluations.count == before + 5
+    monkeypatch.setattr(module, "wider_dtype", lambda dtype: None)
+    assert _lifted(evaluations, steps, entries, rng()) == ({}, {})
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_an_array_moves_so_far_that_the_cost_moves_by_a_last_place(sign):
+    evaluations = SimpleNamespace(
+        complex_dtype=lambda path: np.complex128, at_point=sign * 64.0, scales={"a": 2.0},
+        shared=False,
+    )  # fmt: skip
+    assert _elasticity_places(evaluations, "a", 4.0) == 8
+    assert _elasticity_places(evaluations, "a", 100.0) == 1
+    assert _elasticity_places(evaluations, "a", 0.0) == EPS ** (-1 / 3)
+    evaluations.shared = True
+    assert _elasticity_places(evaluations, "a", 4.0) == EPS ** (-1 / 3)
+
+
+def test_last_places_of_entries_and_of_zeros():
+    values = np.array([[1.0, -8.0], [0.0, 1e-3]], np.float32)
+    evaluations = SimpleNamespace(values={"a": values}, scales={"a": 4.5})
+    expected = [np.spacing(np.float32(x)) for x in (1, -8, 4.5, 1e-3)]
+    assert _last_places(evaluations, "a").tolist() == expected
+
+
+class Shrunken:
+    """Copies whose steps at smaller parameters, and the change toward zero, are planted."""
+
+    eps, calls = EPS, 3
+
+    def __init__(self, slopes, off=0.0, cost=4.0):
+        self.planted, self.off, self.cost, self.asked = slopes, off, cost, []
+
+    def slopes(self, path, entries, moves, toward_zero=False):
+        self.asked.append((entries.tolist(), moves, toward_zero))
+        found = np.array(self.planted[min(len(self.asked), len(self.planted)) - 1], float)[entries]
+        if toward_zero:
+            found = found + np.array(self.off)[entries]
+        return found, np.full(entries.size, self.cost)
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_digits_are_kept_where_rounding_toward_zero_changes_few_last_places(monkeypatch, sign):
+    monkeypatch.setattr(module, "toward_zero_is_available", lambda: True)
+    evaluations = SimpleNamespace(
+        box=SimpleNamespace(shrunken=lambda shrink: shrink), scales={"a": 2.0}, count=0
+    )
+    steps = steps_of(sign * np.array([1e-20, 3e-20, 2e-20]))
+    # at half of the parameters the floor is a last place of the cost, 4, over 1
+    floor = EPS * 4
+    size = 4 * floor
+    for off, kept in ((0.99 * 64 * EPS * size, True), (1.01 * 64 * EPS * size, False)):
+        for side in SIGNS:
+            planted = [[size / 4, size, size / 2]]
+            copies = Shrunken(sign * np.array(planted), [0, side * off, 0], cost=sign * 4.0)
+            monkeypatch.setattr(module, "_narrow", lambda evaluations, copies=copies: copies)
+            assert _keeps_digits(evaluations, "a", steps) == kept
+            # the largest first, with both ways of rounding, at half of the parameters
+            assert copies.asked == [([1, 2, 0], 0.5, False), ([1, 2, 0], 0.5, True)]
+    # below the floor the next smaller parameters are tried, down to a 32nd
+    copies = Shrunken([[0.0, 0.9 * floor, 0.0]])
+    monkeypatch.setattr(module, "_narrow", lambda evaluations: copies)
+    assert not _keeps_digits(evaluations, "a", steps)
+    assert [shrink for _, shrink, _ in copies.asked] == [2.0**-k for k in range(1, 6)]
+    # derivatives far above it show nothing
+    for factor, kept in ((0.99, True), (1.01, False)):
+        copies = Shrunken([[0.0, factor * 2.0**30 * floor, 0.0]], [0.0] * 3)
+        assert _keeps_digits(evaluations, "a", steps) == kept
+    assert evaluations.count > 0
+    monkeypatch.setattr(module, "toward_zero_is_available", lambda: False)
+    assert not _keeps_digits(evaluations, "a", steps)
