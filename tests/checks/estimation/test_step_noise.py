@@ -171,5 +171,5 @@ def test_a_jump_in_one_of_the_three_roughest_intervals_is_noise(monkeypatch):
         assert len(asked) == 3 + k + 1
     assert not planted(monkeypatch, {}, jump=(1.25, 2.0))[0]  # the fourth is not searched
     # a table there that shows nothing has no jump
-    smooth = dict.fromkeys([(4.0, 5.0), (2.0, 3.0), (5.0, 6.0)], [0.5, 0.0])
+    smooth = {(n, n + 1.0): [0.5, 0.0] for n in (4.0, 2.0, 5.0)}
     assert not planted(monkeypatch, smooth)[0]
