@@ -206,3 +206,56 @@ def test_an_order_that_was_changed_is_put_back():
     params["w"] = params.pop("w")
     assert nesting.restore() == "params"
     assert list(params) == ["w", "b"]
+
+
+@pytest.mark.parametrize(
+    ("params", "claim", "said"),
+    [
+        ([ones(2), ones(3)], [ones(2)], "g has 1 part, wanted 2, nested as in params: params[0], "),
+        ([ones(2)], [ones(2), ones(3)], "g has 2 parts, wanted 1, nested as in params: params[0]"),
+        ([ones(2)], [], "g has 0 parts, wanted 1"),
+        ([ones(2)], 1.5, "g is a float, 1.5, wanted 1 part, nested as in params"),
+        ([ones(2), 1.0], None, "g is None, wanted 2 parts, nested as in params: is a return forg"),
+        ({"w": [ones(2)]}, {"w": None}, "g.w is None, wanted 1 part, nested as in"),
+        (
+            [ones(2, 3), ones(4)],
+            ones(10),
+            "wanted 2 parts, nested as in params: it has as many entries, so nest it as params, "
+            "where params[0] is g.ravel()[:6].reshape(2, 3), and so on",
+        ),
+        ([ones(2, 3), ones(4)], ones(9), "wanted 2 parts, nested as in params"),
+        ({"w": ones(2), "b": 1.0}, {"w": ones(2)}, "g lacks 'b', wanted the keys of params: 'w'"),
+        ({"w": ones(2)}, {"w": ones(2), 3: 1.0}, "g has 3, wanted the keys of params: 'w'"),
+        ({"w": ones(2)}, {"v": ones(2)}, "g lacks 'w' and has 'v', wanted the keys of params"),
+        ({"w": ones(2)}, [ones(2)], "wanted a dict of 'w': name its arrays as in params"),
+        (ones(2), ones(3), "g has shape (3,), wanted (2,), the shape of params: reduce or"),
+        (ones(2), [1, 2], "g is a list, [1, 2], wanted an array of real floats of shape (2,): int"),
+        (ones(2), [[1.0], [1.0, 2.0]], "wanted an array of real floats of shape (2,)"),
+        (ones(2), (x for x in [1.0]), "make it a list, with list()"),
+        (ones(2), 1j * ones(2), "g is an array of dtype complex128 and shape (2,), wanted an arr"),
+    ],
+)
+def test_a_claim_that_is_nested_otherwise_is_named(params, claim, said):
+    with pytest.raises((TypeError, ValueError)) as error:
+        flatten_claim(params, claim, "g")
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"w": 3}, "w is an int, 3, wanted an array of floats: an integer cannot be moved by a sm"),
+        ({"w": "text"}, "w is a str, 'text', wanted an array of floats: params are numpy arrays"),
+        ({"w": None}, "w is None, wanted an array of floats"),
+        (np.array([1, 2]), "params has dtype int64, wanted a real float dtype: an integer cannot"),
+        (1j * ones(2), "wanted a real float dtype: give its real and imaginary parts as two"),
+        (np.array([1.0], object), "wanted a real float dtype: give it a float dtype with .astype"),
+        ([ones(2), np.array([1, np.nan])], "params[1][1] is nan, wanted finite parameters"),
+        ([ones(0)], "params has no entries (a list, [array([], dtype=float64)]), wanted at least"),
+        ({"w" * 50: []}, "a dict, {'" + "w" * 35 + "...), wanted at least one float array"),
+    ],
+)
+def test_parameters_that_are_no_float_arrays_are_named(params, said):
+    with pytest.raises((TypeError, ValueError)) as error:
+        flatten(params)
+    assert said in str(error.value)
