@@ -258,6 +258,14 @@ def test_on_a_bound_the_line_points_inside(side):
         assert line.stencil.keywords == {"side": 1}
 
 
+def test_on_a_bound_four_steps_have_to_fit():
+    evaluations = evaluations_of(n=1, bounds=(1.0, 1.01))
+    line = fitted_line(evaluations, {"params": np.array([-2.0])}, QUIET, {})
+    size = WITHIN * 0.01 / (2 * 4 * first_step(1e-16))
+    assert line.directions["params"] == pytest.approx(size)
+    assert line.longest == pytest.approx(2 * first_step(1e-16))
+
+
 @pytest.mark.parametrize("side", SIGNS)
 def test_a_line_may_begin_beside_the_point(side):
     evaluations = evaluations_of(bounds=(0.0, 2.0))
@@ -385,3 +393,34 @@ def test_nothing_is_known_where_one_direction_has_no_room():
         if not known:
             assert np.isnan(found.value).all()
             assert found.error.tolist() == [INF, INF]
+
+
+# Costs that share evaluations.
+
+
+def test_steps_of_costs_that_share_evaluations_are_powers_of_eight():
+    for step, power in ((8.0, 8), (7.9, 1), (1.0, 1), (0.99, 1 / 8), (1 / 8, 1 / 8), (2e-3, 8**-3)):
+        assert finite_differences._power(step) == power
+    evaluations = evaluations_of()
+    evaluations.shared = True
+    trials = Trials([(0.5, 0.3), (0.4, 0.125), (0.3, 8.5), (0.2, 2.5), (0.1, 0.3)])
+    line = Line({"params": np.ones(4)}, trials, 0.5, 1.0)
+    assert directional_difference(evaluations, line, QUIET, {}) == (4, 0.2)
+    # the first is 8^-3 · ½; a ratio between 1 and 8 is good enough
+    assert trials.steps == [0.5 * 8.0**-k for k in (3, 4, 5, 4)]
+
+
+@pytest.mark.parametrize(("start", "grid"), [(1.0, 3), (0.5, 1)])
+def test_their_grid_is_coarse_at_first_and_fine_for_a_second_estimate(monkeypatch, start, grid):
+    grids = []
+
+    def best(at, stencil, rng, goal, start=1.0, sides=(-1, 1)):
+        grids.append(at.grid)
+        return np.ones(at.x.size), np.zeros(at.x.size), np.zeros(at.x.size, bool)
+
+    monkeypatch.setattr(finite_differences, "best_slopes", best)
+    evaluations = evaluations_of(n=2)
+    for shared in (True, False):
+        evaluations.shared = shared
+        differences(evaluations, "params", np.arange(2), QUIET, rng(), 1e-3, start)
+    assert grids == [grid, 0]

@@ -454,3 +454,30 @@ def test_units_are_shorter_beside_a_bound():
     assert units[0] == pytest.approx(room / 2.0**20)
     assert units[1] in (2 * EPS, 6 * EPS)
     assert (units > 0).all()
+
+
+@pytest.mark.parametrize("side", SIGNS)
+@pytest.mark.parametrize("window", [(0.0038, 0.0079), (0.49, 1.01), (0.124, 0.251)])
+def test_moves_of_several_sizes_are_tried_to_both_sides(side, window):
+    # 2^-8, a half and an eighth of the size, 2, times ½ to 1
+    low, high = window
+    for seed in range(30):
+        cost = lambda x: float(low < side * (x[0] - 2) < high)  # noqa: E731
+        assert not nothing(cost, np.array([2.0]), ("params",), seed=seed)[0]
+
+
+def test_two_numbers_that_are_not_finite_show_no_dtype():
+    evaluations = SimpleNamespace(values={"w": np.ones(1)})
+    assert _narrowest_dtype(np.array([0.1, 0.2, 0.3]), evaluations) is np.float64
+    assert _narrowest_dtype(np.array([1.0, 1.0, 2.0, 2.0]), evaluations) is np.float64
+    assert _narrowest_dtype(np.array([1.0, 2.0, 3.0]), evaluations) is np.float16
+
+
+def test_a_cost_that_is_flat_at_some_of_the_points_is_not_constant(monkeypatch):
+    tables = [(0.0, False)] * 3
+    found, _ = measured(monkeypatch, tables, cost=lambda x: 0.0)
+    assert found.is_constant
+    jumps = iter([0.0, 0.0, 0.0, 0.0, 1e-3] + [0.0] * 1000)
+    found, _ = measured(monkeypatch, tables, cost=lambda x: next(jumps))
+    assert not found.is_constant
+    assert found.level == 1e-3
