@@ -1,8 +1,8 @@
 """gradient-gate: check whether a gradient is right, how certain that is, and where it is wrong.
 
 Start with `check_gradient`. `check_jacobian`, `check_vjp` and `check_jvp` check functions with
-many results, `check_step` a training step; `assert_…` raise instead of returning a report that is
-no MATCH.
+many results, `check_hessian` and `check_hvp` second derivatives, `check_step` a training step;
+`assert_…` raise instead of returning a report that is no MATCH.
 """
 
 from importlib import import_module
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
         assert_gradient,
         check_gradient,
         numerical_gradient,
+    )
+    from checks.hessian import (
+        assert_hessian,
+        assert_hvp,
+        check_hessian,
+        check_hvp,
+        numerical_hessian,
     )
     from checks.jacobian import (
         NumericalJacobian,
@@ -40,16 +47,21 @@ __all__ = [
     "Report",
     "Verdict",
     "assert_gradient",
+    "assert_hessian",
+    "assert_hvp",
     "assert_jacobian",
     "assert_jvp",
     "assert_step",
     "assert_vjp",
     "check_gradient",
+    "check_hessian",
+    "check_hvp",
     "check_jacobian",
     "check_jvp",
     "check_step",
     "check_vjp",
     "numerical_gradient",
+    "numerical_hessian",
     "numerical_jacobian",
 ]
 
@@ -57,6 +69,13 @@ __all__ = [
 # every project that has it installed; that must stay quick.
 _MODULES = {
     "gradient": ("NumericalGradient", "assert_gradient", "check_gradient", "numerical_gradient"),
+    "hessian": (
+        "assert_hessian",
+        "assert_hvp",
+        "check_hessian",
+        "check_hvp",
+        "numerical_hessian",
+    ),
     "jacobian": (
         "NumericalJacobian",
         "assert_jacobian",

@@ -30,6 +30,7 @@ __all__ = [
     "check_gradient",
     "check_options",
     "evaluations_around",
+    "gradient_report",
     "numerical_gradient",
     "require_match",
 ]
@@ -222,6 +223,25 @@ def check_gradient(
         )
     if coverage == "projected":
         return record(check_projected(cost, gradient, params, rtol, resolution, method, seed))
+    options = (rtol, resolution, scale, method, bounds, seed, executor, stacked, progress)
+    return finish(*gradient_report(cost, gradient, params, *options))
+
+
+def gradient_report(
+    cost: Callable[[Any], Any],
+    gradient: Any,
+    params: Any,
+    rtol: float | None,
+    resolution: float,
+    scale: str,
+    method: str,
+    bounds: Any,
+    seed: int,
+    executor: Executor | None,
+    stacked: bool,
+    progress: bool,
+) -> tuple[Report, Evaluations]:
+    """Return the report of `check_gradient`, not recorded yet, and the cost's evaluations."""
     started = time.perf_counter()
     given = evaluations_around(cost, params, bounds, seed, executor, stacked, progress)
     claim, findings = _claim(gradient, given)
@@ -236,7 +256,7 @@ def check_gradient(
                     f"Evaluated again in this process, as the executor failed: {error}."
                 )
             report = judge_gradient(estimates, claim, resolution, scale, started, findings)
-    return finish(report, evaluations)
+    return report, evaluations
 
 
 def assert_gradient(

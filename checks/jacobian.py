@@ -1,8 +1,9 @@
 """Check derivatives of functions with many results: Jacobians, and products with vectors."""
 
+import itertools
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,13 +13,14 @@ import numpy as np
 
 from checks._types import FloatArray
 from checks.estimation.estimates import Estimates, estimate_derivatives
+from checks.estimation.numeric_gradient import Doubt
 from checks.estimation.widened import widened
 from checks.evaluation.box import Box
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.progress import Progress
 from checks.evaluation.results import Result, Results
 from checks.gradient import check_options, evaluations_around, require_match
-from checks.judgement.by_rows import join_rows, judge_row, unknown_row, unseen_error
+from checks.judgement.by_rows import block_name, join_rows, judge_row, unknown_row, unseen_error
 from checks.judgement.every_entry import judge_gradient
 from checks.judgement.interruption import finish
 from checks.judgement.shared_claims import (
@@ -52,7 +54,17 @@ MOST = 8  # tangents that are zero but for one array of x
 
 
 @dataclass(frozen=True)
-class _Options:
+class Names:
+    """How a report and errors name what is checked, the claim, the results, and x."""
+
+    kind: str = "Jacobian"
+    claim: str = "jacobian"
+    results: str = "f(x)"
+    x: str = "x"
+
+
+@dataclass(frozen=True)
+class Options:
     """The options of a check of a function with many results, as `check_gradient` has them."""
 
     rtol: float | None = None
@@ -94,6 +106,32 @@ class _Options:
                 if evaluations.interrupted:
                     return
                 advance(1)
+
+    def rows(
+        self,
+        results: Results,
+        x: Any,
+        claimed: Callable[[int], dict[str, FloatArray]] | None = None,
+        doubt: Doubt | None = None,
+    ) -> Iterator[tuple[Evaluations, Estimates]]:
+        """Yield what `estimates` does of every result, with errors to which a doubt is added."""
+        costs = results.costs() if doubt is None else doubt.noisy(results.costs())
+        found = self.estimates(costs, x, results.size, claimed)
+        others: Iterable[Any] = itertools.repeat(None)
+        if doubt is not None and doubt.low is not None:
+            low = Results(doubt.low, x)
+            others = replace(self, progress=False).estimates(doubt.noisy(low.costs()), x, low.size)
+        for number, ((given, one), other) in enumerate(zip(found, others, strict=False)):
+            if doubt is None:
+                yield given, one
+                continue
+            by_path = {}
+            for path, estimate in one.by_path.items():
+                error = estimate.error + doubt.error(number, path)
+                if other:
+                    error = error + 2 * np.abs(estimate.value - other[1].by_path[path].value)
+                by_path[path] = replace(estimate, error=error)
+            yield given, replace(one, by_path=by_path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,15 +187,20 @@ def numerical_jacobian(
         As `check_jacobian`.
     """
     point = ComplexPoint(x)
-    x, bounds = point.params, point.bounds(bounds)
-    results = Results(point.taking_parts(f), x)
-    options = _Options(
-        method=method, bounds=bounds, seed=seed, executor=executor, progress=progress
-    )
+    bounds = point.bounds(bounds)
+    options = Options(method=method, bounds=bounds, seed=seed, executor=executor, progress=progress)
+    return estimated_jacobian(point.taking_parts(f), point.params, options)
+
+
+def estimated_jacobian(
+    f: Callable[[Any], Any], x: Any, options: Options, doubt: Doubt | None = None
+) -> NumericalJacobian:
+    """Return the Jacobian of `numerical_jacobian`; `doubt` is what its errors lack."""
+    results = Results(f, x)
     parts: dict[str, dict[str, list[FloatArray]]] = {"value": {}, "error": {}}
     methods, unseen = set(), dict[str, list[int]]()
     with results.handing_back(), np.errstate(all="ignore"):
-        found = options.estimates(results.costs(), x, results.size)
+        found = options.rows(results, x, doubt=doubt)
         for number, (_, estimates) in enumerate(found):
             methods.add(estimates.method)
             for path, estimate in estimates.by_path.items():
@@ -251,8 +294,8 @@ def check_jacobian(
     """
     point = ComplexPoint(x)
     bounds = point.bounds(bounds)
-    options = _Options(rtol, scale, resolution, method, bounds, seed, executor, progress)
-    return _check_jacobian(point.taking_parts(f), jacobian, point, options)
+    options = Options(rtol, scale, resolution, method, bounds, seed, executor, progress)
+    return finish(*judged_jacobian(point.taking_parts(f), jacobian, point, options))
 
 
 def assert_jacobian(f: Callable[[Any], Any], jacobian: Any, x: Any, **options: Any) -> Report:
@@ -320,7 +363,7 @@ def check_vjp(
     TypeError, ValueError, CheckInterrupted
         As `check_gradient`; also if f(x) is not an array of floats or a nesting of them.
     """
-    return _check_vjp(f, vjp, x, _Options(seed=seed, **options))
+    return _check_vjp(f, vjp, x, Options(seed=seed, **options))
 
 
 def assert_vjp(
@@ -391,21 +434,9 @@ def check_jvp(
         As `check_vjp`.
     """
     point = ComplexPoint(x)
-    x, bounds = point.params, point.bounds(bounds)
-    given = _Options(seed=seed, bounds=bounds, **options)
-    results = Results(point.taking_parts(f), x)
-    jvp = product_in_parts(jvp, point, point, results.complex)
-    tangents = _Tangents(jvp, results, bounds, seed)
-    t = np.zeros(len(tangents.all), tangents.dtype)
-    with results.handing_back(partial(_with_vector, jvp, tangents.first)):
-        return _check_jacobian(
-            tangents.moved_results,
-            tangents.claimed,
-            ComplexPoint(t),
-            replace(given, bounds=tangents.bounds),
-            ("jvp", "t"),
-            tangents.changed,
-        )
+    given = Options(seed=seed, bounds=point.bounds(bounds), **options)
+    names = Names("jvp", "jvp(x, v)", x="t")
+    return finish(*judged_jvp(point.taking_parts(f), jvp, point, given, names))
 
 
 def assert_jvp(
@@ -433,27 +464,36 @@ def assert_jvp(
     return require_match(check_jvp(f, jvp, x, **options))
 
 
-def _check_jacobian(
+def judged_jacobian(
     f: Callable[[Any], Any],
     jacobian: Any,
     point: ComplexPoint,
-    options: _Options,
-    names: tuple[str, str] = ("Jacobian", "x"),
+    options: Options,
+    names: Names = Names(),
+    doubt: Doubt | None = None,
     changed: Callable[[], str] = str,
-) -> Report:
-    """Check a Jacobian; `names` are of what is checked, and of x.
+) -> tuple[Report, Evaluations]:
+    """Return the report of a Jacobian, not recorded yet, and evaluations of its last row.
 
-    `changed` says what the claim changed that it must not, once it has been called.
+    Parameters
+    ----------
+    f, jacobian
+        As in `check_jacobian`; f takes `point.params`.
+    point
+        x.
+    doubt
+        What the errors of its derivatives lack, if f is a numeric gradient.
+    changed
+        Says what the claim changed that it must not, once it has been called.
     """
     started, x = time.perf_counter(), point.params
-    results = Results(f, x)
+    results = Results(f, x, names.results)
     if point.is_complex or results.complex.is_complex:
         jacobian = _jacobian_of_parts(jacobian, point, results.complex)
-    claims = RowClaims(jacobian, results, x)
+    claims = RowClaims(jacobian, results, x, names.claim)
     rows, evaluations = [], None
     with results.handing_back(jacobian), np.errstate(all="ignore"):
-        found = options.estimates(results.costs(), x, results.size, claims.arrays)
-        for number, (given, estimates) in enumerate(found):
+        for number, (given, estimates) in enumerate(options.rows(results, x, claims.arrays, doubt)):
             evaluations = estimates.evaluations
             with given.restoring_parameters(), evaluations.restoring_parameters():
                 claim = claims.of_row(number, given)
@@ -464,11 +504,38 @@ def _check_jacobian(
         report = Report(
             {}, 0.0, options.resolution, "", 0.0, 0, 0.0, options.seed, scale=options.scale
         )
-        report = replace(report, kind=names[0], evaluations=results.memo.calls)
-        report = join_rows(rows, results.at_point, evaluations.values, report, started, names[1])
+        report = replace(report, kind=names.kind, evaluations=results.memo.calls)
+        name_of = partial(block_name, of_x=names.x)
+        report = join_rows(rows, results.at_point, evaluations.values, report, started, name_of)
     if changed():
-        report = _overwriting(report, names[0], "tangent", changed())
-    return finish(report, evaluations)
+        report = _overwriting(report, names.kind, "tangent", changed())
+    return report, evaluations
+
+
+def judged_jvp(
+    f: Callable[[Any], Any],
+    jvp: Callable[[Any, Any], Any],
+    point: ComplexPoint,
+    options: Options,
+    names: Names,
+    doubt: Doubt | None = None,
+) -> tuple[Report, Evaluations]:
+    """Return the report of a Jacobian–vector product, as `judged_jacobian` does."""
+    results = Results(f, point.params, names.results)
+    jvp = product_in_parts(jvp, point, point, results.complex)
+    tangents = _Tangents(jvp, results, options.bounds, options.seed, names)
+    t = np.zeros(len(tangents.all), tangents.dtype)
+    within = replace(options, bounds=tangents.bounds)
+    with results.handing_back(partial(_with_vector, jvp, tangents.first)):
+        return judged_jacobian(
+            partial(tangents.results_at, f),
+            tangents.claimed,
+            ComplexPoint(t),
+            within,
+            replace(names, claim=names.kind, x="t"),
+            doubt and tangents.doubt(doubt),
+            tangents.changed,
+        )
 
 
 def _jacobian_of_parts(jacobian: Any, x: ComplexPoint, results: ComplexPoint) -> Any:
@@ -480,7 +547,7 @@ def _jacobian_of_parts(jacobian: Any, x: ComplexPoint, results: ComplexPoint) ->
 
 
 def _check_vjp(
-    f: Callable[[Any], Any], vjp: Callable[[Any, Any], Any], x: Any, options: _Options
+    f: Callable[[Any], Any], vjp: Callable[[Any, Any], Any], x: Any, options: Options
 ) -> Report:
     started, point = time.perf_counter(), ComplexPoint(x)
     x, options = point.params, replace(options, bounds=point.bounds(options.bounds))
@@ -604,8 +671,9 @@ class _Tangents:
     """
 
     def __init__(
-        self, jvp: Callable[[Any, Any], Any], results: Results, bounds: Any, seed: int
+        self, jvp: Callable[[Any, Any], Any], results: Results, bounds: Any, seed: int, names: Names
     ) -> None:
+        self._names = names
         self._jvp, self._results, self._x = jvp, results, results.point.nesting.params
         self._point, self._change = results.point.arrays, ""
         rng = np.random.default_rng(seed)
@@ -649,9 +717,19 @@ class _Tangents:
             },
         )
 
-    def moved_results(self, t: Any) -> Any:
+    def results_at(self, f: Callable[[Any], Any], t: Any) -> Any:
         """Return f(x + Σ t_j v_j)."""
-        return self._results.f(self.moved(t))
+        return f(self.moved(t))
+
+    def doubt(self, of_x: Doubt) -> Doubt:
+        """Return what is doubtful of derivatives by t, from that of derivatives by x."""
+        inverse = [
+            sum(float((np.abs(v[path]) / of_x.sizes[path]).sum()) for path in v) for v in self.all
+        ]
+        with np.errstate(divide="ignore"):
+            sizes = {"params": 1 / np.array(inverse)}
+        low = None if of_x.low is None else partial(self.results_at, of_x.low)
+        return replace(of_x, low=low, sizes=sizes)
 
     def claimed(self, t: Any) -> Any:
         """Return jvp(x + Σ t_j v_j, v_i) for every i, along a last axis, nested as f(x)."""
@@ -670,7 +748,9 @@ class _Tangents:
         handed = {path: layout(array) for path, array in tangent.items()}
         result = self._jvp(there, rebuild(self._x, handed))
         self._change = self._change or overwritten(tangent, handed)
-        arrays, _ = flatten_claim(self._results.nesting.params, result, "jvp(x, v)", root=".f(x)")
+        arrays, _ = flatten_claim(
+            self._results.nesting.params, result, self._names.claim, root=f".{self._names.results}"
+        )
         return {path: array.copy() for path, array in arrays.items()}
 
 

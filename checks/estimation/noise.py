@@ -112,6 +112,9 @@ class CostNoise:
             return Noise(math.inf, math.inf, stochastic=False, is_constant=False)
         if rounding is not None and self._lifts(rounding.lift):
             noise = Noise(rounding.level, rounding.relative, False, False)
+        elif level := getattr(evaluations.cost, "noise", 0.0):
+            size = max(abs(float(evaluations.at_point)), level)
+            return Noise(level, level / size, False, False)
         else:
             noise = measure_noise(evaluations, np.random.default_rng(self._seed))
             if rounding is None or math.isnan(rounding.level):

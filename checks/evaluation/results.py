@@ -46,6 +46,9 @@ class Memo:
     ----------
     function
         Takes nested arrays. What it returns must not be changed later.
+    params
+        The caller's own arrays, nested. A function that closes over these and ignores its argument
+        returns something else if it is called with copies, whatever their values.
 
     Attributes
     ----------
@@ -55,8 +58,9 @@ class Memo:
         Some of its results were found to lift, see `checks.estimation.precision.Lift`.
     """
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
+    def __init__(self, function: Callable[[Any], Any], params: Any) -> None:
         self._function = function
+        self._own = {id(leaf) for leaf in Nesting(params).leaves.values()}
         self._outcomes: dict[Key, list[Any]] = {}
         self.last: Key | None = None  # the values of the last call
         self.by_move: dict[Key, Any] = {}  # what was returned where a single entry was moved
@@ -71,7 +75,7 @@ class Memo:
         asked
             How often this reader has asked for which values; it is counted on.
         """
-        key = _key(params)
+        key = self.key(params)
         number = asked.get(key, 0)
         outcomes = self._outcomes.setdefault(key, [])
         while number >= len(outcomes):
@@ -87,7 +91,7 @@ class Memo:
 
     def renew(self, params: Any) -> None:
         """Let the last call of the function be one with these values, for what it keeps of them."""
-        key = _key(params)
+        key = self.key(params)
         if key != self.last:
             self.calls, self.last = self.calls + 1, key
             self._function(params)
@@ -95,16 +99,25 @@ class Memo:
     def restart(self, params: Any, outcome: Any) -> None:
         """Drop all that is kept, and keep that a first call with `params` returned `outcome`."""
         self.by_move.clear()
-        self._outcomes = {_key(params): [outcome]}
+        self._outcomes = {self.key(params): [outcome]}
+
+    def key(self, params: Any) -> Key:
+        """Return what the outcome depends on: the values, whose they are, and the rounding mode."""
+        leaves = _leaves(params)
+        is_own = self.is_own(params)
+        return (1.0 + ABOVE_HALF, is_own, *map(_contents, map(np.asarray, leaves)))
+
+    def is_own(self, params: Any) -> bool:
+        """Whether these are the caller's own arrays, not copies."""
+        return any(id(leaf) in self._own for leaf in _leaves(params))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_outcomes": {}, "by_move": {}}  # a worker process begins without
 
 
-def _key(params: Any) -> Key:
-    """Return the values of nested arrays, and the rounding mode, as a key of a dict."""
-    leaves = [params] if type(params) is np.ndarray else Nesting(params).leaves.values()
-    return (1.0 + ABOVE_HALF, *map(_contents, map(np.asarray, leaves)))
+def _leaves(params: Any) -> list[Any]:
+    is_array = type(params) is np.ndarray
+    return [params] if is_array else list(Nesting(params).leaves.values())
 
 
 def _contents(array: NDArray[Any]) -> tuple[str, bytes]:
@@ -123,6 +136,8 @@ class Results:
         Takes x; returns an array of floats or a nesting of such arrays.
     x
         See `checks.parameters.claims.flatten`.
+    name : str
+        How texts name f(x).
 
     Attributes
     ----------
@@ -147,7 +162,8 @@ class Results:
         f has no results, they are not finite, or f changes its argument.
     """
 
-    def __init__(self, f: Callable[[Any], Any], x: Any) -> None:
+    def __init__(self, f: Callable[[Any], Any], x: Any, name: str = "f(x)") -> None:
+        self._root = f".{name}"
         if not callable(f):
             raise TypeError(
                 f"f is {describe(f)}, wanted a function of x that returns an array of floats or a "
@@ -159,7 +175,7 @@ class Results:
         with point.unchanged("f"):
             result = f(x)
         self.complex = ComplexPoint(result)
-        self.nesting = Nesting(self.complex.params, ".f(x)")
+        self.nesting = Nesting(self.complex.params, self._root)
         self.at_point = {p: _result_array(p, leaf) for p, leaf in self.nesting.leaves.items()}
         self.size = sum(array.size for array in self.at_point.values())
         if not self.size:
@@ -169,8 +185,8 @@ class Results:
             )
         self._entries = sum(array.size for array in point.arrays.values())
         self._first = [array.reshape(-1).copy() for array in self.at_point.values()]
-        self.memo = Memo(self._flat)
-        self.memo.calls, self.memo.last = 1, _key(x)
+        self.memo = Memo(self._flat, x)
+        self.memo.calls, self.memo.last = 1, self.memo.key(x)
         self._keep_only(_copied)
 
     def _keep_only(self, part: Callable[[list[NDArray[Any]]], tuple[NDArray[Any], ...]]) -> None:
@@ -183,7 +199,7 @@ class Results:
         result = self.f(x)
         if self.complex.is_complex:
             result = in_parts(result)
-        leaves = Nesting(result, ".f(x)").leaves
+        leaves = Nesting(result, self._root).leaves
         try:
             arrays = {path: np.asarray(leaf) for path, leaf in leaves.items()}
         except ValueError:  # lists of different lengths
@@ -304,9 +320,12 @@ class Result:
         True: the same evaluations serve other results, so steps and directions should be the same.
     name : str
         As in "f(x)[0]", for texts.
+    noise : float
+        Its noise, if that is known before it is measured; else 0.
     """
 
     shared = True
+    noise = 0.0
 
     def __init__(self, memo: Memo, leaf: int, entry: int, name: str) -> None:
         self.memo, self._leaf, self._entry, self.name = memo, leaf, entry, name

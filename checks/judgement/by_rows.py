@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from checks.report.report import Report
 from checks.report.verdict import Rule, Verdict
 from checks.report.wording import UNSEEN, plural
 
-__all__ = ["Row", "join_rows", "judge_row", "unknown_row", "unseen_error"]
+__all__ = ["Row", "block_name", "join_rows", "judge_row", "unknown_row", "unseen_error"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ def join_rows(
     x: Mapping[str, FloatArray],
     report: Report,
     started: float,
-    of_x: str = "x",
+    name_of: Callable[[str, str], str] | None = None,
 ) -> Report:
     """Join rows to blocks, one for every array of results by every array of x.
 
@@ -98,8 +98,9 @@ def join_rows(
         Gives the options of the check; its arrays are those of no row.
     started
         `time.perf_counter` at the beginning of the check.
-    of_x
-        How x is called in the names of blocks.
+    name_of
+        Takes the paths of results and of an array of x, returns the name of their block. Default:
+        `block_name`.
     """
     seen = {path for path in x if not all(path in row.unseen for row in rows)}
     arrays: dict[str, ArrayReport] = {}
@@ -110,7 +111,7 @@ def join_rows(
         of_result = rows[first : first + numbers.size]
         first += numbers.size
         for path, value in x.items():
-            name = block_name(result, path, of_x)
+            name = (name_of or block_name)(result, path)
             if of_result:
                 arrays[name] = _block(name, of_result, path, any(row.seen for row in rows))
                 if path not in seen:
@@ -132,7 +133,7 @@ def join_rows(
     return replace(report, seconds=time.perf_counter() - started)
 
 
-def block_name(result: str, path: str, of_x: str) -> str:
+def block_name(result: str, path: str, of_x: str = "x") -> str:
     """Return the name of the derivatives of one array of results by one array of x."""
     return f"{result} by {argument_name(path, of_x)}"
 

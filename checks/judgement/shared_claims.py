@@ -22,12 +22,13 @@ MOST = 8  # cotangents that are zero but for one array of results
 class RowClaims:
     """The rows of a claimed Jacobian, which share its calls."""
 
-    def __init__(self, jacobian: Any, results: Results, x: Any) -> None:
+    def __init__(self, jacobian: Any, results: Results, x: Any, name: str) -> None:
         self._point, self._results = results.point, results
         self._nesting, self._x, self._is_function = results.nesting.params, x, callable(jacobian)
-        self._source = "jacobian(x)" if self._is_function else "jacobian"
+        self._name = name
+        self._source = f"{name}(x)" if self._is_function else name
         self._jacobian = jacobian
-        self._memo = Memo(self._blocks)
+        self._memo = Memo(self._blocks, x)
         self._shapes = {path: array.shape for path, array in results.point.arrays.items()}
         # the array of each result, and its row in the blocks of that
         arrays = enumerate(results.at_point.values())
@@ -37,7 +38,7 @@ class RowClaims:
     def _called_once(self) -> list[dict[str, FloatArray]]:
         if not self._is_function:
             return flatten_jacobian(self._nesting, self._x, self._jacobian, self._source)
-        with self._point.unchanged("jacobian"):
+        with self._point.unchanged(self._name):
             blocks: list[dict[str, FloatArray]] = self._memo.read(self._x, {})
         return blocks
 

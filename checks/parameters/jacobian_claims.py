@@ -68,7 +68,7 @@ def _block(of_result: tuple[int, ...], node: Any, part: Any, where: str) -> Floa
         text = f"{where} has shape {array.shape}, wanted {matrix}"
         if matrix != (*of_result, *of_entry):
             text += f" or {(*of_result, *of_entry)}"
-        text += ": a row for each result, a column for each entry of x"
+        text += ": a row for each result, a column for each entry"
         if array.shape in (matrix[::-1], (*of_entry, *of_result)):
             text += ". This is the transpose: use .T"
         raise ValueError(text)

@@ -24,6 +24,7 @@ TOWER = (
     "conformance.reference_cost",
     "strategies",
     "step",
+    "hessian",
     "jacobian",
     "gradient",
     "judgement",

@@ -24,7 +24,7 @@ def test_results_are_named_and_flat():
 
 
 def test_the_second_time_that_a_reader_asks_is_another_call():
-    memo = Memo(lambda x: memo.calls)
+    memo = Memo(lambda x: memo.calls, None)
     first, second = {}, {}
     assert [memo.read(X, first), memo.read(X, second)] == [1, 1]
     assert [memo.read(X, first), memo.read(X, second)] == [2, 2]
@@ -35,7 +35,7 @@ def test_what_a_function_raises_is_raised_for_every_reader():
     def refuse(x):
         raise ArithmeticError("no")
 
-    memo = Memo(refuse)
+    memo = Memo(refuse, None)
     for asked in ({}, {}):
         with pytest.raises(ArithmeticError, match="no"):
             memo.read(X, asked)
@@ -43,7 +43,7 @@ def test_what_a_function_raises_is_raised_for_every_reader():
 
 
 def test_values_are_told_apart_by_dtype_sign_of_zero_and_rounding_mode():
-    memo = Memo(lambda x: memo.calls)
+    memo = Memo(lambda x: memo.calls, None)
     asked = {}
     points = [X, X.astype(np.float32), X.astype(complex), X.astype(np.longdouble), 0 * X, -0 * X]
     assert [memo.read(x, asked) for x in points] == [1, 2, 3, 4, 5, 6]
@@ -51,11 +51,19 @@ def test_values_are_told_apart_by_dtype_sign_of_zero_and_rounding_mode():
         assert call_toward_zero(lambda x: memo.read(x, asked), X) == 7
 
 
+def test_a_closure_is_not_taken_for_a_function_of_copies():
+    own = X.copy()
+    memo, asked = Memo(lambda _: own.sum(), own), {}
+    assert memo.read(own + 1, asked) == own.sum()  # a copy, which the closure ignores
+    own += 1
+    assert memo.read(own, asked) == own.sum() == X.sum() + 3
+
+
 def test_bytes_of_a_long_double_that_hold_nothing_do_not_count():
     one, other = X.astype(np.longdouble) / 3, X.astype(np.longdouble) / 3
     if np.finfo(np.longdouble).nmant == 63:
         other.view(np.uint8).reshape(3, -1)[:, 10:] = 255
-    memo = Memo(lambda x: memo.calls)
+    memo = Memo(lambda x: memo.calls, None)
     assert memo.read(one, {}) == memo.read(other, {}) == 1
     assert memo.read(one + 1j, {}) == memo.read(other + 1j, {}) == 2
 

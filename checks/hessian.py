@@ -1,0 +1,405 @@
+"""Check second derivatives of a cost: a Hessian, or its products with vectors."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from checks.estimation.numeric_gradient import Doubt, NumericGradient
+from checks.estimation.widened import widened
+from checks.evaluation.pointwise import Evaluations
+from checks.evaluation.results import Memo
+from checks.gradient import evaluations_around, gradient_report, require_match
+from checks.jacobian import (
+    Names,
+    NumericalJacobian,
+    Options,
+    estimated_jacobian,
+    judged_jacobian,
+    judged_jvp,
+)
+from checks.judgement.diagonal import judged_diagonal
+from checks.judgement.interruption import finish
+from checks.parameters.bounds import flatten_bounds
+from checks.parameters.claims import entry_name, flatten, flatten_claim
+from checks.parameters.complex_parts import ComplexPoint
+from checks.parameters.nesting import Nesting, rebuild
+from checks.report.array_report import ArrayReport
+from checks.report.report import Report
+from checks.report.verdict import Verdict
+
+__all__ = ["assert_hessian", "assert_hvp", "check_hessian", "check_hvp", "numerical_hessian"]
+
+NAMES = Names("Hessian", "hessian", "gradient", "params")
+
+
+def numerical_hessian(
+    cost: Callable[[Any], Any],
+    params: Any,
+    *,
+    gradient: Callable[[Any], Any] | None = None,
+    **options: Any,
+) -> NumericalJacobian:
+    """Estimate the Hessian of a cost, with an error for every entry.
+
+    Parameters
+    ----------
+    cost, params
+        As in `check_gradient`.
+    gradient
+        The gradient as a function, if there is one: then its derivatives are estimated, which is
+        sharper and faster. It is taken to be right: `check_hessian` judges it.
+    **options
+        method, bounds, seed, executor and progress, as in `check_gradient`.
+
+    Returns
+    -------
+    NumericalJacobian
+        `value` and `error` are nested as the parameters, and inside as the parameters again; of a
+        single array of shape a, they have the shape (*a, *a). `evaluations` counts calls of the
+        cost and of the gradient.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `check_hessian`.
+    """
+    given = Options(**options)
+    with _slopes(cost, gradient, params, given) as slopes:
+        found = estimated_jacobian(slopes.function, params, slopes.options, slopes.doubt)
+    return replace(found, evaluations=slopes.calls(found.evaluations))
+
+
+def check_hessian(
+    cost: Callable[[Any], Any],
+    hessian: Any,
+    params: Any,
+    *,
+    gradient: Callable[[Any], Any] | None = None,
+    **options: Any,
+) -> Report:
+    """Check a Hessian, all second derivatives of a cost.
+
+    It is compared with the derivatives of the gradient, each row as `check_jacobian` does. If
+    `gradient` is given, that is judged as well, since a Hessian of a wrong gradient is wrong. If
+    not, the gradient is taken from values of the cost: by complex steps where the cost carries
+    imaginary parts through, else by differences, and then the second derivatives are known to fewer
+    digits.
+
+    Parameters
+    ----------
+    cost, params
+        As in `check_gradient`.
+    hessian
+        The claim, or a function that takes the parameters and returns it. Of a single array of n
+        entries it is a matrix (n, n), dense or of scipy.sparse, or has the array's shape twice; of
+        a nesting, such blocks, nested as the parameters and inside as the parameters again. Arrays
+        of the shapes of the parameters are the diagonal, the convention of boosting libraries: then
+        only the diagonal is judged.
+    gradient
+        The gradient as a function: takes the parameters, returns arrays nested alike.
+    **options
+        rtol, scale, resolution, method, bounds, seed, executor and progress, as in
+        `check_gradient`.
+
+    Returns
+    -------
+    Report
+        Its arrays are blocks, as "gradient by params" or "gradient.w by b", with row and column as
+        the index; of a diagonal, the arrays of the parameters. Those of the gradient, if that is
+        given and wrong, are "gradient" and so on. A finding names where the claim is not symmetric.
+
+    Raises
+    ------
+    TypeError, ValueError, CheckInterrupted
+        As `check_jacobian`. From values of the cost alone, no entry may stand on a bound.
+    """
+    given, started = Options(**options), time.perf_counter()
+    with _slopes(cost, gradient, params, given) as slopes:
+        if slopes.is_diagonal(hessian):
+            report, evaluations = judged_diagonal(
+                slopes.function, slopes.doubt, hessian, params, slopes.options
+            )
+        else:
+            report, evaluations = judged_jacobian(
+                slopes.function, hessian, ComplexPoint(params), slopes.options, NAMES, slopes.doubt
+            )
+            report = _with_symmetry(report, gradient is not None)
+        report = slopes.finished(report, started)
+    return finish(report, evaluations)
+
+
+def check_hvp(
+    cost: Callable[[Any], Any],
+    hvp: Callable[[Any, Any], Any],
+    params: Any,
+    *,
+    gradient: Callable[[Any], Any] | None = None,
+    **options: Any,
+) -> Report:
+    """Check a Hessian–vector product.
+
+    For the vectors v_j of `check_jvp`, hvp(params, v_j) must match the derivative of the gradient
+    at params + Σ t_j v_j by t_j. The gradient is that of `check_hessian`.
+
+    Parameters
+    ----------
+    cost, params
+        As in `check_gradient`.
+    hvp
+        Takes the parameters and a vector nested as the parameters, and returns a result nested
+        alike.
+    gradient, **options
+        As in `check_hessian`.
+
+    Returns
+    -------
+    Report
+        Its arrays are "gradient by t", or of several arrays "gradient.w by t" and so on, as
+        matrices: a row for each entry of the gradient, a column for each vector.
+
+    Raises
+    ------
+    TypeError, ValueError, CheckInterrupted
+        As `check_hessian`.
+    """
+    given, started = Options(**options), time.perf_counter()
+    names = replace(NAMES, kind="hvp", claim="hvp(params, v)", x="t")
+    with _slopes(cost, gradient, params, given) as slopes:
+        report, evaluations = judged_jvp(
+            slopes.function, hvp, ComplexPoint(params), slopes.options, names, slopes.doubt
+        )
+        report = slopes.finished(report, started)
+    return finish(report, evaluations)
+
+
+def assert_hessian(cost: Callable[[Any], Any], hessian: Any, params: Any, **options: Any) -> Report:
+    """Check a Hessian, and raise an AssertionError unless it is a MATCH.
+
+    Parameters
+    ----------
+    cost, hessian, params, **options
+        As `check_hessian`.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    GradientMismatch, GradientUnresolved
+        The text is the whole report.
+    TypeError, ValueError, CheckInterrupted
+        As `check_hessian`.
+    """
+    __tracebackhide__ = True
+    return require_match(check_hessian(cost, hessian, params, **options))
+
+
+def assert_hvp(
+    cost: Callable[[Any], Any], hvp: Callable[[Any, Any], Any], params: Any, **options: Any
+) -> Report:
+    """Check a Hessian–vector product, and raise an AssertionError unless it is a MATCH.
+
+    Parameters
+    ----------
+    cost, hvp, params, **options
+        As `check_hvp`.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    GradientMismatch, GradientUnresolved
+        The text is the whole report.
+    TypeError, ValueError, CheckInterrupted
+        As `check_hvp`.
+    """
+    __tracebackhide__ = True
+    return require_match(check_hvp(cost, hvp, params, **options))
+
+
+@dataclass(frozen=True, eq=False)
+class _Slopes:
+    """The gradient as a function that is differentiated once more.
+
+    Attributes
+    ----------
+    function
+        Takes the parameters, returns the gradient, nested alike.
+    doubt
+        As `checks.jacobian.judged_jacobian` takes it.
+    options : Options
+        Of the check of `function`.
+    memo : Memo or None
+        Counts the calls of the cost, if the gradient is taken from them.
+    evaluations : Evaluations
+        The cost at the point.
+    judged : Report or None
+        Of the gradient, if that was given.
+    """
+
+    function: Callable[[Any], Any]
+    doubt: Doubt | None
+    options: Options
+    memo: Memo | None
+    evaluations: Evaluations
+    judged: Report | None
+
+    def calls(self, of_gradient: int) -> int:
+        """Return how often the cost was called, and the gradient if that was given."""
+        return self.evaluations.count + (self.memo.calls if self.memo else of_gradient)
+
+    def is_diagonal(self, hessian: Any) -> bool:
+        """Whether arrays of the shapes of the parameters are claimed."""
+        params = self.evaluations.nesting.params
+        claim = self.evaluations.call_at_point(hessian) if callable(hessian) else hessian
+        self.evaluations.restore()
+        try:
+            arrays = Nesting(claim).leaves
+            shapes = {path: np.shape(array) for path, array in flatten(params).items()}
+        except (TypeError, ValueError):
+            return False
+        same = list(shapes.values()) == [np.shape(leaf) for leaf in arrays.values()]
+        # one number by one number is both
+        return same and any(shapes.values()) and not _is_sparse(claim)
+
+    def finished(self, report: Report, started: float) -> Report:
+        """Return a report with all calls, and with the gradient if that is wrong."""
+        report = replace(
+            report,
+            evaluations=self.calls(report.evaluations),
+            seconds=time.perf_counter() - started,
+        )
+        judged = self.judged
+        if judged is None or judged:
+            return report
+        if judged.verdict is not Verdict.MISMATCH:
+            finding = "The gradient could not be judged: see check_gradient."
+            return replace(report, findings=(*report.findings, finding))
+        arrays = {_of_gradient(path): _renamed(a) for path, a in judged.arrays.items()}
+        diagnosis = [
+            replace(mistake, text=f"The gradient is wrong: {mistake.text}")
+            for mistake in judged.diagnosis
+        ]
+        finding = "The gradient is wrong, and so are its derivatives."
+        return replace(
+            report,
+            arrays={**arrays, **report.arrays},
+            diagnosis=(*diagnosis, *report.diagnosis),
+            findings=(*report.findings, finding),
+            step_curve=judged.step_curve,
+        )
+
+
+def _shaped(node: Any, part: Any, where: str) -> Any:
+    """Return a part of the gradient in the shape of its array."""
+    array = np.asarray(part)
+    return array.reshape(np.shape(node)) if array.size == np.size(node) else array
+
+
+def _is_sparse(claim: Any) -> bool:
+    return type(claim).__module__.startswith("scipy.sparse")
+
+
+def _of_gradient(path: str) -> str:
+    root = path == "params" or path.startswith("params[")
+    return f"gradient{path.removeprefix('params')}" if root else f"gradient.{path}"
+
+
+def _renamed(array: ArrayReport) -> ArrayReport:
+    return replace(array, path=_of_gradient(array.path))
+
+
+@contextmanager
+def _slopes(
+    cost: Callable[[Any], Any],
+    gradient: Callable[[Any], Any] | None,
+    params: Any,
+    options: Options,
+) -> Iterator[_Slopes]:
+    """Yield the gradient to differentiate: the caller's, which is judged, or a numeric one."""
+    if gradient is not None:
+        if not callable(gradient):
+            raise TypeError(
+                f"gradient is a {type(gradient).__name__}, wanted a function of the parameters: "
+                "its derivatives are the Hessian"
+            )
+        judged, evaluations = gradient_report(
+            cost,
+            gradient,
+            params,
+            options.rtol,
+            options.resolution,
+            options.scale,
+            options.method,
+            options.bounds,
+            options.seed,
+            options.executor,
+            False,
+            False,
+        )
+
+        def nested(at: Any) -> Any:
+            """Return the gradient in arrays of the parameters' shapes, complex if it is."""
+            arrays, _ = flatten_claim(params, gradient(at), "gradient(params)", leaf=_shaped)
+            return rebuild(params, arrays)
+
+        yield _Slopes(nested, None, options, None, evaluations, judged)
+        return
+    given = evaluations_around(
+        cost, params, options.bounds, options.seed, options.executor, False, False
+    )
+    with given.handing_back(given.cost), np.errstate(all="ignore"):
+        evaluations = widened(given, options.seed)
+        with given.restoring_parameters(), evaluations.restoring_parameters():
+            numeric = NumericGradient(evaluations, options.seed)
+        point = flatten(params)
+        limits = flatten_bounds(params, point, options.bounds)
+        lower = {p: np.maximum(numeric.bounds[0][p], limits[0][p]) for p in point}
+        upper = {p: np.minimum(numeric.bounds[1][p], limits[1][p]) for p in point}
+        bounds = rebuild(params, lower), rebuild(params, upper)
+        within = replace(options, bounds=bounds, method="central", executor=None)
+        yield _Slopes(numeric, numeric.doubt, within, numeric.memo, evaluations, None)
+
+
+def _with_symmetry(report: Report, of_gradient: bool) -> Report:
+    """Add findings on where the claim, or the gradient's own derivative, is not symmetric."""
+    names = [name.split(" by ") for name in report.arrays]
+    paths = list(dict.fromkeys(of_x for _, of_x in names))
+    findings = []
+    for claimed in (True, False) if of_gradient else (True,):
+        found = _asymmetry(report.arrays, paths, claimed)
+        if found:
+            what = "The claimed Hessian" if claimed else "The derivative of the gradient"
+            why = "" if claimed else ": it is not the gradient of a cost"
+            findings.append(f"{what} is not symmetric: {found}{why}.")
+    return replace(report, findings=(*report.findings, *findings))
+
+
+def _asymmetry(arrays: Mapping[str, ArrayReport], paths: list[str], claimed: bool) -> str:
+    """Say where two entries that should be equal differ most; an empty string if none do."""
+    blocks, count = list(arrays.values()), len(paths)
+    worst, text = 0.0, ""
+    for a in range(count):
+        for b in range(a, count):
+            one, other = blocks[a * count + b], blocks[b * count + a]
+            x, y = (one.claimed, other.claimed.T) if claimed else (one.numeric, other.numeric.T)
+            size = np.maximum(np.abs(x), np.abs(y))
+            allowed = 2 * np.maximum(one.limit, other.limit.T) + one.error + other.error.T
+            with np.errstate(invalid="ignore", divide="ignore"):
+                relative = np.where(np.abs(x - y) > allowed, np.abs(x - y) / size, 0)
+            relative = np.nan_to_num(relative)
+            if relative.max(initial=0) > worst:
+                worst = float(relative.max())
+                index = tuple(int(i) for i in np.unravel_index(relative.argmax(), x.shape))
+                text = (
+                    f"{entry_name(one.path, index)} is {x[index]:.6g}, and "
+                    f"{entry_name(other.path, index[::-1])} is {y[index]:.6g}"
+                )
+    return text
