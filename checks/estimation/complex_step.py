@@ -96,7 +96,7 @@ def _complex_steps(
                     continue
                 slopes = np.where(known, slopes, 0)
             if largest := float(np.abs(slopes).max(initial=0)):
-                real_parts = costs.real[known.reshape(-1)]
+                real_parts = costs.real[known.ravel()]
                 steps[path] = ComplexSteps(h, slopes, known, largest, real_parts)
     except Exception as error:
         if is_control_flow(error):
@@ -120,11 +120,11 @@ def _proven_estimates(
         evaluations, {p: steps[p] for p in proofs}, rng
     ).items():
         array = steps[path]
-        known, covered = array.known.reshape(-1), proofs[path].covered.reshape(-1)
+        known, covered = array.known.ravel(), proofs[path].covered.ravel()
         # if rounding takes more of the steps, differences are taken, which can also find a kink
         if error[known].max() <= PROOF * array.largest:
             estimates[path] = Estimate(
-                np.where(known & covered, array.slopes.reshape(-1), np.nan),
+                np.where(known & covered, array.slopes.ravel(), np.nan),
                 np.where(known & covered, error, np.inf),
                 method="complex-step",
                 proof=proofs[path].error,

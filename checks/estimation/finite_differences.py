@@ -114,10 +114,10 @@ def differences(
     -------
     Estimate
     """
-    x = evaluations.values[path].reshape(-1)[entries]
+    x = evaluations.values[path].ravel()[entries]
     scale = evaluations.scales[path]
     finest = _finest_step(np.where(x == 0, x.dtype.type(NEAR_ZERO * scale), x))
-    below, above = (room.reshape(-1)[entries] for room in evaluations.box.room(path))
+    below, above = (room.ravel()[entries] for room in evaluations.box.room(path))
     nothing_known = np.full(x.size, np.nan), np.full(x.size, np.inf)
     # a second estimate must see small discrepancies, and is taken of few entries
     grid = (COARSE_GRID if start == 1 else FINE_GRID) if evaluations.shared else 0

@@ -288,9 +288,9 @@ def _draw_units(
     The number is even, so that a move into the next binade, where places are twice as far apart, is
     exact. Near a bound moves are shorter, so that the largest multiple of them stays within.
     """
-    ends = np.concatenate([end.reshape(-1) for end in evaluations.box.ends(rng).values()])
+    ends = np.concatenate([end.ravel() for end in evaluations.box.ends(rng).values()])
     sizes = [
-        entry_sizes(value).astype(value.dtype).reshape(-1) for value in evaluations.values.values()
+        entry_sizes(value).astype(value.dtype).ravel() for value in evaluations.values.values()
     ]
     count = rng.choice([2, 6], evaluations.size)
     units = count * np.concatenate([np.spacing(size) for size in sizes])

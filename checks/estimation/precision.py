@@ -200,7 +200,7 @@ class Copies:
         both = np.empty((2, entries.size), self.dtype)
         for k, entry in enumerate(entries):
             direction = np.zeros(shape, self.dtype)
-            direction.reshape(-1)[entry] = 1
+            direction.ravel()[entry] = 1
             both[:, k] = self.slope({path: direction}, moves, toward_zero=toward_zero)
         return both[0], both[1]
 

@@ -102,7 +102,7 @@ def step_errors(
     for path in measured:
         errors[path][known[path]] = lifted[path]
         if not all_lift:
-            size = np.abs(steps[path].slopes.reshape(-1)[known[path]])
+            size = np.abs(steps[path].slopes.ravel()[known[path]])
             last_places = float(np.finfo(float).eps) * size
             errors[path][known[path]] += CAUTION * np.maximum(changes[path], last_places)
     others = {path: array for path, array in steps.items() if path not in measured}
@@ -110,13 +110,13 @@ def step_errors(
     unsampled = {path for path in lifted if evaluations.shared}
     sampled = _sampled(evaluations, {p: a for p, a in others.items() if p not in unsampled}, rng)
     for path, array in others.items():
-        size = np.abs(array.slopes.reshape(-1)[known[path]])
+        size = np.abs(array.slopes.ravel()[known[path]])
         error = (LEAST + WITH_SIZE * size / array.largest) * sampled.get(path, 0.0)
         if path in lifted:
             # The error is taken as proportional to |entry| + largest/16, because a small entry may
             # be the difference of larger terms. The worst measured entry gives the factor.
             of_terms = size + array.largest / 16
-            of_probed = np.abs(array.slopes.reshape(-1)[probed[path]]) + array.largest / 16
+            of_probed = np.abs(array.slopes.ravel()[probed[path]]) + array.largest / 16
             error = np.maximum(error, CAUTION * (lifted[path] / of_probed).max() * of_terms)
         else:
             least = np.maximum(CAUTION * changes[path], with_narrow_stage.get(path, 0.0))
@@ -153,7 +153,7 @@ def _lifted(
     copies = Copies(
         evaluations.cost, evaluations.nesting, evaluations.values, wide, evaluations.box
     )
-    slopes = {path: array.slopes.reshape(-1)[entries[path]] for path, array in steps.items()}
+    slopes = {path: array.slopes.ravel()[entries[path]] for path, array in steps.items()}
     try:
         found = complex_step_rounding(slopes, evaluations.at_point, copies, rng, entries)
     finally:
@@ -176,7 +176,7 @@ def _changes_toward_zero(
         return {
             path: np.abs(
                 copies.slopes(path, entries[path], toward_zero=True)[0]
-                - array.slopes.reshape(-1)[entries[path]]
+                - array.slopes.ravel()[entries[path]]
             ).astype(float)
             for path, array in steps.items()
         }
@@ -194,7 +194,7 @@ def _keeps_digits(evaluations: Evaluations, path: str, array: ComplexSteps) -> b
     if not toward_zero_is_available():
         return False
     copies = _narrow(evaluations)
-    slopes = array.slopes.reshape(-1)
+    slopes = array.slopes.ravel()
     entries = np.argsort(-np.abs(slopes))[:SOME]
     try:
         for shrink in SHRINK:
@@ -230,7 +230,7 @@ def _sampled(
     if not steps:
         return {}
     narrowest = np.concatenate(
-        [np.minimum(*evaluations.box.room(path)).reshape(-1) for path in evaluations.values]
+        [np.minimum(*evaluations.box.room(path)).ravel() for path in evaluations.values]
     )
     last_places = np.concatenate([_last_places(evaluations, path) for path in evaluations.values])
     # random h, so that imaginary parts round differently even where real parts do not change
@@ -291,5 +291,5 @@ def _elasticity_places(evaluations: Evaluations, path: str, slope: float) -> flo
 
 def _last_places(evaluations: Evaluations, path: str) -> FloatArray:
     """Return the last place of every entry of an array, and for zeros a typical one."""
-    values = evaluations.values[path].reshape(-1)
+    values = evaluations.values[path].ravel()
     return np.spacing(np.where(values == 0, values.dtype.type(evaluations.scales[path]), values))

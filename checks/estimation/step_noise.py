@@ -57,8 +57,8 @@ def noise_at_steps(
     Noise
         The same object as `known` where no more is found.
     """
-    x = evaluations.values[path].reshape(-1)[entry]
-    size = float(entry_sizes(evaluations.values[path]).reshape(-1)[entry])
+    x = evaluations.values[path].ravel()[entry]
+    size = float(entry_sizes(evaluations.values[path]).ravel()[entry])
 
     def line(nodes: FloatArray) -> tuple[FloatArray, FloatArray]:
         steps = steps_taken(x, nodes)

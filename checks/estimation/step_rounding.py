@@ -158,14 +158,14 @@ def _nonlinearity(
             part *= (2 * rng.integers(2, size=part.size) - 1) * copies.scales[path]
         else:
             part *= np.where(slopes < 0, -1, 1) / np.where(sizes > 0, sizes, 1)
-        v.reshape(-1)[entries] = part
+        v.ravel()[entries] = part
         direction[path] = v
     # scaled by a power of two, so that no entry of v exceeds the typical size of its array
     longest = max(float(np.abs(v).max()) / copies.scales[path] for path, v in direction.items())
     shorter = copies.dtype.type(2.0 ** -math.frexp(longest)[1])
     direction = {path: v * shorter for path, v in direction.items()}
     terms = np.concatenate(
-        [slopes * direction[p].reshape(-1)[entries] for p, (slopes, _, entries) in steps.items()]
+        [slopes * direction[p].ravel()[entries] for p, (slopes, _, entries) in steps.items()]
     )
     total, size = terms.sum(), np.abs(terms).sum()
     moves = {}

@@ -116,9 +116,9 @@ def join_rows(
                 arrays[name] = _block(name, of_result, path, any(row.seen for row in rows))
                 if path not in seen:
                     arrays[name] = _never_seen(arrays[name], bool(seen))
-                each = [row.differences[path].reshape(-1) for row in of_result]
+                each = [row.differences[path].ravel() for row in of_result]
                 differences[name] = np.stack(each)
-                values[name] = np.broadcast_to(value.reshape(-1), differences[name].shape)
+                values[name] = np.broadcast_to(value.ravel(), differences[name].shape)
     report = replace(
         report,
         arrays=arrays,
@@ -143,7 +143,7 @@ def _block(name: str, rows: Sequence[Row], path: str, some_seen: bool) -> ArrayR
     arrays = [row.arrays[path] for row in rows]
 
     def stacked(parts: Any) -> Any:
-        return np.stack([np.broadcast_to(p, a.claimed.shape).reshape(-1) for p, a in parts])
+        return np.stack([np.broadcast_to(p, a.claimed.shape).ravel() for p, a in parts])
 
     def column(numbers: Any) -> FloatArray:
         return np.array(list(numbers), float).reshape(-1, 1)
@@ -168,7 +168,7 @@ def _block(name: str, rows: Sequence[Row], path: str, some_seen: bool) -> ArrayR
         by_rows=True,
     )
     if some_seen:
-        movable = np.stack([row.movable[path].reshape(-1) for row in rows])
+        movable = np.stack([row.movable[path].ravel() for row in rows])
         unseen = np.array([path in row.unseen for row in rows])[:, None]
         _judge_unseen_rows(block, unseen)
         _accept_zero_rows(block, movable, unseen)

@@ -45,11 +45,11 @@ def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> bool:
     """
     if array.verdict is not Verdict.MISMATCH:
         return False
-    estimate, limit = estimates.by_path[array.path], array.limit.reshape(-1)
+    estimate, limit = estimates.by_path[array.path], array.limit.ravel()
     # views: what is assigned to them below changes the report
-    verdicts, error = array.verdicts.reshape(-1), array.error.reshape(-1)
-    claimed = array.claimed.reshape(-1)
-    differentiable = array.differentiable.reshape(-1)
+    verdicts, error = array.verdicts.ravel(), array.error.ravel()
+    claimed = array.claimed.ravel()
+    differentiable = array.differentiable.ravel()
     flagged = np.flatnonzero((verdicts == Verdict.MISMATCH) & np.isfinite(claimed) & differentiable)
     discrepancy = np.abs(claimed - estimate.value)
     flagged = flagged[np.argsort(-discrepancy[flagged])]
@@ -100,7 +100,7 @@ def _may_oscillate(
     sin(400 x) in float32 at x = 10,000. Its slope is then about the noise over the last place.
     """
     evaluations, noise = estimates.evaluations, estimates.noise
-    value = evaluations.values[path].reshape(-1)[entries]
+    value = evaluations.values[path].ravel()[entries]
     if noise.stochastic or noise.relative <= MUCH_NOISE:
         return np.zeros(entries.size, bool)
     period = FASTEST * np.spacing(np.abs(value)).astype(np.float64)
@@ -119,12 +119,12 @@ def mark_uncertain_kinks(estimates: Estimates, array: ArrayReport) -> bool:
     bool
         Whether there were such entries.
     """
-    slope_jump = array.slope_jump.reshape(-1)
-    finite = np.isfinite(array.claimed).reshape(-1)  # a claim of nan is wrong at a kink too
+    slope_jump = array.slope_jump.ravel()
+    finite = np.isfinite(array.claimed).ravel()  # a claim of nan is wrong at a kink too
     kinks = np.flatnonzero((slope_jump != 0) & finite)
     if not kinks.size:
         return False
-    estimate, verdicts = estimates.by_path[array.path], array.verdicts.reshape(-1)
+    estimate, verdicts = estimates.by_path[array.path], array.verdicts.ravel()
     rng = np.random.default_rng([estimates.seed, len(estimates.by_path), 1])
     second = _second_estimate(estimates, array.path, kinks, estimates.noise, rng)
     error = estimate.error[kinks] - slope_jump[kinks] + second.error

@@ -271,7 +271,7 @@ def _array_with_missed_error(report: Report) -> ArrayReport | None:
     detectable, array, entry = max(candidates, key=itemgetter(0))
     b = np.broadcast_to(array.rounding, array.claimed.shape)
     claimed, numeric, error, scale, rounding = (
-        values.reshape(-1)[[entry]]
+        values.ravel()[[entry]]
         for values in (array.claimed, array.numeric, array.error, array.scales, b)
     )
     claimed = claimed.astype(np.result_type(claimed, numeric, error))
@@ -298,7 +298,7 @@ def _why_unresolved(array: ArrayReport, estimates: Estimates, claim: Claim) -> s
         return UNSEEN
     if noise.stochastic:
         return stochastic(noise.level)
-    if estimate.on_stairs.size and estimate.on_stairs[unresolved.reshape(-1)].any():
+    if estimate.on_stairs.size and estimate.on_stairs[unresolved.ravel()].any():
         return STAIRS
     if np.isnan(array.numeric[unresolved]).any():
         return left_domain(estimates.evaluations.outside.get(array.path, ""))
