@@ -50,7 +50,9 @@ def fault_gradient(
     constant
         Replaces the default of the fault's constant.
     """
-    constants: Any = {} if constant is None else {fault.constant: constant}
+    constants: Any = {} if constant is None else {fault.constant or "decay": constant}
+    if "penalty" in fault.steps:
+        constants["decay"] = observation.decay[0]
     scale = observation.scale
     book = Textbook(*textbook_cost, steps=fault.steps, scale=scale, **constants)
     if "forward" in fault.steps and observation.before:
@@ -113,7 +115,10 @@ def _constants(
     """Return what the constant of a fault may be."""
     claimed = observation.claimed
     if "penalty" in fault.steps:  # the size of the penalty was fitted to the cost
-        return [] if not observation.decay[0] or observation.decay[1] else [observation.decay[0]]
+        if not observation.decay[0] or observation.decay[1]:
+            return []
+        if fault.constant in ("", "decay"):
+            return [observation.decay[0]]
     if fault.constant == "limit":
         norm = float(np.sqrt(sum((g * g).sum() for g in claimed)))
         limits: list[float | None] = [max(float(np.abs(g).max()) for g in claimed), norm]

@@ -58,7 +58,7 @@ class Combinations:
             )
             for fault in self.faults
         }
-        self._fits: dict[tuple[str, int], bool] = {}
+        self._fits: dict[tuple[str, str, int], bool] = {}
 
     def _gradient(self, fault: Fault) -> list[Any]:
         return fault_gradient(self.textbook_cost, fault, self.networks[0])
@@ -71,7 +71,7 @@ class Combinations:
         seen = set()
         end = len(self.stages) - last_layer_only
         for chosen in self._search(0, (), count, end):
-            names = frozenset(fault.name for fault in chosen)
+            names = frozenset(fault.text for fault in chosen)
             both = self._together(chosen)
             if names not in seen and both is not None:
                 seen.add(names)
@@ -120,7 +120,7 @@ class Combinations:
         return together(*sorted(chosen, key=order)) if len(chosen) > 1 else chosen[0]
 
     def _fit(self, fault: Fault, stage: int) -> bool:
-        key = fault.name, stage
+        key = fault.name, fault.text, stage
         if key not in self._fits:
             arrays = tuple(i for s in self.stages[: stage + 1] for i in s)
             distance, _ = compare(

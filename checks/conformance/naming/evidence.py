@@ -128,11 +128,11 @@ class Evidence:
         matches = [m for f in faults for m in self._matches(f, self.wrong)]
         return self._narrow_down([replace(m, condition=self.conditions[0]) for m in matches])
 
-    def combined(self, faults: Iterable[Fault]) -> list[Match]:
+    def combined(self, faults: Iterable[Fault], most: int = MOST_TOGETHER) -> list[Match]:
         """Return the fewest faults that together give the target's gradient on every network."""
         networks = sorted(self.observations, key=lambda o: o not in self.wrong)
         search = Combinations(self.textbook_cost, self.through, networks, faults)
-        for count in range(2, MOST_TOGETHER + 1):
+        for count in range(2, most + 1):
             found = search.of(count)
             matches = [m for fault in found for m in self._matches(fault, networks, quick=True)]
             if matches:
@@ -179,7 +179,7 @@ class Evidence:
             if not all(self._fits_with(fault, o, limit) for o in networks):
                 return []
             constants = [(limit, 1)]
-        text = _common_constant(fault.constant, constants) if constants else ""
+        text = _common_constant(fault.constant or "decay", constants) if constants else ""
         return [] if text is None else [Match(fault, worst, text)]
 
     def _fits_with(self, fault: Fault, observation: Observation, constant: float) -> bool:

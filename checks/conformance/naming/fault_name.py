@@ -9,11 +9,13 @@ import numpy as np
 from checks.conformance.naming.agreement import (
     NO_FAULT,
     TOLERANCE,
+    compare,
     fault_gradient,
     relative_distance,
 )
+from checks.conformance.naming.combinations import last_layer
 from checks.conformance.naming.evidence import Evidence, Match
-from checks.conformance.naming.faults import FAULTS, PLUS, in_some_layers
+from checks.conformance.naming.faults import FAULTS, PLUS, Fault, in_some_layers
 from checks.conformance.naming.observations import Observation, find_textbook_cost
 from checks.conformance.targets.known_costs import factor_names
 from checks.conformance.targets.probe import probed
@@ -107,7 +109,8 @@ def _explain(evidence: Evidence) -> tuple[Diagnosis, ...]:
         # whether a norm is taken with the biases' gradients, which are not returned, is unknown
         norm = FAULTS["clipped by norm"]
         steps = {**norm.steps, "bias_gradient": lambda _net, delta, _l: 0 * delta[0]}
-        every_fault.append(replace(norm, steps=steps))
+        text = f"{norm.text} (The norm is that of the weights' gradients.)"
+        every_fault.append(replace(norm, text=text, steps=steps))
     simple = [fault for fault in every_fault if not evidence.has_fitted_constant(fault)]
     for find_matches, faults in (
         (evidence.matching, simple),
@@ -120,17 +123,19 @@ def _explain(evidence: Evidence) -> tuple[Diagnosis, ...]:
     factor = _common_factor(evidence)
     if factor:
         return factor
-    matches = evidence.matching(v for fault in simple for v in in_some_layers(fault))
+    # with two layers, "in the last layer only" is "above the first layer only"
+    of_layers = list(evidence.distinct(v for fault in simple for v in in_some_layers(fault)))
+    matches = evidence.matching(of_layers)
     if matches:
         return tuple(_describe(evidence, match, matches) for match in matches)
     distinct = evidence.distinct(every_fault)
-    matches = evidence.combined(distinct)
+    matches = evidence.combined(distinct) or evidence.combined([*distinct, *of_layers], most=2)
     if matches:
         equivalents = {fault.name: names for fault, names in distinct.items()}
         return _describe_several(evidence, matches, equivalents)
     matches = evidence.in_the_last_layer(distinct)
     if matches:
-        return _describe_last_layer(matches)
+        return _describe_last_layer(evidence, matches)
     return _common_structure(evidence)
 
 
@@ -151,7 +156,7 @@ def _describe(evidence: Evidence, match: Match, matches: Sequence[Match]) -> Dia
     elif wrong < total:
         text += f", on {total - wrong} of which it makes no difference"
     text += f"; {constant}." if constant else "."
-    others = [other.fault.name for other in matches if other is not match]
+    others = [other.fault.name for other in matches if other.fault.name != match.fault.name]
     if others:
         text += f" These networks cannot tell it from: {'; '.join(others)}."
     activation, cost_name, *output = evidence.textbook_cost
@@ -177,23 +182,26 @@ def _describe_several(
         count = {2: "Two", 3: "Three"}[match.fault.name.count(PLUS) + 1]
         text = f"{count} mistakes together. {_describe(evidence, match, matches).text}"
         for name in match.fault.name.split(PLUS):
-            names = equivalents[name]
+            names = equivalents.get(name, [])
             also = f" On these networks it is the same as: {'; '.join(names)}." if names else ""
             texts.setdefault(name, text + also)
     return tuple(Diagnosis(name, text) for name, text in texts.items())
 
 
-def _describe_last_layer(matches: Sequence[Match]) -> tuple[Diagnosis, ...]:
-    """Name what explains the last layer, where the layers below have further mistakes."""
+def _describe_last_layer(evidence: Evidence, matches: Sequence[Match]) -> tuple[Diagnosis, ...]:
+    """Name what explains the last layer, and what the structure of the others shows beside it."""
     names = list(dict.fromkeys(name for m in matches for name in m.fault.name.split(PLUS)))
     text = (
         f"In the last layer: {matches[0].fault.text} This gives your ∂C/∂w^L and ∂C/∂b^L on every "
-        "network. The layers below have another mistake, which has no name here: look at it once "
-        "this one is mended."
+        "network. The layers below have another mistake; look at it once this one is mended."
     )
     if len(matches) > 1:
         text += f" Or: {'; '.join(match.fault.name for match in matches[1:])}."
-    return tuple(Diagnosis(name, text) for name in names)
+    beside = _same_structure(evidence, matches[0].fault)
+    return (
+        *(Diagnosis(name, text) for name in names),
+        *(Diagnosis(m.name, f"Beside this, of a gradient with it: {m.text}") for m in beside),
+    )
 
 
 def _common_factor(evidence: Evidence) -> tuple[Diagnosis, ...]:
@@ -225,12 +233,11 @@ def _common_structure(evidence: Evidence) -> tuple[Diagnosis, ...]:
     """
     condition = f", only {evidence.conditions[0]}" if evidence.conditions else ""
     total, wrong = len(evidence.observations), len(evidence.wrong)
-    first, *others = (_diagnose(evidence, observation) for observation in evidence.wrong)
-    names = {mistake.name for mistake in first}
-    if names and all({mistake.name for mistake in other} == names for other in others):
+    structure = _same_structure(evidence, NO_FAULT)
+    if structure:
         where = f"{wrong} of {total} networks{condition}"
         return tuple(
-            Diagnosis(m.name, f"On {where}; on the first of them: {m.text}") for m in first
+            Diagnosis(m.name, f"On {where}; on the first of them: {m.text}") for m in structure
         )
     if condition:
         text = f"Right on {total - wrong} networks and wrong on others{condition}"
@@ -238,8 +245,16 @@ def _common_structure(evidence: Evidence) -> tuple[Diagnosis, ...]:
     return ()
 
 
-def _diagnose(evidence: Evidence, observation: Observation) -> tuple[Diagnosis, ...]:
-    """Return what the structure of the errors shows on one network."""
+def _same_structure(evidence: Evidence, fault: Fault) -> tuple[Diagnosis, ...]:
+    """Return how claims differ from the gradient of a fault, if it is the same on all networks."""
+    first, *others = (_diagnose(evidence, o, fault) for o in evidence.wrong)
+    names = {mistake.name for mistake in first}
+    is_same = all({mistake.name for mistake in other} == names for other in others)
+    return first if is_same else ()
+
+
+def _diagnose(evidence: Evidence, observation: Observation, fault: Fault) -> tuple[Diagnosis, ...]:
+    """Return how the claim on one network differs from the gradient of a fault."""
     arrays_by_name = {"weights": observation.weights}
     if observation.reads_biases:
         arrays_by_name["biases"] = observation.biases
@@ -250,7 +265,9 @@ def _diagnose(evidence: Evidence, observation: Observation) -> tuple[Diagnosis, 
     }
     paths = list(values)
     reports: dict[str, Any] = {}
-    right = fault_gradient(evidence.textbook_cost, NO_FAULT, observation)
+    book, through = evidence.textbook_cost, evidence.through
+    _, constant = compare(book, through, fault, observation, last_layer(observation), quick=True)
+    right = fault_gradient(book, fault, observation, constant)
     for path, claimed, numeric in zip(paths, observation.claimed, right, strict=True):
         if claimed.size != numeric.size:
             return ()

@@ -84,7 +84,8 @@ def together(*faults: Fault) -> Fault | None:
         PLUS.join(fault.name for fault in faults),
         " And: ".join(fault.text for fault in faults),
         steps,
-        next((fault.constant for fault in faults if fault.constant), ""),
+        # the size of a penalty that the cost has is known
+        next((f.constant for f in faults if f.constant and "penalty" not in f.steps), ""),
     )
 
 
@@ -262,6 +263,12 @@ _CATALOGUE = (
         "1 − a² for σ'",
         "The tanh's derivative under another activation: σ' has to belong to σ.",
         slope=wrong.tanh_formula,  # wrong on purpose
+    ),
+    _fault(
+        "1 or 0 for σ'",
+        "The relu's derivative, 1 where z > 0 and 0 elsewhere, under another activation, as of a "
+        "leaky relu: σ' has to belong to σ.",
+        slope=lambda net, l: np.where(net.z[l] > 0, 1.0, 0.0),  # wrong on purpose
     ),
     _fault(
         "σ' in terms of a, taken of z",

@@ -9,6 +9,8 @@ from benchmarks.two_layers import COSTS, judge
 from checks.conformance.naming.faults import FAULTS, together
 
 EVERY = list(FAULTS.values())
+# What is updated in the midst of it is no gradient; with a penalty it is not affine in λ.
+TOGETHER = [fault for fault in EVERY if "gradient" not in fault.steps]
 
 
 @pytest.mark.parametrize("biases", [True, False], ids=["biases", "no biases"])
@@ -20,11 +22,11 @@ def test_every_fault_that_makes_a_difference_is_named(biases):
         assert outcome in ("right", "harmless"), (fault.name, cost, found)
 
 
-@pytest.mark.parametrize(("count", "draws", "rate"), [(2, 20, 0.9), (3, 6, 0.6)])
+@pytest.mark.parametrize(("count", "draws", "rate"), [(2, 14, 0.9), (3, 5, 0.6)])
 def test_faults_together_are_named_and_no_other_is(count, draws, rate):
     rng, counts = np.random.default_rng(count), Counter()
     while counts.total() < draws:
-        faults = tuple(EVERY[i] for i in rng.choice(len(EVERY), count, replace=False))
+        faults = tuple(TOGETHER[i] for i in rng.choice(len(TOGETHER), count, replace=False))
         if together(*faults) is None:
             continue
         cost = COSTS[rng.integers(len(COSTS))]
