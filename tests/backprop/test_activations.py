@@ -94,3 +94,18 @@ def test_complex_logistic_is_the_analytic_function(re, im):
 
 def test_relu_has_slope_zero_at_its_kink():
     assert ACTIVATIONS["relu"].value_and_slope(np.array([0.0]))[1] == 0
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+@pytest.mark.parametrize(
+    ("name", "value", "slope"),
+    [("logistic", 0.5, 0.25), ("tanh", 0, 1), ("identity", 0, 1), ("relu", 0, 0)],
+)
+def test_at_zero_an_imaginary_part_carries_the_slope(name, value, slope, zero, sign):
+    h = sign * 2.0**-20
+    z = np.array([complex(zero, h)])
+    for a in (ACTIVATIONS[name].value(z.copy()), ACTIVATIONS[name].value_and_slope(z.copy())[0]):
+        assert a.imag.item() == pytest.approx(slope * h)
+        assert a.real.item() == pytest.approx(value)
+    assert ACTIVATIONS[name].value_and_slope(z.copy())[1].item() == pytest.approx(slope)
