@@ -1,0 +1,160 @@
+"""Further calls of a claim: what they return, and what is said where its rounding is not known."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from checks.estimation.precision import wider_dtype
+from checks.evaluation.pointwise import Evaluations
+from checks.judgement import claim as module
+from checks.judgement.claim import Claim
+
+X = np.array([1.0, 2.0, 3.0], np.float32)
+
+
+def claim_of(function, x=X, arrays=None, cost=lambda x: float(np.sum(x.astype(float) ** 2))):
+    evaluations = Evaluations(cost, x)
+    flat = (lambda x: {"params": np.array(function(x))}) if function else None
+    arrays = arrays or ({"params": np.array(function(x))} if function else {"params": 2 * x})
+    return Claim(evaluations, arrays, flat), evaluations
+
+
+def test_what_was_given_as_arrays_is_not_called():
+    claim, _ = claim_of(None)
+    assert claim.again() is claim.arrays
+    assert np.isnan(claim.rounding(0)["params"]).all()
+    assert claim.unmeasured == "the gradient was given as arrays, not as a function"
+
+
+def test_the_rounding_of_a_function_is_measured():
+    claim, _ = claim_of(lambda x: 2 * x + (0.1 * x) ** 2)
+    assert np.array_equal(claim.again()["params"], claim.arrays["params"])
+    b = claim.rounding(0)["params"]
+    assert np.isfinite(b).all()
+    assert (b < 1e-6).all()
+    assert claim.unmeasured == ""
+    assert claim.eps == 2.0**-23
+
+
+@pytest.mark.parametrize("call", [2, 3])
+def test_a_claim_that_differs_in_some_call_is_not_measured(call):
+    calls = []
+
+    def function(x):
+        calls.append(1)
+        return 2 * x + (len(calls) == call)
+
+    claim, _ = claim_of(function)
+    for _ in range(3):
+        claim.again()
+    assert np.isnan(claim.rounding(0)["params"]).all()
+    assert claim.unmeasured == "two calls of it at one point differ"
+
+
+def test_a_claim_of_nan_repeats_itself():
+    claim, _ = claim_of(lambda x: np.where(x > 2, np.nan, 2 * x))
+    claim.again()
+    claim.rounding(0)
+    assert "two calls" not in claim.unmeasured
+
+
+def test_after_an_interruption_nothing_is_called(monkeypatch):
+    calls = []
+    claim, evaluations = claim_of(lambda x: calls.append(1) or 2 * x)
+    evaluations.interrupted = True
+    calls.clear()
+    assert claim.again() is claim.arrays
+    assert np.isnan(claim.rounding(0)["params"]).all()
+    assert (claim.unmeasured, calls) == ("interrupted", [])
+
+
+def test_there_may_be_no_wider_dtype(monkeypatch):
+    monkeypatch.setattr(module, "wider_dtype", lambda dtype: None)
+    claim, _ = claim_of(lambda x: 2 * x)
+    assert np.isnan(claim.rounding(0)["params"]).all()
+    assert claim.unmeasured == "there is no dtype wider than float32 here"
+
+
+def test_what_a_claim_raises_in_the_wider_dtype_is_told():
+    def function(x):
+        if x.dtype != np.float32:
+            raise TypeError("float32 alone, " + "please " * 20)
+        return 2 * x
+
+    claim, _ = claim_of(function)
+    assert np.isnan(claim.rounding(0)["params"]).all()
+    assert claim.unmeasured.startswith("called with float64 parameters, TypeError: float32 alone")
+    assert len(claim.unmeasured) == len("called with float64 parameters, ") + 80
+    claim, _ = claim_of(lambda x: np.float32([2, 4, 6]))
+    assert np.isnan(claim.rounding(0)["params"]).all()
+    assert claim.unmeasured == "called with float64 parameters, some of it does not use it"
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_claim_that_reads_what_the_cost_kept_is_called_after_it(raises):
+    kept = []
+
+    def cost(x):
+        kept[:] = [np.array(x)]
+        return float(np.sum(np.square(x.real)))
+
+    def function(x):
+        if raises and not np.array_equal(kept[0], x):
+            raise ValueError("kept another")
+        return 2 * kept[0]
+
+    claim, evaluations = claim_of(function, arrays={"params": 2 * X}, cost=cost)
+    evaluations.call_cost(X + 1)
+    assert np.array_equal(claim.again()["params"], 2 * X)
+    evaluations.call_cost(X + 1)
+    assert np.array_equal(claim.again()["params"], 2 * X)  # from now on
+    claim.rounding(0)
+    assert "two calls" not in claim.unmeasured
+
+
+def test_control_flow_passes_through():
+    def function(x):
+        if calls:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return 2 * x
+
+    calls = []
+    claim, _ = claim_of(function)
+    with pytest.raises(KeyboardInterrupt):
+        claim.again()
+
+
+def test_the_caller_s_arrays_are_handed_back_where_the_measurement_is_interrupted(monkeypatch):
+    seen = []
+
+    def rounding(arrays, copies, flatten, rng, cost):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "claim_rounding", rounding)
+    x = X.copy()
+    claim, _ = claim_of(lambda x: seen.append(x) or 2 * x, x)
+    seen.clear()
+    with pytest.raises(KeyboardInterrupt):
+        claim.rounding(0)
+    assert seen[-1] is x
+
+
+def test_the_line_and_the_cost_are_those_of_the_point(monkeypatch):
+    asked = []
+
+    def rounding(arrays, copies, flatten, rng, cost):
+        asked.append((rng.integers(2**32), copies.dtype, cost))
+        assert flatten is not None
+        return SimpleNamespace(rounding={"params": np.full(3, 1e-9)}, said="")
+
+    monkeypatch.setattr(module, "claim_rounding", rounding)
+    claim, _ = claim_of(lambda x: 2 * x)
+    assert claim.rounding(5)["params"].tolist() == [1e-9] * 3
+    assert claim.rounding(5)["params"].dtype == float
+    claim.rounding(6)
+    assert asked[0] == asked[1]
+    assert asked[0][0] != asked[2][0]
+    assert asked[0][1:] == (wider_dtype(np.float32), 14.0)
+    assert asked[0][0] == np.random.default_rng([5, 1]).integers(2**32)
