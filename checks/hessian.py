@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -119,6 +119,7 @@ def check_hessian(
     """
     given, started = Options(**options), time.perf_counter()
     with _slopes(cost, gradient, params, given) as slopes:
+        hessian = slopes.after_cost(hessian)
         if slopes.is_diagonal(hessian):
             report, evaluations = judged_diagonal(
                 slopes.function, slopes.doubt, hessian, params, slopes.options
@@ -170,7 +171,12 @@ def check_hvp(
     names = replace(NAMES, kind="hvp", claim="hvp(params, v)", x="t")
     with _slopes(cost, gradient, params, given) as slopes:
         report, evaluations = judged_jvp(
-            slopes.function, hvp, ComplexPoint(params), slopes.options, names, slopes.doubt
+            slopes.function,
+            slopes.after_cost(hvp),
+            ComplexPoint(params),
+            slopes.options,
+            names,
+            slopes.doubt,
         )
         report = slopes.finished(report, started)
     return finish(report, evaluations)
@@ -254,6 +260,21 @@ class _Slopes:
     def calls(self, of_gradient: int) -> int:
         """Return how often the cost was called, and the gradient if that was given."""
         return self.evaluations.count + (self.memo.calls if self.memo else of_gradient)
+
+    def after_cost(self, claim: Any) -> Any:
+        """Return a claim that, if it is a function, is called after the cost at the same place.
+
+        It may read what the cost kept of its last call, as a backward pass does.
+        """
+        if not callable(claim):
+            return claim
+
+        def called(params: Any, *vector: Any) -> Any:
+            with suppress(Exception):  # the cost may not take what the claim takes
+                self.evaluations.call_cost(params)
+            return claim(params, *vector)
+
+        return called
 
     def is_diagonal(self, hessian: Any) -> bool:
         """Whether arrays of the shapes of the parameters are claimed."""

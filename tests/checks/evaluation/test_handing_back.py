@@ -11,8 +11,15 @@ from checks import (
     CheckInterrupted,
     Verdict,
     check_gradient,
+    check_hessian,
+    check_hvp,
+    check_jacobian,
+    check_jvp,
     check_step,
+    check_vjp,
     numerical_gradient,
+    numerical_hessian,
+    numerical_jacobian,
 )
 
 X = np.array([[1.0, 2.0], [0.5, -1.0]])
@@ -93,6 +100,31 @@ def test_what_a_cost_keeps_in_other_checks_is_the_callers(kind):
         return {"W": p["W"] - eta * net.gradient(p)["W"]}
 
     assert check_step(net.cost, step, params).verdict is Verdict.MATCH
+    assert_own(net, params)
+
+
+def products(net):
+    """Return checks of what a function keeps, by name: each takes it, a claim, and the params."""
+    slope = lambda p: 2 * net.x.T @ net.x / net.x.size  # noqa: E731  (of each column of W)
+    zeros = lambda p, *_: {"W": 0 * p["W"]}  # noqa: E731
+    return {
+        "jacobian": lambda p: check_jacobian(net.cost, net.gradient, p),
+        "numerical jacobian": lambda p: numerical_jacobian(net.cost, p),
+        "vjp": lambda p: check_vjp(net.cost, lambda p, u: {"W": u * net.gradient(p)["W"]}, p),
+        "jvp": lambda p: check_jvp(net.cost, lambda p, v: np.sum(net.gradient(p)["W"] * v["W"]), p),
+        "hvp": lambda p: check_hvp(net.cost, lambda p, v: {"W": slope(p) @ v["W"]}, p),
+        "hvp of zeros": lambda p: check_hvp(net.cost, zeros, p),
+        "hvp by gradient": lambda p: check_hvp(net.cost, zeros, p, gradient=net.gradient),
+        "diagonal": lambda p: check_hessian(net.cost, zeros, p),
+        "numerical hessian": lambda p: numerical_hessian(net.cost, p),
+    }
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+@pytest.mark.parametrize("name", products(None))
+def test_what_a_function_keeps_in_checks_of_products_is_the_callers(name, kind):
+    net, params = net_and_params(kind)
+    products(net)[name](params)
     assert_own(net, params)
 
 

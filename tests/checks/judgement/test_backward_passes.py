@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from checks import Verdict, check_gradient, check_jacobian, check_step, check_vjp
+from checks import (
+    Verdict,
+    check_gradient,
+    check_hessian,
+    check_hvp,
+    check_jacobian,
+    check_step,
+    check_vjp,
+)
 
 X = np.array([[1.0, 2.0], [0.5, -1.0], [-0.3, 0.7]])
 
@@ -34,6 +42,17 @@ class Net:
             blocks[:, j, :, j] = self.factor * (1 - self.a[:, j, None] ** 2) * X
         return {"w": blocks}
 
+    def hessian(self, _):
+        """Return the second derivatives of Σ_ij a_ij² / size: a block for each column of w."""
+        slope = (1 - self.a**2) * (1 - 3 * self.a**2) * 2 / self.a.size
+        blocks = np.zeros((2, 2, 2, 2), self.a.dtype)
+        for j in range(2):
+            blocks[:, j, :, j] = self.factor * (X.T * slope[:, j]) @ X
+        return {"w": {"w": blocks}}
+
+    def hvp(self, p, v):
+        return {"w": np.tensordot(self.hessian(p)["w"]["w"], v["w"], 2)}
+
     def step(self, p, eta):
         return {"w": p["w"] - eta * self.gradient(p)["w"]}
 
@@ -45,6 +64,8 @@ CHECKS = {
     "step": lambda net, p: check_step(net.cost, net.step, p),
     "jacobian": lambda net, p: check_jacobian(net.forward, net.jacobian, p),
     "vjp": lambda net, p: check_vjp(net.forward, lambda _, u: net.backward(u), p),
+    "hessian": lambda net, p: check_hessian(net.cost, net.hessian, p),
+    "hvp": lambda net, p: check_hvp(net.cost, net.hvp, p),
 }
 
 
