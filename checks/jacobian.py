@@ -30,13 +30,13 @@ from checks.judgement.shared_claims import (
     draw_cotangents,
 )
 from checks.parameters.bounds import flatten_bounds
-from checks.parameters.claims import flatten_claim
+from checks.parameters.claims import describe, flatten_claim
 from checks.parameters.complex_parts import ComplexPoint, jacobian_in_parts, product_in_parts
 from checks.parameters.layouts import LAYOUTS, overwritten
-from checks.parameters.nesting import rebuild
+from checks.parameters.nesting import Nesting, rebuild
 from checks.report.array_report import ArrayReport
 from checks.report.report import Diagnosis, Report
-from checks.report.verdict import Rule, Verdict
+from checks.report.verdict import Rule, Verdict, is_seen
 
 __all__ = [
     "NumericalJacobian",
@@ -75,9 +75,20 @@ class Options:
     seed: int = 0
     executor: Executor | None = None
     progress: bool = True
+    stacked: bool = False
+    coverage: str = "every"
 
     def __post_init__(self) -> None:
-        check_options(self.method, self.seed, self.rtol, self.resolution, scale=self.scale)
+        check_options(self.method, self.seed, self.rtol, self.resolution, self.coverage, self.scale)
+        if self.coverage != "every":
+            raise ValueError(
+                f"coverage is {self.coverage!r}, wanted 'every': a function with many results is "
+                "checked entry by entry. ⟨u, f(x)⟩ with a fixed u is a cost, for check_gradient"
+            )
+
+    def one_by_one(self, f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Return f as a function of one x, if it takes many along a leading axis."""
+        return partial(_one_of_a_stack, f) if self.stacked and callable(f) else f
 
     def estimates(
         self,
@@ -164,6 +175,7 @@ def numerical_jacobian(
     bounds: Any = None,
     seed: int = 0,
     executor: Executor | None = None,
+    stacked: bool = False,
     progress: bool = True,
 ) -> NumericalJacobian:
     """Estimate the Jacobian of a function, with an error for every entry.
@@ -174,7 +186,7 @@ def numerical_jacobian(
         Takes `x` and returns an array of floats or a nesting of them.
     x
         The point: nested as the params of `check_gradient`.
-    method, bounds, seed, executor, progress
+    method, bounds, seed, executor, stacked, progress
         As in `check_gradient`.
 
     Returns
@@ -188,8 +200,15 @@ def numerical_jacobian(
     """
     point = ComplexPoint(x)
     bounds = point.bounds(bounds)
-    options = Options(method=method, bounds=bounds, seed=seed, executor=executor, progress=progress)
-    return estimated_jacobian(point.taking_parts(f), point.params, options)
+    options = Options(
+        method=method,
+        bounds=bounds,
+        seed=seed,
+        executor=executor,
+        stacked=stacked,
+        progress=progress,
+    )
+    return estimated_jacobian(point.taking_parts(options.one_by_one(f)), point.params, options)
 
 
 def estimated_jacobian(
@@ -198,21 +217,24 @@ def estimated_jacobian(
     """Return the Jacobian of `numerical_jacobian`; `doubt` is what its errors lack."""
     results = Results(f, x)
     parts: dict[str, dict[str, list[FloatArray]]] = {"value": {}, "error": {}}
-    methods, unseen = set(), dict[str, list[int]]()
+    methods, unseen, read = set(), dict[str, list[int]](), set()
     with results.handing_back(), np.errstate(all="ignore"):
         found = options.rows(results, x, doubt=doubt)
         for number, (_, estimates) in enumerate(found):
             methods.add(estimates.method)
             for path, estimate in estimates.by_path.items():
-                if estimate.unseen:
+                if estimate.unseen or not is_seen(estimate.value, estimate.error):
                     unseen.setdefault(path, []).append(number)
+                    if not estimate.unseen:
+                        read.add(path)
                 for attribute, by_path in parts.items():
                     by_path.setdefault(path, []).append(getattr(estimate, attribute))
     arrays = results.point.arrays
     for path, rows in unseen.items():
         largest = max(np.nan_to_num(np.abs(row)).max() for row in parts["value"][path])
         # where no result sees the array, f may not read it at all
-        error = unseen_error(float(largest)) if len(rows) < results.size else math.inf
+        is_read = path in read or len(rows) < results.size
+        error = unseen_error(float(largest)) if is_read else math.inf
         for row in rows:
             parts["error"][path][row] = np.maximum(parts["error"][path][row], error)
 
@@ -249,6 +271,7 @@ def check_jacobian(
     bounds: Any = None,
     seed: int = 0,
     executor: Executor | None = None,
+    stacked: bool = False,
     progress: bool = True,
 ) -> Report:
     """Check a Jacobian, all first derivatives of a function with many results.
@@ -274,7 +297,7 @@ def check_jacobian(
     x
         The point: any nesting of lists, tuples, named tuples, dicts and dataclasses that holds
         arrays of floats. Writable arrays are moved in place and restored bit for bit.
-    rtol, scale, resolution, method, bounds, seed, executor, progress
+    rtol, scale, resolution, method, bounds, seed, executor, stacked, progress
         As in `check_gradient`. The default of `rtol` follows the noise of each result.
 
     Returns
@@ -294,8 +317,9 @@ def check_jacobian(
     """
     point = ComplexPoint(x)
     bounds = point.bounds(bounds)
-    options = Options(rtol, scale, resolution, method, bounds, seed, executor, progress)
-    return finish(*judged_jacobian(point.taking_parts(f), jacobian, point, options))
+    options = Options(rtol, scale, resolution, method, bounds, seed, executor, progress, stacked)
+    f = point.taking_parts(options.one_by_one(f))
+    return finish(*judged_jacobian(f, jacobian, point, options))
 
 
 def assert_jacobian(f: Callable[[Any], Any], jacobian: Any, x: Any, **options: Any) -> Report:
@@ -351,7 +375,8 @@ def check_vjp(
     seed : int
         Determines the cotangents, the random directions and step sizes.
     **options
-        rtol, scale, resolution, method, bounds, executor and progress, as in `check_gradient`.
+        rtol, scale, resolution, method, bounds, executor, stacked and progress, as in
+        `check_gradient`.
 
     Returns
     -------
@@ -420,7 +445,8 @@ def check_jvp(
     seed : int
         Determines the tangents, the random directions and step sizes.
     **options
-        rtol, scale, resolution, method, executor and progress, as in `check_gradient`.
+        rtol, scale, resolution, method, executor, stacked and progress, as in
+        `check_gradient`.
 
     Returns
     -------
@@ -436,7 +462,8 @@ def check_jvp(
     point = ComplexPoint(x)
     given = Options(seed=seed, bounds=point.bounds(bounds), **options)
     names = Names("jvp", "jvp(x, v)", x="t")
-    return finish(*judged_jvp(point.taking_parts(f), jvp, point, given, names))
+    f = point.taking_parts(given.one_by_one(f))
+    return finish(*judged_jvp(f, jvp, point, given, names))
 
 
 def assert_jvp(
@@ -521,6 +548,11 @@ def judged_jvp(
     doubt: Doubt | None = None,
 ) -> tuple[Report, Evaluations]:
     """Return the report of a Jacobian–vector product, as `judged_jacobian` does."""
+    if not callable(jvp):
+        raise TypeError(
+            f"{names.kind} is {describe(jvp)}, wanted a function that takes the point and a vector: "
+            "pass the function, not its value"
+        )
     results = Results(f, point.params, names.results)
     jvp = product_in_parts(jvp, point, point, results.complex)
     tangents = _Tangents(jvp, results, options.bounds, options.seed, names)
@@ -551,7 +583,7 @@ def _check_vjp(
 ) -> Report:
     started, point = time.perf_counter(), ComplexPoint(x)
     x, options = point.params, replace(options, bounds=point.bounds(options.bounds))
-    results = Results(point.taking_parts(f), x)
+    results = Results(point.taking_parts(options.one_by_one(f)), x)
     vjp = product_in_parts(vjp, point, results.complex, point)
     claims = VjpClaims(vjp, results)
     first, second, sums = draw_cotangents(results.at_point, np.random.default_rng(options.seed))
@@ -758,6 +790,14 @@ def _least_share(room: tuple[FloatArray, FloatArray]) -> float:
     """Return the least room on the narrower side of an entry over that on the other."""
     narrow, wide = np.minimum(*room), np.maximum(*room)
     return float(np.divide(narrow, wide, where=wide > 0, out=np.ones(wide.shape)).min(initial=1))
+
+
+def _one_of_a_stack(f: Callable[[Any], Any], x: Any) -> Any:
+    """Return the results at one x of a function that takes many along a leading axis."""
+    nesting = Nesting(x)
+    one = {path: np.asarray(leaf)[None] for path, leaf in nesting.leaves.items()}
+    results = Nesting(f(nesting.rebuild(one)))
+    return results.rebuild({path: np.asarray(leaf)[0] for path, leaf in results.leaves.items()})
 
 
 def _with_vector(product: Callable[[Any, Any], Any], vector: Any, x: Any) -> Any:

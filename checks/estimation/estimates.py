@@ -80,7 +80,8 @@ def estimate_derivatives(
         Draws the directions and the steps.
     rtol
         Default: the square root of the largest of the cost's relative noise and eps of parameters,
-        claims and float64; at most 0.1.
+        claims and float64; at most 0.1. The noise of one of several results counts only where two
+        calls at one point differ.
     claims
         Claimed gradients, of which only the dtypes matter.
 
@@ -109,9 +110,11 @@ def estimate_derivatives(
     if rtol is None:
         eps = max([evaluations.caller_eps, *(float(np.finfo(dtype).eps) for dtype in dtypes)])
         # at least the eps of float64, as most costs are in it; at most 1 %, so that rtol ≤ 10 %
-        rtol = math.sqrt(
-            min(max(eps, current_noise.relative, float(np.finfo(np.float64).eps)), 0.01)
-        )
+        # A result may be small beside the terms of it that round. That is no reason to expect less
+        # of its derivatives.
+        follows_noise = current_noise.stochastic or not evaluations.shared
+        noisy = current_noise.relative if follows_noise else 0.0
+        rtol = math.sqrt(min(max(eps, noisy, float(np.finfo(np.float64).eps)), 0.01))
     try:
         for path, entries in missing.items():
             if not evaluations.interrupted:

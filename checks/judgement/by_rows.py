@@ -170,6 +170,8 @@ def _block(name: str, rows: Sequence[Row], path: str, some_seen: bool) -> ArrayR
     if some_seen:
         movable = np.stack([row.movable[path].ravel() for row in rows])
         unseen = np.array([path in row.unseen for row in rows])[:, None]
+        # where f is exactly 0, as log(1 + exp(-400)) is, rounding does not show in its own noise
+        unseen |= ~(np.abs(block.numeric) > block.error).any(axis=1, keepdims=True)
         _judge_unseen_rows(block, unseen)
         _accept_zero_rows(block, movable, unseen)
     is_open = (block.verdicts == Verdict.UNRESOLVED).any(axis=1)

@@ -10,7 +10,7 @@ from checks._types import FloatArray
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.results import Memo, Results
 from checks.judgement.claim import Claim
-from checks.parameters.claims import flatten_claim
+from checks.parameters.claims import describe, flatten_claim
 from checks.parameters.jacobian_claims import flatten_jacobian
 from checks.parameters.layouts import LAYOUTS, expanded, overwritten
 
@@ -151,6 +151,11 @@ class VjpClaims:
     """
 
     def __init__(self, vjp: Callable[[Any, Any], Any], results: Results) -> None:
+        if not callable(vjp):
+            raise TypeError(
+                f"vjp is {describe(vjp)}, wanted a function of x and a cotangent: pass the "
+                "function, not its value"
+            )
         self._vjp, self._results = vjp, results
         self.overwritten = ""
 

@@ -280,6 +280,28 @@ def test_results_are_those_of_an_executor():
             assert np.array_equal(found.value, alone.value[:2, :2])
 
 
+def test_a_function_of_a_stack():
+    def stack(x):  # of many x, along the first axis
+        return np.tanh(x @ A.T)
+
+    assert check_jacobian(stack, dense_jacobian, X, stacked=True)
+    alone, found = numerical_jacobian(dense, X), numerical_jacobian(stack, X, stacked=True)
+    assert np.allclose(found.value, alone.value, rtol=1e-12)
+
+
+def test_noise_of_a_result_is_no_reason_to_expect_less():
+    def small(x):  # the difference of large terms, so that its own rounding is large
+        return np.array([(1e4 + x[0]) - 1e4 - 0.4 * x[1], x[1]])
+
+    x = np.array([0.35, 0.9])
+    right = np.array([[1.0, -0.4], [0, 1]])
+    report = check_jacobian(small, lambda x: right + 0 * x[0], x)
+    assert report, str(report)
+    assert report.rtol < 1e-7
+    wrong = check_jacobian(small, lambda x: right * (1 + 1e-6) + 0 * x[0], x)  # on purpose
+    assert wrong.verdict is Verdict.MISMATCH
+
+
 def test_bounds_are_kept():
     seen = []
 
@@ -398,13 +420,33 @@ BAD = {
     ),
     "x of integers": (np.sin, np.eye(2), np.array([1, 2]), TypeError, "an integer cannot be moved"),
     "rtol": (np.sin, np.eye(2), {"rtol": 2.0}, ValueError, "rtol is 2.0"),
+    "resolution": (np.sin, np.eye(2), {"resolution": "x"}, ValueError, "resolution is 'x'"),
+    "scale": (np.sin, np.eye(2), {"scale": "row"}, ValueError, "scale is 'row'"),
+    "method": (np.sin, np.eye(2), {"method": "forward"}, ValueError, "method is 'forward'"),
+    "seed": (np.sin, np.eye(2), {"seed": -1}, ValueError, "seed is -1"),
+    "bounds crossed": (np.sin, np.eye(2), {"bounds": (1, -1)}, ValueError, "lower ≤ upper"),
+    "bounds without x": (np.sin, np.eye(2), {"bounds": (50, 60)}, ValueError, "below its lower"),
+    "bounds of another nesting": (
+        np.sin,
+        np.eye(2),
+        {"bounds": ({"w": 1}, None)},
+        TypeError,
+        "bounds",
+    ),
+    "an executor's class": (
+        np.sin,
+        np.eye(2),
+        {"executor": ThreadPoolExecutor},
+        TypeError,
+        "executor is the class",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_is_named(name):
     f, jacobian, x, error, message = BAD[name]
-    x, options = (X[:2], x) if isinstance(x, dict) and "rtol" in x else (x, {})
+    x, options = (X[:2], x) if isinstance(x, dict) and "w" not in x else (x, {})
     before = x.tobytes() if isinstance(x, np.ndarray) else b""
     with pytest.raises(error, match=message) as caught:
         check_jacobian(f, jacobian, x, **options)

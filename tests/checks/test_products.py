@@ -396,6 +396,9 @@ def test_the_argument_is_restored():
         (dense, lambda p, u: (p, u), DENSE, TypeError, "wanted a dict"),
         (np.exp, lambda x, u: u, X.astype(int), TypeError, "an integer cannot be moved"),
         (lambda x: np.log(x - 99), lambda x, u: u, X, ValueError, "wanted finite"),
+        (np.exp, lambda x, u: u * 1j, X, TypeError, "array of real floats"),
+        (np.exp, 3.0, X, TypeError, "vjp is a float"),
+        (X, lambda x, u: u, X, TypeError, "f is an array"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -403,6 +406,16 @@ def test_the_argument_is_restored():
 def test_bad_input_is_named(f, vjp, x, error, message):
     with pytest.raises(error, match=message):
         check_vjp(f, vjp, x)
+
+
+def test_a_jvp_that_is_no_function_is_named():
+    with pytest.raises(TypeError, match="jvp is a float"):
+        check_jvp(np.exp, 3.0, X)
+
+
+def test_an_option_that_only_costs_have_is_refused():
+    with pytest.raises(ValueError, match="coverage is 'projected'"):
+        check_vjp(np.exp, lambda x, u: u * np.exp(x), X, coverage="projected")
 
 
 def test_a_jvp_of_another_nesting_is_refused():
