@@ -548,12 +548,12 @@ def judged_jvp(
     doubt: Doubt | None = None,
 ) -> tuple[Report, Evaluations]:
     """Return the report of a Jacobian–vector product, as `judged_jacobian` does."""
+    results = Results(f, point.params, names.results)
     if not callable(jvp):
         raise TypeError(
-            f"{names.kind} is {describe(jvp)}, wanted a function that takes the point and a vector: "
-            "pass the function, not its value"
+            f"{names.kind} is {describe(jvp)}, wanted a function of a point and a vector: pass the "
+            "function, not its value"
         )
-    results = Results(f, point.params, names.results)
     jvp = product_in_parts(jvp, point, point, results.complex)
     tangents = _Tangents(jvp, results, options.bounds, options.seed, names)
     t = np.zeros(len(tangents.all), tangents.dtype)
