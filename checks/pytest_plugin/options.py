@@ -14,7 +14,17 @@ from checks.pytest_plugin.waivers import Waiver, WaiverError, read_waivers
 if TYPE_CHECKING:
     from checks.conformance.targets.target import Target
 
-__all__ = ["add_options", "option_plots", "option_report", "option_target", "option_waivers"]
+__all__ = [
+    "add_options",
+    "option_deadline",
+    "option_plots",
+    "option_report",
+    "option_target",
+    "option_waivers",
+]
+
+
+DERIVATIVES = 0.75  # of the time, the share of the tests of derivatives; the others are quick
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -50,8 +60,14 @@ def option_target(config: pytest.Config) -> "Target | None":
     rtol, seconds = (_number(config, name) for name in ("rtol", "time"))
     if rtol is not None and not rtol < 1:
         raise pytest.UsageError(f"--gradient-rtol is {rtol}, wanted a number between 0 and 1")
-    deadline = math.inf if seconds is None else time.monotonic() + seconds
+    deadline = math.inf if seconds is None else time.monotonic() + DERIVATIVES * seconds
     return replace(target, rtol=rtol, deadline=deadline)
+
+
+def option_deadline(config: pytest.Config) -> float:
+    """Return the value of `time.monotonic` from which on no test of the suite is begun."""
+    seconds = _number(config, "time")
+    return math.inf if seconds is None else time.monotonic() + seconds
 
 
 def _number(config: pytest.Config, name: str) -> float | None:

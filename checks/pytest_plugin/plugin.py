@@ -4,7 +4,6 @@ Every pytest run of an environment imports this file, so numpy and Hypothesis ar
 inside functions.
 """
 
-import math
 import os
 import re
 import time
@@ -17,6 +16,7 @@ import pytest
 from checks.pytest_plugin.annotations import annotation
 from checks.pytest_plugin.options import (
     add_options,
+    option_deadline,
     option_plots,
     option_report,
     option_target,
@@ -65,6 +65,7 @@ class Gate:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
+        self.deadline = option_deadline(config)
         self.target = option_target(config)
         self.waivers = option_waivers(config)
         self.report_file = option_report(config)
@@ -114,8 +115,7 @@ class Gate:
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Skip the rest of the suite when the time of --gradient-time is over."""
-        deadline = self.target.deadline if self.target else math.inf
-        if item.path.parent == SUITE and time.monotonic() > deadline:
+        if item.path.parent == SUITE and time.monotonic() > self.deadline:
             pytest.skip("not reached: the time was over")
 
     def listen(self, report: "Report") -> None:

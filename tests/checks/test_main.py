@@ -101,7 +101,9 @@ def test_a_wrong_target_and_its_first_failure(here, capsys):
 
 def test_a_target_that_raises(here, capsys):
     assert main(["raises"]) == 1
-    failure = capsys.readouterr().out.partition("The most telling: the answer is finite (float32)")
+    printed = capsys.readouterr().out
+    assert "\n  ERROR        the answer is finite (float32)\n" in printed
+    failure = printed.partition("The most telling: the answer is finite (float32)")
     assert "raises.py:11: in gradient\n" in failure[2]
     assert "\nE   TypeError: " in failure[2]
     assert "captured" not in failure[0]

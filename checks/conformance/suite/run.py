@@ -173,8 +173,10 @@ def _outcome(report: pytest.TestReport) -> tuple[str, str]:
         return "skipped", reason
     if report.failed:
         finding = getattr(report, plugin.FINDING, None)
-        if report.when != "call" or finding is None:
-            return "ERROR" if report.when != "call" else "WRONG", ""
+        if (
+            finding is None
+        ):  # no AssertionError: neither the suite nor the target says what is wrong
+            return "ERROR", ""
         return finding["outcome"] or "WRONG", finding["short"] or ""
     return "ok", ""
 

@@ -26,6 +26,7 @@ from checks.strategies import Problem
 __all__ = ["Trial", "digits_are_lost", "try_out"]
 
 Group = tuple[str, str]  # "last layer" or "layers below", and "weights" or "biases"
+GRACE = 0.5  # seconds in which a check has to end after its deadline
 NOT_PROPORTIONAL = "not proportional"
 LAST_PLACES = 64 * np.finfo(float).eps  # what a few sums of rounded products may be off by
 # Rounding is 2,048 times smaller in long double, a wrong formula is as wrong.
@@ -165,9 +166,10 @@ def try_out(
         return _nested((result[0], []) if unread else result, "step", own, bool(unread))
 
     def cost(p: Any) -> Any:
-        nonlocal is_late
-        if not is_late and time.monotonic() > deadline:
-            is_late = True  # a check takes one interruption, and ends with a report of a part
+        nonlocal is_late, deadline
+        if time.monotonic() > deadline:
+            # a check takes one interruption, and ends with a report of a part, if it soon does
+            is_late, deadline = True, deadline + GRACE
             raise _TimeIsUp
         return target.cost(*(p | unread).values(), x, y)
 

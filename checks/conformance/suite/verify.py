@@ -125,8 +125,8 @@ def _default_function(target: Target) -> str:
     return "gradient" if target.gradient else "step"
 
 
-def _share(target: Target, part: float = 4) -> float:
-    """Return when a property has to end, so that time is left for others: a quarter of it."""
+def _share(target: Target, part: float = 3) -> float:
+    """Return when a property has to end, so that time is left for others: after a third of it."""
     now = time.monotonic()
     return now + max(0.0, target.deadline - now) / part
 

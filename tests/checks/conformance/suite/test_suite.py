@@ -18,6 +18,7 @@ from hypothesis import settings
 import checks
 import checks.conformance.suite.test_gradient as suite
 import checks.conformance.suite.test_interface as interface
+import checks.conformance.suite.trial as suite_trial
 from backprop.activations import ACTIVATIONS
 from backprop.costs import COSTS
 from checks.conformance.naming.faults import FAULTS, right_target, together
@@ -493,6 +494,7 @@ def slow_clock(monkeypatch):
     """Let every look at the clock, such as that before a call of the cost, take a second."""
     clock = itertools.count()
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(suite_trial, "GRACE", 100)
 
 
 @pytest.mark.usefixtures("slow_clock")
@@ -500,7 +502,7 @@ def slow_clock(monkeypatch):
     ("seconds", "said"),
     [
         (100, r"not reached: 0 networks of up to 40 in the time"),
-        (1000, r"not reached: [12] networks? of up to 40 in the time"),
+        (600, r"not reached: [12] networks? of up to 40 in the time"),
         (4000, r"ok: \d+ networks of up to 40 in the time"),
     ],
 )
