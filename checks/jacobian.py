@@ -100,9 +100,12 @@ class Options:
         """Yield each cost at the caller's own point, and what is known of it, until interrupted."""
         with Progress(self.progress).of("f(x)", total) as advance:
             for number, cost in enumerate(costs):
-                given = evaluations_around(
-                    cost, x, self.bounds, self.seed, self.executor, False, False
-                )
+                # the first cost shows whether the executor gives the same numbers
+                executor = None if number else self.executor
+                given = evaluations_around(cost, x, self.bounds, self.seed, executor, False, False)
+                if self.executor is not None:
+                    cost.executor = self.executor
+                    given = evaluations_around(cost, x, self.bounds, self.seed, None, False, False)
                 evaluations = widened(given, self.seed)
                 claims = claimed(number) if claimed else None
                 with (

@@ -13,7 +13,7 @@ from checks.evaluation.pointwise import Evaluations
 from checks.parameters.claims import float_arrays
 from checks.parameters.nesting import Nesting
 
-__all__ = ["ExecutedCost"]
+__all__ = ["ExecutedCost", "in_order"]
 
 K = TypeVar("K")
 
@@ -77,7 +77,7 @@ class ExecutedCost:
         parts = (slice(first, first + rows) for first in range(0, len(entries), rows))
         tasks = ((p, (self.cost, params, path, entries[p], steps[p])) for p in parts)
         calls = (((part, task), (_at_entries, *task)) for part, task in tasks)
-        for (part, task), future in _in_order(self.executor, calls, MAX_PENDING):
+        for (part, task), future in in_order(self.executor, calls, MAX_PENDING):
             try:
                 costs = future.result()
             except Exception as error:
@@ -145,7 +145,7 @@ def _at_entries(
         return Evaluations(cost, nesting.rebuild(copies)).at_entries(path, entries, steps)
 
 
-def _in_order(
+def in_order(
     executor: Executor, calls: Iterable[tuple[K, tuple[Any, ...]]], max_pending: int
 ) -> Iterator[tuple[K, Future[Any]]]:
     """Submit calls (function and arguments), and yield each key with its future, in their order.

@@ -211,7 +211,9 @@ class Evaluations(RestoresParameters):
         costs_of_entries = getattr(self.cost, "at_entries", None)
         if costs_of_entries is None:
             if self.shared:
-                self.cost.recall(self._moves_of(path), entries, steps, inside, costs)
+                moves = self._moves_of(path), entries, steps, inside
+                self.cost.fetch(self._arrays(steps.dtype.kind == "c")[1], *moves)
+                self.cost.recall(*moves, costs)
             pieces: Any = self._one_by_one(path, entries, steps, inside, costs)
         else:
             kept = np.where(inside, steps, 0)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from checks.evaluation.control_flow import is_control_flow
+from checks.evaluation.executors import in_order
 from checks.evaluation.restoring import RestoresParameters, restore_arrays
 from checks.parameters.claims import UNFIT, describe, entry_name, float_arrays
 from checks.parameters.complex_parts import ComplexPoint, in_parts
@@ -24,6 +25,8 @@ ABOVE_HALF = 1.5 * 2.0**-53  # 1 + ABOVE_HALF is rounded up to the nearest, and 
 # of x, at a guess.
 MAX_NUMBERS, CALLS_PER_ENTRY = 2**25, 16
 NONE = slice(0, 0)
+# Moves in one task of an executor, and tasks that wait.
+MOVES, MAX_PENDING = 8, 256
 
 Key = tuple[Any, ...]
 
@@ -59,7 +62,7 @@ class Memo:
     """
 
     def __init__(self, function: Callable[[Any], Any], params: Any) -> None:
-        self._function = function
+        self.function = function
         self._own = {id(leaf) for leaf in Nesting(params).leaves.values()}
         self._outcomes: dict[Key, list[Any]] = {}
         self.last: Key | None = None  # the values of the last call
@@ -81,7 +84,7 @@ class Memo:
         while number >= len(outcomes):
             self.calls, self.last = self.calls + 1, key
             try:
-                outcomes.append(self._function(params))
+                outcomes.append(self.function(params))
             except Exception as error:
                 outcomes.append(error)
         asked[key] = number + 1
@@ -94,7 +97,7 @@ class Memo:
         key = self.key(params)
         if key != self.last:
             self.calls, self.last = self.calls + 1, key
-            self._function(params)
+            self.function(params)
 
     def restart(self, params: Any, outcome: Any) -> None:
         """Drop all that is kept, and keep that a first call with `params` returned `outcome`."""
@@ -322,10 +325,13 @@ class Result:
         As in "f(x)[0]", for texts.
     noise : float
         Its noise, if that is known before it is measured; else 0.
+    executor : concurrent.futures.Executor, optional
+        Calls the function where single entries are moved.
     """
 
     shared = True
     noise = 0.0
+    executor: Any = None
 
     def __init__(self, memo: Memo, leaf: int, entry: int, name: str) -> None:
         self.memo, self._leaf, self._entry, self.name = memo, leaf, entry, name
@@ -334,7 +340,13 @@ class Result:
         self._last: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_asked": {}, "_moved": set(), "_last": None}
+        return {
+            **self.__dict__,
+            "_asked": {},
+            "_moved": set(),
+            "_last": None,
+            "executor": None,
+        }
 
     def __call__(self, x: Any) -> Any:
         """Return the result at `x`."""
@@ -352,6 +364,32 @@ class Result:
         self._moved.add(key)
         if self._last is not None:
             self.memo.by_move.setdefault(key, self._last)
+
+    def fetch(self, params: Any, of: Key, entries: Any, steps: Any, wanted: Any) -> None:
+        """Let the executor, if there is one, call the function at moves that are not known yet."""
+        if self.executor is None:
+            return
+        known = self.memo.by_move
+        missing = [
+            (row, column)
+            for row, column in np.argwhere(wanted)
+            if (*of, int(entries[row]), steps[row, column].item()) not in known
+        ]
+        parts = [missing[first : first + MOVES] for first in range(0, len(missing), MOVES)]
+        calls = (
+            (part, (_outcomes, self.memo.function, params, of[0], entries[r], steps[r, c]))
+            for part in parts
+            for r, c in [np.array(part).T]
+        )
+        for part, future in in_order(self.executor, calls, MAX_PENDING):
+            try:
+                outcomes = future.result()
+            except Exception:  # what the worker could not do is done in this process
+                continue
+            self.memo.calls += len(part)
+            for (row, column), outcome in zip(part, outcomes, strict=True):
+                if outcome is not None:
+                    known[(*of, int(entries[row]), steps[row, column].item())] = outcome
 
     def recall(self, of: Key, entries: Any, steps: Any, wanted: Any, costs: Any) -> None:
         """Fill in costs (m, k) that are known of other readers, and take them off `wanted`.
@@ -371,6 +409,28 @@ class Result:
                         costs[row, column] = value
                         wanted[row, column] = False
                         moved.add(key)
+
+
+def _outcomes(
+    function: Callable[[Any], Any], params: Any, path: str, entries: Any, steps: Any
+) -> list[Any]:
+    """Return what a function returns where an entry of a copy is moved, None where it raises."""
+    nesting = Nesting(params)
+    copies = {p: np.array(leaf) for p, leaf in nesting.leaves.items()}
+    moved, flat, found = nesting.rebuild(copies), copies[path].reshape(-1), list[Any]()
+    with np.errstate(all="ignore"):
+        for entry, step in zip(entries, steps, strict=True):
+            saved = flat[entry]
+            try:
+                flat[entry] = saved + step
+                found.append(function(moved))
+            except Exception as error:
+                if is_control_flow(error):
+                    raise
+                found.append(None)
+            finally:
+                flat[entry] = saved
+    return found
 
 
 def _result_array(path: str, leaf: Any) -> NDArray[Any]:

@@ -302,6 +302,15 @@ def test_noise_of_a_result_is_no_reason_to_expect_less():
     assert wrong.verdict is Verdict.MISMATCH
 
 
+def test_an_executor_calls_the_function_once_for_all_results():
+    f = counted(lambda x: np.abs(TALL[:20] @ x))
+    jacobian = np.sign(TALL[:20] @ P)[:, None] * TALL[:20]
+    with ThreadPoolExecutor(2) as threads:
+        report = check_jacobian(f, jacobian, P, executor=threads)
+    assert report, str(report)
+    assert f.calls <= 12 * P.size
+
+
 def test_bounds_are_kept():
     seen = []
 
