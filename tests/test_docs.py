@@ -1,4 +1,4 @@
-"""What the pages of docs say is so: the target of target.md, the layers of layers.md."""
+"""What the pages of docs say is so: targets, layers, and the examples of pages on one problem."""
 
 import os
 import re
@@ -11,10 +11,21 @@ import pytest
 from hypothesis import Phase, settings
 
 from checks.conformance.targets.target_interface import EXAMPLE
-from tests.test_readme import VARIES
+from tests.test_readme import VARIES, run_examples
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "target.md"
+# Of a solver's results digits vary too, and of a blurred estimate all numbers.
+NUMBERS = re.compile(
+    rf"{VARIES.pattern}|^  \S+ .*(?=UNRESOLVED)|(?<=\d\.\d\d)\d+(?=e[+-])"
+    r"|(?<=error of )\S+|(?<=is up to )\S+|(?<=noise of\s)\s*\S+|  +",
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("page", ["jacobians.md", "ode.md", "units.md"])
+def test_the_examples_of_a_page_print_what_it_says(page):
+    assert run_examples(DOCS / page, NUMBERS) > 10
 
 
 def test_the_target_of_the_page_fails_as_the_page_says(tmp_path):

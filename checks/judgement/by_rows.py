@@ -175,9 +175,12 @@ def _block(name: str, rows: Sequence[Row], path: str, some_seen: bool) -> ArrayR
         _judge_unseen_rows(block, unseen)
         _accept_zero_rows(block, movable, unseen)
     is_open = (block.verdicts == Verdict.UNRESOLVED).any(axis=1)
-    reasons = [array.reason for array, row in zip(arrays, is_open, strict=True) if row]
-    reason = next(filter(None, reasons), UNSEEN) if reasons else ""
-    return replace(block, reason=reason)
+    reasons = [
+        array.reason or (UNSEEN if path in row.unseen else "")
+        for array, row, open_row in zip(arrays, rows, is_open, strict=True)
+        if open_row
+    ]
+    return replace(block, reason=next(filter(None, reasons), ""))
 
 
 def unseen_error(largest: float) -> float:

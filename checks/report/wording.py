@@ -45,7 +45,8 @@ STAIRS = (
     "the cost is quantised here: it has jumps close by. Either a function rounds (floor, round, an "
     "integer cast, a table): then the derivative is that between the jumps, often zero, never the "
     "slope of the trend. Or digits are lost, as in log(1 - s) with s close to 1: then the "
-    "derivative is that of the formula. The check cannot tell which. Check without the rounding."
+    "derivative is that of the formula. Or an adaptive solver takes other steps: a smaller "
+    "tolerance makes the jumps smaller. The check cannot tell which. Check without the rounding."
 )
 
 

@@ -216,6 +216,15 @@ def test_an_array_that_no_result_reads_is_unresolved():
     assert "does not see them" in report.arrays["f(x) by x[1]"].reason
 
 
+def test_an_unresolved_entry_beside_a_mistake_is_not_said_to_change_nothing():
+    weights = np.array([[1e6, 1.0]])
+    claimed = weights * [1.001, 1.0001]  # of values, no rounding is known
+    report = check_jacobian(lambda x: weights @ x, claimed, np.ones(2))
+    (block,) = report.arrays.values()
+    assert block.verdicts.tolist() == [[Verdict.MISMATCH, Verdict.UNRESOLVED]]
+    assert "does not change" not in str(report)
+
+
 def test_a_claim_that_is_not_repeatable_is_named():
     rng = np.random.default_rng(0)
     report = check_jacobian(dense, lambda x: dense_jacobian(x) * (1 + 1e-3 * rng.random()), X)
