@@ -174,9 +174,9 @@ def test_slopes_dropped_in_several_entries_do_not_cancel(name):
 
 
 def test_a_slope_dropped_in_one_of_many_entries_is_seen():
-    for seed in range(3):
+    for seed in range(2):
         rng = np.random.default_rng(seed)
-        a, w = rng.standard_normal((8, 1000)) * 0.6, rng.standard_normal(1000)
+        a, w = rng.standard_normal((8, 720)) * 0.6, rng.standard_normal(720)
         t = np.tanh(a @ w)
         slope = a.T @ (2 * t * (1 - t**2))
         dropped = np.abs(slope).max() / 100

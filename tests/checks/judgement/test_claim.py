@@ -158,3 +158,19 @@ def test_the_line_and_the_cost_are_those_of_the_point(monkeypatch):
     assert asked[0][0] != asked[2][0]
     assert asked[0][1:] == (wider_dtype(np.float32), 14.0)
     assert asked[0][0] == np.random.default_rng([5, 1]).integers(2**32)
+
+
+@pytest.mark.parametrize("other", ["v", "w"])
+def test_one_array_that_differs_is_enough(other):
+    calls = []
+
+    def function(p):
+        calls.append(1)
+        return {path: 2 * x + (path == other and len(calls) > 1) for path, x in p.items()}
+
+    point = {"v": X, "w": X.copy()}
+    evaluations = Evaluations(lambda p: float(np.sum(p["v"] ** 2) + np.sum(p["w"] ** 2)), point)
+    claim = Claim(evaluations, function(point), function)
+    claim.again()
+    claim.rounding(0)
+    assert claim.unmeasured == "two calls of it at one point differ"

@@ -6,10 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from checks.estimation.estimates import estimate_derivatives
 from checks.estimation.finite_differences import Estimate
 from checks.estimation.noise import Noise
 from checks.evaluation.pointwise import Evaluations
 from checks.judgement import every_entry
+from checks.judgement.claim import Claim
 from checks.judgement.every_entry import (
     NO_CONVERGENCE,
     _array_with_missed_error,
@@ -18,6 +20,7 @@ from checks.judgement.every_entry import (
     _is_flagged,
     _judge_array,
     _why_unresolved,
+    judge_gradient,
     off_kinks,
 )
 from checks.report.array_report import ArrayReport
@@ -309,3 +312,16 @@ def test_unconfirmed_entries_are_on_stairs_or_disagree(monkeypatch, stairs):
     assert _judge_array(estimates, CLAIM, array).reason == every_entry.OUTSIDE_SLOPES
     monkeypatch.setattr(every_entry, "mark_uncertain_kinks", lambda *_: False)
     assert _judge_array(estimates, CLAIM, array) is array
+
+
+def test_what_the_caller_knows_of_the_claims_errors_is_no_mistake():
+    x = np.array([1.0, 2.0])
+    evaluations = Evaluations(lambda x: float(np.sum(x**2)), x)
+    estimates = estimate_derivatives(evaluations, "auto", 0)
+    claimed = 2 * x + [0.0, 1e-3]
+    for error, verdict in ((None, MISMATCH), (1e-4, MISMATCH), (1.1e-3, MATCH)):
+        claim = Claim(evaluations, {"params": claimed})
+        known = None if error is None else {"params": np.full(2, error)}
+        report = judge_gradient(estimates, claim, 1e-3, "entry", 0.0, claim_error=known)
+        assert report.verdict is verdict
+        assert report.seconds > 0
