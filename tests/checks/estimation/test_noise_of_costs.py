@@ -46,7 +46,7 @@ class Measured:
         self.asked = []
         evaluations = SimpleNamespace(
             repeat_at_point=lambda: (self.asked.append("again"), 8.0 if repeats else 8.5)[1],
-            at_point=8.0, size=size, eps=EPS, shared=False,
+            at_point=8.0, size=size, eps=EPS, shared=False, cost=SimpleNamespace(),
         )  # fmt: skip
         for name, found in (
             ("measure_noise", Noise(table, table / 8, False, False)),
@@ -91,6 +91,21 @@ def test_where_the_rounding_is_not_known_that_toward_zero_counts_fully(monkeypat
         for change, expected in ((1e-10, 1e-9), (2e-9, 2e-9)):
             found = Measured(monkeypatch, rounding, change=change)
             assert found.noise.measured.level == expected
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_a_cost_may_know_its_own_noise(monkeypatch, sign):
+    for lift, noise, expected in (
+        (Lift.NARROW, 1e-5, Noise(1e-5, 1e-5 / 8, False, False)),
+        (Lift.HIDDEN, 16.0, Noise(16.0, 1.0, False, False)),
+        (Lift.LIFTS, 1e-5, Noise(1e-12, 1e-12 / 8, False, False)),
+        (Lift.NARROW, 0.0, Noise(1e-9, 1e-9 / 8, False, False)),
+    ):
+        found = Measured(monkeypatch, rounding_of(1e-12, lift))
+        found.noise._evaluations.cost.noise = noise
+        found.noise._evaluations.at_point = sign * 8.0
+        found.noise._repeats = True
+        assert found.noise.measured == expected
 
 
 def test_one_of_several_results_lifts_if_others_do(monkeypatch):
