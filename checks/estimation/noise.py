@@ -40,6 +40,7 @@ NARROW_STAGE = 2.0**10
 # Two tables lie beside the point. They are 1/64 to 1/32 of the parameters' size away, about as far
 # as the longest steps go.
 SIDE_DISTANCE = 2.0**-5
+FLOAT32_EPS = 2.0**-23
 ASSUMED_PLACES = 64.0  # until the noise is measured, it is taken as 64 last places of the cost
 # Whether the cost depends on its parameters at all is tested by moving all entries by these parts
 # of the way to an end of the box. The last moves bring half of the entries close to 0, where units
@@ -63,12 +64,16 @@ class Noise:
         Two calls at one point differed.
     is_constant : bool
         No move changed the cost by a single bit: it ignores its argument, or is constant.
+    may_jump_above : float
+        Noise, relative to the cost, above which it may be jumps away from the point: 64 last places
+        of the costs, at most the eps of float32, in which a stage may compute.
     """
 
     level: float
     relative: float
     stochastic: bool
     is_constant: bool
+    may_jump_above: float = FLOAT32_EPS
 
     def at_least(self, level: float) -> "Noise":
         """Return this noise, or one of that level if it is smaller."""
@@ -223,7 +228,11 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     if stochastic:
         level = max(level, float(np.std([evaluations.repeat_at_point() for _ in range(POINTS)])))
     unseen = is_flat and changes_nothing(evaluations, evaluations.values, rng)
-    return Noise(level, level / size if size > 0 else 0.0, stochastic, unseen)
+    relative = level / size if size > 0 else 0.0
+    eps_of_costs = float(np.finfo(_narrowest_dtype(finite, evaluations)).eps)
+    # beside a cost of 0 even a kink is many last places high
+    jumps_above = min(64 * eps_of_costs, FLOAT32_EPS) if at_point else FLOAT32_EPS
+    return Noise(level, relative, stochastic, unseen, jumps_above)
 
 
 def changes_nothing(

@@ -25,9 +25,8 @@ ROUNDS = 18  # steps tried for one coordinate; 8^-17 of the first is below a las
 # The error covers FEW_JUMPS times the mean slope of the jumps found: between here and a step away
 # there are few jumps, unevenly spaced, so that a mean over them may be too small.
 FEW_JUMPS = 4.0
-# Noise, relative to the cost, that is above COARSE, the eps of float32, and above PLACES times the
-# eps of the parameters may be jumps away from the point.
-COARSE, PLACES = 2.0**-23, 64
+# Noise of the cost below so many times the eps of the parameters is no jumps away from the point.
+PLACES = 64
 FEW = 16  # up to this many coordinates are checked one by one
 # Of pilots whose trials all failed: so many long and short steps show noise if their corrections,
 # as differences of costs, are the same up to this factor.
@@ -332,7 +331,7 @@ class _StepSelection:
         Where it shows close to both pilots, the other coordinates are not tried.
         """
         at = self.coordinates
-        coarse = max(COARSE, PLACES * float(np.finfo(at.x.dtype).eps))
+        coarse = max(at.noise.may_jump_above, PLACES * float(np.finfo(at.x.dtype).eps))
         if at.noise.stochastic or at.noise.relative <= coarse:
             return
         for tried in (self.pilots, self.others):

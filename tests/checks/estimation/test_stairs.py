@@ -212,3 +212,24 @@ def test_stairs_of_one_array_are_not_held_against_another(seed):
     report = check_gradient(cost, claims, point, seed=seed)
     assert report.verdict is not Verdict.MISMATCH
     assert "quantised" in report.arrays["rounded"].reason
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    size=st.sampled_from([1, 2, 6]),
+    scale=st.sampled_from([1.0, 9.0, 30.0]),
+    method=st.sampled_from(["auto", "central"]),
+    offset=st.sampled_from([0.0, 1.0]),
+)
+def test_a_step_function_within_a_saturating_one_is_no_mismatch(seed, size, scale, method, offset):
+    rng = np.random.default_rng(seed)
+    x, c = (
+        rng.uniform(-scale, scale, size),
+        rng.choice([-1, 1], size) * rng.uniform(0.05, 0.2, size),
+    )
+
+    def cost(x):
+        return float(np.sum(np.tanh(c * np.round(x, 2))) + offset)
+
+    report = check_gradient(cost, np.zeros(size), x, seed=seed, method=method)
+    assert report.verdict is not Verdict.MISMATCH
