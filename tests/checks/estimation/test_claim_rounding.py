@@ -103,11 +103,13 @@ def test_a_stage_that_is_narrow_leaves_all_unknown(rounding_mode):
     assert np.isnan(claim_rounding_of(lambda t: at, narrow, bad).rounding["w"]).all()
 
 
-def test_an_entry_lifts_if_it_moves_or_differs_or_is_zero(rounding_mode):
-    at = np.array([1.0, 1.0, 0.0, 1.0])
+@pytest.mark.parametrize("sign", SIGNS)
+@pytest.mark.parametrize("side", SIGNS)
+def test_an_entry_lifts_if_it_moves_or_differs_or_is_zero(rounding_mode, sign, side):
+    at = sign * np.array([1.0, 1.0, 0.0, 1.0])
     for factor, moves in ((15.0, False), (17.0, True)):
-        slope = np.array([0, 0, 0, factor * WIDE / LINE[-1]])
-        narrow = at + np.array([0.0, 1e-6, 0.0, 0.0])
+        slope = np.array([0, 0, 0, side * factor * WIDE / LINE[-1]])
+        narrow = at + side * np.array([0.0, 1e-6, 0.0, 0.0])
         found = claim_rounding_of(lambda t, slope=slope: at + slope * t, narrow)
         assert np.isfinite(found.rounding["w"]).tolist() == [False, True, True, moves]
         assert found.lifts["w"] is (Lift.LIFTS if moves else Lift.HIDDEN)

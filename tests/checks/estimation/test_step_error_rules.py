@@ -1,5 +1,6 @@
 """The error of complex steps from what was measured, sampled and changed, which is planted."""
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from checks.estimation.step_error import (
     _keeps_digits,
     _last_places,
     _lifted,
+    _sampled,
     _some,
     step_errors,
 )
@@ -281,3 +283,84 @@ def test_digits_are_kept_where_rounding_toward_zero_changes_few_last_places(monk
     assert evaluations.count > 0
     monkeypatch.setattr(module, "toward_zero_is_available", lambda: False)
     assert not _keeps_digits(evaluations, "a", steps)
+
+
+# Samples.
+
+G = {"a": np.array([3.0, -2.0]), "b": np.array([[0.5], [4.0], [-1.0]])}
+POINT = {"a": np.array([2.0, -1.0]), "b": np.array([[1.0], [0.0], [4.0]])}
+
+
+def sampled(error, known=None, bounds=None, seed=0):
+    """Sample a linear cost, of whose imaginary part `error` takes the moves, and adds to it."""
+    moves = []
+
+    def cost(p):
+        exact = sum(np.sum(G[path] * p[path]) for path in G)
+        if not np.iscomplexobj(p["a"]) and not np.iscomplexobj(p["b"]):
+            return exact
+        moves.append({path: np.array(p[path]) for path in G})
+        return exact + 1j * error(exact.imag, {path: p[path] - POINT[path] for path in G})
+
+    evaluations = Evaluations(cost, POINT, bounds=bounds)
+    steps = {p: steps_of(g, None if known is None else known[p]) for p, g in G.items()}
+    return _sampled(evaluations, steps, rng(seed)), moves
+
+
+def test_samples_without_deviations_have_the_rounding_of_a_last_place():
+    found, moves = sampled(lambda imaginary, moves: 0.0)
+    for path, largest in (("a", 3), ("b", 4)):
+        assert EPS * largest <= found[path] < 20 * EPS * largest
+    assert len(moves) == 2 * 16
+    for number, moved in enumerate(moves):
+        # the imaginary parts of one array, uneven by a factor of two, and h by another
+        this, other = ("a", "b") if number < 16 else ("b", "a")
+        assert not moved[other].imag.any()
+        sizes = np.abs(moved[this].imag) * 2.0**100
+        assert np.all((sizes >= 0.75) & (sizes < 3))
+    # the two points of a pair lie on opposite sides
+    for first, second in zip(moves[::2], moves[1::2], strict=True):
+        for path in G:
+            off = first[path].real - POINT[path], second[path].real - POINT[path]
+            assert np.array_equal(off[0], -off[1])
+            assert (off[0] != 0).all()
+    # by one last place at first, and by more and more of them
+    distances = [abs(moved["a"].real[0] - 2) / 2.0**-51 for moved in moves[:16:2]]
+    assert distances[0] == 1
+    assert distances == sorted(distances)
+    # so that the cost moves by a last place: it is 3 · 2 + 2 + 0.5 − 4 = 4.5 at the point
+    size = math.sqrt(5 / 2)
+    assert distances[-1] == pytest.approx(max(1, 4.5 / (3 * size)), abs=1)
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_the_largest_deviation_of_a_pair_counts_for_one_entry(sign):
+    found, moves = sampled(lambda imaginary, moves: sign * 1e-6 * imaginary)
+    for path, first in (("a", 0), ("b", 16)):
+        # relative to h, the mean of both points of a pair; a sum of m entries is off by √m
+        h = 2.0**-100
+        sums = [np.sum(G[path] * moved[path].imag) / h for moved in moves[first : first + 16]]
+        root = math.sqrt(G[path].size)
+        # h is drawn from one to two steps
+        assert (
+            1e-6 * np.abs(sums).max() / 2 / root <= found[path] <= 1e-6 * np.abs(sums).max() / root
+        )
+
+
+def test_unknown_steps_are_not_moved_and_infinite_samples_are_not_believed():
+    known = {"a": np.array([True, False]), "b": np.array([[True], [True], [False]])}
+    _, moves = sampled(lambda imaginary, moves: 0.0, known)
+    for moved in moves:
+        assert moved["a"].imag[1] == 0
+        assert moved["b"].imag[2] == 0
+    for bad in (NAN, INF):
+        found, _ = sampled(lambda imaginary, moves, bad=bad: bad)
+        assert found == {"a": INF, "b": INF}
+    assert _sampled(None, {}, rng()) == {}
+
+
+def test_beside_a_bound_entries_move_by_one_last_place():
+    bounds = ({"a": np.array([2.0, -9.0]), "b": None}, {"a": None, "b": None})
+    _, moves = sampled(lambda imaginary, moves: 0.0, bounds=bounds)
+    off = np.array([moved["a"].real[0] - 2 for moved in moves])
+    assert set(off.tolist()) <= {0.0, 2.0**-51}

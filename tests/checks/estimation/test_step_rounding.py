@@ -112,8 +112,10 @@ def test_arrays_are_tested_one_by_one_where_a_group_does_not_lift(sign):
     ]  # fmt: skip
     for factor, lift in ((0.9, Lift.LIFTS), (1.1, Lift.NARROW)):
         off = sign * factor * NARROW / 4 / 8  # an eighth of what a narrow stage makes of it
-        found, _ = step_rounding_of({"a": [1.0]}, {"a": [1.0]}, off=off)
+        found, copies = step_rounding_of({"a": [1.0]}, {"a": [1.0]}, off=off)
         assert found.lifts == {"a": lift}
+        tests = [paths for paths, moved in copies.tested if not moved]
+        assert len(tests) == (3 if lift is Lift.LIFTS else 1)  # it is not tested again
 
 
 def test_what_cannot_be_tested_is_hidden_or_narrow():
