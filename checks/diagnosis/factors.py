@@ -54,7 +54,7 @@ def scaled(case: Case) -> Iterator[Fit]:
         plain = list(
             case.fit(
                 "scale",
-                _factor_clause(short, remark),
+                _factor_clause(short, remark) + _alike(case),
                 short * n,
                 1,
                 error=error,
@@ -78,6 +78,17 @@ def scaled(case: Case) -> Iterator[Fit]:
         text = f"{digits(c)} × the numerical gradient in every entry"
         yield from case.fit("scale", text, c * n, 2, error=error, bits=math.inf,
                             number=c, tolerance=2 * uncertainty)  # fmt: skip
+
+
+def _alike(case: Case) -> str:
+    """Return a remark where all entries are alike, so that they say no more than one."""
+    g, n, tolerance = case.claimed, case.numeric, case.limit.max()
+    if case.claimed.size < 2 or np.ptp(g) > tolerance or np.ptp(n) > tolerance:
+        return ""
+    return (
+        " (or a term is added to it: its entries are all alike, so check at a point where they "
+        "differ)"
+    )
 
 
 def _norms(case: Case, c: float) -> Iterator[tuple[float, str]]:

@@ -129,13 +129,16 @@ def _explain(evidence: Evidence) -> tuple[Diagnosis, ...]:
     if matches:
         return tuple(_describe(evidence, match, matches) for match in matches)
     distinct = evidence.distinct(every_fault)
-    matches = evidence.combined(distinct) or evidence.combined([*distinct, *of_layers], most=2)
+    equivalents = {fault.name: names for fault, names in distinct.items()}
+    # faults that are equal alone may differ beside another
+    wrong_names = {*equivalents, *(name for names in equivalents.values() for name in names)}
+    wrong = [fault for fault in every_fault if fault.name in wrong_names]
+    matches = evidence.combined(distinct) or evidence.combined([*wrong, *of_layers], most=2)
     if matches:
-        equivalents = {fault.name: names for fault, names in distinct.items()}
         return _describe_several(evidence, matches, equivalents)
     matches = evidence.in_the_last_layer(distinct)
     if matches:
-        return _describe_last_layer(evidence, matches)
+        return _describe_last_layer(evidence, matches, equivalents)
     return _common_structure(evidence)
 
 
@@ -156,7 +159,8 @@ def _describe(evidence: Evidence, match: Match, matches: Sequence[Match]) -> Dia
     elif wrong < total:
         text += f", on {total - wrong} of which it makes no difference"
     text += f"; {constant}." if constant else "."
-    others = [other.fault.name for other in matches if other.fault.name != match.fault.name]
+    own = {*match.fault.name.split(PLUS)}
+    others = [m.fault.name for m in matches if {*m.fault.name.split(PLUS)} != own]
     if others:
         text += f" These networks cannot tell it from: {'; '.join(others)}."
     activation, cost_name, *output = evidence.textbook_cost
@@ -188,15 +192,19 @@ def _describe_several(
     return tuple(Diagnosis(name, text) for name, text in texts.items())
 
 
-def _describe_last_layer(evidence: Evidence, matches: Sequence[Match]) -> tuple[Diagnosis, ...]:
+def _describe_last_layer(
+    evidence: Evidence, matches: Sequence[Match], equivalents: Mapping[str, list[str]]
+) -> tuple[Diagnosis, ...]:
     """Name what explains the last layer, and what the structure of the others shows beside it."""
     names = list(dict.fromkeys(name for m in matches for name in m.fault.name.split(PLUS)))
     text = (
         f"In the last layer: {matches[0].fault.text} This gives your ∂C/∂w^L and ∂C/∂b^L on every "
         "network. The layers below have another mistake; look at it once this one is mended."
     )
-    if len(matches) > 1:
-        text += f" Or: {'; '.join(match.fault.name for match in matches[1:])}."
+    others = [match.fault.name for match in matches[1:]]
+    others += [name for part in names for name in equivalents.get(part, [])]
+    if others:
+        text += f" In this layer these are the same: {'; '.join(dict.fromkeys(others))}."
     beside = _same_structure(evidence, matches[0].fault)
     return (
         *(Diagnosis(name, text) for name in names),

@@ -248,6 +248,7 @@ def test_unknown_is_an_answer_and_the_worst_entry_is_shown(mistake):
 def test_integers_that_are_not_the_nearest_ones_are_not_rounded():
     report = check_gradient(lambda p: np.sum(p**2), lambda p: 3 * p, np.ones(3))
     assert [mistake.name for mistake in report.diagnosis] == ["scale"]
+    assert "or a term is added to it: its entries are all alike" in report.diagnosis[0].text
 
 
 def test_a_single_entry_is_explained_by_a_plain_factor_only():
