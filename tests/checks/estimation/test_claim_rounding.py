@@ -1,6 +1,7 @@
 """What calls in a wider dtype show of a claim whose rounding is planted."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from checks.estimation import claim_rounding as claims
 from checks.estimation.precision import LINE, Lift
 
+# the numbers are small: only relative differences count
+approx = partial(pytest.approx, rel=1e-6, abs=0)
 SIGNS = [1, -1]
 NARROW, WIDE = 2.0**-23, 2.0**-52
 INF, NAN = math.inf, math.nan
@@ -67,7 +70,7 @@ def test_the_rounding_of_a_claim_is_its_change(rounding_mode, sign):
         narrow = at + off * np.array([1e-6, 3e-6])
         found = claim_rounding_of(lambda t: at + t * slope, narrow, cost=64.0)
         lost = 32 * WIDE * 64 / 2
-        assert found.rounding["w"] == pytest.approx([1e-6 + lost, 3e-6 + lost], rel=1e-8)
+        assert found.rounding["w"] == approx([1e-6 + lost, 3e-6 + lost], rel=1e-8)
         assert found.lifts == {"w": Lift.LIFTS}
         assert found.said == ""
     negative = claim_rounding_of(lambda t: at + t * slope, narrow, cost=-64.0)
@@ -80,7 +83,7 @@ def test_what_leaves_the_line_or_changes_toward_zero_is_added(rounding_mode, sig
     bend = sign * np.array([1e-9, 0.0])
     truncated = at + sign * np.array([0.5e-9, 2e-9])
     found = claim_rounding_of(lambda t: at + 1e-6 * t + bend * (t == 1.0), at + 1e-6, truncated)
-    assert found.rounding["w"] == pytest.approx([1e-6 + 1e-9, 1e-6 + 2e-9], rel=1e-6)
+    assert found.rounding["w"] == approx([1e-6 + 1e-9, 1e-6 + 2e-9], rel=1e-6)
 
 
 def test_a_stage_that_is_narrow_leaves_all_unknown(rounding_mode):

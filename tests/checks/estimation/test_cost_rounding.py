@@ -1,6 +1,7 @@
 """What calls in a wider dtype show of a cost whose rounding is planted."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from checks.estimation import cost_rounding as costs
 from checks.estimation.precision import Copies, Lift
 from checks.evaluation.pointwise import Evaluations
 
+# the numbers are small: only relative differences count
+approx = partial(pytest.approx, rel=1e-6, abs=0)
 SIGNS = [1, -1]
 NARROW, WIDE = 2.0**-23, 2.0**-52
 INF, NAN = math.inf, math.nan
@@ -31,7 +34,7 @@ class Line:
         return np.ones(1)
 
     def reflected(self, path, move, reach):
-        assert reach == pytest.approx(37 * 2.25)
+        assert reach == approx(37 * 2.25)
         assert 0.75 <= np.abs(move) <= 1.5
         self.move = move
         return move
@@ -66,16 +69,16 @@ def test_the_rounding_of_a_cost_is_its_largest_change(sign):
     ):
         found, calls = cost_rounding_of(cost, narrow, moved)
         assert found.value == sign * 4
-        assert found.change == pytest.approx(change)
-        assert found.level == pytest.approx(change)
-        assert found.relative == pytest.approx(change / largest)
+        assert found.change == approx(change)
+        assert found.level == approx(change)
+        assert found.relative == approx(change / largest)
         assert found.lift is Lift.LIFTS
         assert found.has_digits
         assert calls == 6 + len(moved)
     # at least that of a last place
     found, _ = cost_rounding_of(cost)
     assert found.change == 0
-    assert found.level == pytest.approx(4 * NARROW / math.sqrt(12))
+    assert found.level == approx(4 * NARROW / math.sqrt(12))
     nothing, _ = cost_rounding_of(lambda t: 0.0)
     assert (nothing.level, nothing.relative) == (0, 0)
 
@@ -138,12 +141,12 @@ def test_curvature_is_told_from_noise_by_shorter_lines():
 
 
 def test_the_noise_of_the_wide_cost_is_at_least_that_of_its_last_places():
-    for narrow in (4.0, 4.0 + 1e-4):
-        found, _ = cost_rounding_of(lambda t: 4 + 1e-3 * t, narrow)
-        least = max(2 * WIDE * 4, 4 * abs(narrow - 4) * WIDE / NARROW)
-        assert found.wide_level == pytest.approx(max(least, 0), rel=0.5)
+    assert cost_rounding_of(lambda t: 4.0)[0].wide_level == 2 * WIDE * 4
+    for sign in SIGNS:
+        found, _ = cost_rounding_of(lambda t: 4 + 1e-3 * t, 4 + sign * 1e-4)
+        assert found.wide_level == approx(4 * 1e-4 * WIDE / NARROW)
     bent = lambda t: 4 + 1e-2 * t + 1e-6 * is_third(t)  # noqa: E731
-    assert cost_rounding_of(bent, 4 + 1e-3)[0].wide_level == pytest.approx(2e-6, rel=1e-3)
+    assert cost_rounding_of(bent, 4 + 1e-3)[0].wide_level == approx(2e-6, rel=1e-3)
 
 
 @pytest.mark.parametrize("sign", SIGNS)

@@ -258,6 +258,19 @@ def test_on_a_bound_the_line_points_inside(side):
         assert line.stencil.keywords == {"side": 1}
 
 
+@pytest.mark.parametrize("fixed", ["a", "b"])
+def test_one_array_on_a_bound_makes_the_line_one_sided(fixed):
+    point = {"a": np.ones(2), "b": np.ones((1, 3))}
+    lower = {path: 1.0 if path == fixed else None for path in point}
+    evaluations = Evaluations(lambda p: 0.0, point, bounds=(lower, None))
+    directions = {path: -np.ones(x.shape) for path, x in point.items()}
+    line = fitted_line(evaluations, directions, QUIET, {})
+    assert line.stencil is not central
+    for path, direction in line.directions.items():
+        assert (direction == (1 if path == fixed else -1)).all()
+    assert line.scale == pytest.approx(5**-0.5)
+
+
 def test_on_a_bound_four_steps_have_to_fit():
     evaluations = evaluations_of(n=1, bounds=(1.0, 1.01))
     line = fitted_line(evaluations, {"params": np.array([-2.0])}, QUIET, {})

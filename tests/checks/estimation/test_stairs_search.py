@@ -81,9 +81,20 @@ def test_errors_and_noise_hide_small_jumps(sign):
         # to be found, the jump needs 8 sigmas
         least = max(least, far * error, 8 * noise)
         for factor, seen in ((0.99, False), (1.01, True)):
-            cost = lambda t, h=factor * least: sign * h * (t > 0.1)  # noqa: E731
-            found = searched(cost, 0.0, error, near, far, noise)
-            assert found == pytest.approx(factor * least / far if seen else 0)
+            for side in SIGNS:
+                cost = lambda t, h=factor * least, s=side: sign * h * (s * t > 0.1)  # noqa: E731
+                found = searched(cost, 0.0, error, near, side * far, noise)
+                assert found == pytest.approx(factor * least / far if seen else 0)
+
+
+@pytest.mark.parametrize("side", SIGNS)
+def test_a_jump_may_be_less_than_what_the_slope_is_off_by(side):
+    # 0.1 over the distance is the error's; of three jumps of a third more each is less than that
+    far, error = side * 0.25, 0.4
+    cost = lambda t: 0.09 * ((side * t > 0.03) + 0.0 + (side * t > 0.11) + (side * t > 0.2))  # noqa: E731
+    assert searched(cost, 0.0, error, far=far) == 0
+    cost = lambda t: 0.11 * ((side * t > 0.03) + 0.0 + (side * t > 0.11) + (side * t > 0.2))  # noqa: E731
+    assert searched(cost, 0.0, error, far=far) == pytest.approx(0.33 / 0.25)
 
 
 def test_smaller_jumps_are_not_searched_on_both_sides_of_a_large_one():

@@ -1,6 +1,7 @@
 """The error of complex steps from what was measured, sampled and changed, which is planted."""
 
 import math
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,6 +21,8 @@ from checks.estimation.step_error import (
 )
 from checks.evaluation.pointwise import Evaluations
 
+# the numbers are small: only relative differences count
+approx = partial(pytest.approx, rel=1e-6, abs=0)
 EPS = 2.0**-52
 INF, NAN = np.inf, np.nan
 SIGNS = [1, -1]
@@ -102,7 +105,7 @@ def test_beside_an_array_that_does_not_lift_changes_toward_zero_are_added(monkey
     )
     found = case.found()
     # four times the change, or four last places
-    assert found["a"][0] == pytest.approx([1e-9 + 4 * 5e-9, 2e-9 + 4 * EPS * 2])
+    assert found["a"][0] == approx([1e-9 + 4 * 5e-9, 2e-9 + 4 * EPS * 2])
     assert found["a"][1] == "lifted"
     assert found["b"][1] == "estimated"
     assert case.asked["changes"] == ["a", "b"]
@@ -115,12 +118,12 @@ def test_estimated_errors_grow_with_the_size_of_the_entry(monkeypatch, sign):
     case = Planted(monkeypatch, {"a": g}, sampled=1e-9)
     error, how = case.found()["a"]
     assert how == "estimated"
-    assert error == pytest.approx((2.5 + 3.4 * np.abs(g) / 4) * 1e-9)
+    assert error == approx((2.5 + 3.4 * np.abs(g) / 4) * 1e-9)
     # at least four times the change, and what a narrow stage showed
     case = Planted(
         monkeypatch, {"a": g}, sampled=1e-9, changes={"a": [1e-8, 0, 0]}, narrow={"a": [0, 1e-7, 0]}
     )
-    assert case.found()["a"][0] == pytest.approx([4e-8, 1e-7, (2.5 + 1.7) * 1e-9])
+    assert case.found()["a"][0] == approx([4e-8, 1e-7, (2.5 + 1.7) * 1e-9])
 
 
 def test_entries_that_are_not_known_have_no_error(monkeypatch):
@@ -145,17 +148,17 @@ def test_of_many_entries_a_few_are_measured(monkeypatch, sign):
     worst = max(
         e / (abs(g[k]) + 4 / 16) for k, e in zip(probed, [1e-9, 3e-9, 2e-9, 0, 0, 0], strict=True)
     )
-    assert error == pytest.approx(4 * worst * (np.abs(g) + 4 / 16))
+    assert error == approx(4 * worst * (np.abs(g) + 4 / 16))
     assert case.asked["changes"] == []
     # of one fewer, all are
     case = Planted(monkeypatch, {"a": g[1:]}, lifted={"a": np.full(256, 1e-9)})
     assert case.found()["a"][1] == "lifted"
     # the largest change of a few counts for all
     case = Planted(monkeypatch, {"a": g}, changes={"a": [1e-8, 0, 2e-8, 0, 0, 0]})
-    assert case.found()["a"][0] == pytest.approx(np.full(n, 8e-8))
+    assert case.found()["a"][0] == approx(np.full(n, 8e-8))
     # samples may show more than what was measured
     case = Planted(monkeypatch, {"a": g}, lifted={"a": np.zeros(6)}, sampled=1e-9)
-    assert case.found()["a"][0] == pytest.approx((2.5 + 3.4 * np.abs(g) / 4) * 1e-9)
+    assert case.found()["a"][0] == approx((2.5 + 3.4 * np.abs(g) / 4) * 1e-9)
     # a cost that takes many entries at once is not called in the wider dtype
     case = Planted(monkeypatch, {"a": g}, lifted={"a": np.zeros(6)}, sampled=1e-9)
     case.evaluations.cost.at_entries = len
@@ -170,14 +173,14 @@ def test_small_derivatives_may_be_lost_below_a_floor(monkeypatch):
     g = np.array([1.0, 1.01 * limit, 0.99 * limit, 1e-30])
     for cost in (4.0, -4.0):
         case = Planted(monkeypatch, {"a": g}, cost=cost)
-        assert case.found()["a"][0] == pytest.approx([0, 0, floor, floor])
+        assert case.found()["a"][0] == approx([0, 0, floor, floor])
     case = Planted(monkeypatch, {"a": g[:2]}, keeps=False)
     assert case.found()["a"][0].tolist() == [0, 0]
     # a floor above 1e-4 of the largest would blur them: it counts where digits are lost
     for factor, keeps, counts in ((0.99, True, True), (1.01, True, False), (1.01, False, True)):
         g = np.array([floor / (factor * 1e-4), 0.0])
         error = Planted(monkeypatch, {"a": g}, keeps=keeps).found()["a"][0]
-        assert error == pytest.approx([floor, floor] if counts else [0, 0])
+        assert error == approx([floor, floor] if counts else [0, 0])
 
 
 def test_some_entries_are_drawn():
@@ -330,7 +333,7 @@ def test_samples_without_deviations_have_the_rounding_of_a_last_place():
     assert distances == sorted(distances)
     # so that the cost moves by a last place: it is 3 · 2 + 2 + 0.5 − 4 = 4.5 at the point
     size = math.sqrt(5 / 2)
-    assert distances[-1] == pytest.approx(max(1, 4.5 / (3 * size)), abs=1)
+    assert distances[-1] == approx(max(1, 4.5 / (3 * size)), abs=1)
 
 
 @pytest.mark.parametrize("sign", SIGNS)

@@ -1,6 +1,7 @@
 """What calls in a wider dtype show of complex steps whose rounding is planted."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from checks.estimation import step_rounding as steps
 from checks.estimation.precision import Lift
 
+# the numbers are small: only relative differences count
+approx = partial(pytest.approx, rel=1e-6, abs=0)
 SIGNS = [1, -1]
 NARROW, WIDE = 2.0**-23, 2.0**-52
 INF, NAN = math.inf, math.nan
@@ -66,7 +69,7 @@ def test_the_error_of_a_step_is_its_change_and_what_the_wide_one_may_round(sign,
         size = np.abs(wide)
         expected = 1.5 * np.abs(narrow - wide) + NARROW / 2 * size
         expected += 32 * WIDE / NARROW * 3e-6 + floor
-        assert found.error["w"] == pytest.approx(expected, rel=1e-12)
+        assert found.error["w"] == approx(expected, rel=1e-12)
         assert found.lifts == {"w": Lift.LIFTS}
 
 
@@ -75,7 +78,7 @@ def test_terms_larger_than_the_cost_show_in_its_rounding(sign):
     # a cost that differs by 2^-3 in both dtypes has terms of 2^20
     wide, cost = np.array([1.0, 4.0]), 8.0 + sign * 2.0**-3
     found, _ = step_rounding_of({"w": wide}, {"w": wide}, cost, cost=8.0)
-    assert found.error["w"] == pytest.approx(NARROW / 2 * wide + WIDE * 2.0**20, rel=1e-12)
+    assert found.error["w"] == approx(NARROW / 2 * wide + WIDE * 2.0**20, rel=1e-12)
 
 
 @pytest.mark.parametrize("sign", SIGNS)
@@ -143,9 +146,9 @@ def test_shaken_parameters_show_digits_lost_in_both_dtypes(sign):
     for shaken in (0.01, -0.01):
         found, copies = step_rounding_of({"a": wide}, {"a": wide}, shaken=shaken)
         extra = 2 * 0.01 * (np.abs(wide) + 4 / 16)
-        assert found.error["a"] - plain.error["a"] == pytest.approx(extra, rel=1e-9)
+        assert found.error["a"] - plain.error["a"] == approx(extra, rel=1e-9)
         # by 16 last places of the wide dtype, up or down
-        assert np.abs(copies.moved[0]) == pytest.approx(16 * WIDE)
+        assert np.abs(copies.moved[0]) == approx(16 * WIDE)
     for shaken, known in ((0.99 / 16, True), (1.01 / 16, False)):
         found, _ = step_rounding_of({"a": wide}, {"a": wide}, shaken=sign * shaken)
         assert np.isfinite(found.error["a"]).all() == known
@@ -170,6 +173,15 @@ def test_directions_make_all_terms_alike(sign):
         assert np.all(v[:3] != v[:3].astype(np.float32))
 
 
+def test_no_entry_of_several_arrays_moves_by_more_than_the_size_of_its_array():
+    for small in ("a", "b"):
+        planted = {path: [2.0**-12 if path == small else 1.0] for path in "ab"}
+        _, copies = step_rounding_of(planted, planted, scale=4.0)
+        for direction in copies.directions:
+            assert 0.5 <= max(abs(v.item()) / 4 for v in direction.values()) < 1
+            assert abs(direction[small].item()) > 1  # so that both terms are alike
+
+
 def test_only_the_entries_asked_for_are_moved():
     g = np.array([1.0, 2.0, 3.0])
     copies = Steps({"a": g})
@@ -192,4 +204,4 @@ def test_a_direction_along_which_nothing_changes_is_off_by_everything():
     off, unit = steps._nonlinearity(copies, {"a": (np.ones(2), np.ones(2), entries)}, rng())
     assert off == INF
     # two terms about alike: √2/2 of a quarter of the narrow eps
-    assert unit == pytest.approx(NARROW / 4 / math.sqrt(2), rel=0.1)
+    assert unit == approx(NARROW / 4 / math.sqrt(2), rel=0.1)

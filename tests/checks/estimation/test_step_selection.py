@@ -604,6 +604,19 @@ def test_steps_are_as_the_dtype_of_x_rounds_them():
     assert step == steps_taken(np.float32(1), np.copysign(1.25e-4, step))
 
 
+def test_a_check_is_by_a_step_an_eighth_as_long():
+    ratios = []
+    for seed in range(30):
+        stencil = Planted([trial(1.0)])
+        found = selection(stencil=stencil, seed=seed)
+        begin(found)
+        best = found.best_step.item()
+        found.refine()
+        ratios.append(8 * stencil.steps[-1].item() / best)
+    assert 1 <= min(ratios) < 1.05  # with a jitter of up to a quarter
+    assert 1.2 < max(ratios) <= 1.25
+
+
 def test_a_second_estimate_checks_only_what_converged_after_failures():
     for start, rough, checks in ((1.0, False, 1), (0.5, False, 0), (0.5, True, 1)):
         trials = [trial(1.0, INF, 1 / 8)] * rough + [trial(1.0)]
