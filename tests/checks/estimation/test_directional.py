@@ -1,10 +1,12 @@
 """Estimates along directions, against derivatives by hand, and what they cost."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from checks.estimation.complex_step import PROOF
-from checks.estimation.directional import DirectionalDerivative, DirectionalEstimator
+from checks.estimation.directional import DirectionalDerivative, DirectionalEstimator, _eps
 from checks.evaluation.directional import DirectionalEvaluations
 
 EPS = np.finfo(float).eps
@@ -131,6 +133,8 @@ def test_a_complex_step_is_proven_and_its_error_is_that_of_rounding(sign, size):
         derivative = found.complex_step("params", moves)
         exact = float(np.sum(claim * v))
         assert derivative.method == "complex-step"
+        assert not derivative.kink
+        assert not derivative.on_stairs
         assert derivative.claimed == pytest.approx(exact, rel=1e-12)
         assert abs(derivative.numeric - exact) <= derivative.error
         # at least 16 eps ‖claim‖ · scale, and not much more where nothing is lost
@@ -400,3 +404,39 @@ def test_an_array_is_independent_if_no_move_changes_the_cost():
     )
     assert not found.is_independent("a")
     assert found.is_independent("b")
+
+
+def test_one_slope_of_zero_among_others_is_a_slope():
+    x = {"a": X.copy(), "b": X.copy()}
+    claim = {"a": np.ones(X.shape), "b": np.ones(X.shape)}
+    found = DirectionalEstimator(
+        DirectionalEvaluations(lambda p: np.sum(p["a"] ** 2), x, claim, 0), "auto", None
+    )
+    moves = found.evaluations.directions({"a": 1.0, "b": 1.0})
+    slopes = found.slopes([{"a": moves["a"]}, {"b": moves["b"]}])
+    assert slopes[0] != 0
+    assert slopes[1] == 0
+    assert found.slopes([{"b": moves["b"]}]) is None
+
+
+@pytest.mark.parametrize(
+    ("dtype", "eps"),
+    [
+        ("torch.bfloat16", 2.0**-7),
+        ("bfloat16", 2.0**-7),
+        ("torch.float32", 2.0**-23),
+        (np.dtype(np.float16), 2.0**-10),
+    ],
+)
+def test_eps_of_the_dtypes_of_other_libraries(dtype, eps):
+    assert _eps(SimpleNamespace(dtype=dtype)) == eps
+
+
+def test_steps_of_the_proof_become_shorter_where_truncation_shows():
+    for k in (40, 100, 200):
+        found = estimator(lambda p, k=k: np.sum(np.sin(k * p)))
+        moves, v = moves_of(found)
+        slope = float(np.sum(k * np.cos(k * X) * v))
+        with np.errstate(divide="ignore"):
+            closely = found.agreement(moves, slope, enough=0.0)
+        assert closely < 1e-9 * float(np.sum(k * np.abs(v)))
