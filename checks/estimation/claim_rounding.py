@@ -24,8 +24,8 @@ PLACES, PARTS = 8.0, 64
 # Of 2,400 claims with one narrow stage, 0.5 % are below; of naive gradients of 400 saturated
 # networks, which have none, 2 % are above in float64 and 1 % in float32.
 NARROW_STAGE = 1 / 32
-# Terms that cancel inside a claim lose digits in both dtypes. Their size is guessed: |cost| / the
-# typical parameter. They are taken to lose LOST_PLACES wide last places of that.
+# Terms that cancel inside a claim lose digits in both dtypes. They are taken to be as large as
+# |cost| / the typical parameter, and to lose LOST_PLACES wide last places of that size.
 LOST_PLACES = 32.0
 
 
@@ -107,7 +107,7 @@ def claim_rounding(
         residual = np.maximum(residual, np.abs(truncated[path] - wide))
         lost = LOST_PLACES * copies.eps * abs(cost) / copies.scales[path]
         changes[path] = change, residual + lost
-        # an entry with a large residual may have lost its digits in both dtypes: no evidence
+        # with a large residual, digits may be lost in both dtypes: no evidence of a narrow stage
         is_evidence = residual < NARROW_STAGE * size
         unit = np.maximum(change, copies.narrow_eps / 4 * size)[is_evidence]
         ratios = np.maximum(residual[is_evidence] - lost, copies.eps * unit) / unit

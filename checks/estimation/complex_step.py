@@ -121,7 +121,7 @@ def _proven_estimates(
     ).items():
         array = steps[path]
         known, covered = array.known.ravel(), proofs[path].covered.ravel()
-        # if rounding takes more of the steps, differences are taken, which can also find a kink
+        # where rounding exceeds PROOF, differences are taken, which can also find a kink
         if error[known].max() <= PROOF * array.largest:
             estimates[path] = Estimate(
                 np.where(known & covered, array.slopes.ravel(), np.nan),
@@ -177,7 +177,7 @@ def _proofs(
             group = {path: directions[path] for path in groups.pop()}
             noise_before = used = noise.known
             if evaluations.shared:
-                # one of several results may be the small difference of terms that round
+                # one of several results may be a small difference of larger terms, which round
                 least = ASSUMED_PLACES * evaluations.eps * terms
                 used = replace(used, level=max(used.level, least))
             found = _prove(evaluations, group, steps, shrink, used)
@@ -189,7 +189,7 @@ def _proofs(
                     groups.append([*group])
                     continue
             if found is None and len(group) == 1:
-                # the array is refuted, and not tried again at smaller parameters
+                # its steps disagree, or differences fail: not tried at smaller parameters
                 unproven = [path for path in unproven if path not in group]
             else:
                 proofs |= found or {}
@@ -233,12 +233,12 @@ def _prove(
         return None
     proofs = {}
     for path, part in parts.items():
-        # without cancellation, which directions that do not follow the signs of slopes may have
+        # at the point Σ |slope · v|: terms of both signs may cancel in `part`
         terms = abs(part) if base else float(np.abs(steps[path].slopes * directions[path]).sum())
         if error <= PROOF * terms > 0:
-            # An entry is covered if the difference would show that its step is off by the mean
-            # |step|. In large arrays (700 entries) that is too little to show: there, entries are
-            # covered that moved at least half as far as the farthest.
+            # An entry is covered if the difference would show its slope off by the mean |slope|,
+            # or if it moved at least half as far as the farthest: in large arrays (700 entries)
+            # the mean is too little to show.
             sizes = np.abs(directions[path])
             visible = sizes * max(1 / sizes.sum(), 2 * PROOF / sizes.max()) * terms
             covered = (visible >= error) & (sizes > 0)

@@ -28,7 +28,7 @@ __all__ = ["CostRounding", "cost_rounding", "estimate_cost_rounding", "measure_c
 # A cost may read the caller's arrays instead of its argument. To see that, all entries are moved by
 # these parts of their own size, once in the caller's arrays and once in copies.
 FAR_MOVES = (2.0**-6, -(2.0**-8))
-NO_DIGITS = 2.0**-6  # of the cost: if rounding changes so much, slopes may not be known
+NO_DIGITS = 2.0**-6  # slopes may not be known if rounding changes this part of the cost
 # Factor on moves of 0.75 to 1.5 last places. It makes them at most ⅛ of a last place, so that a
 # stage that casts to the narrow dtype rounds them away.
 NEAR = 1 / 12

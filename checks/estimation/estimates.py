@@ -109,18 +109,18 @@ def estimate_derivatives(
     dtypes = {claim.dtype for claim in (claims or {}).values()}
     if rtol is None:
         eps = max([evaluations.caller_eps, *(float(np.finfo(dtype).eps) for dtype in dtypes)])
-        # at least the eps of float64, as most costs are in it; at most 1 %, so that rtol ≤ 10 %
         # A result may be small beside the terms of it that round. That is no reason to expect less
         # of its derivatives.
         follows_noise = current_noise.stochastic or not evaluations.shared
         noisy = current_noise.relative if follows_noise else 0.0
+        # at least the eps of float64, as most costs are in it; at most 1 %, so that rtol ≤ 10 %
         rtol = math.sqrt(min(max(eps, noisy, float(np.finfo(np.float64).eps)), 0.01))
     try:
         for path, entries in missing.items():
             if not evaluations.interrupted:
                 rng = np.random.default_rng([seed, list(evaluations.values).index(path)])
-                # Such errors add little to the tolerance, which is rtol. Costs that share
-                # evaluations need one step that serves them all.
+                # An error up to the goal adds little to the tolerance, rtol. More is allowed to
+                # costs that share evaluations: one step has to serve them all.
                 goal = rtol / (16 if evaluations.shared else 100)
                 found = differences(evaluations, path, entries, current_noise, rng, goal)
                 if (

@@ -32,7 +32,7 @@ __all__ = [
 WITHIN = 1 - 2.0**-6  # the part of its room that an entry uses: the rest is kept for rounding
 NEAR_ZERO = 2.0**-10  # of the typical size: a 0 counts as so large where the finest step is chosen
 STEPS = 5  # tried for a directional difference; the last is down to 8^-4 of the first
-# Steps of costs that share evaluations are powers of 2 to this, see `Grid`.
+# Costs that share evaluations take steps that are powers of 2^-3, or of 2^-1: see `Grid`.
 COARSE_GRID, FINE_GRID = 3, 1
 
 
@@ -119,7 +119,7 @@ def differences(
     finest = _finest_step(np.where(x == 0, x.dtype.type(NEAR_ZERO * scale), x))
     below, above = (room.ravel()[entries] for room in evaluations.box.room(path))
     nothing_known = np.full(x.size, np.nan), np.full(x.size, np.inf)
-    # a second estimate must see small discrepancies, and is taken of few entries
+    # a second estimate, of few entries, is on a finer grid: it must see small discrepancies
     grid = (COARSE_GRID if start == 1 else FINE_GRID) if evaluations.shared else 0
 
     def slopes_by(

@@ -216,7 +216,7 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
         level = float(np.median(jumps))  # too few jumps for a table: a whole jump counts as noise
     is_flat = not stochastic and all(cost == at_point for cost in costs)
     if is_flat and not size:
-        # √(1 + z) − √z is 0 for all large z: half of the digits that it has where it is not 0
+        # a cost of 0, as √(1 + z) − √z at large z: noise is √eps of it at smaller parameters
         smaller = [evaluations.cost_moved(evaluations.box.shrunken(s)) for s in SHRINK[1:]]
         size = float(np.abs(smaller, where=np.isfinite(smaller), out=np.zeros(len(smaller))).max())
         level = math.sqrt(eps) * size
@@ -357,7 +357,7 @@ def _noise_along(
                 depth = DEPTH if np.ptp(table.costs) > POINTS * noise else DEEPEST
                 place = table.rough_intervals(table.agreeing_order() or 1)[0]
                 noises, _, _ = noise_within(line, place, 2.0, rng, depth)
-                # at a kink it would be halved, or more, with each narrower table
+                # each narrower table would show at most half as much at a kink
                 is_noise = not noises or noises[-1] > noise / 2 ** len(noises)
                 has_grown = has_grown or not noises
             if is_noise and (not has_grown or of_shorter or spacing * 2.0**5 > largest_spacing):

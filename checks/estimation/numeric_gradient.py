@@ -21,11 +21,11 @@ __all__ = ["Doubt", "NumericGradient"]
 # Steps of the differences, relative to each entry, the longest first. They have to be the same at
 # all points, for only then is the difference as smooth as the cost.
 STEPS = 2.0 ** -np.array([7, 9, 11, 13])
-AGREE = 1e-5  # of the array's largest derivative: so far a step may be off at the point
+AGREE = 1e-5  # a step is good if D6 is off by at most this part of the largest derivative
 # D6 = (15 D_1 − 6 D_2 + D_3)/10 and D4 = (4 D_1 − D_2)/3, see `checks.estimation.stencils`
 ORDER_6, ORDER_4 = (1.5, -0.6, 0.1), (4 / 3, -1 / 3)
-NOISE = 1.08  # D6 has so many standard deviations of the cost's noise, over h
-REACH = 4  # steps that a difference needs on both sides, with one for the moves of the point
+NOISE = 1.08  # the standard deviation of D6, in units of (noise of the cost)/h
+REACH = 4  # steps of room on each side: three for D6, and one for moves of the point
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,7 @@ class NumericGradient:
     def __init__(self, evaluations: Evaluations, seed: int) -> None:
         self._evaluations, self._nesting = evaluations, evaluations.nesting
         self.memo = Memo(evaluations.cost, evaluations.nesting.params)
-        # what each way to take the gradient has asked for: a second time is another call
+        # by formula, what was asked of the memo: asked again, it calls the cost again
         self._asked: dict[Any, dict[Any, int]] = {None: {}, ORDER_6: {}, ORDER_4: {}}
         estimates = estimate_derivatives(evaluations, "auto", seed)
         errors = np.concatenate([e.error for e in estimates.by_path.values()])

@@ -46,7 +46,7 @@ VISIBLE = 16.0  # a change of a result by fewer last places of the wide dtype ma
 # Points along a line, as multiples of a move. They are unevenly spaced, because values at even
 # spacings that are rounded to whole last places often lie on a straight line again.
 LINE = (0.0, 0.625, 1.0, 1.75, 2.25)
-# Costs are moved by FAR last places of the narrow dtype times these multiples. Over so few places
+# Costs are moved by FAR last places of the narrow dtype times the factors LINE. Over so few places
 # every cost is linear; over so many, the points round differently.
 FAR = 37.0
 

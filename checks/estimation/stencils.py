@@ -23,8 +23,8 @@ __all__ = ["Stencil", "Trial", "central", "one_sided"]
 # One-sided, P4 = 4 F_1 − 6 F_2 + 4 F_3 − F_4 with F_k = (f(x±kh) − f(x))/(±kh): a_k = w_k/k are
 # 4, −3, 4/3, −1/4, and f(x) has −25/12, so √31.2 = 5.6.
 CENTRAL_NOISE, ONE_SIDED_NOISE = 5 * 1.08, 5 * 5.6
-# Kink factor: a kink at x, whose slope jumps by J, may be off by J/2 from the mean slope D6. It
-# shows in the even part of the cost, E_k = (f(x+kh) + f(x−kh) − 2f(x))/(kh)². A smooth cost has
+# Kink factor: where the slope jumps by J at x, either side is J/2 off D6, their mean. This shows
+# in the even part of the cost, E_k = (f(x+kh) + f(x−kh) − 2f(x))/(kh)². A smooth cost has
 # E_k = f'' + c k² + …, and 5E_1 − 8E_2 + 3E_3 cancels both terms: (5, −8, 3) is the vector
 # orthogonal to (1, 1, 1) and (1, 4, 9). A kink at x has E_k = J/(kh), and the sum is 2J/h. So h/4
 # of it is J/2. A kink elsewhere between the points shifts D6 by at most J/2, which this and the

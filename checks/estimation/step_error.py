@@ -23,8 +23,8 @@ LIFTED, SAMPLED, ESTIMATED = "lifted", "sampled", "estimated"
 SHARED_EVERY = 32  # as EVERY, for a function with many results: each entry tells of all of them
 SOME = 6  # entries measured of each array, if there are more than EVERY in all arrays
 SAMPLES = 16  # samples of a rounding: the largest of so many is hardly ever far too small
-# The error of an entry is the sampled rounding times LEAST + WITH_SIZE · |entry| / largest of the
-# array. LEAST is the same for small entries, which may be differences of large terms. Found by
+# The error of an entry is the sampled rounding times (LEAST + WITH_SIZE · |entry| / largest of its
+# array). LEAST keeps small entries safe, which may be differences of large terms. Found by
 # calibration (benchmarks/calibration.py): with half of either, some intervals miss.
 LEAST, WITH_SIZE = 2.5, 3.4
 # The error is CAUTION times the change by rounding toward zero, or CAUTION times the error measured

@@ -129,7 +129,7 @@ def complex_step_rounding(
             shaken = max(shaken, off)
     for path, slopes in wide.items():
         size = np.abs(slopes)
-        # `shaken` is relative to the terms of an entry, which are larger than it if they cancel
+        # terms that cancel exceed their entry: by up to 1/16 of the largest entry, it is assumed
         of_terms = size + float(size.max(initial=0)) / 16
         error[path] = error[path] + (2 * shaken * of_terms if shaken < LOST else np.inf)
     return StepRounding(error, lifts)

@@ -25,11 +25,11 @@ ROUNDS = 18  # steps tried for one coordinate; 8^-17 of the first is below a las
 # The error covers FEW_JUMPS times the mean slope of the jumps found: between here and a step away
 # there are few jumps, unevenly spaced, so that a mean over them may be too small.
 FEW_JUMPS = 4.0
-# Noise of the cost below so many times the eps of the parameters is no jumps away from the point.
+# Relative noise below so many eps of the parameters does not come from jumps away from the point.
 PLACES = 64
-FEW = 16  # up to this many coordinates are checked one by one
-# Of pilots whose trials all failed: so many long and short steps show noise if their corrections,
-# as differences of costs, are the same up to this factor.
+FEW = 16  # up to this many slopes are tested one by one, more first with all coordinates moved
+# If all trials of the pilots failed, so many long and as many short steps show noise if their
+# corrections, as differences of costs, are the same up to this factor.
 SOME_TRIALS, SAME_NOISE = 4, 8.0
 KINK_ROUNDS = 5  # a kink seen by so many steps, down to 8^-4 = 2e-4 of the first, is at x
 
@@ -156,7 +156,7 @@ class _StepSelection:
         self.is_rough, self.passed_check = np.zeros(m, bool), np.zeros(m, bool)
         self.on_stairs, self.failed_step = np.zeros(m, bool), np.full(m, np.inf)
         order = rng.permutation(x.size)
-        # coordinates whose steps the box cuts short find no good step for others: not as pilots
+        # those whose steps the box cuts short come last: as pilots they find no step for others
         cut_short = self.longest_step < self.scale * self.first_step
         order = order[np.argsort(cut_short[order], kind="stable")]
         self.pilots, self.others = np.split(order, [PILOTS])
@@ -179,12 +179,12 @@ class _StepSelection:
             return 0.0
         of_long, of_short = np.median(met[: len(met) // 2]), np.median(met[len(met) // 2 :])
         is_same = of_long / SAME_NOISE <= of_short <= SAME_NOISE * of_long
-        # of a jump at x it would not change from trial to trial
+        # a jump at x would change the cost by the same in every trial
         return max(met) if is_same and max(met) > 2 * min(met) else 0.0
 
     def find_common_step(self) -> None:
         """Try the good step of the pilots on all others."""
-        # an ideal step would be rounded to another power of the grid
+        # a grid would round the ideal step to another power: so the best tried step
         good_step = self.ideal_step if self.grid is None else self.best_step
         relative_steps = (good_step / self.scale)[self.pilots]
         relative_steps = relative_steps[np.isfinite(self.error[self.pilots])]
