@@ -170,7 +170,7 @@ def _block(name: str, rows: Sequence[Row], path: str, some_seen: bool) -> ArrayR
     if some_seen:
         movable = np.stack([row.movable[path].ravel() for row in rows])
         unseen = np.array([path in row.unseen for row in rows])[:, None]
-        # where f is exactly 0, as log(1 + exp(-400)) is, rounding does not show in its own noise
+        # a row within its error counts as unseen: f = 0, as log(1 + exp(-400)), shows no rounding
         unseen |= ~(np.abs(block.numeric) > block.error).any(axis=1, keepdims=True)
         _judge_unseen_rows(block, unseen)
         _accept_zero_rows(block, movable, unseen)

@@ -82,7 +82,7 @@ class Claim:
         moved = evaluations.nesting.rebuild(
             {p: (v + ends[p] / 32).astype(v.dtype) for p, v in evaluations.values.items()}
         )
-        # in an order that a claim that differs in every second or fourth call does not follow
+        # a claim that merely differs in every second or fourth call does not follow this order
         for is_moved in (False, False, True, True, False, True, False):
             try:
                 if is_moved:
@@ -93,7 +93,7 @@ class Claim:
             except Exception as error:
                 if is_control_flow(error):
                     raise
-                claimed = {}  # it may not take what the cost kept
+                claimed = {}  # it may fail on what the cost kept
             if _same(claimed, self.arrays) == is_moved:
                 return False
             if is_moved:

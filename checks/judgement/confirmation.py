@@ -19,10 +19,10 @@ __all__ = ["mark_uncertain_kinks", "mark_unconfirmed"]
 # At most so many flagged entries of an array are estimated again. If all of them are confirmed,
 # the others are taken as confirmed; if one is not, the others are estimated again too.
 CONFIRMED_FIRST = 16
-# Noise above MUCH_NOISE of the cost is more than rounding, 1,000 last places of a float32. What has
-# a period of up to FASTEST last places of a parameter may pass for noise.
+# Noise above MUCH_NOISE of the cost, 1,000 last places of a float32, is more than rounding. A cost
+# with a period of up to FASTEST last places of a parameter may pass for noise.
 MUCH_NOISE, FASTEST = 2.0**-13, 64
-# Around so many of them the noise at the steps of differences is measured, until there is some.
+# Around at most so many flagged entries, the noise at the steps of differences is measured.
 MEASURED = 2
 # The second estimate starts from steps this much smaller: whatever lies far from the point and
 # misled the first estimate does not mislead the second.

@@ -79,7 +79,7 @@ def judged_diagonal(
                 with given.restoring_parameters(), evaluations.restoring_parameters():
                     rows.append(judge_row(estimates, claim, options.resolution, options.scale))
                 calls += cost.calls
-        assert evaluations is not None  # parameters have entries
+        assert evaluations is not None  # a row was judged, as parameters have entries
         report = Report(
             {}, 0.0, options.resolution, "", 0.0, calls, 0.0, options.seed, scale=options.scale
         )

@@ -128,7 +128,7 @@ def judge_arrays(
         By path: what was found in each array, and by how much calls of the claim differ.
     """
     claim_error = claim_error or {}
-    # by the rule without S, the largest entry of all arrays, which is found here
+    # by a rule without S: this finds S, the largest entry of all arrays, for the final rule
     first = {
         path: _compared(estimates, path, g, Rule(estimates.rtol, resolution, scale), claim_error)
         for path, g in claim.arrays.items()

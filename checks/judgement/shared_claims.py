@@ -16,7 +16,7 @@ from checks.parameters.layouts import LAYOUTS, expanded, overwritten
 
 __all__ = ["Cotangent", "RowClaims", "Sum", "VjpClaims", "draw_cotangents"]
 
-MOST = 8  # cotangents that are zero but for one array of results
+MOST = 8  # at most so many cotangents are zero but for one array of results
 
 
 class RowClaims:
@@ -30,7 +30,7 @@ class RowClaims:
         self._jacobian = jacobian
         self._memo = Memo(self._blocks, x)
         self._shapes = {path: array.shape for path, array in results.point.arrays.items()}
-        # the array of each result, and its row in the blocks of that
+        # of each result: the number of its array, and its row in the blocks of that array
         arrays = enumerate(results.at_point.values())
         self._places = [(n, row) for n, array in arrays for row in range(array.size)]
         self.first = self._called_once()

@@ -177,7 +177,8 @@ class RestartedCost:
 
     def mean_cost(self, a: Array) -> Array:
         """Return C (m, k) from outputs a^L (n_L, B, k, m)."""
-        y = np.asfortranarray(self.y)[:, None, None]  # in the memory order of a
+        # nodes outermost, as in a: of mixed memory orders numpy may sum in another order
+        y = np.asfortranarray(self.y)[:, None, None]
         costs = self.costs_by_sample(a.transpose(1, 2, 3, 0), y)
         # C = (1/B) Σ_samples C(x, y)
         C: Array = np.ascontiguousarray(costs.T).sum(axis=-1) / len(costs)
