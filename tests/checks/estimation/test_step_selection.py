@@ -281,6 +281,8 @@ def test_an_error_above_the_goal_relative_to_the_largest_slope_needs_a_step(sign
     found = selection(np.ones(4))
     found.value[:], found.error[:] = sign * np.array([1.0, -4.0, 1e9, NAN]), [0.39, 0.41, INF, INF]
     assert found.needs_step(0.1).tolist() == [False, True, True, True]
+    found.error[0] = 0.5
+    assert not found.needs_step(0.125)[0]  # it just reaches it
     found.can_improve[:] = False
     assert not found.needs_step(0.1).any()
     assert selection().needs_step(0.1)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from checks.parameters.claims import entry_name, flatten, flatten_claim
-from checks.parameters.nesting import Nesting, rebuild
+from checks.parameters.nesting import Nesting, argument_name, rebuild
 
 Pair = namedtuple("Pair", "w b")
 
@@ -259,3 +259,30 @@ def test_parameters_that_are_no_float_arrays_are_named(params, said):
     with pytest.raises((TypeError, ValueError)) as error:
         flatten(params)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("params", "u"),
+        ("params[0]", "u[0]"),
+        ("params[1].w", "u[1].w"),
+        ("w[0]", "w[0]"),
+        ("parameters", "parameters"),
+        ("params_of.w", "params_of.w"),
+    ],
+)
+def test_the_name_of_an_argument_stands_for_params(path, name):
+    assert argument_name(path, "u") == name
+    assert argument_name("params[2]") == "x[2]"
+
+
+def test_an_array_of_a_subclass_is_rebuilt_as_one():
+    class Tagged(np.ndarray):
+        pass
+
+    params = {"tagged": ones(2).view(Tagged), "plain": ones(2)}
+    again = rebuild(params, {"tagged": np.array([3.0, 4.0]), "plain": np.array([5.0, 6.0])})
+    assert type(again["tagged"]) is Tagged
+    assert again["tagged"].tolist() == [3, 4]
+    assert type(again["plain"]) is np.ndarray
