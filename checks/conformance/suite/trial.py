@@ -5,7 +5,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from checks.report.verdict import Verdict
 from checks.step import check_step
 from checks.strategies import Problem
 
-__all__ = ["Trial", "digits_are_lost", "try_out"]
+__all__ = ["Trial", "digits_are_lost", "is_clipped", "try_out"]
 
 Group = tuple[str, str]  # "last layer" or "layers below", and "weights" or "biases"
 GRACE = 0.5  # seconds in which a check has to end after its deadline
@@ -55,9 +55,9 @@ class Trial:
         Whether the cost does not take the network: it raises there, or is not finite.
     unfinished : bool
         Whether the time was over before the check was: the report, if any, is of a part.
-    lost_digits : bool
-        Whether the gradient is off by no more than what a difference like p − 1 loses where p
-        rounds to 1.
+    excused : bool
+        Whether the gradient is off only by what rounding loses in a saturated network, or where the
+        cost is clipped.
     """
 
     problem: Problem
@@ -66,7 +66,7 @@ class Trial:
     error: Exception | None = None
     not_taken: bool = False
     unfinished: bool = False
-    lost_digits: bool = False
+    excused: bool = False
 
     @property
     def raised_in(self) -> str:
@@ -81,7 +81,7 @@ class Trial:
     @property
     def is_wrong(self) -> bool:
         """Whether the gradient is wrong or raises; kinks excuse it, as conventions differ."""
-        if self.not_taken or self.unfinished or self.lost_digits:
+        if self.not_taken or self.unfinished or self.excused:
             return False
         if self.report is None:
             return True
@@ -238,6 +238,26 @@ def digits_are_lost(target: Target, trial: Trial) -> bool:
         discrepancy = np.abs(array.claimed - n)
         is_nearer = np.abs(own.reshape(n.shape) - n) <= array.error + discrepancy / NEARER
         if not (is_absorbed | is_nearer)[flagged].all():
+            return False
+    return True
+
+
+def is_clipped(target: Target, trial: Trial) -> bool:
+    """Whether a gradient is right for each sample alone, or the cost of that sample is flat.
+
+    A cost that clips p before its log is flat where p is saturated. Its gradient p − y is not, and
+    is meant so.
+    """
+    problem = trial.problem
+    if target.takes.samples[0] > 1:
+        return False
+    for i in range(len(problem.x)):
+        alone = replace(problem, x=problem.x[i : i + 1], y=problem.y[i : i + 1])
+        report = try_out(target, alone, trial.function).report
+        if report is None:
+            return False
+        is_flat = not any(array.numeric.any() for array in report.arrays.values())
+        if report.verdict is Verdict.MISMATCH and not is_flat:
             return False
     return True
 

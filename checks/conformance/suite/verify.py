@@ -25,7 +25,7 @@ from checks.conformance.suite.smallest_failure import (
     find_failure,
     unrecorded,
 )
-from checks.conformance.suite.trial import Trial, digits_are_lost, try_out
+from checks.conformance.suite.trial import Trial, digits_are_lost, is_clipped, try_out
 from checks.conformance.targets.probe import described, probed
 from checks.conformance.targets.target import Target
 from checks.report.session import describe, record
@@ -147,8 +147,11 @@ def _recorded_trial(
         return try_out(target, problem, function, deadline)
     with unrecorded():
         trial = try_out(target, problem, function, deadline)
-    if trial.is_wrong and digits_are_lost(target, trial):
-        return replace(trial, lost_digits=True)
+        if trial.is_wrong and trial.report is not None:
+            excused = digits_are_lost(target, trial) or is_clipped(target, trial)
+            trial = replace(trial, excused=excused)
+    if trial.excused:
+        return trial
     if trial.report is not None:
         record(trial.report)
     return trial

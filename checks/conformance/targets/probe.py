@@ -25,6 +25,7 @@ DEPTHS = (2, 1, *range(3, MOST_LAYERS + 1))
 INPUTS, OUTPUTS, SAMPLES = 5, 3, 2
 HIDDEN = (4, 6, 7, 8, 9, 10)
 SEEDS = 3  # a network of relus may have a node that is dead in one draw
+DEEP_SEEDS = 20  # deep ones have more
 SAME = 1e-9  # two costs are equal if they differ by less, relative to the larger
 RIGHT = 1e-4  # a slope is right if it differs from a central difference by less, relatively
 
@@ -206,8 +207,11 @@ class _Probe:
     def _problem(self, candidate: _Candidate, seed: int) -> Problem:
         """Return a network for a candidate, with y that differ from sample to sample."""
         sizes = self.sizes or candidate.sizes()
-        regime = "targets" if candidate.labels == "numbers" else "ordinary"
-        problem = Problem.generate(sizes, candidate.samples, regime, seed)
+        problem = Problem.generate(sizes, candidate.samples, seed=seed)
+        # positive biases, so that few nodes of a relu are dead
+        problem = replace(problem, biases=[0.5 + np.abs(b) for b in problem.biases])
+        if candidate.labels == "numbers":  # from −1 to 2, so that some lie outside of [0, 1]
+            problem = replace(problem, y=3 * problem.y - 1)
         if candidate.labels not in ("numbers", "from 0 to 1", "shares"):
             classes = np.arange(seed, seed + candidate.samples)
             n_L = sizes[-1]  # noqa: N806
@@ -219,14 +223,14 @@ class _Probe:
         p = replace(problem, **changes)
         return float(as_number(self.target.cost(*_copies(form, p))).real)
 
-    def _refusal(self, candidate: _Candidate) -> str:
-        """Return why the cost does not take a candidate; empty if it does."""
+    def _refusal(self, candidate: _Candidate, seeds: int = SEEDS) -> str:
+        """Return why the cost takes a candidate on none of a few networks; empty if it does."""
         reason = ""
         if candidate.labels == "integers":
             form = replace(candidate.form, integers=False)
             if not self._refusal(replace(candidate, form=form, labels="one-hot")):
                 return "the cost takes y one-hot, too"
-        for seed in range(SEEDS):
+        for seed in range(seeds):
             try:
                 reason = self._unread(candidate, self._problem(candidate, seed))
             except Exception as error:  # a target may raise anything
@@ -461,7 +465,9 @@ class _Probe:
             candidate = replace(best, **changes)
             if value == start:
                 continue
-            reason = self._refusal(candidate) or self._gradient_refusal(what, candidate, best)
+            reason = self._refusal(candidate, DEEP_SEEDS) or self._gradient_refusal(
+                what, candidate, best
+            )
             if reason:
                 noun = {"layers": "layer", "outputs": "output", "samples": "sample"}[what]
                 text = f"{value} layers" if value > 1 else "1 layer"

@@ -69,6 +69,27 @@ def gradient(weights, biases, x, y):
     {"sign": ("- y) / m", "+ y) / m"), "sum": ("m = x.shape[0] * y.shape[1]", "m = 1")},
 )
 
+# one neuron; p is clipped before the log, so that the cost is flat where p is saturated
+CLIPPED = Student(
+    """
+import numpy as np
+
+def neuron(weights, biases, x):
+    return 1 / (1 + np.exp(-(x @ weights[0][0] + biases[0][0])))
+
+def cost(weights, biases, x, y):
+    p = np.clip(neuron(weights, biases, x), 1e-12, 1 - 1e-12)
+    t = y[:, 0]
+    return -np.mean(t * np.log(p) + (1 - t) * np.log(1 - p))
+
+def gradient(weights, biases, x, y):
+    e = (neuron(weights, biases, x) - y[:, 0]) / len(x)
+    return [(e @ x)[None]], [np.array([e.sum()])]
+""",
+    "1 layer; one output",
+    {"no mean": (" / len(x)", ""), "x forgotten": ("(e @ x)[None]", "(e @ x**0)[None]")},
+)
+
 ONE_OUTPUT_VECTOR = Student(
     """
 import numpy as np

@@ -42,6 +42,10 @@ def test_a_right_network_passes_on_what_it_takes(name):
                 test(target, *argument)
 
 
+def test_a_cost_that_is_clipped_is_right_where_it_is_saturated():
+    suite.test_every_entry_is_the_derivative_of_the_cost(target_of("clipped"), "saturated")
+
+
 def test_a_softmax_with_a_penalty_takes_no_single_output():
     with pytest.raises(pytest.skip.Exception, match="not taken: with one output: the cost does"):
         suite.test_every_entry_is_the_derivative_of_the_cost(
