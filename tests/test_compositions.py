@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.compositions import Composition, draw, shrink
+from benchmarks.compositions import Composition, draw, draw_several, shrink
+from benchmarks.jacobians import main
 
 X = np.array([0.3, -1.7, 2.5])
 
@@ -117,6 +118,25 @@ def test_what_lifts_computes_in_long_double():
             lifting += 1
     assert 100 < lifting < 190
     assert changed > 0.8 * lifting
+
+
+def test_results_of_one_function_share_their_parameters():
+    sizes = set()
+    for seed in range(30):
+        found = draw_several(seed, most=5)
+        sizes.add(len(found))
+        assert all(one.params is found[0].params for one in found)
+        assert [str(one) for one in found] == [str(one) for one in draw_several(seed, most=5)]
+        assert all(np.ndim(quiet(one, one.params)) == 0 for one in found)
+    assert sizes == {1, 2, 3, 4, 5}
+
+
+def test_jacobians_of_random_functions(capsys):
+    main(["3", "--most", "3"])
+    counts = dict(line.rsplit(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert int(counts["right claims"]) == 3
+    assert int(counts["entries"]) > 10
+    assert "outside" not in counts
 
 
 def test_float32_stays_float32():
