@@ -536,7 +536,10 @@ def judged_jacobian(
         )
         report = replace(report, kind=names.kind, evaluations=results.memo.calls)
         name_of = partial(block_name, of_x=names.x)
-        report = join_rows(rows, results.at_point, evaluations.values, report, started, name_of)
+        x_arrays, of_vectors = evaluations.values, names.x == "t"
+        report = join_rows(
+            rows, results.at_point, x_arrays, report, started, name_of, same_units=of_vectors
+        )
     if changed():
         report = _overwriting(report, names.kind, "tangent", changed())
     return report, evaluations
@@ -624,9 +627,10 @@ def _check_vjp(
         if is_open():
             evaluations = judge(second)
         whole = {path: array.claimed for path, array in reports[0][1].arrays.items()}
+        rounding = {p: np.nan_to_num(a.rounding) for p, a in reports[0][1].arrays.items()}
         for one_sum in sums if is_open() else []:
             writes = claims.overwritten and any(p.layout is not np.array for p in one_sum.parts)
-            if not writes and not claims.are_linear(one_sum, whole, reports[0][1].rtol):
+            if not writes and not claims.are_linear(one_sum, whole, reports[0][1].rtol, rounding):
                 for part in one_sum.parts:
                     if is_open():
                         evaluations = judge(part)

@@ -26,6 +26,12 @@ from checks.report.wording import UNSEEN, plural
 __all__ = ["Row", "block_name", "join_rows", "judge_row", "unknown_row", "unseen_error"]
 
 
+UNKNOWN_ROUNDING = (
+    "the claim is off by no more than the rounding of the largest entries may leave, and its own "
+    "rounding is not known."
+)
+
+
 @dataclass(frozen=True, eq=False)
 class Row:
     """What was found of one result.
@@ -85,6 +91,7 @@ def join_rows(
     report: Report,
     started: float,
     name_of: Callable[[str, str], str] | None = None,
+    same_units: bool = False,
 ) -> Report:
     """Join rows to blocks, one for every array of results by every array of x.
 
@@ -101,6 +108,8 @@ def join_rows(
     name_of
         Takes the paths of results and of an array of x, returns the name of their block. Default:
         `block_name`.
+    same_units
+        The rows of a block have one scale, as those of a product: its largest entry.
     """
     seen = {path for path in x if not all(path in row.unseen for row in rows)}
     arrays: dict[str, ArrayReport] = {}
@@ -119,6 +128,9 @@ def join_rows(
                 each = [row.differences[path].ravel() for row in of_result]
                 differences[name] = np.stack(each)
                 values[name] = np.broadcast_to(value.ravel(), differences[name].shape)
+    if same_units:
+        largest = max(array.largest for array in arrays.values())
+        arrays = {name: _on_one_scale(array, largest) for name, array in arrays.items()}
     report = replace(
         report,
         arrays=arrays,
@@ -213,6 +225,23 @@ def _accept_zero_rows(block: ArrayReport, movable: Any, unseen: Any) -> None:
     small = block.error <= block.rule.resolution * block.largest
     dead = unseen & (np.nan_to_num(block.numeric) == 0)
     block.verdicts[zero[:, None] & movable & (small | dead)] = Verdict.MATCH
+
+
+def _on_one_scale(block: ArrayReport, largest: float) -> ArrayReport:
+    """Return a block in which what its rows round is judged by the scale of the whole block.
+
+    `largest` is that of all blocks. No entry is judged more strictly than as part of its row.
+    """
+    joined = replace(block, rule=replace(block.rule, largest=largest), by_rows=False)
+    off, small = joined.discrepancies, joined.rule.resolution * joined.largest
+    right = (off <= joined.tolerance) & (joined.error <= small) & joined.differentiable
+    accused = joined.verdicts == Verdict.MISMATCH
+    excused = accused & (off - joined.error <= joined.limit) & joined.differentiable
+    verdicts = np.where(excused, Verdict.UNRESOLVED, joined.verdicts)
+    verdicts = np.where(right, Verdict.MATCH, verdicts).astype(np.int8)
+    reason = joined.reason or UNKNOWN_ROUNDING
+    reason = reason if (verdicts == Verdict.UNRESOLVED).any() else ""
+    return replace(joined, verdicts=verdicts, reason=reason)
 
 
 def _never_seen(block: ArrayReport, others_seen: bool) -> ArrayReport:

@@ -188,9 +188,20 @@ class VjpClaims:
                 different.append(same)
         return different
 
-    def are_linear(self, one_sum: Sum, whole: Mapping[str, FloatArray], rtol: float) -> bool:
-        """Whether the products of the parts add up to the same multiple of `whole`, within rtol."""
+    def are_linear(
+        self,
+        one_sum: Sum,
+        whole: Mapping[str, FloatArray],
+        rtol: float,
+        rounding: Mapping[str, FloatArray],
+    ) -> bool:
+        """Whether the products of the parts add up to the same multiple of `whole`.
+
+        Within rtol of the terms, and twice the own `rounding` of each of them.
+        """
         point = self._results.point
+        calls = one_sum.factor * (1 + len(one_sum.parts))
+        rounds = {path: 2 * calls * b for path, b in rounding.items()}
         total = {path: np.zeros(g.shape) for path, g in whole.items()}
         terms = {path: np.abs(one_sum.factor * g) for path, g in whole.items()}
         for part in one_sum.parts:
@@ -200,8 +211,8 @@ class VjpClaims:
                 total[path] = total[path] + product
                 terms[path] = terms[path] + np.abs(product)
         return all(
-            bool((np.abs(total[path] - one_sum.factor * g) <= rtol * terms[path]).all())
-            for path, g in whole.items()
+            bool((np.abs(total[p] - one_sum.factor * g) <= rtol * terms[p] + rounds[p]).all())
+            for p, g in whole.items()
         )
 
     def with_cotangent(

@@ -342,6 +342,15 @@ FLOAT32 = {
 }
 
 
+def test_saturated_outputs_are_judged_on_the_scale_of_all():
+    x = np.array([0.3, -0.7, 9.0, -12.0], np.float32)  # 1 - tanh² rounds to 0 at the last two
+    assert check_jvp(np.tanh, lambda x, v: v * (1 - np.tanh(x) ** 2), x)
+    wrong = lambda x, v: v * (1 - np.tanh(x) ** 2) * (1 + 0.01 * (x == x[0]))  # noqa: E731
+    report = check_jvp(np.tanh, wrong, x)
+    assert report.verdict is Verdict.MISMATCH
+    assert report.worst.index[0] == 0
+
+
 def test_the_column_of_a_wrong_tangent_is_named():
     def wrong(p, v):
         product = nested_jvp(p, v)
