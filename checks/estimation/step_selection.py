@@ -240,9 +240,10 @@ class _StepSelection:
         steps[indices] = self._near_steps(indices)
         ahead, behind = at.cost_moved(steps), at.cost_moved(-steps)
         sizes = np.abs(steps[indices])
-        # An eighth of a step has 1/64 of the first correction, f⁽³⁾h²/6. The mixed derivatives with
-        # each other coordinate are taken to add as much.
-        truncation = indices.size * np.abs(self.best_trial[1, indices]) / 64
+        # An eighth of a step has 1/64 of the first correction, f⁽³⁾h²/6. With the mixed derivatives
+        # of m coordinates, as of g(Σ x), it is up to m² times as much; with random signs, mostly
+        # less than m^1.5 times.
+        truncation = indices.size**1.5 * np.abs(self.best_trial[1, indices]) / 64
         allowed = sizes @ (self.error[indices] + truncation)
         allowed += np.spacing(np.abs(at.x[indices])) @ np.abs(self.value[indices])
         allowed += 5 * max(at.noise.level, float(np.finfo(steps.dtype).eps * np.abs(ahead)))

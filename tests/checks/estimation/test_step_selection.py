@@ -426,8 +426,8 @@ def test_many_coordinates_are_compared_with_two_costs(sign):
         return 3.0 + np.dot(steps, np.arange(m) + 1.0) + off * np.sign(steps[0]) + steps[0] ** 2
 
     found = many(m, cost_moved=cost_moved, level=1e-3)
-    # the truncation of each, and as much by each mixed derivative; rounding of x; 5 levels
-    allowed = m * t * (1e-3 + m * 0.64 / 64) + 5e-3
+    # the truncation of each, and that of mixed derivatives; rounding of x; 5 levels
+    allowed = m * t * (1e-3 + m**1.5 * 0.64 / 64) + 5e-3
     allowed += 2.0**-52 * np.sum(np.arange(m) + 1.0)
     for factor, contradicts in ((0.999, False), (1.001, True)):
         off = sign * factor * allowed
