@@ -216,3 +216,32 @@ def test_what_is_not_proven_at_the_point_is_tried_at_smaller_parameters(monkeypa
     never = Groups(monkeypatch, lambda group, shrink, level: "")
     assert never.found() == {}
     assert {shrink for _, shrink, _ in never.asked} == {1, 0.25, 0.0625}
+
+
+def test_only_steps_that_are_known_and_covered_are_estimates(monkeypatch):
+    known, covered = (
+        np.array([[True, True], [False, True]]),
+        np.array([[True, False], [True, True]]),
+    )
+    steps = {
+        path: ComplexSteps(H, np.array([[1.0, 2.0], [0.0, 4.0]]), known, 4.0, np.ones(1))
+        for path in "abc"
+    }
+    proofs = {path: module._Proof(0.25, covered) for path in "ab"}
+    errors = {
+        "a": (np.array([1e-9, 1e-9, INF, PROOF * 4]), "lifted"),
+        "b": (np.array([1e-9, 1.01 * PROOF * 4, INF, 1e-9]), "sampled"),
+    }
+    monkeypatch.setattr(module, "_proofs", lambda *_: proofs)
+    asked = []
+    monkeypatch.setattr(module, "step_errors", lambda e, s, rng: asked.append(list(s)) or errors)
+    found = module._proven_estimates(None, steps, {}, None, None)
+    assert asked == [["a", "b"]]
+    assert list(found) == ["a"]  # of the other, rounding takes too much
+    np.testing.assert_array_equal(found["a"].value, [1, NAN, NAN, 4])
+    np.testing.assert_array_equal(found["a"].error, [1e-9, INF, INF, PROOF * 4])
+    assert (found["a"].method, found["a"].precision, found["a"].proof) == (
+        "complex-step",
+        "lifted",
+        0.25,
+    )

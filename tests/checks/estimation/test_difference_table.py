@@ -105,6 +105,7 @@ def test_noise_has_differences_of_both_signs(one_sign):
     [
         ([0, 0, 0, 3, 3, 3, 1, 1], 2),  # constant between two jumps
         ([0, 0, 0, -3, -3, -3, -1, -1], 2),
+        ([0, 0, 0, 3, 3, 1, 1, 1], 2),
         ([0, 1, 1, 1, 1, 1, 1, 3], 1),
         ([0, 0, 1, 1, 1, 2, 2, 4], 1),  # four of seven differences are 0
         ([0, 0, 0, 0, 0, 0, 0, 0], None),

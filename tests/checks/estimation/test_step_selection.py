@@ -289,22 +289,24 @@ def test_an_error_above_the_goal_relative_to_the_largest_slope_needs_a_step(sign
 
 
 @pytest.mark.parametrize("goal", [1e-3, 1e-6])
-def test_pilots_find_the_geometric_mean_of_their_steps_for_the_others(goal):
+@pytest.mark.parametrize("scale", [1.0, 2.0**-20, 2.0**20])
+def test_pilots_find_the_geometric_mean_of_their_steps_for_the_others(goal, scale):
+    points = np.array([1.0, 2.0, 3.0])
     ideal = {1.0: 0.5, 2.0: 0.125, 3.0: 1.0}
 
     def planted(h, x):
-        ratio = [ideal[v] for v in x]
+        ratio = [ideal[v] for v in x / scale]
         return trial(np.ones(x.size), 0.99 * goal / 10, ratio)
 
     for seed in range(6):
         stencil = Planted(planted)
-        found = selection([1.0, 2.0, 3.0], stencil, goal, seed=seed)
+        found = selection(scale * points, stencil, goal, scale=scale, seed=seed)
         pilots = found.pilots
         begin(found)
-        relative = found.ideal_step[pilots]
+        relative = found.ideal_step[pilots] / scale
         assert len(stencil.steps) == 2  # one for the pilots together, and one for the other
         common = min(np.sqrt(relative[0] * relative[1]), 0.1)
-        assert common <= stencil.steps[1].item() <= 1.25 * common
+        assert common <= stencil.steps[1].item() / scale <= 1.25 * common
 
 
 def test_pilots_are_ten_times_as_accurate_as_the_goal():
@@ -524,7 +526,7 @@ def test_how_far_jumps_are_searched_for(monkeypatch, failed, scale, longest, far
 
 
 def test_where_the_cost_ends_jumps_are_searched_for_further_away(monkeypatch):
-    found = selection(np.ones(2), longest=1.0)
+    found = selection(np.ones(2), scale=0.5, longest=1.0)
     found.value[:], found.error[:], found.best_step[:], found.is_rough[:] = 1.0, 1e-3, 0.004, True
     asked = []
 
@@ -536,7 +538,7 @@ def test_where_the_cost_ends_jumps_are_searched_for_further_away(monkeypatch):
 
     monkeypatch.setattr(step_selection, "slope_of_jumps", slope)
     found.widen_beside_jumps((-1, 1))
-    assert [far for _, far in asked[2:]] == [[-0.1], [0.1]]
+    assert [far for _, far in asked[2:]] == [[-0.05], [0.05]]
     assert found.error.tolist() == pytest.approx([1e-3 + 4, 1e-3 + 2])
     assert found.on_stairs.all()
 
