@@ -243,7 +243,7 @@ class _StepSelection:
         # An eighth of a step has 1/64 of the first correction, f⁽³⁾h²/6. With the mixed derivatives
         # of m coordinates, as of g(Σ x), it is up to m² times as much; with random signs, mostly
         # less than m^1.5 times.
-        truncation = indices.size**1.5 * np.abs(self.best_trial[1, indices]) / 64
+        truncation = indices.size**1.5 * self.best_trial[1, indices] / 64
         allowed = sizes @ (self.error[indices] + truncation)
         allowed += np.spacing(np.abs(at.x[indices])) @ np.abs(self.value[indices])
         allowed += 5 * max(at.noise.level, float(np.finfo(steps.dtype).eps * np.abs(ahead)))

@@ -5,8 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from checks.estimation import directional
 from checks.estimation.complex_step import PROOF
 from checks.estimation.directional import DirectionalDerivative, DirectionalEstimator, _eps
+from checks.estimation.finite_differences import Estimate
 from checks.evaluation.directional import DirectionalEvaluations
 
 EPS = np.finfo(float).eps
@@ -440,3 +442,24 @@ def test_steps_of_the_proof_become_shorter_where_truncation_shows():
         with np.errstate(divide="ignore"):
             closely = found.agreement(moves, slope, enough=0.0)
         assert closely < 1e-9 * float(np.sum(k * np.abs(v)))
+
+
+def test_differences_begin_with_the_first_step_and_keep_what_the_cost_said(monkeypatch):
+    found, asked = estimator(np.sum), []
+
+    def of(line, path, entries, noise, rng, goal, start):
+        asked.append((path, entries.tolist(), goal, start))
+        line.outside["params"] = "outside"
+        slopes = np.array([[1.0, 3.0]] if kinked else [[np.nan, np.nan]])
+        return Estimate(np.array([2.0]), np.array([1.5]), slopes, on_stairs=np.array([kinked]))
+
+    monkeypatch.setattr(directional, "differences", of)
+    moves, v = moves_of(found)
+    for kinked in (False, True):
+        derivative = found._differences(moves, 1e-3)
+        assert (derivative.numeric, derivative.error) == (2.0, 1.5)
+        assert derivative.claimed == pytest.approx(float(np.sum(v)))
+        assert derivative.kink is derivative.on_stairs is kinked
+        assert derivative.method == "central"
+    assert asked == [("params", [0], 1e-3, 1.0)] * 2
+    assert found.outside == "outside"
