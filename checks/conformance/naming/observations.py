@@ -10,7 +10,6 @@ import numpy as np
 
 from backprop.costs import COSTS
 from checks.conformance.naming.textbook import HIDDEN, Textbook
-from checks.conformance.targets.known_costs import FLOAT32_TOLERANCE
 from checks.conformance.targets.takes import Takes
 from checks.conformance.targets.target import Target
 from checks.strategies import Problem, generate_arrays
@@ -22,7 +21,6 @@ __all__ = [
     "Observation",
     "TextbookCost",
     "find_textbook_cost",
-    "has_softmax",
     "observe",
 ]
 
@@ -169,29 +167,6 @@ def _textbook_costs() -> Iterator[TextbookCost]:
         is_same = output == activation or (output == "linear" and activation == "identity")
         if not (output and (is_same or COSTS[cost_name].linear_output)):
             yield TextbookCost(activation, cost_name, output)
-
-
-def has_softmax(target: Target) -> bool:
-    """Whether the cost is the softmax cross entropy: by its name, or by its values.
-
-    The values are taken on networks of one layer, where the activation does not matter.
-    """
-    textbook_cost = TextbookCost("identity", "softmax_cross_entropy")
-    if target.cost_name == "softmax_cross_entropy":
-        return True
-    networks = [
-        _generate(target, textbook_cost, network, "ordinary", i)
-        for i, network in enumerate(NETWORKS)
-        if len(network[0]) == 2
-    ]
-    try:
-        with np.errstate(all="ignore"):
-            # this tolerance also accepts the log of a softmax p computed as log(p + 1e-9)
-            return all(
-                _fit_cost(target, textbook_cost, network, FLOAT32_TOLERANCE) for network in networks
-            )
-    except Exception:  # the target may raise anything; the suite reports it
-        return False
 
 
 def _generate(
