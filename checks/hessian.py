@@ -287,7 +287,7 @@ class _Slopes:
         except (TypeError, ValueError):
             return False
         same = list(shapes.values()) == [np.shape(leaf) for leaf in arrays.values()]
-        # one number by one number is both
+        # if all parameters have shape (), the claim counts as a matrix: of one, it is both
         return same and any(shapes.values()) and not _is_sparse(claim)
 
     def finished(self, report: Report, started: float) -> Report:

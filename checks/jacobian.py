@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 TANGENTS = 4  # random directions along which a forward derivative is checked
-MOST = 8  # tangents that are zero but for one array of x
+MOST = 8  # at most so many tangents are zero but for one array of x
 
 
 @dataclass(frozen=True)
@@ -733,7 +733,7 @@ class _Tangents:
         for kept, tangent in zip(alone, self.all[TANGENTS:], strict=False):
             for path in set(tangent) - {kept}:
                 tangent[path] *= 0
-        # within them, Σ t_j v_j stays in the box, whatever the signs
+        # bounds of t within which Σ t_j v_j stays in the box, whatever the signs
         forward = 0.99 / (len(scales) * np.where(scales, scales, 1))
         self.bounds = -forward * min(map(_least_share, map(box.room, arrays))), forward
 

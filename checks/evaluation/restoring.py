@@ -100,7 +100,7 @@ class RestoresParameters(ABC):
         A claim is called with copies only while its rounding is measured, and where arrays cannot
         be moved in place. In the second case, a claim that is a function is called at the end, too.
         """
-        self.count += 1  # at once, because a report is made before the call
+        self.count += 1  # counts the call at the end now, because the report is made before it
         try:
             yield
         finally:

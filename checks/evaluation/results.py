@@ -115,7 +115,7 @@ class Memo:
         return any(id(leaf) in self._own for leaf in _leaves(params))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_outcomes": {}, "by_move": {}}  # a worker process begins without
+        return {**self.__dict__, "_outcomes": {}, "by_move": {}}  # a worker starts without them
 
 
 def _leaves(params: Any) -> list[Any]:

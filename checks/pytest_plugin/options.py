@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-DERIVATIVES = 0.75  # of the time, the share of the tests of derivatives; the others are quick
+DERIVATIVES = 0.75  # share of the time for tests of derivatives; the others are quick
 
 
 def add_options(parser: pytest.Parser) -> None:
