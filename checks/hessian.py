@@ -287,8 +287,8 @@ class _Slopes:
         except (TypeError, ValueError):
             return False
         same = list(shapes.values()) == [np.shape(leaf) for leaf in arrays.values()]
-        # if all parameters have shape (), the claim counts as a matrix: of one, it is both
-        return same and any(shapes.values()) and not _is_sparse(claim)
+        # of one parameter of shape () the claim is both, and counts as a matrix
+        return same and list(shapes.values()) != [()] and not _is_sparse(claim)
 
     def finished(self, report: Report, started: float) -> Report:
         """Return a report with all calls, and with the gradient if that is wrong."""

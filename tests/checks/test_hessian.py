@@ -259,3 +259,12 @@ def test_bad_input_is_named(name):
 def test_a_product_of_another_nesting_is_named():
     with pytest.raises(TypeError, match=r"hvp\(params, v\) is a list"):
         check_hvp(bilinear, lambda p, v: [1.0], NESTED)
+
+
+def test_a_diagonal_of_several_numbers():
+    p = {"a": np.array(1.5), "b": np.array(2.0)}
+    diagonal = {"a": 2 * p["b"] ** 2, "b": 2 * p["a"] ** 2}
+    for factor, verdict in ((1.0, Verdict.MATCH), (2.0, Verdict.MISMATCH)):
+        claim = {name: factor * entry for name, entry in diagonal.items()}
+        report = check_hessian(lambda p: p["a"] ** 2 * p["b"] ** 2, claim, p)
+        assert report.verdict is verdict
