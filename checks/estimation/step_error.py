@@ -21,6 +21,7 @@ __all__ = ["ESTIMATED", "LIFTED", "SAMPLED", "ComplexSteps", "step_errors"]
 # measured for SOME entries; or estimated from calls in the narrow dtype.
 LIFTED, SAMPLED, ESTIMATED = "lifted", "sampled", "estimated"
 SHARED_EVERY = 32  # as EVERY, for a function with many results: each entry tells of all of them
+SHARED_SOME = 4  # as SOME, likewise
 SOME = 5  # entries measured of each array, if there are more than EVERY in all arrays
 SAMPLES = 16  # samples of a rounding: the largest of so many is hardly ever far too small
 # The error of an entry is the sampled rounding times (LEAST + WITH_SIZE · |entry| / largest of its
@@ -86,7 +87,8 @@ def step_errors(
     known = {path: np.flatnonzero(array.known) for path, array in steps.items()}
     every = SHARED_EVERY if evaluations.shared else EVERY
     few = sum(map(np.size, known.values())) <= every
-    probed = known if few else {path: _some(all_, rng) for path, all_ in known.items()}
+    some = SHARED_SOME if evaluations.shared else SOME
+    probed = known if few else {path: _some(all_, rng, some) for path, all_ in known.items()}
     errors = {path: np.full(array.slopes.size, np.inf) for path, array in steps.items()}
     lifted: dict[str, FloatArray] = {}
     with_narrow_stage: dict[str, FloatArray] = {}
@@ -135,9 +137,9 @@ def step_errors(
     return {path: (errors[path], how[path]) for path in steps}
 
 
-def _some(entries: IntArray, rng: np.random.Generator) -> IntArray:
+def _some(entries: IntArray, rng: np.random.Generator, some: int = SOME) -> IntArray:
     """Return a few of the entries."""
-    return np.sort(rng.choice(entries, min(SOME, entries.size), replace=False))
+    return np.sort(rng.choice(entries, min(some, entries.size), replace=False))
 
 
 def _lifted(
