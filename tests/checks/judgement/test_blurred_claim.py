@@ -102,3 +102,8 @@ def test_what_explains_the_blur(sign):
     # beyond the error of the estimate
     array = report_of(sign * np.array([2.1e-3]), 1e-3, error=2e-4)
     assert "its own rounding" in why_claim_is_blurred(array, np.array([True]), CLAIM)
+
+
+def test_twice_the_rounding_is_explained_by_it():
+    array = report_of([2.0**-9], 2.0**-10)
+    assert "its own rounding" in why_claim_is_blurred(array, np.array([True]), CLAIM)

@@ -288,3 +288,12 @@ def test_two_kinks_of_one_sign_are_judged(monkeypatch, kinks_of_one_sign):
     else:
         assert found["w"] is array
         assert array.verdicts.tolist() == [MATCH] * 2
+
+
+def test_an_array_may_have_entries_of_no_kink(monkeypatch):
+    array, slopes = kinked([0.5, 0.5, 0.5], np.zeros(3), np.ones(3))
+    slopes[1] = NAN
+    estimates = group_of([(array, slopes)]).estimates
+    monkeypatch.setattr(_Group, "judged", lambda self: (UNRESOLVED, "because"))
+    found = kinks.judge_kinks_together(estimates, {"w": array})["w"]
+    assert found.verdicts.tolist() == [UNRESOLVED, MATCH, UNRESOLVED]
