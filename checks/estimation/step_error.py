@@ -22,7 +22,7 @@ __all__ = ["ESTIMATED", "LIFTED", "SAMPLED", "ComplexSteps", "step_errors"]
 LIFTED, SAMPLED, ESTIMATED = "lifted", "sampled", "estimated"
 SHARED_EVERY = 32  # as EVERY, for a function with many results: each entry tells of all of them
 SHARED_SOME = 4  # as SOME, likewise
-SOME = 5  # entries measured of each array, if there are more than EVERY in all arrays
+SOME = 6  # entries measured of each array, if there are more than EVERY in all arrays
 SAMPLES = 16  # samples of a rounding: the largest of so many is hardly ever far too small
 # The error of an entry is the sampled rounding times (LEAST + WITH_SIZE · |entry| / largest of its
 # array). LEAST keeps small entries safe, which may be differences of large terms. Found by
