@@ -23,7 +23,9 @@ NUMBERS = re.compile(
 )
 
 
-@pytest.mark.parametrize("page", ["jacobians.md", "ode.md", "units.md"])
+@pytest.mark.parametrize(
+    "page", ["boosting.md", "hessians.md", "jacobians.md", "ode.md", "units.md"]
+)
 def test_the_examples_of_a_page_print_what_it_says(page):
     assert run_examples(DOCS / page, NUMBERS) > 10
 

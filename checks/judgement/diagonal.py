@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 
 from checks._types import FloatArray
+from checks.diagnosis.diagnosis import diagnose
 from checks.estimation.numeric_gradient import Doubt
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.results import Memo, Point
 from checks.judgement.by_rows import Row, join_rows, judge_row
 from checks.judgement.claim import Claim
+from checks.judgement.every_entry import off_kinks
+from checks.judgement.repetition import NOT_REPEATABLE
 from checks.parameters.bounds import flatten_bounds
 from checks.parameters.claims import flatten_claim
 from checks.parameters.nesting import Nesting
@@ -86,7 +89,7 @@ def judged_diagonal(
         report = replace(report, kind="Hessian")
         one = {"params": np.zeros(1)}
         report = join_rows(rows, point.arrays, one, report, started, _name_of)
-        arrays = {}
+        arrays, by_block = {}, {}
         for values, block in zip(point.arrays.values(), report.arrays.values(), strict=True):
             parts = ("claimed", "numeric", "error", "verdicts", "slope_jump", "rounding")
             shaped = {part: getattr(block, part).reshape(values.shape) for part in parts}
@@ -96,7 +99,12 @@ def judged_diagonal(
                 largest=np.reshape(block.rule.largest, values.shape),
             )
             arrays[block.path] = replace(block, rule=rule, by_rows=False, **shaped)
-    return replace(report, arrays=arrays), evaluations
+            by_block[block.path] = values
+    report = replace(report, arrays=arrays)
+    if not any(mistake.name == NOT_REPEATABLE for mistake in report.diagnosis):
+        # in the shape of the parameters, an order of classes or samples is seen
+        report = replace(report, diagnosis=diagnose(off_kinks(arrays), by_block))
+    return report, evaluations
 
 
 def _name_of(result: str, _: str) -> str:

@@ -13,7 +13,15 @@ from checks.report.report import Diagnosis
 from checks.report.verdict import Verdict, relative_discrepancy
 from checks.report.wording import stochastic
 
-__all__ = ["farthest_claim", "mark_unrepeated", "not_repeatable", "two_calls_differ"]
+__all__ = [
+    "NOT_REPEATABLE",
+    "farthest_claim",
+    "mark_unrepeated",
+    "not_repeatable",
+    "two_calls_differ",
+]
+
+NOT_REPEATABLE = "not repeatable"  # the name of this mistake
 
 
 def farthest_claim(
@@ -64,7 +72,7 @@ def not_repeatable(
         "parameters. Look for a random number, a race between threads, memory that is not set, or "
         "a state that one call leaves to the next."
     )
-    return (Diagnosis("not repeatable", text),)
+    return (Diagnosis(NOT_REPEATABLE, text),)
 
 
 def two_calls_differ(
