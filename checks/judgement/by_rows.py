@@ -19,11 +19,19 @@ from checks.judgement.repetition import not_repeatable, two_calls_differ
 from checks.parameters.claims import entry_name
 from checks.parameters.nesting import argument_name
 from checks.report.array_report import ArrayReport
-from checks.report.report import Report
+from checks.report.report import Diagnosis, Report
 from checks.report.verdict import Rule, Verdict
 from checks.report.wording import UNSEEN, plural
 
-__all__ = ["Row", "block_name", "join_rows", "judge_row", "unknown_row", "unseen_error"]
+__all__ = [
+    "Row",
+    "block_name",
+    "join_rows",
+    "judge_row",
+    "name_mistakes",
+    "unknown_row",
+    "unseen_error",
+]
 
 
 UNKNOWN_ROUNDING = (
@@ -140,9 +148,19 @@ def join_rows(
         findings=(*report.findings, *_findings(arrays, differences)),
     )
     if report.verdict is not Verdict.MATCH:
-        named = diagnose(off_kinks(arrays), values)
+        named = name_mistakes(arrays, values, report.kind)
         report = replace(report, diagnosis=not_repeatable(arrays, differences) or named)
     return replace(report, seconds=time.perf_counter() - started)
+
+
+def name_mistakes(
+    arrays: Mapping[str, ArrayReport], values: Mapping[str, FloatArray], kind: str
+) -> tuple[Diagnosis, ...]:
+    """Name what is wrong with a derivative of some kind, "Jacobian" say, as `diagnose` does."""
+    return tuple(
+        replace(mistake, text=mistake.text.replace("numerical gradient", f"numerical {kind}"))
+        for mistake in diagnose(off_kinks(arrays), values)
+    )
 
 
 def block_name(result: str, path: str, of_x: str = "x") -> str:

@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 
 from checks._types import FloatArray
-from checks.diagnosis.diagnosis import diagnose
 from checks.estimation.numeric_gradient import Doubt
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.results import Memo, Point
-from checks.judgement.by_rows import Row, join_rows, judge_row
+from checks.judgement.by_rows import Row, join_rows, judge_row, name_mistakes
 from checks.judgement.claim import Claim
-from checks.judgement.every_entry import off_kinks
 from checks.judgement.repetition import NOT_REPEATABLE
 from checks.parameters.bounds import flatten_bounds
 from checks.parameters.claims import flatten_claim
@@ -103,7 +101,7 @@ def judged_diagonal(
     report = replace(report, arrays=arrays)
     if not any(mistake.name == NOT_REPEATABLE for mistake in report.diagnosis):
         # in the shape of the parameters, an order of classes or samples is seen
-        report = replace(report, diagnosis=diagnose(off_kinks(arrays), by_block))
+        report = replace(report, diagnosis=name_mistakes(arrays, by_block, report.kind))
     return report, evaluations
 
 

@@ -110,6 +110,7 @@ def test_an_enlarged_hessian_is_named_as_a_factor(name):
     )
     assert [mistake.name for mistake in report.diagnosis] == ["scale"]
     assert f"is {factor:.2f}" in report.diagnosis[0].text, str(report)
+    assert "× the numerical Hessian" in report.diagnosis[0].text
 
 
 def in_order(axis, length, rng):
