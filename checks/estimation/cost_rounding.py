@@ -1,11 +1,12 @@
 """What rounding does to a cost, measured in a wider dtype; terms as in `precision`."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from checks.estimation.precision import (
     FAR,
@@ -28,6 +29,9 @@ __all__ = ["CostRounding", "cost_rounding", "estimate_cost_rounding", "measure_c
 # A cost may read the caller's arrays instead of its argument. To see that, all entries are moved by
 # these parts of their own size, once in the caller's arrays and once in copies.
 FAR_MOVES = (2.0**-6, -(2.0**-8))
+# Last places of the cost: casts hardly make jumps so high. Then it is tried whether it is smooth over
+# shorter lines, on which curvature falls by 64, up to a factor SAME.
+MUCH, SAME = 64.0, 3.0
 NO_DIGITS = 2.0**-6  # slopes may not be known if rounding changes this part of the cost
 # Factor on moves of 0.75 to 1.5 last places. It makes them at most ⅛ of a last place, so that a
 # stage that casts to the narrow dtype rounds them away.
@@ -120,9 +124,12 @@ def cost_rounding(
     # Rounding far from the point is about as large as at the point. A change 1,000 times as large
     # means two functions, as where the cost reads the caller's arrays instead of its argument.
     differs = bool((changes > 2.0**10 * max(float(changes[0]), last_place)).any())
+    def line_of(length: float) -> NDArray[Any]:
+        return np.array([at, *(cost_at(length * t) for t in LINE[1:])])
+
     noise, lift = math.inf, Lift.NARROW
     for length in (FAR, FAR / 8, FAR / 64):
-        line = np.array([at, *(cost_at(length * t) for t in LINE[1:])])
+        line = line_of(length)
         before, noise = noise, float(off_the_line(line))
         if differs or copies.rounds(at) or not math.isfinite(noise + change):
             level = math.nan
@@ -136,10 +143,30 @@ def cost_rounding(
         lift = Lift.HIDDEN if is_straight else Lift.NARROW
         if noise <= least_level or noise > before / 16:
             break  # curvature would have fallen by 64 on a line an eighth as long: this is noise
+    if lift is Lift.NARROW and MUCH * last_place < noise < math.inf:
+        lift = _where_smooth(line_of, least_level)
     relative = level / largest if largest else 0.0
     # the noise is doubled, because five points may show too little of it by chance
     wide_level = max(2 * noise, least_level)
     return CostRounding(at, change, level, relative, wide_level, lift, has_digits)
+
+
+def _where_smooth(line_of: Callable[[float], NDArray[Any]], least: float) -> Lift:
+    """Return whether a cost that is far from straight is smooth over small parts of a last place.
+
+    So is sin(1/x) of a small x, which turns within a last place. A cast is level there, between the
+    jumps. Of a smooth cost the distance from a straight line falls by 64 from line to line.
+    """
+    before = math.inf
+    for length in FAR / 8.0 ** np.arange(3, 9):
+        line = line_of(length)
+        bend, change = float(off_the_line(line)), float(abs(line[-1] - line[0]))
+        if not bend > least:
+            break
+        if 64 / SAME <= before / bend <= 64 * SAME and bend < change / 4:
+            return Lift.LIFTS
+        before = bend
+    return Lift.NARROW
 
 
 def measure_cost_rounding(

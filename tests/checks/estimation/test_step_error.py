@@ -247,3 +247,18 @@ def test_float32_gradients_of_random_costs_get_verdicts():
         outcomes, _ = measure(range(30_000, 30_100), "float32", "auto")
     matched = sum(outcome.verdict is Verdict.MATCH for outcome in outcomes)
     assert matched >= 0.6 * len(outcomes)
+
+
+@needs_long_double
+@pytest.mark.parametrize("offset", [0.0, 3.0])
+def test_a_cost_that_turns_within_a_last_place_is_estimated_in_the_wider_dtype(offset):
+    def cost(x):
+        return np.sum(np.sin(1 / x)) + x.dtype.type(offset)
+
+    x = np.array([2e-8, -3e-8], np.float32)
+    exact = -np.cos(1 / x.astype(float)) / x.astype(float) ** 2
+    for method in ("auto", "central"):
+        report = check_gradient(cost, exact.astype(np.float32), x, method=method)
+        assert report.verdict is Verdict.MATCH
+        array = report.arrays["params"]
+        assert np.all(np.abs(array.numeric - exact) <= array.error)
