@@ -29,8 +29,8 @@ __all__ = ["CostRounding", "cost_rounding", "estimate_cost_rounding", "measure_c
 # A cost may read the caller's arrays instead of its argument. To see that, all entries are moved by
 # these parts of their own size, once in the caller's arrays and once in copies.
 FAR_MOVES = (2.0**-6, -(2.0**-8))
-# Last places of the cost: casts hardly make jumps so high. Then it is tried whether it is smooth over
-# shorter lines, on which curvature falls by 64, up to a factor SAME.
+# Casts hardly make jumps of so many last places of the cost. If there are such, it is tried whether
+# the cost is smooth over shorter lines, on which curvature falls by 64, up to a factor SAME.
 MUCH, SAME = 64.0, 3.0
 NO_DIGITS = 2.0**-6  # slopes may not be known if rounding changes this part of the cost
 # Factor on moves of 0.75 to 1.5 last places. It makes them at most ⅛ of a last place, so that a
@@ -124,6 +124,7 @@ def cost_rounding(
     # Rounding far from the point is about as large as at the point. A change 1,000 times as large
     # means two functions, as where the cost reads the caller's arrays instead of its argument.
     differs = bool((changes > 2.0**10 * max(float(changes[0]), last_place)).any())
+
     def line_of(length: float) -> NDArray[Any]:
         return np.array([at, *(cost_at(length * t) for t in LINE[1:])])
 

@@ -172,12 +172,21 @@ def test_parameters_need_not_be_contiguous_and_may_be_unused():
     [
         (lambda: seeded(network, torch.bfloat16), r"0\.weight is torch\.bfloat16 .*\.float\(\)"),
         (lambda: {"w": torch.empty(2, device="meta")}, r"w is torch\.float32 on meta.*\.cpu\(\)"),
-        (lambda: {"w": torch.ones(2, dtype=torch.complex128)}, "wanted a real float dtype"),
     ],
 )
 def test_an_error_names_tensors_that_are_no_arrays_of_floats(make, message):
     with pytest.raises(TypeError, match=message):
         check_gradient(*from_loss(lambda: torch.tensor(0.0), make()))
+
+
+def test_a_complex_parameter_of_a_loss():
+    w = torch.tensor([1 + 2j, -0.5 + 0.3j], dtype=torch.complex128, requires_grad=True)
+    before = w.detach().clone()
+    cost, gradient, params = from_loss(lambda: (w.abs() ** 3).sum() + (w**2).sum().real, {"w": w})
+    assert check_gradient(cost, gradient, params).verdict is Verdict.MATCH
+    wrong = check_gradient(cost, lambda p: {"w": gradient(p)["w"].conj()}, params)
+    assert wrong.diagnosis[0].name == "conjugate"
+    assert torch.equal(w, before)
 
 
 def test_a_loss_of_many_elements_is_refused():
