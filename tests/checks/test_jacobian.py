@@ -471,19 +471,3 @@ def test_bad_input_is_named(name):
     if "result" in name:
         assert "params" not in str(caught.value)
     assert not before or x.tobytes() == before
-
-
-@pytest.mark.parametrize(("method", "most"), [("auto", 50 + 20), ("central", 8 * 50 + 40)])
-def test_all_rows_of_a_large_jacobian_share_evaluations(method, most):
-    for seed in range(2):
-        rng = np.random.default_rng(seed)
-        a, x = rng.standard_normal((200, 50)), 0.1 * rng.standard_normal(50)
-        report = check_jacobian(
-            lambda x, a=a: np.tanh(a @ x),
-            lambda x, a=a: (1 - np.tanh(a @ x) ** 2)[:, None] * a,
-            x,
-            method=method,
-            seed=seed,
-        )
-        assert report.verdict is Verdict.MATCH
-        assert report.evaluations <= most
