@@ -2,14 +2,16 @@
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from checks.adapters.keyed_nesting import nest
+from checks.adapters.reference import check_by_reference
 from checks.jacobian import check_jvp, check_vjp
 from checks.parameters.claims import flatten_claim
+from checks.parameters.nesting import Nesting
 from checks.report.array_report import ArrayReport
 from checks.report.report import Report
 from checks.report.session import record
@@ -22,7 +24,7 @@ except ImportError as error:
         "checks.adapters.torch needs PyTorch: install gradient-gate[torch], or torch itself"
     ) from error
 
-from checks.adapters.torch_function import TensorFunction, restored
+from checks.adapters.torch_function import TensorFunction, in_float64, restored
 
 __all__ = ["check_function", "from_loss"]
 
@@ -77,6 +79,7 @@ def check_function(
     function: Callable[..., Any],
     *inputs: Any,
     kwargs: Mapping[str, Any] | None = None,
+    reference: Callable[..., Any] | None = None,
     mode: str = "reverse",
     **options: Any,
 ) -> Report:
@@ -92,6 +95,10 @@ def check_function(
         moved tensor has the strides, the offset, the device and the dtype of the one given.
     kwargs
         Keyword arguments of the function, as inputs.
+    reference : callable, optional
+        A function of the same meaning, such as the eager form of a fused kernel. It is evaluated
+        with all floats in float64; values and gradients of the function are judged by it. For 16
+        bits, bfloat16 and float16, the default is the function itself.
     mode : {"reverse", "batched", "forward"}
         The backward pass; the backward pass under vmap; or forward mode, jvp.
     **options
@@ -113,10 +120,47 @@ def check_function(
     checked = TensorFunction(function, inputs, kwargs or {})
     if not any(output.numel() for output in checked.outputs.values()):
         return _without_results(checked)
+    if reference is not None or checked.eps > torch.finfo(torch.float32).eps:
+        if mode != "reverse":
+            raise ValueError(
+                f"mode is {mode!r}, wanted 'reverse' for 16 bits or with a reference: check other "
+                "modes in float32 or float64"
+            )
+        return _by_reference(checked, function, reference, inputs, kwargs or {}, options)
     if mode == "forward":
         return check_jvp(checked.values, checked.jvp, checked.params, **options)
     vjp = checked.vjp if mode == "reverse" else checked.batched_vjp
     return check_vjp(checked.values, vjp, checked.params, **options)
+
+
+def _by_reference(
+    checked: TensorFunction,
+    function: Callable[..., Any],
+    reference: Callable[..., Any] | None,
+    inputs: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> Report:
+    """Check a function by its reference, or by itself in float64."""
+    other = reference or function
+    given = Nesting({"inputs": tuple(inputs), "kwargs": dict(kwargs)})
+    wide = given.rebuild({path: in_float64(leaf) for path, leaf in given.leaves.items()})
+    try:
+        exact = TensorFunction(in_float64(other), wide["inputs"], wide["kwargs"])
+    except Exception as error:
+        if reference is not None:
+            raise
+        raise ValueError(
+            f"the function fails in float64 ({type(error).__name__}: {error}), wanted one that "
+            "shows what its derivatives are: give reference=, a function of the same meaning, such "
+            "as its eager form"
+        ) from error
+    try:
+        rounding = TensorFunction(other, inputs, kwargs) if reference is not None else checked
+    except Exception:  # the reference may take float64 alone
+        rounding = None
+    whose = "the reference in float64" if reference is not None else "the function in float64"
+    return check_by_reference(checked, exact, rounding, whose, **options)
 
 
 def _without_results(checked: TensorFunction) -> Report:

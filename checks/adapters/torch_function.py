@@ -14,7 +14,7 @@ from checks.adapters.keyed_nesting import keyed_leaves, leaf_at, nest
 from checks.adapters.torch_memory import DTYPES, Memory, as_array, strided
 from checks.parameters.nesting import Nesting
 
-__all__ = ["TensorFunction", "restored"]
+__all__ = ["TensorFunction", "cotangent", "in_float64", "restored"]
 
 NO_INPUT = (
     "no input is a tensor that requires a gradient, wanted at least one: call requires_grad_() on "
@@ -46,6 +46,8 @@ class TensorFunction:
         How they lie in memory.
     outputs : dict of tuple to tensor
         The outputs at the point that require a gradient, by where they stand in the result.
+    eps : float
+        The spacing of numbers at 1 in the coarsest dtype of these inputs and outputs.
 
     Raises
     ------
@@ -85,6 +87,9 @@ class TensorFunction:
             raise ValueError(NO_OUTPUT)
         for keys, output in self.outputs.items():
             as_array(output, ".".join(map(str, ("output", *keys))))
+        dtypes = [memory.dtype for memory in self.memories]
+        dtypes += [output.dtype for output in self.outputs.values()]
+        self.eps = max(torch.finfo(dtype).eps for dtype in dtypes)
         self._needs_grad = self._differs_without_grad()
 
     def nested(self, arrays: Any) -> Any:
@@ -121,9 +126,8 @@ class TensorFunction:
     def _in_float64(self) -> tuple[Callable[..., Any], dict[str, Any]]:
         """Return the function and its constants for inputs in float64."""
         if not self._wide_constants:
-            self._wide_constants = {p: _widened(t) for p, t in self._constants.items()}
-            if isinstance(self._function, torch.nn.Module):
-                self._wide_function = copy.deepcopy(self._function).double()
+            self._wide_constants = {p: in_float64(t) for p, t in self._constants.items()}
+            self._wide_function = in_float64(self._function)
         return self._wide_function, self._wide_constants
 
     def _differs_without_grad(self) -> bool:
@@ -155,6 +159,19 @@ class TensorFunction:
         if output.is_complex() and any(leaf_at(arrays, k).dtype.kind == "c" for k in self.keys):
             raise TypeError("a complex output has no complex step")
         return as_array(result)
+
+    def rounded(self, arrays: Any) -> Any:
+        """Return arrays as the dtypes of the inputs round them."""
+        return self.nested(
+            as_array(memory.tensor(leaf_at(arrays, keys)))
+            for keys, memory in zip(self.keys, self.memories, strict=True)
+        )
+
+    def rounded_cotangent(self, u: Any) -> Any:
+        """Return a cotangent as the dtypes of the outputs round it."""
+        return self.nested_outputs(
+            as_array(cotangent(leaf_at(u, keys), output)) for keys, output in self.outputs.items()
+        )
 
     def vjp(self, arrays: Any, u: Any) -> Any:
         """Return the gradients for a cotangent u, nested as `params`.
@@ -255,8 +272,10 @@ def restored(tensors: Sequence[Any]) -> Iterator[None]:
                     tensor.copy_(value)
 
 
-def _widened(tensor: Any) -> Any:
-    """Return a tensor in float64, or complex128; one that holds no such numbers as it is."""
-    if tensor.dtype not in DTYPES:
-        return tensor
-    return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)
+def in_float64(thing: Any) -> Any:
+    """Return a tensor or a module in float64, or complex128; anything else as it is."""
+    if isinstance(thing, torch.nn.Module):
+        return copy.deepcopy(thing).double()
+    if not isinstance(thing, torch.Tensor) or thing.dtype not in DTYPES:
+        return thing
+    return thing.to(torch.complex128 if thing.is_complex() else torch.float64)

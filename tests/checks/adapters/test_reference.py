@@ -1,0 +1,140 @@
+"""Kernels in low precision beside an eager reference: right ones match, wrong ones are found."""
+
+import numpy as np
+import pytest
+
+from checks import Verdict
+
+torch = pytest.importorskip("torch", reason="needs the extra gradient-gate[torch]")
+
+from checks.adapters.torch import check_function  # noqa: E402
+
+DTYPES = [torch.float32, torch.bfloat16, torch.float16]
+
+
+class Normalised(torch.autograd.Function):
+    """x / √(mean x² + ε) · w, computed in float32 as fused kernels do, with a mistake."""
+
+    @staticmethod
+    def forward(ctx, x, w, mistake):
+        wide = x.float()
+        scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + 1e-5)
+        ctx.save_for_backward(x, w, scale)
+        ctx.mistake = mistake
+        y = wide * scale * w.float()
+        return (1.1 * y if mistake == "values" else y).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, u):
+        x, w, scale = ctx.saved_tensors
+        wide, v = x.float(), u.float() * w.float()
+        mean = (v * wide).mean(-1, keepdim=True)
+        if ctx.mistake == "a dropped term":
+            mean = 0
+        dx = scale * v - scale**3 * wide * mean
+        dw = (u.float() * wide * scale).sum(0)
+        if ctx.mistake == "the wrong reduction":
+            dw = dw / len(x)
+        if ctx.mistake == "strides":
+            dx = torch.as_strided(dx, dx.shape, (1, len(dx)))
+        if ctx.mistake == "one entry":
+            dx[1, 2] *= -1
+        return dx.to(x.dtype), dw.to(w.dtype), None
+
+
+def eager(x, w, mistake):
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-5) * w
+
+
+def draw(dtype, *shape, seed=0):
+    values = np.random.default_rng(seed).standard_normal(shape)
+    return torch.tensor(values).to(dtype).requires_grad_()
+
+
+def inputs(dtype):
+    return draw(dtype, 4, 6), draw(dtype, 6, seed=1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_right_kernel_matches(dtype):
+    report = check_function(Normalised.apply, *inputs(dtype), "", reference=eager)
+    assert report, str(report)
+    assert list(report.arrays) == ["output", "inputs[0]", "inputs[1]"]
+    assert report.rtol == (4 * torch.finfo(dtype).eps if dtype.itemsize < 4 else report.rtol)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("mistake", "where"),
+    [
+        ("values", "output"),
+        ("a dropped term", "inputs[0]"),
+        ("the wrong reduction", "inputs[1]"),
+        ("strides", "inputs[0]"),
+        ("one entry", "inputs[0]"),
+    ],
+)
+def test_a_wrong_kernel_is_found(dtype, mistake, where):
+    report = check_function(Normalised.apply, *inputs(dtype), mistake, reference=eager)
+    wrong = [path for path, array in report.arrays.items() if array.verdict is Verdict.MISMATCH]
+    assert wrong == [where], str(report)
+    assert ("The values are wrong before" in str(report)) == (mistake == "values")
+
+
+class Half(torch.autograd.Function):
+    """The softmax in float64 if asked for; in 16 bits, with a factor that may be wrong."""
+
+    @staticmethod
+    def forward(ctx, x, factor):
+        y = torch.softmax(x, -1)
+        ctx.save_for_backward(y)
+        ctx.factor = factor
+        return y
+
+    @staticmethod
+    def backward(ctx, u):
+        (y,) = ctx.saved_tensors
+        return ctx.factor * y * (u - (u * y).sum(-1, keepdim=True)), None
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_without_a_reference_the_function_itself_is_evaluated_in_float64(dtype):
+    x = draw(dtype, 5, 4)
+    assert check_function(Half.apply, x, 1)
+    assert check_function(Half.apply, x, 1.2).verdict is Verdict.MISMATCH
+    with pytest.raises(ValueError, match=r"fails in float64 .*refuses.*give reference="):
+        check_function(refuses_float64, x)
+
+
+def refuses_float64(x):
+    if x.dtype is torch.float64:
+        raise RuntimeError("this kernel refuses float64")
+    return x.sin()
+
+
+def test_a_reference_may_take_float64_alone():
+    def reference(x):
+        assert x.dtype is torch.float64
+        return x.sin()
+
+    x = draw(torch.bfloat16, 8)
+    assert check_function(refuses_float64, x, reference=reference)
+    wrong = check_function(refuses_float64, x, reference=lambda x: 1.2 * reference(x))
+    assert wrong.verdict is Verdict.MISMATCH
+
+
+def test_a_reference_in_float64_compares_values_too():
+    x = draw(torch.float64, 4)
+    assert check_function(torch.sin, x, reference=lambda x: torch.cos(x - np.pi / 2))
+    report = check_function(torch.sin, x, reference=lambda x: torch.sin(x) + 1e-3)
+    assert [p for p, a in report.arrays.items() if a.verdict is Verdict.MISMATCH] == ["output"]
+
+
+def test_an_error_says_that_the_reference_has_other_outputs():
+    with pytest.raises(ValueError, match=r"the shapes \[\(\)\], wanted \[\(3,\)\]"):
+        check_function(torch.sin, draw(torch.float32, 3), reference=lambda x: x.sin().sum())
+
+
+def test_other_modes_are_refused_in_16_bits():
+    with pytest.raises(ValueError, match="mode is 'forward', wanted 'reverse' for 16 bits"):
+        check_function(torch.sin, draw(torch.bfloat16, 3), mode="forward")
