@@ -10,7 +10,7 @@ from hypothesis import settings
 pytest_plugins = ["pytester"]  # for the tests of the plugin
 
 # New examples on every run, and those that failed before first; a slow machine fails no test.
-settings.register_profile("default", max_examples=25, deadline=None, print_blob=True)
+settings.register_profile("default", max_examples=12, deadline=None, print_blob=True)
 # Far more of them, by hand: pytest --hypothesis-profile=soak
 settings.register_profile("soak", settings.get_profile("default"), max_examples=3000)
 # Where CI is set, Hypothesis itself loads its profile "ci": the same examples on every run.
