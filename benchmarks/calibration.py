@@ -157,7 +157,7 @@ def main(networks="200", picture=None):
             continue  # too few entries in a single regime
         outside, sharpness, resolution, blurred = summarize(found)
         print(
-            f"{', '.join(kind):40}{found.shape[1]:9,}{outside:9,}{sharpness:11.0f}"
+            f"{', '.join(kind):40}{found.shape[1]:9,}{outside:9,}{sharpness:11.3g}"
             f"{resolution:12.1e}{blurred:9.1%}"
         )
     print(f"false alarms: {len(alarms)}")
