@@ -93,7 +93,7 @@ def test_a_step_is_the_parameters_minus_the_gradient():
 # Names.
 
 
-@settings(max_examples=settings().max_examples // 3)
+@settings(max_examples=max(4, settings().max_examples // 3))
 @given(
     fault=st.sampled_from(list(FAULTS.values())),
     textbook_cost=st.sampled_from(TEXTBOOK_COSTS),
@@ -118,7 +118,7 @@ def test_a_right_target_has_no_fault(textbook_cost):
     assert not name_fault(right_target(*textbook_cost))
 
 
-@settings(max_examples=settings().max_examples // 25, suppress_health_check=[*HealthCheck])
+@settings(max_examples=max(1, settings().max_examples // 12), suppress_health_check=[*HealthCheck])
 @given(pair=st.sampled_from(PAIRS), textbook_cost=st.sampled_from(TEXTBOOK_COSTS))
 def test_two_faults_together_get_no_wrong_name(pair, textbook_cost):
     assume(all(is_wrong(fault.target(*textbook_cost), textbook_cost) for fault in pair))

@@ -249,7 +249,7 @@ def textbook(hidden, last, output, plus=0.0, **names):
 SOFTMAX = {"activation": "tanh", "cost_name": "softmax_cross_entropy"}
 
 
-@pytest.mark.parametrize(("hidden", "names"), [("tanh", SOFTMAX), ("tanh", {}), ("arctan", {})])
+@pytest.mark.parametrize(("hidden", "names"), [("tanh", SOFTMAX), ("arctan", {})])
 def test_a_softmax_gets_rows_of_y_that_sum_to_1(hidden, names):
     target = textbook(hidden, "linear", "softmax", **names)
     for kind in ("random-shapes", "narrow-layers"):
@@ -298,8 +298,9 @@ def test_shares_are_hundredths_that_sum_to_1(outputs, regime, samples):
         assert (y > 0).all()
 
 
-@pytest.mark.parametrize("hidden", ["tanh", "logistic", "arctan"])
-@pytest.mark.parametrize("last", ["tanh", "logistic"])
+@pytest.mark.parametrize(
+    ("hidden", "last"), [("tanh", "logistic"), ("logistic", "tanh"), ("arctan", "tanh")]
+)
 def test_digits_lost_in_any_layers_are_no_failure(hidden, last):
     target = textbook(hidden, last, "squared")
     with contextlib.suppress(pytest.xfail.Exception):
