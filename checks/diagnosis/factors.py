@@ -65,7 +65,7 @@ def scaled(case: Case) -> Iterator[Fit]:
             )
         )
         yield from plain
-    # the norm of what was clipped is short to the last places of the claim
+    # clipping leaves a norm of few digits, to the last places of the claim
     eps = float(np.finfo(case.narrowest.dtype).eps)
     for norm, where in _norms(case, c) if eps < 1e-6 else ():
         short, bits = decimal(norm, 8 * eps * norm)

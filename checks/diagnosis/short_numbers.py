@@ -7,7 +7,7 @@ __all__ = ["CHOICE_BITS", "choices", "decimal", "digits", "ratio"]
 
 # Numbers are printed with this relative error, and computed with it.
 LAST_PLACE = 4e-16
-# Which entries differ is no chance if this many bits say so: with a third of twelve, nine.
+# A choice of entries with this many bits is no chance: 4 of 12 have log2(495) = 9 bits.
 CHOICE_BITS = 8.0
 
 

@@ -72,8 +72,8 @@ def noise_at_steps(
 
     finest = 4 * float(np.spacing(x.dtype.type(size)))
     # Noise σ of smooth pieces of length l makes slopes wrong by up to 13 σ/l: a parabola, as an
-    # interpolation leaves, has a height of √11.25 σ, and slopes of 4 heights/l at its ends. So less
-    # than discrepancy · l/32, with l the finest spacing, does not explain the discrepancy.
+    # interpolation leaves, is √11.25 σ high, with slopes of 4 heights/l at its ends. Less than
+    # discrepancy · l/32 does not explain it: l is the finest spacing, and 32/13 a margin.
     least = max(SAME_WITHIN * known.level, discrepancy * FINEST_SPACING * size / 32)
     spacing = LONGEST_SPACING
     while spacing >= FINEST_SPACING and spacing * size >= finest:

@@ -29,7 +29,7 @@ PROBLEMS = [
     Problem.generate(sizes, samples, seed=samples)
     for sizes, samples in (((3, 4, 5), 3), ((2, 3, 4, 3), 7), ((4, 5, 7), 5))
 ]
-# Two more, where a penalty of two unknown sizes is fitted.
+# Two more, to fit a penalty with two unknown coefficients.
 MORE_PROBLEMS = [
     Problem.generate(sizes, samples, seed=samples)
     for sizes, samples in (((5, 2, 4), 2), ((3, 6, 3), 4))
