@@ -79,6 +79,8 @@ class Box:
         move times `reach`.
         """
         inside = self._within(path, self._values[path] + reach * moves)
+        if inside.all():
+            return moves
         mirrored = self._within(path, self._values[path] - reach * moves)
         return np.where(inside, moves, np.where(mirrored, -moves, 0))
 
