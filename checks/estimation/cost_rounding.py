@@ -17,6 +17,7 @@ from checks.estimation.precision import (
     Lift,
     Moves,
     coarsest_dtype,
+    copies_of,
     off_the_line,
     wider_dtype,
 )
@@ -181,7 +182,7 @@ def measure_cost_rounding(
     wide = wider_dtype(coarsest_dtype(values))
     if wide is None:
         return None
-    copies = Copies(evaluations.cost, evaluations.nesting, values, wide, evaluations.box)
+    copies = copies_of(evaluations, wide)
     moved = []
     # more points where they serve many costs: the rounding of some would look small by chance
     for far in FAR_MOVES * (2 if evaluations.shared else 1):
@@ -207,14 +208,7 @@ def estimate_cost_rounding(evaluations: Evaluations) -> float:
     """
     if not toward_zero_is_available():
         return 0.0
-    values = evaluations.values
-    copies = Copies(
-        evaluations.cost,
-        evaluations.nesting,
-        values,
-        np.result_type(*(value.dtype for value in values.values())),
-        evaluations.box,
-    )
+    copies = copies_of(evaluations)
     try:
         change = abs(float(copies.cost(toward_zero=True) - evaluations.at_point))
     finally:

@@ -210,7 +210,8 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
         tables += measure_tables()
     finite = np.array([cost for cost in costs if np.isfinite(cost)])
     size = float(np.abs(finite).max())
-    last_place = float(np.spacing(_narrowest_dtype(finite, evaluations)(size)))
+    narrowest = _narrowest_dtype(finite, evaluations)
+    last_place = float(np.spacing(narrowest(size)))
     levels = sorted(level for level, _ in tables)
     # the largest level; beyond OUTLIER, more than a third of the tables have to show it
     level = min(levels[-1], OUTLIER * max(levels[-1 - len(levels) // 3], last_place))
@@ -232,9 +233,9 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
         level = max(level, float(np.std([evaluations.repeat_at_point() for _ in range(POINTS)])))
     unseen = is_flat and changes_nothing(evaluations, evaluations.values, rng)
     relative = level / size if size > 0 else 0.0
-    eps_of_costs = float(np.finfo(_narrowest_dtype(finite, evaluations)).eps)
     # beside a cost of 0 even a kink is many last places high
-    jumps_above = min(64 * eps_of_costs, FLOAT32_EPS) if at_point else FLOAT32_EPS
+    places = 64 * float(np.finfo(narrowest).eps)
+    jumps_above = min(places, FLOAT32_EPS) if at_point else FLOAT32_EPS
     return Noise(level, relative, stochastic, unseen, jumps_above)
 
 

@@ -18,6 +18,7 @@ from checks.estimation.rounding_mode import call_toward_zero
 from checks.evaluation.box import Box
 from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.cost_value import as_number
+from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.step_sizes import imaginary_step, typical_size
 from checks.parameters.nesting import Nesting
 
@@ -31,6 +32,7 @@ __all__ = [
     "Lift",
     "Moves",
     "coarsest_dtype",
+    "copies_of",
     "off_the_line",
     "wider_dtype",
 ]
@@ -75,6 +77,13 @@ def coarsest_dtype(values: Mapping[str, FloatArray]) -> Any:
     """Return the coarsest dtype of some arrays."""
     dtypes = (value.dtype for value in values.values())
     return max(dtypes, key=lambda dtype: float(np.finfo(dtype).eps))
+
+
+def copies_of(evaluations: Evaluations, dtype: Any = None) -> "Copies":
+    """Return the cost, to be called with copies in a dtype: by default the widest of parameters."""
+    values = evaluations.values
+    dtype = dtype or np.result_type(*(value.dtype for value in values.values()))
+    return Copies(evaluations.cost, evaluations.nesting, values, dtype, evaluations.box)
 
 
 class Copies:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from checks._types import FloatArray, IntArray
 from checks.estimation.finite_differences import WITHIN, draw_direction
-from checks.estimation.precision import EVERY, Copies, Lift, coarsest_dtype, wider_dtype
+from checks.estimation.precision import EVERY, Lift, coarsest_dtype, copies_of, wider_dtype
 from checks.estimation.rounding_mode import toward_zero_is_available
 from checks.estimation.step_rounding import complex_step_rounding
 from checks.evaluation.pointwise import Evaluations
@@ -152,9 +152,7 @@ def _lifted(
     wide = wider_dtype(coarsest_dtype(evaluations.values))
     if wide is None:
         return {}, {}
-    copies = Copies(
-        evaluations.cost, evaluations.nesting, evaluations.values, wide, evaluations.box
-    )
+    copies = copies_of(evaluations, wide)
     slopes = {path: array.slopes.ravel()[entries[path]] for path, array in steps.items()}
     try:
         found = complex_step_rounding(slopes, evaluations.at_point, copies, rng, entries)
@@ -173,7 +171,7 @@ def _changes_toward_zero(
     """Return how much the steps of some entries change, by path, by rounding toward zero."""
     if not steps or not toward_zero_is_available():
         return {path: np.zeros(entries[path].size) for path in steps}
-    copies = _narrow(evaluations)
+    copies = copies_of(evaluations)
     try:
         return {
             path: np.abs(
@@ -195,7 +193,7 @@ def _keeps_digits(evaluations: Evaluations, path: str, array: ComplexSteps) -> b
     """
     if not toward_zero_is_available():
         return False
-    copies = _narrow(evaluations)
+    copies = copies_of(evaluations)
     slopes = array.slopes.ravel()
     entries = np.argsort(-np.abs(slopes))[:SOME]
     try:
@@ -211,12 +209,6 @@ def _keeps_digits(evaluations: Evaluations, path: str, array: ComplexSteps) -> b
         return False
     finally:
         evaluations.count += copies.calls
-
-
-def _narrow(evaluations: Evaluations) -> Copies:
-    """Return the cost, to be called with copies in the widest dtype that the parameters have."""
-    dtype = np.result_type(*(value.dtype for value in evaluations.values.values()))
-    return Copies(evaluations.cost, evaluations.nesting, evaluations.values, dtype, evaluations.box)
 
 
 def _sampled(

@@ -270,13 +270,13 @@ def test_digits_are_kept_where_rounding_toward_zero_changes_few_last_places(monk
         for side in SIGNS:
             planted = [[size / 4, size, size / 2]]
             copies = Shrunken(sign * np.array(planted), [0, side * off, 0], cost=sign * 4.0)
-            monkeypatch.setattr(module, "_narrow", lambda evaluations, copies=copies: copies)
+            monkeypatch.setattr(module, "copies_of", lambda evaluations, copies=copies: copies)
             assert _keeps_digits(evaluations, "a", steps) == kept
             # the largest first, with both ways of rounding, at half of the parameters
             assert copies.asked == [([1, 2, 0], 0.5, False), ([1, 2, 0], 0.5, True)]
     # below the floor the next smaller parameters are tried, down to a 32nd
     copies = Shrunken([[0.0, 0.9 * floor, 0.0]])
-    monkeypatch.setattr(module, "_narrow", lambda evaluations: copies)
+    monkeypatch.setattr(module, "copies_of", lambda evaluations: copies)
     assert not _keeps_digits(evaluations, "a", steps)
     assert [shrink for _, shrink, _ in copies.asked] == [2.0**-k for k in range(1, 6)]
     # derivatives far above it show nothing
