@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from checks.parameters.claims import describe
+from checks.parameters.claims import as_array, describe
 
 __all__ = ["as_finite_real", "as_number", "not_a_number"]
 
@@ -18,10 +18,7 @@ def as_number(result: Any) -> Any:
     TypeError
         It is not exactly one number.
     """
-    try:
-        value = np.asarray(result)
-    except ValueError:  # lists of different lengths
-        value = np.asarray(None)
+    value = as_array(result)
     if np.ma.is_masked(result):  # numpy takes the number behind the mask
         value = np.asarray(None)
     elif value.size != 1 or value.dtype.kind not in "fciu":

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.executors import in_order
 from checks.evaluation.restoring import RestoresParameters, restore_arrays
-from checks.parameters.claims import UNFIT, describe, entry_name, float_arrays
+from checks.parameters.claims import UNFIT, as_array, describe, entry_name, float_arrays
 from checks.parameters.complex_parts import ComplexPoint, in_parts
 from checks.parameters.nesting import Nesting, argument_name
 
@@ -435,10 +435,7 @@ def _outcomes(
 
 def _result_array(path: str, leaf: Any) -> NDArray[Any]:
     """Return one of the results as an array, checked."""
-    try:
-        array = np.asarray(leaf)
-    except ValueError:  # lists of different lengths
-        array = np.asarray(None)
+    array = as_array(leaf)
     if array.dtype.kind != "f" or isinstance(leaf, UNFIT):
         remedy = {
             "i": "let f compute in floats",

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from checks._types import FloatArray
-from checks.parameters.claims import describe, entry_name
+from checks.parameters.claims import as_array, describe, entry_name
 from checks.parameters.nesting import children, path_name
 
 __all__ = ["flatten_bounds"]
@@ -120,10 +120,7 @@ def _limits(part: Any, array: FloatArray, name: str, where: str, infinity: float
     """Return the bounds on one side of one array, rounded to its dtype."""
     if part is None:
         return np.full(array.shape, infinity, array.dtype)
-    try:
-        limits = np.asarray(part)
-    except ValueError:  # lists of different lengths
-        limits = np.asarray(None)
+    limits = as_array(part)
     if limits.dtype.kind not in "fiu":
         raise TypeError(
             f"{where} is {describe(part)}, wanted None, a number, or numbers of shape "

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from checks._types import FloatArray
 from checks.parameters.nesting import Nesting, Parts, children, path_name
 
 __all__ = [
     "UNFIT",
+    "as_array",
     "describe",
     "entry_name",
     "flatten",
@@ -233,13 +235,17 @@ def flatten_claim(
     return claimed, findings
 
 
+def as_array(leaf: Any) -> NDArray[Any]:
+    """Return a leaf as an array; lists of different lengths, which are none, as one of objects."""
+    try:
+        return np.asarray(leaf)
+    except ValueError:
+        return np.asarray(None)
+
+
 def _claimed_array(node: Any, part: Any, path: str, where: str) -> FloatArray:
     """Return what is claimed of one array, checked for dtype and size."""
-    shape = np.shape(node)
-    try:
-        array = np.asarray(part)
-    except ValueError:  # lists of different lengths are no array
-        array = np.asarray(None)
+    shape, array = np.shape(node), as_array(part)
     if array.dtype.kind != "f" or isinstance(part, UNFIT):
         remedy = _claim_remedy(part, None, path)
         if array.dtype.kind in "iu":

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from checks._types import FloatArray
-from checks.parameters.claims import UNFIT, describe, flatten_claim
+from checks.parameters.claims import UNFIT, as_array, describe, flatten_claim
 
 __all__ = ["flatten_jacobian"]
 
@@ -47,10 +47,7 @@ def _block(of_result: tuple[int, ...], node: Any, part: Any, where: str) -> Floa
     matrix = int(np.prod(of_result)), int(np.prod(of_entry))
     if type(part).__module__.startswith("scipy.sparse"):
         part = part.toarray()
-    try:
-        array = np.asarray(part)
-    except ValueError:  # lists of different lengths
-        array = np.asarray(None)
+    array = as_array(part)
     if array.dtype.kind != "f" or isinstance(part, UNFIT):
         remedy = {
             "i": "integers have lost the fractions, use .astype(float)",
