@@ -1,23 +1,11 @@
 """What calls in a wider dtype show of a claim whose rounding is planted."""
 
-import math
-from functools import partial
-
 import numpy as np
 import pytest
 
 from checks.estimation import claim_rounding as claims
 from checks.estimation.precision import LINE, Lift
-
-# the numbers are small: only relative differences count
-approx = partial(pytest.approx, rel=1e-6, abs=0)
-SIGNS = [1, -1]
-NARROW, WIDE = 2.0**-23, 2.0**-52
-INF, NAN = math.inf, math.nan
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
+from tests.checks.estimation.planted import NAN, NARROW, SIGNS, WIDE, approx, rng
 
 
 class Claimed:

@@ -1,7 +1,6 @@
 """What calls in a wider dtype show of a cost whose rounding is planted."""
 
 import math
-from functools import partial
 
 import numpy as np
 import pytest
@@ -9,16 +8,7 @@ import pytest
 from checks.estimation import cost_rounding as costs
 from checks.estimation.precision import Copies, Lift
 from checks.evaluation.pointwise import Evaluations
-
-# the numbers are small: only relative differences count
-approx = partial(pytest.approx, rel=1e-6, abs=0)
-SIGNS = [1, -1]
-NARROW, WIDE = 2.0**-23, 2.0**-52
-INF, NAN = math.inf, math.nan
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
+from tests.checks.estimation.planted import INF, NAN, NARROW, SIGNS, WIDE, approx, rng
 
 
 class Line:

@@ -1,7 +1,6 @@
 """Calls in a wider dtype: what is moved, which results round, and what leaves a line."""
 
 import math
-from functools import partial
 
 import numpy as np
 import pytest
@@ -9,16 +8,7 @@ import pytest
 from checks.estimation.precision import LINE, Copies, coarsest_dtype, off_the_line
 from checks.evaluation.box import Box
 from checks.parameters.nesting import Nesting
-
-# the numbers are small: only relative differences count
-approx = partial(pytest.approx, rel=1e-6, abs=0)
-SIGNS = [1, -1]
-NARROW, WIDE = 2.0**-23, 2.0**-52
-INF, NAN = math.inf, math.nan
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
+from tests.checks.estimation.planted import SIGNS, approx
 
 
 @pytest.mark.parametrize("sign", SIGNS)

@@ -1,23 +1,13 @@
 """What calls in a wider dtype show of complex steps whose rounding is planted."""
 
 import math
-from functools import partial
 
 import numpy as np
 import pytest
 
 from checks.estimation import step_rounding as steps
 from checks.estimation.precision import Lift
-
-# the numbers are small: only relative differences count
-approx = partial(pytest.approx, rel=1e-6, abs=0)
-SIGNS = [1, -1]
-NARROW, WIDE = 2.0**-23, 2.0**-52
-INF, NAN = math.inf, math.nan
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
+from tests.checks.estimation.planted import INF, NAN, NARROW, SIGNS, WIDE, approx, rng
 
 
 class Steps:
