@@ -83,7 +83,7 @@ def centred(case: Case) -> Iterator[Fit]:
         with np.errstate(invalid="ignore"):
             mean, error = (np.mean(a, axis, keepdims=True) for a in (n, e))
             claimed_mean = np.mean(claimed, axis, keepdims=True)
-            # that the derivatives sum to 0 is no chance if the sum is a millionth of its terms
+            # a sum below a millionth of its terms is zero by the formula, and not small by chance
             zero = error + 1e-6 * np.mean(np.abs(n), axis, keepdims=True)
             is_centred = bool(np.all(np.abs(mean) <= zero))
         number = -1 if axis is None else axis

@@ -100,7 +100,7 @@ class Case:
         claimed, limit = array.claimed.astype(double), array.limit
         if array.rule.scale == "entry":
             # The limit grows with max(|claimed|, |numeric|). A prediction that agrees with the
-            # claim is as large as the claim, whatever the estimate is.
+            # claim is as large as the claim, so its limit is that of the claim's size.
             beyond = np.maximum(np.abs(array.numeric) - np.abs(np.nan_to_num(claimed)), 0)
             limit = limit - array.rule.rtol * beyond
         return cls(
@@ -225,8 +225,8 @@ class Case:
         most = LEFT_OVER * min(discrepancy.max(), claimed.max() or discrepancy.max())
         if not (np.max(left_over) <= most and (left_over <= error + limit).all()):
             return None
-        # Mostly the agreement is far better than it has to be. All entries agree to this share of
-        # their limit, which is one of about 2^SHARE_BITS that could be.
+        # All entries agree to `share` of their limit, mostly far below 1, and the evidence counts
+        # with that. It was chosen to fit, out of about 2^SHARE_BITS shares, which costs those bits.
         beyond = np.maximum(left_over - error, 0)
         share = max(float(np.max(beyond / np.maximum(limit, np.finfo(float).tiny))), 2.0**-24)
         tolerance = error + share * limit

@@ -15,9 +15,10 @@ from checks.report.wording import listed
 __all__ = ["chain_factor", "scaled", "signs"]
 
 DIMENSION_BITS = 4.0
-# So many bits likelier than a decimal is a ratio, which the dimensions of a problem leave.
+# A ratio of whole numbers, such as 2/3, comes from the dimensions of a problem. So it is likelier
+# than a decimal by so many bits.
 RATIO_BITS = 6.0
-# Factors that conversions of units leave.
+# Factors that are left out, or are too many, where units are converted.
 CONSTANTS = {
     "π": math.pi,
     "2π": 2 * math.pi,
@@ -65,7 +66,7 @@ def scaled(case: Case) -> Iterator[Fit]:
             )
         )
         yield from plain
-    # clipping leaves a norm of few digits, to the last places of the claim
+    # People clip to a norm of few digits, as 0.5: to its last places, the claim has that norm.
     eps = float(np.finfo(case.narrowest.dtype).eps)
     for norm, where in _norms(case, c) if eps < 1e-6 else ():
         short, bits = decimal(norm, 8 * eps * norm)

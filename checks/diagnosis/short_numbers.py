@@ -5,7 +5,7 @@ from fractions import Fraction
 
 __all__ = ["CHOICE_BITS", "choices", "decimal", "digits", "ratio"]
 
-# Numbers are printed with this relative error, and computed with it.
+# The relative error of a number that was computed in float64 and printed.
 LAST_PLACE = 4e-16
 # A choice of entries with this many bits is no chance: 4 of 12 have log2(495) = 9 bits.
 CHOICE_BITS = 8.0

@@ -18,7 +18,7 @@ Call: TypeAlias = tuple[float, Mapping[str, FloatArray]]
 
 # Differences below this many last places of θ are rounding.
 LAST_PLACES = 64.0
-# Of numbers that agree to this share of their size, agreement is no chance.
+# Numbers that agree to this share of their size do not agree by chance.
 AGREEMENT = 1e-5
 
 
@@ -249,7 +249,7 @@ def _during_the_step(
     limits = {}
     for path in n:
         (_, coarse), (_, middle), (_, fine) = ((eta, g[path].astype(float)) for eta, g in small)
-        # the terms in η and in η² cancel
+        # for rates η, η/2 and η/4: the terms in η and in η² cancel, and the limit η → 0 is left
         limits[path] = (coarse - 6 * middle + 8 * fine) / 3
     blur = {path: 12 * rounding.of(small[-1], path) / LAST_PLACES for path in n}
     joined, limit = (np.concatenate([a[path].ravel() for path in n]) for a in (n, limits))

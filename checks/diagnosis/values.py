@@ -12,7 +12,7 @@ __all__ = ["clipped", "not_finite", "powers", "rounded", "zero"]
 
 # Rounding errors in a computation may add up to this many eps, relative to the largest entry.
 LAST_PLACES = 64
-# Bits of evidence that an entry is, which is a whole number and the estimate rounded.
+# The bits of evidence that one entry gives if it is a whole number, the estimate rounded.
 INTEGER_BITS = 12.0
 
 
@@ -45,9 +45,9 @@ def clipped(case: Case) -> Iterator[Fit]:
         cut = int(np.sum(np.abs(n) > limit))
         if not cut or not 0 < limit < math.inf:
             continue
-        if cut < n.size or abs(limit - 1) > 1e-3:  # otherwise they are `powers`: ±1
+        if cut < n.size or abs(limit - 1) > 1e-3:  # where all are ±1, `powers` names them
             _, bits = decimal(limit, 1e-15 * limit)
-            if limit not in np.abs(case.claimed):  # the limit shows in another array
+            if limit not in np.abs(case.claimed):  # the limit was read off another array
                 bits = 4.0
             clause = f"cut to ±{limit:.4g} in {cut:,} of {n.size:,} entries"
             yield from case.fit("clipped", clause, np.clip(n, -limit, limit), 4, number=limit,

@@ -296,7 +296,8 @@ def _problems(
     )
     if numbers <= TINY:
         return _tiny_problem(draw, widths, drawn_samples, dtype, regime)
-    # a tiny problem takes at most TINY + 1 choices: its numbers, and which arrays are zero
+    # A tiny problem takes TINY + 1 choices at most: its numbers, and which arrays are zero. A seed
+    # takes more, so that a failure shrinks from it to a tiny problem.
     seed = draw(seeds(TINY + 1))
     return Problem.generate(widths, drawn_samples, regime, seed, dtype)
 

@@ -174,7 +174,7 @@ class Evidence:
             if constant is not None and observation in self.wrong:
                 constants.append((constant, len(observation.x)))
         if fault.constant == "limit" and constants:
-            # where nothing reaches the limit, the fit gives what is reached
+            # Where no entry reaches the limit, the fit gives the largest entry, which is less.
             limit = max(constant for constant, _ in constants)
             if not all(self._fits_with(fault, o, limit) for o in networks):
                 return []

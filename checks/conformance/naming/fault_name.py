@@ -52,7 +52,7 @@ def name_fault(target: Target) -> tuple[Diagnosis, ...]:
     with np.errstate(all="ignore"):
         textbook_cost = find_textbook_cost(target)
         if not textbook_cost:
-            # a wrong gradient may fit another form than that of the cost
+            # the probe may have found a form that fits the wrong gradient: try the usual one
             usual = replace(target.takes, form=Form(), labels="numbers", samples=Takes().samples)
             other = replace(given, takes=usual)
             textbook_cost = find_textbook_cost(other)

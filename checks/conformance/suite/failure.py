@@ -257,7 +257,7 @@ def _advice(target: Target, trial: Trial) -> str:
     faults = name_fault(target)
     if any(fault.name != UNKNOWN for fault in faults):
         return "; or ".join(f"it looks like {fault.name!r}. {fault.text}" for fault in faults)
-    # a condition alone says when, and what is known besides says where
+    # an unknown mistake has a condition, which says when it happens; add where
     condition = "".join(f"{fault.text} Then: " for fault in faults)
     return condition + _place(target, trial, wrong)
 
@@ -351,9 +351,9 @@ def _network(target: Target, problem: Problem) -> str:
     row = known_cost(target)
     named = f"{target.activation}, {target.cost_name}"
     if row and (row.activation, row.cost_name, row.output) != (*named.split(", "), ""):
-        named = f"{row}"  # if only a factor differs, it is not mentioned
-    elif not row and named == "logistic, mean_squared":  # also the names of unnamed costs
-        named = "a cost of its own"
+        named = f"{row}"  # a row that differs from the names by more than a factor
+    elif not row and named == "logistic, mean_squared":
+        named = "a cost of its own"  # these are the names of a target that declares none
     kind = f"{problem.regime}, {problem.x.dtype.name}, {named}"
     return f"sizes {problem.sizes}, {_samples(problem)}, {kind}"
 

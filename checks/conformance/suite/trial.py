@@ -168,7 +168,8 @@ def try_out(
     def cost(p: Any) -> Any:
         nonlocal is_late, deadline
         if time.monotonic() > deadline:
-            # a check takes one interruption, and ends with a report of a part, if it soon does
+            # An interrupted check still reports what it has judged. If that takes longer than
+            # GRACE, it is interrupted again and ends without a report.
             is_late, deadline = True, deadline + GRACE
             raise _TimeIsUp
         return target.cost(*(p | unread).values(), x, y)

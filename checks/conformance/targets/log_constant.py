@@ -14,9 +14,10 @@ from checks.strategies import Problem
 
 __all__ = ["find_log_constant"]
 
-NEAR = 0.05  # a cost with a small constant differs from that without by less, relatively
+NEAR = 0.05  # a small constant changes the cost by less than this share of it
 NEWTON_STEPS = 8
-# What the constant changes has to be explained to this share, and to be far above rounding.
+# A fitted constant has to explain the change of the cost to this share. The change has to be more
+# than this many last places of the cost.
 SHARE, LAST_PLACES = 1e-4, 1e3
 
 

@@ -193,7 +193,7 @@ def _function(net: Any, function: Callable[..., Any] | str) -> Callable[..., Any
 def _takes_batch(gradient: Callable[..., Any]) -> bool:
     try:
         parameters = inspect.signature(gradient).parameters.values()
-    except (TypeError, ValueError):  # Python cannot tell
+    except (TypeError, ValueError):  # Python cannot read its signature
         return True
     return any(p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD) for p in parameters)
 
