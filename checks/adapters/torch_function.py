@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,6 +90,7 @@ class TensorFunction:
         dtypes = [memory.dtype for memory in self.memories]
         dtypes += [output.dtype for output in self.outputs.values()]
         self.eps = max(torch.finfo(dtype).eps for dtype in dtypes)
+        self._unused: list[int] = []
         self._needs_grad = self._differs_without_grad()
 
     def nested(self, arrays: Any) -> Any:
@@ -173,33 +174,45 @@ class TensorFunction:
             as_array(cotangent(leaf_at(u, keys), output)) for keys, output in self.outputs.items()
         )
 
+    def without(self, unused: Container[int]) -> "TensorFunction":
+        """Return this function without some of its `outputs`, by their places in the order.
+
+        The backward pass gets None for their cotangents, as where a loss does not use them.
+        """
+        part = copy.copy(self)
+        items = list(enumerate(zip(self._numbers, self.outputs.items(), strict=True)))
+        kept = [item for place, item in items if place not in unused]
+        part._unused = [n for place, (n, _) in items if place in unused]
+        part._numbers, part.outputs = [n for n, _ in kept], dict(output for _, output in kept)
+        return part
+
+    def random_cotangent(self, seed: int) -> list[Any]:
+        """Return random arrays of the shapes and dtypes of `outputs`, in their order."""
+        rng = np.random.default_rng(seed)
+        arrays = list(map(as_array, self.outputs.values()))
+        return [np.asarray(rng.standard_normal(a.shape), a.dtype) for a in arrays]
+
     def vjp(self, arrays: Any, u: Any) -> Any:
         """Return the gradients for a cotangent u, nested as `params`.
 
         The backward pass gets a cotangent of the same strides. If it changes that, u is changed.
         """
-        return self._gradients(arrays, u, lambda cotangent: True)
-
-    def vjp_without_zeros(self, arrays: Any, u: Any) -> Any:
-        """Return what `vjp` returns, but leave out outputs whose cotangent is all zero.
-
-        So does training where a loss does not use an output: the backward pass gets None for it.
-        """
-        return self._gradients(arrays, u, lambda cotangent: bool(cotangent.any()))
-
-    def _gradients(self, arrays: Any, u: Any, is_used: Callable[[Any], bool]) -> Any:
         with self.calling(arrays) as (moved, leaves):
             used = [
                 (leaves[n][1], leaf_at(u, keys))
                 for n, keys in zip(self._numbers, self.outputs, strict=True)
-                if leaves[n][1].requires_grad and is_used(leaf_at(u, keys))
+                if leaves[n][1].requires_grad
             ]
-            if not used:
+            unused = [leaves[n][1] for n in self._unused if leaves[n][1].requires_grad]
+            if not used and not unused:
                 return self.nested(np.zeros_like(memory.values) for memory in self.memories)
             cotangents = [cotangent(part, output) for output, part in used]
             before = [as_array(tensor).copy() for tensor in cotangents]
             slopes = torch.autograd.grad(
-                [output for output, _ in used], moved, cotangents, materialize_grads=True
+                [*(output for output, _ in used), *map(Unused.apply, unused)],
+                moved,
+                [*cotangents, *map(torch.zeros_like, unused)],
+                materialize_grads=True,
             )
             for (_, part), tensor, values in zip(used, cotangents, before, strict=True):
                 after = as_array(tensor)
@@ -245,6 +258,18 @@ class TensorFunction:
                     as_array(torch.zeros_like(primal) if tangent is None else tangent)
                     for primal, tangent in duals
                 )
+
+
+class Unused(torch.autograd.Function):
+    """A copy of an output that no loss uses: the cotangent of the output is None."""
+
+    @staticmethod
+    def forward(ctx: Any, output: Any) -> Any:
+        return output.clone()
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Any) -> Any:
+        return None
 
 
 def cotangent(array: Any, output: Any) -> Any:
