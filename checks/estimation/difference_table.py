@@ -5,7 +5,6 @@ from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from checks._types import FloatArray
 
@@ -47,17 +46,21 @@ class DifferenceTable:
     def __init__(self, nodes: FloatArray, costs: FloatArray) -> None:
         self.nodes, self.costs = nodes, costs
 
+    @cached_property
+    def _weights(self) -> list[FloatArray]:
+        """The weights of the costs in the scaled differences: (n − k, n) for k = 1 … n − 1."""
+        # long double, so that the weights round by less than the costs
+        nodes = (self.nodes / (self.nodes[-1] - self.nodes[0])).astype(np.longdouble)
+        rows, weights = np.eye(nodes.size, dtype=np.longdouble), []
+        for k in range(1, nodes.size):
+            rows = (rows[1:] - rows[:-1]) / (nodes[k:] - nodes[:-k])[:, None]
+            weights.append(rows / np.sqrt((rows**2).sum(axis=1, keepdims=True)))
+        return weights
+
     def differences(self, k: int, costs: FloatArray | None = None) -> FloatArray:
         """Return the scaled divided differences of order k, (n − k,); of other `costs` if given."""
         costs = self.costs if costs is None else costs
-        span = self.nodes[-1] - self.nodes[0]
-        # long double, so that the weights round by less than the costs
-        windows = sliding_window_view((self.nodes / span).astype(np.longdouble), k + 1)
-        # the weight of f(t_i) in a divided difference is 1/Π_{m≠i} (t_i − t_m)
-        weights = 1 / (windows[:, :, None] - windows[:, None, :] + np.eye(k + 1)).prod(axis=2)
-        weights /= np.sqrt((weights**2).sum(axis=1, keepdims=True))
-        change = sliding_window_view(costs - costs[..., :1], k + 1, axis=-1)
-        return np.asarray((weights * change).sum(axis=-1))
+        return (costs - costs[..., :1]) @ self._weights[k - 1].T
 
     @cached_property
     def levels(self) -> list[float]:
@@ -68,7 +71,8 @@ class DifferenceTable:
         for k in range(1, self.costs.size):
             differences = self.differences(k)
             largest = np.abs(differences).max() or 1.0  # factored out, as squares may overflow
-            levels.append(float(largest * np.sqrt(np.mean((differences / largest) ** 2))))
+            scaled = differences / largest
+            levels.append(float(largest * np.sqrt(scaled @ scaled / scaled.size)))
         return levels
 
     def agreeing_order(self, both_signs: bool = True) -> int:
