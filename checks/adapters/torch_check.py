@@ -1,15 +1,16 @@
 """Checks of functions of tensors: the backward pass, also in batches, and forward mode."""
 
 import time
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from checks.adapters.reference import check_by_reference
-from checks.adapters.torch_function import TensorFunction, in_float64
+from checks.adapters.torch_function import TensorFunction, cotangent
 from checks.gradient import require_match
 from checks.jacobian import check_jvp, check_vjp
 from checks.parameters.claims import flatten_claim
@@ -37,6 +38,7 @@ def check_function(
     kwargs: Mapping[str, Any] | None = None,
     reference: Callable[..., Any] | None = None,
     mode: str = "reverse",
+    order: int = 1,
     **options: Any,
 ) -> Report:
     """Check the derivative of a function of tensors, such as ``MyFunction.apply``.
@@ -58,14 +60,18 @@ def check_function(
     mode : {"reverse", "batched", "forward"}
         The backward pass, also with None as the cotangent of some outputs; the backward pass under
         vmap; or forward mode, jvp.
+    order : {1, 2}
+        2 is for the double backward pass: it checks the derivatives of the gradient by the inputs
+        and by the cotangents, as ``gradgradcheck``. The gradient itself is what order 1 checks.
     **options
         As of `check_vjp`; of `check_jvp` for forward mode.
 
     Returns
     -------
     Report
-        Its arrays have the names of the inputs, as ``inputs[0]`` or ``kwargs.scale.w``. A complex
-        number is two entries, the derivatives by its real and its imaginary part.
+        Its arrays have the names of the inputs, as ``inputs[0]`` or ``kwargs.scale.w``, and for
+        order 2 of the cotangents, ``cotangents[0]`` and so on, which are random. A complex number
+        is two entries, the derivatives by its real and its imaginary part.
 
     Raises
     ------
@@ -74,26 +80,17 @@ def check_function(
     """
     if mode not in MODES:
         raise ValueError(f"mode is {mode!r}, wanted one of {', '.join(map(repr, MODES))}")
+    if order not in (1, 2) or (order == 2 and reference is not None):
+        raise ValueError(
+            f"order is {order!r}, wanted 1, or 2 for the derivatives of the gradient, without a "
+            "reference"
+        )
     checked = TensorFunction(function, inputs, kwargs or {})
-    if not any(output.numel() for output in checked.outputs.values()):
-        return _without_results(checked)
-    if reference is not None or checked.eps > torch.finfo(torch.float32).eps:
-        if mode != "reverse":
-            raise ValueError(
-                f"mode is {mode!r}, wanted 'reverse' for 16 bits or with a reference: check other "
-                "modes in float32 or float64"
-            )
-        return _by_reference(checked, function, reference, inputs, kwargs or {}, options)
-    if mode == "forward":
-        return check_jvp(checked.values, checked.jvp, checked.params, **options)
-    if mode == "batched":
-        return check_vjp(checked.values, checked.batched_vjp, checked.params, **options)
-
-    def check(unused: Container[int]) -> Report:
-        part = checked.without(unused)
-        return check_vjp(part.values, part.vjp, part.params, **options)
-
-    return _with_unused_outputs(checked, check, options.get("seed", 0))
+    if order == 2:
+        u = checked.random_cotangent(options.get("seed", 0))
+        tensors = map(cotangent, u, checked.outputs.values())
+        checked = checked.gradient([tensor.requires_grad_() for tensor in tensors])
+    return check_derivative(checked, mode, reference, **options)
 
 
 def assert_function(function: Callable[..., Any], *inputs: Any, **options: Any) -> Report:
@@ -169,20 +166,53 @@ def _unused_outputs(count: int) -> Iterator[set[int]]:
             yield {place}
 
 
-def _by_reference(
+def check_derivative(
     checked: TensorFunction,
-    function: Callable[..., Any],
-    reference: Callable[..., Any] | None,
-    inputs: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    options: Mapping[str, Any],
+    mode: str = "reverse",
+    reference: Callable[..., Any] | None = None,
+    unused: bool = True,
+    **options: Any,
 ) -> Report:
-    """Check a function by its reference, or by itself in float64."""
-    other = reference or function
-    given = Nesting({"inputs": tuple(inputs), "kwargs": dict(kwargs)})
-    wide = given.rebuild({path: in_float64(leaf) for path, leaf in given.leaves.items()})
+    """Check a function of tensors as `check_function` does.
+
+    Parameters
+    ----------
+    checked, mode, reference, **options
+    unused : bool
+        Whether outputs without a cotangent are tried too.
+    """
+    check: Callable[[Container[int]], Report] = partial(_checked_without, checked, mode, options)
+    if not any(output.numel() for output in checked.outputs.values()):
+        return _without_results(checked)
+    if reference is not None or checked.eps > torch.finfo(torch.float32).eps:
+        if mode != "reverse":
+            raise ValueError(
+                f"mode is {mode!r}, wanted 'reverse' for 16 bits or with a reference: check other "
+                "modes in float32 or float64"
+            )
+        check = _by_reference(checked, reference, options)
+    if mode == "reverse" and unused:
+        return _with_unused_outputs(checked, check, options.get("seed", 0))
+    return check(())
+
+
+def _checked_without(
+    checked: TensorFunction, mode: str, options: Mapping[str, Any], unused: Container[int]
+) -> Report:
+    """Check a function without some of its outputs, by their places."""
+    part = checked.without(unused)
+    if mode == "forward":
+        return check_jvp(part.values, part.jvp, part.params, **options)
+    vjp = part.vjp if mode == "reverse" else part.batched_vjp
+    return check_vjp(part.values, vjp, part.params, **options)
+
+
+def _by_reference(
+    checked: TensorFunction, reference: Callable[..., Any] | None, options: Mapping[str, Any]
+) -> Callable[[Container[int]], Report]:
+    """Return the check of a function by its reference, or by itself in float64."""
     try:
-        exact = TensorFunction(in_float64(other), wide["inputs"], wide["kwargs"])
+        exact = checked.at_point(reference, wide=True)
     except Exception as error:
         if reference is not None:
             raise
@@ -192,7 +222,7 @@ def _by_reference(
             "as its eager form"
         ) from error
     try:
-        rounding = TensorFunction(other, inputs, kwargs) if reference is not None else checked
+        rounding = checked.at_point(reference) if reference is not None else checked
     except Exception:  # the reference may take float64 alone
         rounding = None
     whose = "the reference in float64" if reference is not None else "the function in float64"
@@ -206,7 +236,7 @@ def _by_reference(
             **options,
         )
 
-    return _with_unused_outputs(checked, check, options.get("seed", 0))
+    return check
 
 
 def _without_results(checked: TensorFunction) -> Report:

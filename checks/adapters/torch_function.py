@@ -4,6 +4,7 @@ import contextlib
 import copy
 import warnings
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,52 @@ from checks.adapters.keyed_nesting import keyed_leaves, leaf_at, nest
 from checks.adapters.torch_memory import DTYPES, Memory, as_array, strided
 from checks.parameters.nesting import Nesting
 
-__all__ = ["TensorFunction", "cotangent", "in_float64", "restored"]
+__all__ = ["NoGradient", "TensorFunction", "cotangent", "in_float64", "restored"]
 
 NO_INPUT = (
     "no input is a tensor that requires a gradient, wanted at least one: call requires_grad_() on "
     "those whose gradient is to be checked"
 )
+NO_SECOND = (
+    "the gradient of the function is not a function that autograd differentiates, wanted one that "
+    "is: does the backward pass detach something, compute under no_grad, or use numpy?"
+)
 NO_OUTPUT = (
     "no output of the function is a tensor that requires a gradient, wanted at least one: does it "
     "detach its result, compute under no_grad, or return integers?"
 )
+
+
+class NoGradient(ValueError):  # noqa: N818 — says what was found
+    """No output of a function requires a gradient."""
+
+
+@dataclass(frozen=True)
+class FirstGradient:
+    """The gradients of a function by its inputs, as a function of these and of cotangents.
+
+    Attributes
+    ----------
+    function
+    paths : tuple of str
+        The inputs that are moved, as in "inputs[0]".
+    numbers : tuple of int
+        The outputs that have a cotangent, by their places in all of the result.
+    """
+
+    function: Callable[..., Any]
+    paths: tuple[str, ...]
+    numbers: tuple[int, ...]
+
+    def __call__(self, *arguments: Any, **kwargs: Any) -> Any:
+        """Return the gradients; None where there is none."""
+        count = len(arguments) - len(self.numbers)
+        inputs, cotangents = arguments[:count], arguments[count:]
+        given = Nesting({"inputs": inputs, "kwargs": kwargs}).leaves
+        moved = [given[path].requires_grad_() for path in self.paths]
+        leaves = list(keyed_leaves(self.function(*inputs, **kwargs)))
+        outputs = [leaves[n][1] for n in self.numbers]
+        return torch.autograd.grad(outputs, moved, cotangents, create_graph=True, allow_unused=True)
 
 
 class TensorFunction:
@@ -35,6 +72,8 @@ class TensorFunction:
         Returns a tensor or any nesting of tensors and other things.
     inputs, kwargs
         Any nesting. Tensors that require a gradient are moved, all else is constant.
+    cotangents
+        Further positional arguments of a function that `gradient` returns.
 
     Attributes
     ----------
@@ -52,13 +91,19 @@ class TensorFunction:
     Raises
     ------
     TypeError, ValueError
-        No input or no output requires a gradient, or one has a dtype that is not taken.
+        No input requires a gradient, or one has a dtype that is not taken.
+    NoGradient
+        No output requires a gradient.
     """
 
     def __init__(
-        self, function: Callable[..., Any], inputs: Sequence[Any], kwargs: Mapping[str, Any]
+        self,
+        function: Callable[..., Any],
+        inputs: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        cotangents: Sequence[Any] = (),
     ) -> None:
-        given = {"inputs": tuple(inputs), "kwargs": dict(kwargs)}
+        given = {"inputs": tuple(inputs), "kwargs": dict(kwargs), "cotangents": tuple(cotangents)}
         self._nesting = Nesting(given)
         self._function, self._wide_function = function, function
         self._constants: dict[str, Any] = {}
@@ -84,7 +129,7 @@ class TensorFunction:
             ]
             self.outputs = {leaves[n][0]: leaves[n][1].detach() for n in self._numbers}
         if not self.outputs:
-            raise ValueError(NO_OUTPUT)
+            raise NoGradient(NO_OUTPUT if not cotangents else NO_SECOND)
         for keys, output in self.outputs.items():
             as_array(output, ".".join(map(str, ("output", *keys))))
         dtypes = [memory.dtype for memory in self.memories]
@@ -120,9 +165,11 @@ class TensorFunction:
         function, constants = self._in_float64() if wide else (self._function, self._constants)
         moved_by_path = dict(zip(self._paths, moved, strict=True))
         given = self._nesting.rebuild({**self._nesting.leaves, **constants, **moved_by_path})
-        buffers = list(function.buffers()) if isinstance(function, torch.nn.Module) else []
+        inner = function.function if isinstance(function, FirstGradient) else function
+        buffers = list(inner.buffers()) if isinstance(inner, torch.nn.Module) else []
         with restored([*constants.values(), *buffers]):
-            yield list(keyed_leaves(function(*given["inputs"], **given["kwargs"])))
+            arguments = *given["inputs"], *given["cotangents"]
+            yield list(keyed_leaves(function(*arguments, **given["kwargs"])))
 
     def _in_float64(self) -> tuple[Callable[..., Any], dict[str, Any]]:
         """Return the function and its constants for inputs in float64."""
@@ -173,6 +220,29 @@ class TensorFunction:
         return self.nested_outputs(
             as_array(cotangent(leaf_at(u, keys), output)) for keys, output in self.outputs.items()
         )
+
+    def gradient(self, cotangents: Sequence[Any]) -> "TensorFunction":
+        """Return the gradients by the inputs, as a function of these and of cotangents.
+
+        Parameters
+        ----------
+        cotangents
+            Tensors, one for each of `outputs`; those that require a gradient are moved too.
+        """
+        first = FirstGradient(self._function, tuple(self._paths), tuple(self._numbers))
+        given = self._nesting.params
+        return TensorFunction(first, given["inputs"], given["kwargs"], cotangents)
+
+    def at_point(
+        self, function: Callable[..., Any] | None = None, wide: bool = False
+    ) -> "TensorFunction":
+        """Return this or another function at the same point, or at that in float64."""
+        given, function = self._nesting, function or self._function
+        if wide:
+            function = in_float64(function)
+            leaves = {path: in_float64(leaf) for path, leaf in given.leaves.items()}
+            given = Nesting(given.rebuild(leaves))
+        return TensorFunction(function, *given.params.values())
 
     def without(self, unused: Container[int]) -> "TensorFunction":
         """Return this function without some of its `outputs`, by their places in the order.
@@ -299,6 +369,8 @@ def restored(tensors: Sequence[Any]) -> Iterator[None]:
 
 def in_float64(thing: Any) -> Any:
     """Return a tensor or a module in float64, or complex128; anything else as it is."""
+    if isinstance(thing, FirstGradient):
+        return replace(thing, function=in_float64(thing.function))
     if isinstance(thing, torch.nn.Module):
         return copy.deepcopy(thing).double()
     if not isinstance(thing, torch.Tensor) or thing.dtype not in DTYPES:

@@ -1,4 +1,4 @@
-"""Backward passes that autograd calls without cotangents, and assertions."""
+"""Backward passes without cotangents, double backward passes, and assertions."""
 
 import numpy as np
 import pytest
@@ -99,3 +99,103 @@ def test_an_assertion_raises_the_whole_report_and_is_recorded(monkeypatch):
     assert str(info.value) == str(reports[-1])
     with pytest.raises(GradientUnresolved):
         assert_function(torch.floor, x)
+
+
+class Cube(torch.autograd.Function):
+    """x³ w, with a backward pass that `CubeBackward` differentiates."""
+
+    fault = ""
+
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        return x**3 * w
+
+    @classmethod
+    def backward(cls, ctx, u):
+        x, w = ctx.saved_tensors
+        if cls.fault == "the input is detached":
+            return 3 * x.detach() ** 2 * w * u, x**3 * u  # wrong on purpose
+        if cls.fault == "all is detached":
+            return (3 * x**2 * w * u).detach(), (x**3 * u).detach()  # wrong on purpose
+        return CubeBackward.apply(x, w, u, cls.fault)
+
+
+class CubeBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, w, u, fault):
+        ctx.save_for_backward(x, w, u)
+        ctx.fault = fault
+        return 3 * x**2 * w * u, x**3 * u
+
+    @staticmethod
+    def backward(ctx, p, q):
+        x, w, u = ctx.saved_tensors
+        by_x, by_w = 6 * x * w * u * p + 3 * x**2 * u * q, 3 * x**2 * u * p
+        by_u = 3 * x**2 * w * p + x**3 * q
+        if ctx.fault == "a factor":
+            by_x = 1.001 * by_x  # wrong on purpose
+        elif ctx.fault == "a term is missing":
+            by_x = by_x - 3 * x**2 * u * q  # wrong on purpose
+        elif ctx.fault == "by the cotangent":
+            by_u = 3 * x**2 * w * p  # wrong on purpose
+        return by_x, by_w, by_u, None
+
+
+def cube(fault):
+    return type("Cube", (Cube,), {"fault": fault}).apply
+
+
+SECOND = {
+    "a factor": "inputs[0]",
+    "a term is missing": "inputs[0]",
+    "by the cotangent": "cotangents[0]",
+    "the input is detached": "inputs[0]",
+}
+
+
+@pytest.mark.parametrize("fault", SECOND)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_mistake_of_the_second_derivative(fault, dtype):
+    x, w = draw(3, dtype=dtype), draw(3, dtype=dtype, seed=1)
+    assert check_function(cube(fault), x, w)
+    report = check_function(cube(fault), x, w, order=2)
+    wrong = [path for path, array in report.arrays.items() if array.verdict is Verdict.MISMATCH]
+    assert wrong == [SECOND[fault]]
+
+
+@pytest.mark.parametrize("mode", ["reverse", "batched", "forward"])
+def test_second_derivatives(mode):
+    x, w = draw(3), draw(3, seed=1)
+    function = lambda x, *, w: {"a": (x**3 * w).sum(), "b": [x.sin(), 2 * w, x.detach()]}  # noqa: E731
+    report = check_function(function, x, kwargs={"w": w}, order=2, mode=mode)
+    assert report, str(report)
+    if mode == "reverse":
+        names = ["inputs[0]", "kwargs.w", "cotangents[0]", "cotangents[1]", "cotangents[2]"]
+        assert list(report.arrays) == names
+        assert check_function(cube(""), x, w, order=2)
+
+
+def test_second_derivatives_in_bfloat16_and_of_complex_numbers_and_modules():
+    x, w = draw(3, dtype=torch.bfloat16), draw(3, dtype=torch.bfloat16, seed=1)
+    assert check_function(cube(""), x, w, order=2)
+    wrong = check_function(cube("by the cotangent"), x, w, order=2)
+    assert wrong.verdict is Verdict.MISMATCH
+    z = draw(2, dtype=torch.complex128)
+    assert check_function(lambda z: z**3 * z.abs(), z, order=2)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Tanh())
+    report = check_function(module, draw(2, 3, dtype=torch.float32), order=2)
+    assert report.arrays["inputs[0]"].dtype == "float64"
+    assert report
+
+
+def test_a_gradient_without_derivatives_is_an_error():
+    x, w = draw(3), draw(3, seed=1)
+    assert check_function(cube("all is detached"), x, w)
+    with pytest.raises(ValueError, match="does the backward pass detach something"):
+        check_function(cube("all is detached"), x, w, order=2)
+    for order, reference in ((3, None), (2, torch.sin)):
+        with pytest.raises(ValueError, match=f"order is {order}, wanted 1, or 2 for"):
+            check_function(torch.sin, x, order=order, reference=reference)
