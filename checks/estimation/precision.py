@@ -6,7 +6,7 @@ change of the result does not show its rounding. Hence the tests of whether a fu
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any
 
@@ -149,7 +149,12 @@ class Copies:
         ValueError
             The moves leave the box.
         """
-        moves = moves or {}
+        params = self._params(moves or {})
+        self.calls += 1
+        return self._call(self._function, params, toward_zero)
+
+    def _params(self, moves: Moves) -> Any:
+        """Return the parameters in new copies, with arrays moved."""
         is_complex = any(np.iscomplexobj(move) for move in moves.values())
         dtype = self.complex_dtype if is_complex else self.dtype
         copies = {path: np.array(value, dtype) for path, value in self.values.items()}
@@ -157,12 +162,13 @@ class Copies:
             copies[path][...] += move
         if not all(self.box.holds(path, copies[path]) for path in moves):
             raise ValueError("a move leaves the bounds")
-        params = self._nesting.rebuild(copies)
-        self.calls += 1
+        return self._nesting.rebuild(copies)
+
+    def _call(self, function: Callable[[Any], Any], params: Any, toward_zero: bool) -> Any:
         with np.errstate(over="call", divide="call", call=self._note_overflow):
             if toward_zero:
-                return call_toward_zero(self._function, params)
-            return self._function(params)
+                return call_toward_zero(function, params)
+            return function(params)
 
     def _note_overflow(self, kind: str, flag: int) -> None:
         self.overflowed = True
@@ -184,9 +190,7 @@ class Copies:
 
         Before the complex step, θ is moved by `moves`, which are real.
         """
-        # h is a power of two, so that dividing by it is exact, and small beside the smallest array
-        scale = min(1.0, *(self.scales[path] for path in direction))
-        h = self.dtype.type(imaginary_step(self.complex_dtype) * 2.0 ** math.frexp(scale)[1])
+        h = self._step(direction)
         moves = dict(moves or {})
         for path, v in direction.items():
             moves[path] = moves.get(path, 0) + 1j * (h * v.astype(self.dtype))
@@ -204,7 +208,22 @@ class Copies:
         *,
         toward_zero: bool = False,
     ) -> tuple[FloatArray, FloatArray]:
-        """Return Im C/h and Re C for complex steps of single entries, (m,) each: m calls."""
+        """Return Im C/h and Re C for complex steps of single entries, (m,) each: m calls.
+
+        An analytic cost moves all entries in one call, see `checks.evaluation.pointwise`.
+        """
+        cost: Any = self._function
+        if getattr(cost, "analytic", False):
+            h = self._step([path])
+            steps = np.full((entries.size, 1), 1j * h, self.complex_dtype)
+
+            def costs_at(params: Any) -> Any:
+                pieces = cost.at_entries(params, path, entries, steps)
+                return np.concatenate([piece[:, 0] for _, piece in pieces])
+
+            self.calls += entries.size
+            costs = self._call(costs_at, self._params(moves or {}), toward_zero)
+            return costs.imag / h, costs.real
         shape = self.values[path].shape
         both = np.empty((2, entries.size), self.dtype)
         for k, entry in enumerate(entries):
@@ -212,6 +231,14 @@ class Copies:
             direction.ravel()[entry] = 1
             both[:, k] = self.slope({path: direction}, moves, toward_zero=toward_zero)
         return both[0], both[1]
+
+    def _step(self, paths: Iterable[str]) -> Any:
+        """Return h of complex steps: a power of two, so that dividing by it is exact.
+
+        It is small beside the smallest of the arrays.
+        """
+        scale = min(1.0, *(self.scales[path] for path in paths))
+        return self.dtype.type(imaginary_step(self.complex_dtype) * 2.0 ** math.frexp(scale)[1])
 
     def rounds(self, result: Any) -> bool:
         """Whether a result is in a dtype narrower than that of the copies, or holds no floats."""

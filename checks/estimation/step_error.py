@@ -23,6 +23,7 @@ LIFTED, SAMPLED, ESTIMATED = "lifted", "sampled", "estimated"
 SHARED_EVERY = 32  # as EVERY, for a function with many results: each entry tells of all of them
 SHARED_SOME = 4  # as SOME, likewise
 SOME = 6  # entries measured of each array, if there are more than EVERY in all arrays
+FEW_PLACES = 16  # of rounding that all arrays may have in common: no check needs them apart
 SAMPLES = 16  # samples of a rounding: the largest of so many is hardly ever far too small
 # The error of an entry is the sampled rounding times (LEAST + WITH_SIZE · |entry| / largest of its
 # array). LEAST keeps small entries safe, which may be differences of large terms. Found by
@@ -216,57 +217,74 @@ def _sampled(
 ) -> dict[str, float]:
     """Return the rounding of a single derivative by each array; inf where the cost is not finite.
 
-    A sample is the derivative along a random direction of one array, by complex steps at two points
-    on opposite sides of the point. Their mean is compared with Σ slope · direction. All parameters
-    move: by one last place for the first pair of points, and for the last by so many that the cost
-    changes by one, since over fewer it may round as before. Beside a bound, an entry moves by one.
+    All arrays are sampled together. If that shows more than a few last places, which may be of one
+    of them, each is sampled alone, as it is where directions must not depend on the steps.
     """
-    if not steps:
-        return {}
-    narrowest = np.concatenate(
-        [np.minimum(*evaluations.box.room(path)).ravel() for path in evaluations.values]
+    eps = {p: float(np.finfo(evaluations.complex_dtype(p)).eps) for p in steps}
+    together = len(steps) > 1 and len({array.h for array in steps.values()}) == 1
+    of_all = math.inf
+    if together and not evaluations.shared:
+        of_all = _relative_rounding(evaluations, steps, rng)
+    relative = dict.fromkeys(steps, of_all)
+    for path in steps:
+        if relative[path] > FEW_PLACES * eps[path]:
+            relative[path] = _relative_rounding(evaluations, {path: steps[path]}, rng)
+    # a last place is added, as the samples may round alike
+    return {path: (relative[path] + eps[path]) * array.largest for path, array in steps.items()}
+
+
+def _relative_rounding(
+    evaluations: Evaluations, steps: Mapping[str, ComplexSteps], rng: np.random.Generator
+) -> float:
+    """Return the rounding of a single derivative, relative to the largest by the same array.
+
+    A sample is the derivative along a random direction of some arrays, by complex steps at two
+    points on opposite sides of the point. Their mean is compared with Σ slope · direction. All
+    parameters move: by one last place for the first pair of points, and for the last by so many
+    that the cost changes by one, since over fewer it may round as before. Beside a bound, an entry
+    moves by one.
+    """
+    box, values = evaluations.box, evaluations.values
+    narrowest = np.concatenate([np.minimum(*box.room(path)).ravel() for path in values])
+    last_places = np.concatenate([_last_places(evaluations, path) for path in values])
+    cramped = last_places > WITHIN * narrowest
+    inward = np.concatenate(
+        [box.reflected(p, u).ravel() for p, u in evaluations.split(last_places).items()]
     )
-    last_places = np.concatenate([_last_places(evaluations, path) for path in evaluations.values])
+    farthest = max(_elasticity_places(evaluations, p, a.largest) for p, a in steps.items())
+    places = np.geomspace(1, farthest, SAMPLES // 2)
+    # A sum over m entries is off by √m times the rounding of one. Arrays with larger sums move
+    # less, so that the sums of all arrays are of one size.
+    sums = {p: a.largest * math.sqrt(np.count_nonzero(a.known)) for p, a in steps.items()}
+    size = min(sums.values())
+    slopes, weights = np.zeros(evaluations.size), np.zeros(evaluations.size)
+    of_slopes, of_weights = evaluations.split(slopes), evaluations.split(weights)
+    for path, array in steps.items():
+        of_slopes[path][...] = array.slopes
+        of_weights[path][...] = array.known * (size / sums[path])
     # random h, so that imaginary parts round differently even where real parts do not change
-    h = rng.uniform(1, 2, len(steps) * SAMPLES)
-    h *= np.repeat([array.h for array in steps.values()], SAMPLES)
-    seeds = rng.integers(2**32, size=h.size // 2)
-    farthest = [_elasticity_places(evaluations, path, a.largest) for path, a in steps.items()]
-    places = np.concatenate([np.geomspace(1, most, SAMPLES // 2) for most in farthest])
-    expected = np.empty(h.size)  # Σ slope · direction
-    paths = list(steps)
+    h = rng.uniform(1, 2, SAMPLES) * next(iter(steps.values())).h
+    expected = np.empty(SAMPLES)  # Σ slope · direction
+    up = direction = np.zeros(evaluations.size)
 
     def moves(samples: IntArray) -> dict[str, Any]:
-        """Return moves of every parameter by last places, and of one array by i h · direction."""
-        moved = np.zeros((samples.size, last_places.size), complex)
-        by_path = evaluations.split(moved)
+        """Return moves of every parameter by last places, and of some by i h · direction."""
+        nonlocal up, direction
+        moved = np.empty((samples.size, evaluations.size), complex)
         for row, sample in enumerate(samples):
-            of_pair = np.random.default_rng(seeds[sample // 2])
-            up = of_pair.integers(2, size=last_places.size) - 0.5
-            side = 1 if sample % 2 else -1
-            distance = places[sample // 2] * last_places
-            distance = np.where(distance <= WITHIN * narrowest, distance, last_places)
-            moved.real[row] = np.copysign(distance, side * up)
-            path = paths[sample // SAMPLES]
-            array = steps[path]
-            direction = draw_direction(array.slopes.shape, of_pair) * array.known
-            expected[sample] = np.vdot(array.slopes, direction)
-            by_path[path].imag[row] = direction * h[sample]
-        for path, part in by_path.items():
-            part.real = evaluations.box.reflected(path, part.real)
-        return by_path
+            if sample % 2 == 0:  # a new pair
+                distance = places[sample // 2] * last_places
+                distance = np.where(distance <= WITHIN * narrowest, distance, last_places)
+                up = np.where(rng.integers(2, size=up.size, dtype=bool), distance, -distance)
+                direction = draw_direction(up.size, rng) * weights
+            moved.real[row] = np.where(cramped, inward, up if sample % 2 else -up)
+            moved.imag[row] = direction * h[sample]
+            expected[sample] = slopes @ direction
+        return evaluations.split(moved)
 
-    costs = evaluations.costs_moved(np.arange(h.size), moves)
-    of_pairs = (costs.imag / h - expected).reshape(len(steps), -1, 2).mean(axis=2)
-    deviations = np.abs(of_pairs).max(axis=1)
-    rounding = {}
-    for (path, array), deviation in zip(steps.items(), deviations.tolist(), strict=True):
-        # A sum over m entries is off by √m times the rounding of one. A last place of the largest
-        # entry is added, as the samples may round alike.
-        last_place = np.finfo(evaluations.complex_dtype(path)).eps * array.largest
-        of_one = deviation / math.sqrt(np.count_nonzero(array.known)) + last_place
-        rounding[path] = of_one if math.isfinite(of_one) else math.inf
-    return rounding
+    costs = evaluations.costs_moved(np.arange(SAMPLES), moves)
+    deviation = np.abs((costs.imag / h - expected).reshape(-1, 2).mean(axis=1)).max()
+    return float(deviation / size) if math.isfinite(deviation) else math.inf
 
 
 def _elasticity_places(evaluations: Evaluations, path: str, slope: float) -> float:

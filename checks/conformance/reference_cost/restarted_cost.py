@@ -26,6 +26,7 @@ CHUNK = 2**15  # numbers in a temporary array: a few such arrays fit into one co
 # A cost is taken for the reference's if the values differ by at most this many units in the last
 # place. A sum in another order differs by less; another cost, or float32 inside, by far more.
 MAX_LAST_PLACES = 64
+ONE = 1.0  # a tenth of it is another float where rounding is toward zero
 
 
 class RestartedCost:
@@ -193,6 +194,7 @@ class _ForwardPass:
     """The forward pass at a point, and the derivatives of C by the z of every node."""
 
     def __init__(self, cost: RestartedCost, theta: Parameters) -> None:
+        self.tenth = ONE / 10
         self.cost = RestartedCost(cost.net, cost.x.copy(), cost.y.copy())
         self.theta = Parameters._unchecked(map(np.copy, theta.weights), map(np.copy, theta.biases))
         self.z, self.a = cost.layers(theta)
@@ -200,10 +202,11 @@ class _ForwardPass:
         self._slopes: dict[int, Array] = {}
 
     def is_at(self, cost: RestartedCost, theta: Parameters) -> bool:
-        """Whether θ and the batch still have the values of this forward pass."""
+        """Whether θ, the batch and the direction of rounding are those of this forward pass."""
         kept = (*self.theta.weights, *self.theta.biases, self.cost.x, self.cost.y)
         current = (*theta.weights, *theta.biases, cost.x, cost.y)
-        return theta.dtype == self.theta.dtype and all(
+        same_kind = theta.dtype == self.theta.dtype and self.tenth == ONE / 10
+        return same_kind and all(
             one.tobytes() == other.tobytes() for one, other in zip(kept, current, strict=True)
         )
 

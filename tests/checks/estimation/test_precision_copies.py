@@ -58,6 +58,35 @@ def test_a_slope_is_that_of_the_cost_along_a_direction(scale):
     assert not copies.overflowed
 
 
+@pytest.mark.parametrize("toward_zero", [False, True])
+def test_an_analytic_cost_moves_all_entries_in_one_call(toward_zero):
+    asked = []
+
+    class Cubes:
+        analytic = True
+
+        def __call__(self, p):
+            return np.sum(p["w"] ** 3)
+
+        def at_entries(self, p, path, entries, steps):
+            asked.append(p[path].dtype)
+            for part in (slice(0, 2), slice(2, None)):
+                moved = p[path][entries[part], None] + steps[part]
+                rest = self(p) - p[path][entries[part], None] ** 3
+                yield part, moved**3 + rest
+
+    values, some = {"w": np.array([1.0, -2.0, 0.5, 0.1])}, np.array([3, 0, 1])
+    wide = np.longdouble
+    copies, alone = copies_of(Cubes(), values, wide), copies_of(Cubes().__call__, values, wide)
+    for moves in ({}, {"w": np.array([0.5, 0.0, 0.25, -0.01])}):
+        found, cost = copies.slopes("w", some, moves, toward_zero=toward_zero)
+        expected, at = alone.slopes("w", some, moves, toward_zero=toward_zero)
+        np.testing.assert_allclose(found, expected, rtol=16 * copies.eps)
+        np.testing.assert_allclose(cost, at, rtol=16 * copies.eps)
+    assert asked == [np.dtype(wide)] * 2
+    assert copies.calls == alone.calls == 6
+
+
 def test_the_complex_step_is_short_beside_the_smallest_array_that_moves():
     met = []
 

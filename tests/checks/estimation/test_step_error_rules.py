@@ -294,7 +294,7 @@ G = {"a": np.array([3.0, -2.0]), "b": np.array([[0.5], [4.0], [-1.0]])}
 POINT = {"a": np.array([2.0, -1.0]), "b": np.array([[1.0], [0.0], [4.0]])}
 
 
-def sampled(error, known=None, bounds=None, seed=0):
+def sampled(error, known=None, bounds=None, seed=0, shared=False):
     """Sample a linear cost, of whose imaginary part `error` takes the moves, and adds to it."""
     moves = []
 
@@ -306,6 +306,7 @@ def sampled(error, known=None, bounds=None, seed=0):
         return exact + 1j * error(exact.imag, {path: p[path] - POINT[path] for path in G})
 
     evaluations = Evaluations(cost, POINT, bounds=bounds)
+    evaluations.shared = shared
     steps = {p: steps_of(g, None if known is None else known[p]) for p, g in G.items()}
     return _sampled(evaluations, steps, rng(seed)), moves
 
@@ -314,13 +315,13 @@ def test_samples_without_deviations_have_the_rounding_of_a_last_place():
     found, moves = sampled(lambda imaginary, moves: 0.0)
     for path, largest in (("a", 3), ("b", 4)):
         assert EPS * largest <= found[path] < 20 * EPS * largest
-    assert len(moves) == 2 * 16
-    for number, moved in enumerate(moves):
-        # the imaginary parts of one array, uneven by a factor of two, and h by another
-        this, other = ("a", "b") if number < 16 else ("b", "a")
-        assert not moved[other].imag.any()
-        sizes = np.abs(moved[this].imag) * 2.0**100
-        assert np.all((sizes >= 0.75) & (sizes < 3))
+    assert len(moves) == 16
+    # the imaginary parts are uneven by a factor of two, and h by another; those of b, whose sums
+    # are larger, are so much smaller
+    for path, part in (("a", 1.0), ("b", math.sqrt(2) * 3 / (math.sqrt(3) * 4))):
+        sizes = [np.abs(moved[path].imag) * 2.0**100 / part for moved in moves]
+        assert np.min(sizes) >= 0.75
+        assert np.max(sizes) < 3
     # the two points of a pair lie on opposite sides
     for first, second in zip(moves[::2], moves[1::2], strict=True):
         for path in G:
@@ -328,7 +329,7 @@ def test_samples_without_deviations_have_the_rounding_of_a_last_place():
             assert np.array_equal(off[0], -off[1])
             assert (off[0] != 0).all()
     # by one last place at first, and by more and more of them
-    distances = [abs(moved["a"].real[0] - 2) / 2.0**-51 for moved in moves[:16:2]]
+    distances = [abs(moved["a"].real[0] - 2) / 2.0**-51 for moved in moves[::2]]
     assert distances[0] == 1
     assert distances == sorted(distances)
     # so that the cost moves by a last place: it is 3 · 2 + 2 + 0.5 − 4 = 4.5 at the point
@@ -339,15 +340,43 @@ def test_samples_without_deviations_have_the_rounding_of_a_last_place():
 @pytest.mark.parametrize("sign", SIGNS)
 def test_the_largest_deviation_of_a_pair_counts_for_one_entry(sign):
     found, moves = sampled(lambda imaginary, moves: sign * 1e-6 * imaginary)
-    for path, first in (("a", 0), ("b", 16)):
+    # all arrays together first; as that shows more than a few last places, then one by one
+    assert len(moves) == 3 * 16
+    for path, other, first in (("a", "b", 16), ("b", "a", 32)):
         # relative to h, the mean of both points of a pair; a sum of m entries is off by √m
-        h = 2.0**-100
-        sums = [np.sum(G[path] * moved[path].imag) / h for moved in moves[first : first + 16]]
+        h, its = 2.0**-100, moves[first : first + 16]
+        assert not any(moved[other].imag.any() for moved in its)
+        sums = [np.sum(G[path] * moved[path].imag) / h for moved in its]
         root = math.sqrt(G[path].size)
         # h is drawn from one to two steps
         assert (
             1e-6 * np.abs(sums).max() / 2 / root <= found[path] <= 1e-6 * np.abs(sums).max() / root
         )
+
+
+@pytest.mark.parametrize("wrong", G)
+def test_what_one_of_two_arrays_rounds_is_not_blamed_on_the_other(wrong):
+    found, _ = sampled(lambda imaginary, moves: 1e-6 * np.sum(np.abs(moves[wrong].imag)))
+    for path, largest in (("a", 3), ("b", 4)):
+        if path == wrong:
+            assert found[path] > 1e-7
+        else:
+            assert found[path] < 20 * EPS * largest
+
+
+def test_a_few_last_places_are_said_of_every_array():
+    found, moves = sampled(lambda imaginary, moves: 4 * EPS * np.sum(G["a"] * moves["a"].imag))
+    assert len(moves) == 16
+    assert found["a"] / 3 == approx(found["b"] / 4)
+    assert 2 * EPS < found["a"] / 3 < 16 * EPS
+
+
+def test_results_that_share_evaluations_are_sampled_array_by_array():
+    _, moves = sampled(lambda imaginary, moves: 0.0, shared=True)
+    assert len(moves) == 2 * 16
+    for moved in moves[:16]:
+        assert not moved["b"].imag.any()
+        assert (np.abs(moved["a"].imag) * 2.0**100 >= 0.75).all()
 
 
 def test_unknown_steps_are_not_moved_and_infinite_samples_are_not_believed():

@@ -14,6 +14,7 @@ from backprop.activations import ACTIVATIONS
 from backprop.costs import COSTS
 from checks import check_gradient
 from checks.conformance.reference_cost.restarted_cost import RestartedCost, restarted
+from checks.estimation.rounding_mode import call_toward_zero, toward_zero_is_available
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.step_sizes import entry_sizes
 from checks.strategies import Problem, layer_sizes, problems
@@ -144,6 +145,25 @@ def test_a_change_of_theta_or_batch_is_noticed(step, changed):
     fresh = at(pickle.loads(pickle.dumps(cost)), theta)  # a copy has no forward pass yet
     assert np.array_equal(costs, fresh)
     assert costs.dtype == fresh.dtype
+
+
+@pytest.mark.skipif(not toward_zero_is_available(), reason="the rounding mode is fixed here")
+def test_a_forward_pass_serves_one_rounding_mode_only():
+    problem = Problem.generate((3, 4, 2), seed=1)
+    net, theta = Network(problem.sizes), Parameters(problem.weights, problem.biases)
+    cost = RestartedCost(net, problem.x, problem.y)
+
+    def slopes(theta):
+        steps = np.full((12, 1), 2.0**-100 * 1j)
+        ((_, costs),) = cost.at_entries(theta, "weights[0]", np.arange(12), steps)
+        return costs.imag
+
+    nearest = slopes(theta)
+    truncated = call_toward_zero(slopes, theta)
+    assert (truncated != nearest).any()
+    np.testing.assert_allclose(truncated, nearest, rtol=1e-12, atol=0)
+    assert np.array_equal(slopes(theta), nearest)
+    assert np.array_equal(call_toward_zero(slopes, theta), truncated)
 
 
 def test_another_array_is_refused():
