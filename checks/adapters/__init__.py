@@ -4,5 +4,5 @@
 belong `torch_check`, the checks of functions, `torch_function`, a function of tensors as one of
 arrays, and `torch_memory`, which keeps the strides and dtypes of tensors. `reference` judges low
 precision by a function in float64, and `keyed_nesting` nests arrays by their names. This room
-imports gradient, jacobian, report and parameters. Read `torch` first.
+imports gradient, jacobian, report, evaluation and parameters. Read `torch` first.
 """

@@ -11,6 +11,7 @@ import torch
 
 from checks.adapters.reference import check_by_reference
 from checks.adapters.torch_function import TensorFunction, cotangent
+from checks.evaluation.stacked import StackedFunction
 from checks.gradient import require_match
 from checks.jacobian import check_jvp, check_vjp
 from checks.parameters.claims import flatten_claim
@@ -201,10 +202,11 @@ def _checked_without(
 ) -> Report:
     """Check a function without some of its outputs, by their places."""
     part = checked.without(unused)
+    values = StackedFunction(part.values, part.values_at_points)
     if mode == "forward":
-        return check_jvp(part.values, part.jvp, part.params, **options)
+        return check_jvp(values, part.jvp, part.params, **options)
     vjp = part.vjp if mode == "reverse" else part.batched_vjp
-    return check_vjp(part.values, vjp, part.params, **options)
+    return check_vjp(values, vjp, part.params, **options)
 
 
 def _by_reference(

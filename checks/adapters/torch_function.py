@@ -200,6 +200,32 @@ class TensorFunction:
                 for n, output in zip(self._numbers, self.outputs.values(), strict=True)
             )
 
+    def values_at_points(self, points: Any) -> Any:
+        """Return what `values` does of many points, by `torch.func.vmap`.
+
+        The arrays have a leading axis; where its stride is 0, they are the same at all points.
+        """
+        stacks = [leaf_at(points, keys) for keys in self.keys]
+        pairs = list(zip(self.memories, stacks, strict=True))
+        wide = any(memory.is_narrower_than(stack) for memory, stack in pairs)
+        axes = [0 if stack.strides[0] else None for stack in stacks]
+        tensors = [
+            memory.tensor(stack if axis == 0 else stack[0])
+            for (memory, stack), axis in zip(pairs, axes, strict=True)
+        ]
+
+        def outputs(*moved: Any) -> tuple[Any, ...]:
+            with self._called(moved, wide) as leaves:
+                return tuple(leaves[n][1] for n in self._numbers)
+
+        with torch.set_grad_enabled(self._needs_grad), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of operations that vmap calls one by one
+            results = torch.func.vmap(outputs, in_dims=tuple(axes))(*tensors)
+        return self.nested_outputs(
+            self._value(result, output, points)
+            for result, output in zip(results, self.outputs.values(), strict=True)
+        )
+
     def _value(self, result: Any, output: Any, arrays: Any) -> Any:
         """Return one output as an array; after a complex step, a real output may be complex."""
         if result.is_complex() and not output.is_complex():

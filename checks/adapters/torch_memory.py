@@ -103,7 +103,8 @@ class Memory:
     def tensor(self, array: Any) -> Any:
         """Return a tensor of other values that lies in new memory as this one does in its own.
 
-        Its dtype is that of this tensor, or that of the array if that is wider or complex.
+        The values may have a leading axis: then it is a stack of such tensors. Its dtype is that of
+        this tensor, or that of the array if that is wider or complex.
 
         Raises
         ------
@@ -113,13 +114,17 @@ class Memory:
         if array.dtype.itemsize > (16 if array.dtype.kind == "c" else 8):
             raise TypeError(f"PyTorch has no tensors of {array.dtype}")
         dtype = None if self.is_narrower_than(array) or array.dtype.kind == "c" else self.dtype
+        stack = array.shape[: array.ndim - self.values.ndim]
         if self.dtype.is_complex:
             if array.dtype.kind == "c":
                 raise TypeError("the real part of a complex number cannot be complex")
             pairs = np.ascontiguousarray(array)
-            array = pairs.view(np.result_type(array.dtype, np.complex64)).reshape(self._shape)
+            pairs = pairs.view(np.result_type(array.dtype, np.complex64))
+            array = pairs.reshape((*stack, *self._shape))
         array = np.conj(array) if self._conj else array
         array = -array if self._neg else array
-        tensor = strided(array, self._strides, self._offset, dtype, self._device)
+        extent = 1 + sum((n - 1) * s for n, s in zip(self._shape, self._strides, strict=True))
+        strides = (*[self._offset + extent for _ in stack], *self._strides)
+        tensor = strided(array, strides, self._offset, dtype, self._device)
         tensor = tensor.conj() if self._conj else tensor
         return torch._neg_view(tensor) if self._neg else tensor

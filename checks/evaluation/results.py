@@ -27,6 +27,9 @@ MAX_NUMBERS, CALLS_PER_ENTRY = 2**25, 16
 NONE = slice(0, 0)
 # Moves in one task of an executor, and tasks that wait.
 MOVES, MAX_PENDING = 8, 256
+# The most points that one call of a function of many points gets, and the most numbers in their
+# arguments and results, 1 MiB in float64: more would leave the cache.
+MAX_POINTS, MAX_STACKED = 1024, 2**17
 
 Key = tuple[Any, ...]
 
@@ -52,17 +55,31 @@ class Memo:
     params
         The caller's own arrays, nested. A function that closes over these and ignores its argument
         returns something else if it is called with copies, whatever their values.
+    at_points : callable, optional
+        The function at many points, stacked along a leading axis of every array, in one call; it
+        returns None where that does not work.
 
     Attributes
     ----------
     calls : int
         Of the function.
+    stacks : Memo, optional
+        What `at_points` returns.
+    most : int
+        The most points that it gets at once.
     lifts : bool
         Some of its results were found to lift, see `checks.estimation.precision.Lift`.
     """
 
-    def __init__(self, function: Callable[[Any], Any], params: Any) -> None:
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        params: Any,
+        at_points: Callable[[Any], Any] | None = None,
+    ) -> None:
         self.function = function
+        self.stacks = Memo(at_points, params) if at_points is not None else None
+        self.most = MAX_POINTS
         self._own = {id(leaf) for leaf in Nesting(params).leaves.values()}
         self._outcomes: dict[Key, list[Any]] = {}
         self.last: Key | None = None  # the values of the last call
@@ -103,6 +120,8 @@ class Memo:
         """Drop all that is kept, and keep that a first call with `params` returned `outcome`."""
         self.by_move.clear()
         self._outcomes = {self.key(params): [outcome]}
+        if self.stacks is not None:
+            self.stacks._outcomes.clear()
 
     def key(self, params: Any) -> Key:
         """Return what the outcome depends on: the values, whose they are, and the rounding mode."""
@@ -136,7 +155,8 @@ class Results:
     Parameters
     ----------
     f
-        Takes x; returns an array of floats or a nesting of such arrays.
+        Takes x; returns an array of floats or a nesting of such arrays. It may have a method
+        ``at_points``, see `checks.evaluation.stacked.StackedFunction`.
     x
         See `checks.parameters.claims.flatten`.
     name : str
@@ -188,7 +208,10 @@ class Results:
             )
         self._entries = sum(array.size for array in point.arrays.values())
         self._first = [array.reshape(-1).copy() for array in self.at_point.values()]
-        self.memo = Memo(self._flat, x)
+        at_points = getattr(f, "at_points", None)
+        of_stack = None if at_points is None else partial(self._flat_stack, at_points)
+        self.memo = Memo(self._flat, x, of_stack)
+        self.memo.most = min(MAX_POINTS, max(1, MAX_STACKED // (self._entries + self.size)))
         self.memo.calls, self.memo.last = 1, self.memo.key(x)
         self._keep_only(_copied)
 
@@ -212,6 +235,18 @@ class Results:
         if shapes != wanted:
             raise self._changed(x, shapes, wanted)
         return self._part([array.reshape(-1) for array in arrays.values()])
+
+    def _flat_stack(
+        self, at_points: Callable[[Any], Any], points: Any
+    ) -> tuple[NDArray[Any], ...] | None:
+        """Return what `_flat` does of many points, with a leading axis; None where it fails."""
+        result = at_points(points)
+        if result is None:
+            return None
+        found = Nesting(in_parts(result) if self.complex.is_complex else result, self._root)
+        arrays = [np.asarray(leaf) for leaf in found.leaves.values()]
+        self.memo.calls += len(arrays[0])
+        return self._part([array.reshape(len(array), -1) for array in arrays])
 
     def _changed(self, x: Any, shapes: Any, wanted: Any) -> ValueError:
         """Return the error for results of another nesting or shape than at the point."""
@@ -280,17 +315,18 @@ def _copied(arrays: list[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
 
 
 def _cut(kept: Mapping[int, slice], arrays: list[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
-    return tuple(array[kept.get(leaf, NONE)].copy() for leaf, array in enumerate(arrays))
+    return tuple(array[..., kept.get(leaf, NONE)].copy() for leaf, array in enumerate(arrays))
 
 
 def _contracted(
     weights: list[list[NDArray[Any]]], arrays: list[NDArray[Any]]
 ) -> tuple[NDArray[Any], ...]:
-    """Return Σ u f for several u, in float64 at least."""
+    """Return Σ u f for several u, along a last axis, in float64 at least."""
     dtype = np.result_type(np.float64, *(array.dtype for array in arrays))
     wide = [array.astype(dtype, copy=False) for array in arrays]
-    sums = [sum(np.dot(u, f) for u, f in zip(of_one, wide, strict=True)) for of_one in weights]
-    return (np.array(sums, dtype),)
+    # the sums of a stack are those of its points bit for bit, as a matrix product's are not
+    sums = [sum(map(np.vecdot, of_one, wide)) for of_one in weights]
+    return (np.array(sums, dtype).T,)
 
 
 class Point(RestoresParameters):
@@ -336,6 +372,7 @@ class Result:
     def __init__(self, memo: Memo, leaf: int, entry: int, name: str) -> None:
         self.memo, self._leaf, self._entry, self.name = memo, leaf, entry, name
         self._asked: dict[Key, int] = {}
+        self._asked_of_stacks: dict[Key, int] = {}
         self._moved: set[Key] = set()  # moves of single entries that were asked for
         self._last: Any = None
 
@@ -343,6 +380,7 @@ class Result:
         return {
             **self.__dict__,
             "_asked": {},
+            "_asked_of_stacks": {},
             "_moved": set(),
             "_last": None,
             "executor": None,
@@ -365,9 +403,21 @@ class Result:
         if self._last is not None:
             self.memo.by_move.setdefault(key, self._last)
 
+    @property
+    def at_points(self) -> Callable[[Any], Any] | None:
+        """Return the result at many points, if the function takes these in one call."""
+        return None if self.memo.stacks is None else self._at_points
+
+    def _at_points(self, points: Any) -> Any:
+        assert self.memo.stacks is not None
+        found = self.memo.stacks.read(points, self._asked_of_stacks)
+        if found is None:
+            raise ValueError("the function does not take these points in one call")
+        return found[self._leaf][:, self._entry]
+
     def fetch(self, params: Any, of: Key, entries: Any, steps: Any, wanted: Any) -> None:
-        """Let the executor, if there is one, call the function at moves that are not known yet."""
-        if self.executor is None:
+        """Call the function at moves that are not known yet: in an executor, or many at once."""
+        if self.executor is None and self.memo.stacks is None:
             return
         known = self.memo.by_move
         missing = [
@@ -375,6 +425,9 @@ class Result:
             for row, column in np.argwhere(wanted)
             if (*of, int(entries[row]), steps[row, column].item()) not in known
         ]
+        if self.executor is None:
+            self._fetch_stacks(params, of, entries, steps, np.array(missing).reshape(-1, 2).T)
+            return
         parts = [missing[first : first + MOVES] for first in range(0, len(missing), MOVES)]
         calls = (
             (part, (_outcomes, self.memo.function, params, of[0], entries[r], steps[r, c]))
@@ -391,6 +444,27 @@ class Result:
                 if outcome is not None:
                     known[(*of, int(entries[row]), steps[row, column].item())] = outcome
 
+    def _fetch_stacks(self, params: Any, of: Key, entries: Any, steps: Any, missing: Any) -> None:
+        """Call the function at many moves at once, where it takes them."""
+        assert self.memo.stacks is not None
+        nesting = Nesting(params)
+        arrays = {path: np.asarray(leaf) for path, leaf in nesting.leaves.items()}
+        flat, known = arrays[of[0]].reshape(-1), self.memo.by_move
+        for first in range(0, missing.shape[1], self.memo.most):
+            rows, columns = missing[:, first : first + self.memo.most]
+            if rows.size < 2:
+                return
+            places, taken = entries[rows], steps[rows, columns]
+            moved = np.repeat(flat[None], rows.size, axis=0)
+            moved[np.arange(rows.size), places] += taken
+            stack = {p: np.broadcast_to(a, (rows.size, *a.shape)) for p, a in arrays.items()}
+            stack[of[0]] = moved.reshape(stack[of[0]].shape)
+            found = self.memo.stacks.function(nesting.rebuild(stack))
+            if found is None:
+                return
+            keys = ((*of, *move) for move in zip(places.tolist(), taken.tolist(), strict=True))
+            known.update(zip(keys, zip(*found, strict=True), strict=True))
+
     def recall(self, of: Key, entries: Any, steps: Any, wanted: Any, costs: Any) -> None:
         """Fill in costs (m, k) that are known of other readers, and take them off `wanted`.
 
@@ -400,15 +474,24 @@ class Result:
         if not self.memo.by_move:
             return
         known, moved = self.memo.by_move, self._moved
+        places, values, keys = list[tuple[int, int]](), list[Any](), list[Key]()
         for row, (entry, of_entry) in enumerate(zip(entries.tolist(), steps.tolist(), strict=True)):
             for column, step in enumerate(of_entry):
                 key = (*of, entry, step)
                 if key in known and key not in moved and wanted[row, column]:
-                    value = known[key][self._leaf][self._entry]
-                    if np.isfinite(value) and (value.dtype.kind != "c" or costs.dtype.kind == "c"):
-                        costs[row, column] = value
-                        wanted[row, column] = False
-                        moved.add(key)
+                    places.append((row, column))
+                    values.append(known[key][self._leaf][self._entry])
+                    keys.append(key)
+        found = np.array(values)
+        if found.dtype.kind == "c" != costs.dtype.kind:
+            return
+        for (row, column), value, key, usable in zip(
+            places, values, keys, np.isfinite(found).tolist(), strict=True
+        ):
+            if usable:
+                costs[row, column] = value
+                wanted[row, column] = False
+                moved.add(key)
 
 
 def _outcomes(

@@ -1,4 +1,4 @@
-"""A cost of many parameter sets at once, stacked along a leading axis."""
+"""Functions of many parameter sets at once, stacked along a leading axis."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,8 +12,11 @@ from checks.evaluation.pointwise import Evaluations
 from checks.parameters.claims import entry_name
 from checks.parameters.nesting import Nesting, leaves
 
-__all__ = ["StackedCost"]
+__all__ = ["StackedCost", "StackedFunction"]
 
+# A function of many points is tried beside that of one at so many of them. Values that differ by
+# more than so many last places of the largest result are of another function.
+TRIED, PLACES = 3, 16.0
 # To bound the memory that the cost takes, a stack has at most MAX_SETS parameter sets, with at most
 # MAX_NUMBERS numbers in all their arrays. But all steps of one entry are always in one stack.
 MAX_NUMBERS, MAX_SETS = 2**20, 256
@@ -141,3 +144,69 @@ class StackedCost:
                 f"every array had a leading axis of {sets} parameter sets, and each has a cost"
             )
         return costs
+
+
+class StackedFunction:
+    """A function of one point, which is also called at many points where that gives the same.
+
+    Whether it does is tried for every set of arrays that differ from point to point, at the first
+    points that come.
+
+    Parameters
+    ----------
+    function
+        Takes x, returns an array of floats or a nesting of them.
+    at_points
+        The same of many points: with a leading axis of every array, of x and of what it returns.
+        Arrays that are the same at all points are read-only broadcasts.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], at_points: Callable[[Any], Any]) -> None:
+        self._function, self._at_points = function, at_points
+        self._agrees: dict[tuple[tuple[bool, str], ...], bool] = {}
+
+    def __call__(self, x: Any) -> Any:
+        """Return the results at one point."""
+        return self._function(x)
+
+    def at_points(self, points: Any) -> Any:
+        """Return the results at many points; None where it takes these one by one only."""
+        stacks = list(leaves(points).values())
+        moved = tuple((stack.strides[0] != 0, stack.dtype.char) for stack in stacks)
+        if not self._agrees.get(moved, True):
+            return None
+        try:
+            results = self._at_points(points)
+            if moved not in self._agrees:
+                self._agrees[moved] = self._is_same(results, points)
+        except Exception as error:
+            if is_control_flow(error):
+                raise
+            self._agrees[moved] = False
+        return results if self._agrees[moved] else None
+
+    def _is_same(self, results: Any, points: Any) -> bool:
+        """Whether the results at some points are what the function returns there alone."""
+        nesting, together = Nesting(points), list(leaves(results).values())
+        count = len(together[0])
+        for k in {round(part * (count - 1)) for part in np.linspace(0, 1, TRIED)}:
+            x = nesting.rebuild({path: stack[k].copy() for path, stack in nesting.leaves.items()})
+            alone = list(leaves(self._function(x)).values())
+            if [np.shape(a) for a in alone] != [np.shape(stack)[1:] for stack in together]:
+                return False
+            if not all(_is_close(a, stack[k]) for a, stack in zip(alone, together, strict=True)):
+                return False
+        return True
+
+
+def _is_close(first: Any, second: Any) -> bool:
+    """Whether two arrays differ by a few last places of their largest real and imaginary part."""
+    if first.dtype != second.dtype:
+        return False
+    for one, other in ((first.real, second.real), (first.imag, second.imag)):
+        largest = np.abs(one[np.isfinite(one)]).max(initial=0)
+        least = np.finfo(one.dtype).tiny
+        off = PLACES * np.finfo(one.dtype).eps * largest + least
+        if not np.allclose(one, other, rtol=0, atol=off, equal_nan=True):
+            return False
+    return True

@@ -11,6 +11,9 @@ from checks import Verdict
 torch = pytest.importorskip("torch", reason="needs the extra gradient-gate[torch]")
 
 from checks.adapters.torch import check_function  # noqa: E402
+from checks.adapters.torch_function import TensorFunction  # noqa: E402
+
+torch.set_num_threads(1)  # of so small tensors, threads only wait for each other
 
 
 def draw(*shape, dtype=torch.float64, seed=0):
@@ -282,3 +285,106 @@ def test_gradients_in_a_batch():
 def test_an_unknown_mode_is_refused():
     with pytest.raises(ValueError, match="mode is 'fwd', wanted one of 'reverse', 'batched'"):
         check_function(torch.sin, draw(3).requires_grad_(), mode="fwd")
+
+
+class Cubed(torch.autograd.Function):
+    """x³, without support for vmap."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx, u):
+        (x,) = ctx.saved_tensors
+        return 3 * x**2 * u
+
+
+def in_place(x):
+    y = torch.zeros_like(x, requires_grad=False)
+    y += x**2
+    return y
+
+
+def by_its_values(x):
+    return x.sin() if x.sum() > 0 else x.cos()
+
+
+def by_numpy(x):
+    return x.sin() * float(np.ceil(x.detach().numpy().max()))
+
+
+def with_memory(x):
+    return x * len(str(x.data_ptr()))
+
+
+def of_its_gradient(x):
+    with torch.enable_grad():
+        y = x.detach().clone().requires_grad_()
+        (slope,) = torch.autograd.grad((y**2).sum(), y)
+    return x * slope.detach() / slope.detach() + x
+
+
+ALONE = [Cubed.apply, by_its_values, by_numpy, with_memory, of_its_gradient]
+TOGETHER = {
+    "elementwise": (torch.sin, [(3, 4)]),
+    "in place": (in_place, [(3, 4)]),
+    "a reduction": (lambda x: torch.logsumexp(x, 1), [(3, 4)]),
+    "a product": (torch.matmul, [(3, 4), (4, 2)]),
+    "a convolution": (torch.nn.functional.conv1d, [(2, 3, 7), (2, 3, 3)]),
+    "sorted": (lambda x: x.sort().values[:, :2], [(3, 4)]),
+    "a loop": (lambda x: torch.stack([row * row for row in x]), [(3, 4)]),
+    "a constant output": (lambda x: (x.exp(), torch.ones(2, requires_grad=True) * 2), [(3, 4)]),
+    "nothing by one input": (lambda x, y: (x.exp(), y.sum()), [(3,), (2,)]),
+}
+
+
+def counted(function):
+    def counting(*inputs):
+        counting.calls += 1
+        return function(*inputs)
+
+    counting.calls = 0
+    return counting
+
+
+REAL_ONLY = ("sorted", "a reduction")
+KINDS = [(name, dtype) for name in TOGETHER for dtype in (torch.float64, torch.float32)]
+KINDS += [(name, torch.complex128) for name in TOGETHER if name not in REAL_ONLY]
+
+
+@pytest.mark.parametrize(("name", "dtype"), KINDS)
+def test_many_points_are_one_call_where_the_function_agrees(name, dtype, monkeypatch):
+    function, shapes = TOGETHER[name]
+    function = counted(function)
+    inputs = [draw(*s, dtype=dtype, seed=k).requires_grad_() for k, s in enumerate(shapes)]
+    together, calls = check_function(function, *inputs, method="central"), function.calls
+    function.calls = 0
+    monkeypatch.setattr(TensorFunction, "values_at_points", lambda *args: 1 / 0)
+    alone = check_function(function, *inputs, method="central")
+    assert together.verdict is alone.verdict is Verdict.MATCH
+    for path, array in together.arrays.items():
+        other = alone.arrays[path]
+        assert (np.abs(array.numeric - other.numeric) <= array.error + other.error).all()
+    assert calls < function.calls
+
+
+@pytest.mark.parametrize("function", ALONE)
+def test_functions_that_cannot_be_called_at_many_points_are_checked_all_the_same(function):
+    x = draw(5).requires_grad_()
+    report = check_function(function, x)
+    assert report
+    assert check_function(lambda x: Times.apply(function(x), 3), x).verdict is Verdict.MISMATCH
+
+
+def test_moved_tensors_have_the_strides_of_the_one_given_at_many_points_too():
+    strides = set()
+
+    def function(x):
+        strides.add(x.stride())
+        return x.sin()
+
+    x = torch.as_strided(draw(40), (3, 4), (12, 2), 5).requires_grad_()
+    assert check_function(function, x)
+    assert strides == {x.stride()}

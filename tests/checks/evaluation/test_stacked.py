@@ -1,12 +1,12 @@
-"""A cost of many parameter sets at once."""
+"""Functions of many parameter sets at once."""
 
 import tracemalloc
 
 import numpy as np
 import pytest
 
-from checks import Verdict, check_gradient, numerical_gradient
-from checks.evaluation import stacked
+from checks import Verdict, check_gradient, check_vjp, numerical_gradient
+from checks.evaluation import results, stacked
 from checks.evaluation.pointwise import Evaluations
 
 X = np.random.default_rng(0).normal(size=(6, 4))
@@ -151,3 +151,82 @@ def test_errors_of_a_plain_cost_name_stacked():
     assert "stacked=True: every array had a leading axis of 1 parameter sets" in str(
         told.value.__notes__
     )
+
+
+class Layer:
+    """The hidden units of the network, at one point or at many; it counts what it is called with.
+
+    `spoilt` takes the results at many points, and returns those that are given out.
+    """
+
+    def __init__(self, spoilt=lambda results: results):
+        self.spoilt, self.alone, self.points = spoilt, 0, []
+        self.function = stacked.StackedFunction(self.at_one, self.at_many)
+
+    def at_one(self, p):
+        self.alone += 1
+        return {"a": np.tanh(p["w"] * 2 + p["b"][0][:, None]), "b": p["b"][0]}
+
+    def at_many(self, p):
+        assert not any(array.flags.writeable for array in (p["w"], p["b"][0]) if 0 in array.strides)
+        self.points.append(len(p["w"]))
+        results = {"a": np.tanh(p["w"] * 2 + p["b"][0][..., None]), "b": p["b"][0]}
+        return self.spoilt(results)
+
+    def vjp(self, p, u):
+        delta = u["a"] * (1 - np.tanh(p["w"] * 2 + p["b"][0][:, None]) ** 2)
+        return {"w": 2 * delta, "b": [delta.sum(axis=1) + u["b"]]}
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_function_of_many_points_is_the_same_check(method, dtype):
+    layer = Layer()
+    alone = check_vjp(layer.at_one, layer.vjp, point(dtype), method=method)
+    calls, layer.alone = layer.alone, 0
+    together = check_vjp(layer.function, layer.vjp, point(dtype), method=method)
+    assert alone
+    assert together.verdict is Verdict.MATCH
+    for path, array in together.arrays.items():
+        assert np.array_equal(array.numeric, alone.arrays[path].numeric)
+    assert layer.alone < (calls if method == "auto" else calls / 2)
+    assert max(layer.points) >= 12
+
+
+SPOILT = {  # wrong on purpose
+    "mixes the points": lambda r: {**r, "a": r["a"][::-1]},
+    "raises": lambda r: 1 / 0,
+    "is another function": lambda r: {**r, "a": r["a"] * (1 + 1e-12)},
+    "has another dtype": lambda r: {**r, "a": r["a"].astype(np.longdouble)},
+    "has another shape": lambda r: {**r, "a": r["a"][..., :1]},
+    "has other results": lambda r: {"a": r["a"]},
+}
+
+
+@pytest.mark.parametrize("spoilt", SPOILT.values(), ids=SPOILT)
+def test_a_function_that_differs_at_many_points_is_called_one_by_one(spoilt):
+    layer = Layer(spoilt)
+    report = check_vjp(layer.function, layer.vjp, point(), method="central")
+    alone = check_vjp(layer.at_one, layer.vjp, point(), method="central")
+    assert report
+    for path, array in report.arrays.items():
+        assert np.array_equal(array.numeric, alone.arrays[path].numeric)
+    assert len(layer.points) <= 3  # it is tried for each array that moves, and for both
+
+
+def test_points_where_one_raises_are_evaluated_one_by_one():
+    def root(x):
+        return np.sqrt(x)
+
+    function = stacked.StackedFunction(root, root)
+    x = np.array([0.5, 1e-3, 2.0])
+    with np.errstate(invalid="raise"):
+        report = check_vjp(function, lambda x, u: u / (2 * np.sqrt(x)), x, method="central")
+    assert report
+
+
+def test_the_memory_of_many_points_is_bounded(monkeypatch):
+    monkeypatch.setattr(results, "MAX_STACKED", 64)
+    layer = Layer()
+    assert check_vjp(layer.function, layer.vjp, point(), method="central")
+    assert max(layer.points) == 64 // 30  # 15 entries and as many results
