@@ -8,6 +8,7 @@ import numpy as np
 
 from checks._types import FloatArray
 from checks.jacobian import check_vjp
+from checks.parameters.layouts import laid_out_as
 from checks.parameters.nesting import leaves, rebuild
 from checks.report.array_report import ArrayReport
 from checks.report.report import Diagnosis, Report
@@ -16,10 +17,10 @@ from checks.report.verdict import Rule, Verdict
 
 __all__ = ["Differentiable", "check_by_reference"]
 
-SAMPLES = 8  # points, a last place apart, where the rounding of the reference is measured
-# Rounding is bounded by this multiple of its root mean square over SAMPLES points. The rule of the
-# verdict doubles it: of normal errors twice as large as those of the reference, 0.3 % are outside.
-SIGMAS = 3.0
+# Rounding is measured at the point and at others within a last place of it. It is bounded by this
+# multiple of its standard deviation, and the rule of the verdict doubles that. As 6 > √32, an error
+# that only one of the points has is always taken for rounding.
+SAMPLES, SIGMAS = 32, 3.0
 # How accurate 16-bit claims must be, in last places: a few operations in a row, each rounded. What
 # cancellation loses besides is measured.
 PLACES = 4.0
@@ -71,8 +72,8 @@ def check_by_reference(
     exact
         The reference in float64: derivatives are estimated from its values.
     rounding
-        The reference in the dtype of the claim, which shows what that dtype rounds. None if it
-        cannot be called in that.
+        The reference in the dtype of the claim, which shows what that dtype rounds. None if there
+        is none besides the function, or it cannot be called in that.
     whose : str
         How texts name the reference.
     rtol
@@ -102,7 +103,8 @@ class _Pair:
     ) -> None:
         self._claimed, self._exact, self._rounding = claimed, exact, rounding
         self._result = claimed.values(claimed.params)
-        self._points = [self._beside(np.random.default_rng(k)) for k in range(SAMPLES)]
+        beside = (self._beside(np.random.default_rng(k)) for k in range(1, SAMPLES))
+        self._points = [claimed.params, *beside]
         self._of_cotangent: dict[bytes, tuple[Any, Any]] = {}
         self._refuse_other_outputs()
 
@@ -123,36 +125,44 @@ class _Pair:
         return rebuild(self._result, dict(zip(leaves(self._result), parts, strict=True)))
 
     def vjp(self, arrays: Any, u: Any) -> Any:
-        """Return the claim at the point; in long double the same without the rounding of its dtype.
-
-        How much rounding that is, the reference shows, for the claim may be wrong.
-        """
+        """Return the claim at the point; in long double, the claim less a bound of its rounding."""
         if all(array.dtype.itemsize <= 8 for array in leaves(arrays).values()):
             return self._at_point(u)
-        if self._rounding is None:
-            raise TypeError("the reference does not take the dtype of the claim")
         key = b"".join(part.tobytes() for part in leaves(u).values())
         if key not in self._of_cotangent:
-            self._of_cotangent = {key: (self._at_point(u), self._rounding_of(u))}
+            kept, scale = self._rounded_cotangent(u)
+            bound = self._rounding_bound(lambda f, point: f.vjp(point, kept), self._claimed.rounded)
+            self._of_cotangent = {key: (self._at_point(u), _each(lambda b: scale * b, bound))}
         # moves of a few last places of float64, as the arrays have, would not show in the result
         return _each(
-            lambda g, r: g.astype(np.longdouble) - r.astype(np.longdouble),
+            lambda g, b: g.astype(np.longdouble) - b.astype(np.longdouble),
             *self._of_cotangent[key],
         )
 
-    def _at_point(self, u: Any) -> Any:
-        """Return the claim for a cotangent that its dtype may not have.
-
-        The rest of the cotangent, below a last place of it, goes through the reference.
-        """
+    def _rounded_cotangent(self, u: Any) -> tuple[Any, float]:
+        """Return what a dtype keeps of a cotangent, and by what it was divided before."""
         scale = 1.0
         if np.finfo(np.float16).eps <= self._claimed.eps:
             largest = max(float(np.abs(part).max(initial=0)) for part in leaves(u).values())
             if largest > LARGEST_FLOAT16:
                 scale = 2.0 ** np.ceil(np.log2(largest / LARGEST_FLOAT16))
-                u = _each(lambda part: part / scale, u)
-        rest = _each(lambda part, kept: part - kept, u, self._claimed.rounded_cotangent(u))
-        claim = self._claimed.vjp(self._claimed.params, u)
+        return self._claimed.rounded_cotangent(_each(lambda part: part / scale, u)), scale
+
+    def _at_point(self, u: Any) -> Any:
+        """Return the claim for a cotangent that its dtype may not have.
+
+        The rest of the cotangent, below a last place of it, goes through the reference. If the
+        function changes the cotangent that it gets, which has the strides of u, u is changed.
+        """
+        kept, scale = self._rounded_cotangent(u)
+        rest = _each(lambda part, kept: part / scale - kept, u, kept)
+        handed = _each(laid_out_as, u, kept)
+        claim = self._claimed.vjp(self._claimed.params, handed)
+        for part, before, after in zip(
+            *(leaves(v).values() for v in (u, kept, handed)), strict=True
+        ):
+            if not np.array_equal(before, after, equal_nan=True):
+                part[...] = after
         if any(part.any() for part in leaves(rest).values()):
             claim = _each(np.add, claim, self._exact.vjp(self._exact.params, rest))
         return _each(lambda g: (g * scale).astype(g.dtype), claim)
@@ -167,26 +177,36 @@ class _Pair:
             )
         )
 
-    def _rounding_of(self, u: Any) -> Any:
-        """Return what rounding does to the gradient of the reference, a bound of each entry."""
-        kept, reference = self._claimed.rounded_cotangent(u), self._rounding
-        assert reference is not None
-        return _spread(
-            [
-                (reference.vjp(point, kept), self._exact.vjp(_widened(point), kept))
-                for point in self._points
-            ]
-        )
+    def _rounding_bound(
+        self, compute: Callable[[Differentiable, Any], Any], rounded: Callable[[Any], Any]
+    ) -> Any:
+        """Return a bound of what rounding does to what is computed of the function, by entry.
+
+        It is the largest one of what `rounded` does to the exact result, and of what the function
+        and its reference round in one dtype. A mistake of the function is the same at all points,
+        so that it is no part of their spread.
+        """
+        exact = [compute(self._exact, _widened(point)) for point in self._points]
+
+        def bound(function: Differentiable, spread: Callable[[FloatArray], FloatArray]) -> Any:
+            narrow = [compute(function, point) for point in self._points]
+            errors = [_each(np.subtract, *pair) for pair in zip(narrow, exact, strict=True)]
+            return _each(lambda *parts: SIGMAS * spread(np.stack(parts)), *errors)
+
+        bounds = [
+            _each(lambda a, b: np.abs(a - b), exact[0], rounded(exact[0])),
+            bound(self._claimed, lambda errors: np.std(errors, axis=0, ddof=1)),
+        ]
+        if self._rounding is not None:
+            bounds.append(bound(self._rounding, lambda e: np.sqrt(np.square(e).mean(axis=0))))
+        return _each(lambda *parts: np.fmax.reduce(parts), *bounds)
 
     def compared_values(self, rtol: float) -> dict[str, ArrayReport]:
         """Compare the function's values with those of the reference."""
-        point, reference = self._claimed.params, self._rounding
-        exact = self.values(_widened(point))
-        rounding = _each(lambda _: np.nan, exact)
-        if reference is not None:
-            rounding = _spread(
-                [(reference.values(p), self._exact.values(_widened(p))) for p in self._points]
-            )
+        exact = self.values(_widened(self._claimed.params))
+        rounding = self._rounding_bound(
+            lambda function, point: function.values(point), self._claimed.rounded_cotangent
+        )
         parts = zip(
             leaves({"output": self._result}).items(),
             leaves(exact).values(),
@@ -210,9 +230,3 @@ def _each(function: Callable[..., Any], first: Any, *others: Any) -> Any:
     columns = zip(parts.values(), *(leaves(other).values() for other in others), strict=True)
     values = (function(*map(np.asarray, column)) for column in columns)
     return rebuild(first, dict(zip(parts, values, strict=True)))
-
-
-def _spread(pairs: list[tuple[Any, Any]]) -> Any:
-    """Return SIGMAS times the root mean square difference of pairs of nestings."""
-    squares = [_each(lambda a, b: (a - b) ** 2 / len(pairs), *pair) for pair in pairs]
-    return _each(lambda *parts: SIGMAS * np.sqrt(sum(parts)), *squares)

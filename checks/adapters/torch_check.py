@@ -224,7 +224,7 @@ def _by_reference(
             "as its eager form"
         ) from error
     try:
-        rounding = checked.at_point(reference) if reference is not None else checked
+        rounding = None if reference is None else checked.at_point(reference)
     except Exception:  # the reference may take float64 alone
         rounding = None
     whose = "the reference in float64" if reference is not None else "the function in float64"

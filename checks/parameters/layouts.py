@@ -6,7 +6,7 @@ import numpy as np
 
 from checks._types import FloatArray
 
-__all__ = ["LAYOUTS", "expanded", "overwritten"]
+__all__ = ["LAYOUTS", "expanded", "laid_out_as", "overwritten"]
 
 
 def _fortran(array: FloatArray) -> FloatArray:
@@ -40,6 +40,18 @@ def expanded(array: FloatArray) -> FloatArray:
     """Return an array of equal entries as one with stride 0, as a sum hands it over."""
     one = np.array(array.flat[:1])
     return np.lib.stride_tricks.as_strided(one, array.shape, (0,) * array.ndim)
+
+
+def laid_out_as(array: FloatArray, values: FloatArray) -> FloatArray:
+    """Return values in new memory, with the strides of an array; what lies between is nan."""
+    if not array.size:
+        return array.copy()
+    first, end = np.lib.array_utils.byte_bounds(array)
+    memory = np.full((end - first) // array.itemsize, np.nan, array.dtype)
+    offset = array.__array_interface__["data"][0] - first
+    view: FloatArray = np.ndarray(array.shape, array.dtype, memory, offset, array.strides)
+    view[...] = values
+    return view
 
 
 def overwritten(before: Mapping[str, FloatArray], after: Mapping[str, FloatArray]) -> str:

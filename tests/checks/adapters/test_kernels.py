@@ -1,0 +1,101 @@
+"""Fused kernels of the kinds that people write, right and wrong, each in its precision."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from checks import Verdict
+
+torch = pytest.importorskip("torch", reason="needs the extra gradient-gate[torch]")
+
+from checks.adapters.torch import check_function  # noqa: E402
+from tests.checks.adapters.fused_kernels import KERNELS  # noqa: E402
+
+DTYPES = [torch.float32, torch.bfloat16, torch.float16]
+LAYOUTS = {
+    "dense": lambda draw, *shape: draw(shape),
+    "transposed": lambda draw, *shape: draw((*shape[:-2], *shape[-2:][::-1])).mT,
+    "sliced": lambda draw, *shape: draw((*shape[:-1], 2 * shape[-1]))[..., ::2],
+}
+
+
+def inputs(kernel, dtype, layout, seed):
+    rng = np.random.default_rng(seed)
+
+    def draw(shape):
+        return torch.tensor(rng.standard_normal(shape)).to(dtype)
+
+    def tensor(*shape):
+        is_vector = len(shape) == 1
+        make = LAYOUTS["dense" if is_vector else layout]
+        return make(draw, *shape).requires_grad_()
+
+    return kernel.draw(tensor, rng)
+
+
+DTYPE, SEED = st.sampled_from(DTYPES), st.integers(0, 2**32 - 1)
+
+
+@given(st.sampled_from(list(KERNELS)), DTYPE, st.sampled_from(list(LAYOUTS)), SEED)
+def test_a_right_kernel_matches(name, dtype, layout, seed):
+    kernel = KERNELS[name]
+    given = inputs(kernel, dtype, layout, seed)
+    report = check_function(kernel.fused, *given, "", reference=kernel.eager)
+    assert report, str(report)
+
+
+@given(
+    st.sampled_from([(name, m) for name, kernel in KERNELS.items() for m in kernel.where]),
+    DTYPE,
+    st.sampled_from(["transposed", "sliced"]),
+    SEED,
+)
+def test_a_mistake_is_found_where_it_is(name_and_mistake, dtype, layout, seed):
+    name, mistake = name_and_mistake
+    kernel = KERNELS[name]
+    given = inputs(kernel, dtype, layout, seed)
+    report = check_function(kernel.fused, *given, mistake, reference=kernel.eager)
+    wrong = [path for path, array in report.arrays.items() if array.verdict is Verdict.MISMATCH]
+    assert wrong[:1] == [kernel.where[mistake]], str(report)
+    assert ("The values are wrong before" in str(report)) == (wrong[0] == "output")
+
+
+class Overwrites(torch.autograd.Function):
+    """2 x, with a backward pass that makes the gradient in the memory of the cotangent."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx, u):
+        return u.mul_(2)  # wrong on purpose
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_cotangent_must_come_back_unchanged(dtype):
+    x = torch.linspace(0.5, 2, 6).to(dtype).requires_grad_()
+    report = check_function(Overwrites.apply, x, reference=lambda x: 2 * x)
+    assert "overwritten cotangent" in [found.name for found in report.diagnosis]
+    assert report.verdict is Verdict.MISMATCH
+
+
+class Shared(torch.autograd.Function):
+    """x, with a backward pass that is wrong where all entries of a cotangent share memory."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, u):
+        return torch.zeros_like(u) if 0 in u.stride() else u  # wrong on purpose
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_cotangent_with_stride_zero_is_one(dtype):
+    x = torch.linspace(0.5, 2, 6).to(dtype).requires_grad_()
+    report = check_function(Shared.apply, x, reference=lambda x: x + 0)
+    assert report.verdict is Verdict.MISMATCH
+    assert "with stride 0" in str(report)
