@@ -88,14 +88,19 @@ def _joined(arrays):
 
 
 def check_planted(composition, claim, options):
-    """Return the verdict of a claim with one entry wrong by 5 %; None where all entries are 0."""
+    """Return the verdict of a claim with one entry wrong by 5 %.
+
+    None where all entries are 0, or the altered one lies between the slopes of a kink.
+    """
     rng = np.random.default_rng(composition.seed)
     arrays = {name: array.copy() for name, array in claim.items() if array.any()}
     if not arrays:
         return None
-    wrong = arrays[rng.choice(list(arrays))]
+    name = str(rng.choice(list(arrays)))
+    wrong = arrays[name]
     wrong.flat[rng.integers(wrong.size)] += 0.05 * np.abs(wrong).max()  # wrong on purpose
-    if not np.isfinite(wrong).all():
+    is_between = (wrong != claim[name]) & (composition.distance(name, wrong) == 0)
+    if not np.isfinite(wrong).all() or is_between.any():
         return None
     return check_gradient(composition.cost, claim | arrays, composition.params, **options).verdict
 

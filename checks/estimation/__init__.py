@@ -4,6 +4,6 @@
 steps (`complex_step`, with errors of `step_error`) or differences (`finite_differences`: formulas
 in `stencils`, steps from `step_selection`, jumps found by `stairs`). `numeric_gradient` makes a
 function of them. `noise` measures a cost's noise by a `difference_table`, `step_noise` that at long
-steps. `precision` calls functions in a wider dtype, for the files named rounding. `witness` says
-when a second estimate confirms. Imports evaluation and parameters. Read `estimates` first.
+steps. `precision` calls functions in a wider dtype, and `narrowing` those that refuse it. `witness`
+says when a second estimate confirms. Imports evaluation and parameters. Read `estimates` first.
 """

@@ -1,7 +1,7 @@
 """What rounding does to a cost, measured in a wider dtype; terms as in `precision`."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +76,7 @@ def cost_rounding(
     copies: Copies,
     rng: np.random.Generator,
     moved: Sequence[tuple[Moves, Any]] = (),
+    paths: Collection[str] = (),
 ) -> CostRounding:
     """Measure what rounding does to a cost.
 
@@ -92,6 +93,8 @@ def cost_rounding(
         Draws the line along which parameters are moved.
     moved
         Points far from this one, each as the moves of all parameters and the narrow cost there.
+    paths
+        The arrays that are moved along the line. Default: all of them.
 
     Notes
     -----
@@ -101,7 +104,7 @@ def cost_rounding(
     narrow dtype, such a move changes nothing, or makes it jump by a last place.
     """
     moves: dict[str, Any] = {}
-    for path in copies.values:
+    for path in paths or copies.values:
         last_places = copies.last_places(path)
         sign = 2 * rng.integers(2, size=last_places.shape) - 1
         move = last_places * (sign * rng.uniform(0.75, 1.5, last_places.shape))
@@ -147,6 +150,8 @@ def cost_rounding(
             break  # curvature would have fallen by 64 on a line an eighth as long: this is noise
     if lift is Lift.NARROW and MUCH * last_place < noise < math.inf:
         lift = _where_smooth(line_of, least_level)
+    if copies.refused:
+        lift = Lift.NARROW
     relative = level / largest if largest else 0.0
     # the noise is doubled, because five points may show too little of it by chance
     wide_level = max(2 * noise, least_level)

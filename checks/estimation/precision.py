@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from checks._types import FloatArray, IntArray
+from checks.estimation.narrowing import Narrowing
 from checks.estimation.rounding_mode import call_toward_zero
 from checks.evaluation.box import Box
 from checks.evaluation.control_flow import is_control_flow
@@ -60,7 +61,7 @@ class Lift(Enum):
 
     LIFTS = "lifts"
     HIDDEN = "hidden"  # the result moves too little to tell
-    NARROW = "narrow"  # some stage computes in the narrow dtype, or the function fails in the wide
+    NARROW = "narrow"  # some stage computes in the narrow dtype, or refuses the wide one
 
 
 def wider_dtype(dtype: Any) -> np.dtype[Any] | None:
@@ -107,6 +108,8 @@ class Copies:
     ----------
     calls : int
         How often the function was called.
+    refused : bool
+        Some stage of the cost refused the wide dtype, and gets narrow arguments since then.
     said : str
         What the function last raised where a result is nan for that, or what it returned instead.
     overflowed : bool
@@ -137,6 +140,7 @@ class Copies:
         self.narrow_eps = float(np.finfo(coarsest_dtype(values)).eps)
         self.scales = {path: typical_size(value) for path, value in values.items()}
         self.calls = 0
+        self.refused = False
         self.said = ""
         self.overflowed = False
         self.shared = getattr(function, "shared", False)
@@ -162,6 +166,8 @@ class Copies:
             copies[path][...] += move
         if not all(self.box.holds(path, copies[path]) for path in moves):
             raise ValueError("a move leaves the bounds")
+        if self.refused:
+            copies = {path: copy.view(Narrowing) for path, copy in copies.items()}
         return self._nesting.rebuild(copies)
 
     def _call(self, function: Callable[[Any], Any], params: Any, toward_zero: bool) -> Any:
@@ -180,6 +186,9 @@ class Copies:
         except Exception as error:  # a library may refuse the dtype
             if is_control_flow(error):
                 raise
+            if isinstance(error, TypeError) and self.eps < self.narrow_eps and not self.refused:
+                self.refused = True
+                return self.cost(moves, toward_zero=toward_zero)
             self.said = f"{type(error).__name__}: {error}"
             return np.asarray(np.nan)
 

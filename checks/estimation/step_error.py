@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from checks._types import FloatArray, IntArray
+from checks.estimation.cost_rounding import cost_rounding
 from checks.estimation.finite_differences import WITHIN, draw_direction
 from checks.estimation.precision import EVERY, Lift, coarsest_dtype, copies_of, wider_dtype
 from checks.estimation.rounding_mode import toward_zero_is_available
@@ -93,29 +94,29 @@ def step_errors(
     errors = {path: np.full(array.slopes.size, np.inf) for path, array in steps.items()}
     lifted: dict[str, FloatArray] = {}
     with_narrow_stage: dict[str, FloatArray] = {}
+    no_narrow_stage = set[str]()
     if few or getattr(evaluations.cost, "at_entries", None) is None:
-        lifted, with_narrow_stage = _lifted(evaluations, steps, probed, rng)
+        lifted, with_narrow_stage, no_narrow_stage = _lifted(evaluations, steps, probed, rng)
     measured = [path for path in lifted if few]
     # If another array does not lift, a factor of these derivatives may be rounded alike in both
-    # dtypes. The measured error misses that, rounding toward zero shows it.
-    all_lift = all(path in lifted for path, value in evaluations.values.items() if value.size)
-    certain = lifted if all_lift else {path for path in lifted if path not in measured}
+    # dtypes. The measured error misses that, rounding toward zero shows it, and where there is a
+    # narrow stage also samples.
+    unlifted = {p for p, value in evaluations.values.items() if value.size and p not in lifted}
+    certain = set(lifted).difference(measured if unlifted else ())
     estimated = {path: array for path, array in steps.items() if path not in certain}
     changes = _changes_toward_zero(evaluations, estimated, probed)
-    for path in measured:
-        errors[path][known[path]] = lifted[path]
-        if not all_lift:
-            size = np.abs(steps[path].slopes.ravel()[known[path]])
-            last_places = float(np.finfo(float).eps) * size
-            errors[path][known[path]] += CAUTION * np.maximum(changes[path], last_places)
-    others = {path: array for path, array in steps.items() if path not in measured}
     # of costs that share evaluations, each entry measured in the wider dtype is a sample
-    unsampled = {path for path in lifted if evaluations.shared}
-    sampled = _sampled(evaluations, {p: a for p, a in others.items() if p not in unsampled}, rng)
-    for path, array in others.items():
+    unsampled = set(lifted if evaluations.shared else measured)
+    if unlifted - no_narrow_stage and not evaluations.shared:
+        unsampled = set()
+    sampled = _sampled(evaluations, {p: a for p, a in steps.items() if p not in unsampled}, rng)
+    for path, array in steps.items():
         size = np.abs(array.slopes.ravel()[known[path]])
         error = (LEAST + WITH_SIZE * size / array.largest) * sampled.get(path, 0.0)
-        if path in lifted:
+        if path in measured:
+            last_places = float(np.finfo(float).eps) * size if unlifted else 0.0
+            error = error + lifted[path] + CAUTION * np.maximum(changes.get(path, 0), last_places)
+        elif path in lifted:
             # The error is taken as proportional to |entry| + largest/16, because a small entry may
             # be the difference of larger terms. The worst measured entry gives the factor.
             of_terms = size + array.largest / 16
@@ -148,22 +149,31 @@ def _lifted(
     steps: Mapping[str, ComplexSteps],
     entries: Mapping[str, IntArray],
     rng: np.random.Generator,
-) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
-    """Measure the errors of some entries, by path: of arrays that lift, and with a narrow stage."""
+) -> tuple[dict[str, FloatArray], dict[str, FloatArray], set[str]]:
+    """Measure the errors of some entries in the wider dtype.
+
+    Return those of arrays that lift, and of arrays with a narrow stage, by path, and the arrays of
+    which it is hidden whether they lift.
+    """
     wide = wider_dtype(coarsest_dtype(evaluations.values))
     if wide is None:
-        return {}, {}
+        return {}, {}, set()
     copies = copies_of(evaluations, wide)
     slopes = {path: array.slopes.ravel()[entries[path]] for path, array in steps.items()}
     try:
         found = complex_step_rounding(slopes, evaluations.at_point, copies, rng, entries)
+        lifts = dict(found.lifts)
+        for path, value in evaluations.values.items():
+            if value.size and path not in steps:
+                lifts[path] = cost_rounding(evaluations.at_point, copies, rng, paths=[path]).lift
     finally:
         evaluations.count += copies.calls
     # an error is rounded up to float64
     errors = {path: np.nextafter(e.astype(float), np.inf) for path, e in found.error.items()}
     lifted = {path: e for path, e in errors.items() if found.lifts[path] is Lift.LIFTS}
     narrow = {path: e for path, e in errors.items() if found.lifts[path] is Lift.NARROW}
-    return lifted, {path: e for path, e in narrow.items() if np.isfinite(e).all()}
+    no_narrow_stage = {path for path, lift in lifts.items() if lift is not Lift.NARROW}
+    return lifted, {p: e for p, e in narrow.items() if np.isfinite(e).all()}, no_narrow_stage
 
 
 def _changes_toward_zero(
@@ -240,9 +250,8 @@ def _relative_rounding(
 
     A sample is the derivative along a random direction of some arrays, by complex steps at two
     points on opposite sides of the point. Their mean is compared with Σ slope · direction. All
-    parameters move: by one last place for the first pair of points, and for the last by so many
-    that the cost changes by one, since over fewer it may round as before. Beside a bound, an entry
-    moves by one.
+    parameters move: by one last place for the first pair of points, and by many for the last.
+    Beside a bound, an entry moves by one.
     """
     box, values = evaluations.box, evaluations.values
     narrowest = np.concatenate([np.minimum(*box.room(path)).ravel() for path in values])
@@ -251,8 +260,9 @@ def _relative_rounding(
     inward = np.concatenate(
         [box.reflected(p, u).ravel() for p, u in evaluations.split(last_places).items()]
     )
-    farthest = max(_elasticity_places(evaluations, p, a.largest) for p, a in steps.items())
-    places = np.geomspace(1, farthest, SAMPLES // 2)
+    # The farthest pair is at eps^⅔ of the parameters, so that what curvature adds to the mean of
+    # both sides, eps^(4/3), is below rounding. Over fewer last places it may round as before.
+    places = np.rint(np.geomspace(1, evaluations.eps ** (-1 / 3), SAMPLES // 2))
     # A sum over m entries is off by √m times the rounding of one. Arrays with larger sums move
     # less, so that the sums of all arrays are of one size.
     sums = {p: a.largest * math.sqrt(np.count_nonzero(a.known)) for p, a in steps.items()}
@@ -285,20 +295,6 @@ def _relative_rounding(
     costs = evaluations.costs_moved(np.arange(SAMPLES), moves)
     deviation = np.abs((costs.imag / h - expected).reshape(-1, 2).mean(axis=1)).max()
     return float(deviation / size) if math.isfinite(deviation) else math.inf
-
-
-def _elasticity_places(evaluations: Evaluations, path: str, slope: float) -> float:
-    """Return by how many last places an array has to move for the cost to move by one.
-
-    At most eps^-⅓. The distance is then eps^⅔ of the parameters, so that what curvature adds to the
-    mean of both sides, eps^(4/3), is below rounding.
-    """
-    eps = float(np.finfo(evaluations.complex_dtype(path)).eps)
-    if evaluations.shared:
-        return float(eps ** (-1 / 3))  # the same points for all costs
-    cost = abs(float(evaluations.at_point))
-    change = slope * evaluations.scales[path]
-    return float(np.clip(cost / change if change else np.inf, 1, eps ** (-1 / 3)))
 
 
 def _last_places(evaluations: Evaluations, path: str) -> FloatArray:

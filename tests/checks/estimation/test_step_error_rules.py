@@ -11,7 +11,6 @@ from checks.estimation import step_error as module
 from checks.estimation.precision import Lift
 from checks.estimation.step_error import (
     ComplexSteps,
-    _elasticity_places,
     _keeps_digits,
     _last_places,
     _lifted,
@@ -43,7 +42,7 @@ class Planted:
 
     def __init__(
         self, monkeypatch, slopes, lifted=None, narrow=None, changes=None, sampled=0.0,
-        keeps=True, known=None, size=None, shared=False, cost=4.0,
+        keeps=True, known=None, size=None, shared=False, cost=4.0, whole=(),
     ):  # fmt: skip
         self.asked = {}
         values = {p: np.full(np.shape(g), 2.0) for p, g in slopes.items()}
@@ -70,6 +69,7 @@ class Planted:
             return (
                 {p: np.broadcast_to(e, entries[p].shape) for p, e in (lifted or {}).items()},
                 {p: np.asarray(e, float) for p, e in (narrow or {}).items()},
+                set(whole),
             )
 
         monkeypatch.setattr(module, "_lifted", lift)
@@ -98,17 +98,25 @@ def test_where_all_arrays_lift_the_measured_errors_count(monkeypatch, sign):
 
 
 @pytest.mark.parametrize("sign", SIGNS)
-def test_beside_an_array_that_does_not_lift_changes_toward_zero_are_added(monkeypatch, sign):
+def test_beside_an_array_that_does_not_lift_changes_and_samples_are_added(monkeypatch, sign):
     slopes = {"a": sign * np.array([1.0, 2.0]), "b": [3.0]}
     case = Planted(
         monkeypatch, slopes, lifted={"a": [1e-9, 2e-9]}, changes={"a": [5e-9, 0.0]}, sampled=1e-8
     )
     found = case.found()
-    # four times the change, or four last places
-    assert found["a"][0] == approx([1e-9 + 4 * 5e-9, 2e-9 + 4 * EPS * 2])
+    of_samples = np.array([2.5 + 3.4 / 2, 2.5 + 3.4]) * 1e-8
+    assert found["a"][0] == approx(
+        [of_samples[0] + 1e-9 + 4 * 5e-9, of_samples[1] + 2e-9 + 4 * EPS * 2]
+    )
     assert found["a"][1] == "lifted"
     assert found["b"][1] == "estimated"
-    assert case.asked["changes"] == ["a", "b"]
+    assert case.asked["changes"] == case.asked["sampled"] == ["a", "b"]
+    # four times the change, or four last places, where the other array is too small to tell
+    case = Planted(
+        monkeypatch, slopes, lifted={"a": [1e-9, 2e-9]}, changes={"a": [5e-9, 0.0]}, sampled=1e-8,
+        whole="b",
+    )  # fmt: skip
+    assert case.found()["a"][0] == approx([1e-9 + 4 * 5e-9, 2e-9 + 4 * EPS * 2])
     assert case.asked["sampled"] == ["b"]
 
 
@@ -211,26 +219,13 @@ def test_errors_in_the_wider_dtype_are_rounded_up(monkeypatch):
     before = evaluations.count
     entries = {path: np.array([2, 0]) for path in lifts}
     steps = {path: steps_of([1.0, 2.0, 3.0]) for path in lifts}
-    lifted, narrow = _lifted(evaluations, steps, entries, rng())
-    assert (list(lifted), list(narrow)) == (["a"], ["b"])
+    lifted, narrow, whole = _lifted(evaluations, steps, entries, rng())
+    assert (list(lifted), list(narrow), whole) == (["a"], ["b"], {"a", "c"})
     assert lifted["a"].tolist() == [np.nextafter(1e-9, INF), 5e-324]
     assert asked["slopes"]["a"].tolist() == [3.0, 1.0]
     assert evaluations.count == before + 5
     monkeypatch.setattr(module, "wider_dtype", lambda dtype: None)
-    assert _lifted(evaluations, steps, entries, rng()) == ({}, {})
-
-
-@pytest.mark.parametrize("sign", SIGNS)
-def test_an_array_moves_so_far_that_the_cost_moves_by_a_last_place(sign):
-    evaluations = SimpleNamespace(
-        complex_dtype=lambda path: np.complex128, at_point=sign * 64.0, scales={"a": 2.0},
-        shared=False,
-    )  # fmt: skip
-    assert _elasticity_places(evaluations, "a", 4.0) == 8
-    assert _elasticity_places(evaluations, "a", 100.0) == 1
-    assert _elasticity_places(evaluations, "a", 0.0) == EPS ** (-1 / 3)
-    evaluations.shared = True
-    assert _elasticity_places(evaluations, "a", 4.0) == EPS ** (-1 / 3)
+    assert _lifted(evaluations, steps, entries, rng()) == ({}, {}, set())
 
 
 def test_last_places_of_entries_and_of_zeros():
@@ -332,9 +327,7 @@ def test_samples_without_deviations_have_the_rounding_of_a_last_place():
     distances = [abs(moved["a"].real[0] - 2) / 2.0**-51 for moved in moves[::2]]
     assert distances[0] == 1
     assert distances == sorted(distances)
-    # so that the cost moves by a last place: it is 3 · 2 + 2 + 0.5 − 4 = 4.5 at the point
-    size = math.sqrt(5 / 2)
-    assert distances[-1] == approx(max(1, 4.5 / (3 * size)), abs=1)
+    assert distances[-1] == approx(EPS ** (-1 / 3), abs=1)
 
 
 @pytest.mark.parametrize("sign", SIGNS)

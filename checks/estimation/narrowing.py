@@ -1,0 +1,74 @@
+"""Wide arrays for functions that refuse their dtype, as np.linalg refuses long double."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Narrowing"]
+
+NARROWER = {
+    np.dtype(wide): np.dtype(narrow)
+    for wide, narrow in (
+        (np.float64, np.float32),
+        (np.complex128, np.complex64),
+        (np.longdouble, np.float64),
+        (np.clongdouble, np.complex128),
+    )
+}
+WIDER = {narrow: wide for wide, narrow in NARROWER.items()}
+
+
+class Narrowing(np.ndarray[Any, Any]):
+    """An array that is rounded to the next narrower dtype for functions that refuse its own.
+
+    Functions of numpy, and ufuncs of other libraries, take it as they take any array. What they
+    return of narrow arguments is made wide again, so that all other stages compute in the wide
+    dtype.
+    """
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        try:
+            result = super().__array_function__(function, types, args, kwargs)
+        except TypeError:
+            return _of_narrow(function, args, kwargs)
+        return _converted(result, _view)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        function, options = getattr(ufunc, method), _converted(kwargs, np.asarray)
+        try:
+            result = function(*_converted(inputs, np.asarray), **options)
+        except TypeError:
+            return _of_narrow(function, inputs, kwargs)
+        return _converted(result, _view)
+
+
+def _of_narrow(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Call a function with narrow arguments, and return its results wide."""
+    result = function(*_converted(args, _narrow), **_converted(kwargs, _narrow))
+    return _converted(result, lambda array: _view(_cast(array, WIDER)))
+
+
+def _view(array: Any) -> Any:
+    return np.asarray(array).view(Narrowing)
+
+
+def _narrow(array: Any) -> Any:
+    return _cast(np.asarray(array), NARROWER)
+
+
+def _cast(array: Any, dtypes: Any) -> Any:
+    return np.asarray(array, dtypes.get(array.dtype, array.dtype))
+
+
+def _converted(nested: Any, convert: Callable[[Any], Any]) -> Any:
+    """Return arrays converted, and those in lists, tuples and dicts."""
+    if isinstance(nested, np.ndarray | np.generic):
+        return convert(nested)
+    if isinstance(nested, dict):
+        return {key: _converted(value, convert) for key, value in nested.items()}
+    if isinstance(nested, list | tuple):
+        items = [_converted(item, convert) for item in nested]
+        # np.linalg returns named tuples
+        return type(nested)(*items) if hasattr(nested, "_fields") else type(nested)(items)
+    return nested
