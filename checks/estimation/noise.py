@@ -191,6 +191,7 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     # at a spacing of eps^0.4, third differences of a smooth function, eps^1.2, are below rounding
     spacing = max(2.0, eps**0.4 / unit_size)
     side_distance = round(SIDE_DISTANCE / unit_size)
+    terms = getattr(evaluations.cost, "terms", 0.0)
 
     def measure_tables() -> list[tuple[float, bool]]:
         tables = []
@@ -201,7 +202,9 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
             reach = 4 * spacing if origin == 0 else 0.0
             in_box = evaluations.box.holds_moved(_multiples(evaluations, units, np.array([-reach])))
             side = 0 if in_box else 1
-            tables.append(_noise_along(line, side, spacing, side_distance / 8, stochastic, rng))
+            tables.append(
+                _noise_along(line, side, spacing, side_distance / 8, stochastic, terms, rng)
+            )
         return tables
 
     tables = measure_tables()
@@ -337,14 +340,16 @@ def _noise_along(
     spacing: float,
     largest_spacing: float,
     stochastic: bool,
+    terms: float,
     rng: np.random.Generator,
 ) -> tuple[float, bool]:
     """Return the noise of a difference table, 0 where none shows any, and whether it was widened.
 
     The spacing grows while the cost is constant, and shrinks while the function itself shows. What
-    looks like noise may be an oscillation or a kink of the function: it is believed where finer
-    tables, each in the roughest interval of the one before, show it as well. The tables lie around
-    the origin, or on one `side` of it.
+    looks like noise may be an oscillation or a kink of the function: it is believed where it is a
+    few last places of the cost, or of the `terms` that this adds up, and where finer tables, each
+    in the roughest interval of the one before, show it as well. The tables lie around the origin,
+    or on one `side` of it.
     """
     has_grown = has_shrunk = False
     of_shorter = 0.0  # the noise at the first spacing that showed any
@@ -355,7 +360,8 @@ def _noise_along(
             return of_shorter, has_grown  # no cost is finite here, whatever the spacing
         noise, unsuitable = table.noise()
         if noise is not None:
-            is_noise = stochastic or noise <= SAME_WITHIN * np.spacing(np.abs(table.costs).max())
+            size = np.maximum(np.abs(table.costs).max(), terms)
+            is_noise = stochastic or noise <= SAME_WITHIN * np.spacing(size)
             if not is_noise:
                 # where no slope shows, this may be an oscillation as short as a few last places
                 depth = DEPTH if np.ptp(table.costs) > POINTS * noise else DEEPEST

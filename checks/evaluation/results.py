@@ -126,7 +126,7 @@ class Memo:
     def key(self, params: Any) -> Key:
         """Return what the outcome depends on: the values, whose they are, and the rounding mode."""
         leaves = _leaves(params)
-        is_own = self.is_own(params)
+        is_own = any(id(leaf) in self._own for leaf in leaves)
         return (1.0 + ABOVE_HALF, is_own, *map(_contents, map(np.asarray, leaves)))
 
     def is_own(self, params: Any) -> bool:
@@ -289,7 +289,11 @@ class Results:
         """Return ⟨u, f(x)⟩ for some u, by path, as scalar costs; no others are kept from now on."""
         weights = [[u[path].reshape(-1) for path in self.at_point] for u in cotangents]
         self._keep_only(partial(_contracted, weights))
-        return [Result(self.memo, 0, k, "⟨u, f(x)⟩") for k in range(len(cotangents))]
+        costs = [Result(self.memo, 0, k, "⟨u, f(x)⟩") for k in range(len(cotangents))]
+        for cost, of_one in zip(costs, weights, strict=True):
+            terms = zip(of_one, self._first, strict=True)
+            cost.terms = float(sum(np.abs(u) @ np.abs(f) for u, f in terms))
+        return costs
 
     def renew(self, x: Any) -> None:
         """Let the last call of f be at `x`, as a claim may read what f kept of it.
@@ -361,12 +365,14 @@ class Result:
         As in "f(x)[0]", for texts.
     noise : float
         Its noise, if that is known before it is measured; else 0.
+    terms : float
+        Σ |u f(x)| of a sum ⟨u, f(x)⟩, which rounds as numbers of that size do; else 0.
     executor : concurrent.futures.Executor, optional
         Calls the function where single entries are moved.
     """
 
     shared = True
-    noise = 0.0
+    noise = terms = 0.0
     executor: Any = None
 
     def __init__(self, memo: Memo, leaf: int, entry: int, name: str) -> None:

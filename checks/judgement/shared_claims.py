@@ -96,12 +96,12 @@ class Sum:
 
 def draw_cotangents(
     results: Mapping[str, FloatArray], rng: np.random.Generator
-) -> tuple[Cotangent, Cotangent, list[Sum]]:
-    """Return two random cotangents, and sums of others that are multiples of the first.
+) -> tuple[Cotangent, list[Sum]]:
+    """Return a random cotangent, and sums of others that are multiples of it.
 
-    The parts are those for which a product that is right for dense ones may be wrong: 1000 times as
-    large, zero but for one array of results, or of a single array but for one entry, and of equal
-    entries with stride 0.
+    The parts are those for which a product that is right for one may be wrong: 1000 times as large,
+    another random one, zero but for one array of results, or of a single array but for one entry,
+    and of equal entries with stride 0.
     """
 
     def random() -> dict[str, FloatArray]:
@@ -123,6 +123,7 @@ def draw_cotangents(
 
     large = {path: np.asarray(1000 * array) for path, array in u.items()}
     sums = [Sum((Cotangent("a random cotangent times 1000", large),), 1000)]
+    sums.append(split("another random cotangent", random(), "the difference of two random ones"))
     filled = [path for path, array in results.items() if array.size]
     sums += [
         alone({p: a if p == path else np.zeros_like(a) for p, a in u.items()}, path)
@@ -138,7 +139,7 @@ def draw_cotangents(
         equal = {p: np.full_like(a, a.dtype.type(rng.normal())) for p, a in u.items()}
         name, other = "a cotangent of equal entries, with stride 0", "another random cotangent"
         sums.append(split(name, equal, other, expanded))
-    return first, Cotangent("another random cotangent", random()), sums
+    return first, sums
 
 
 class VjpClaims:
