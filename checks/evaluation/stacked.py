@@ -186,7 +186,7 @@ class StackedFunction:
         return results if self._agrees[moved] else None
 
     def _is_same(self, results: Any, points: Any) -> bool:
-        """Whether the results at the first and the last point are what the function returns there."""
+        """Whether results at the first and the last point are what the function returns there."""
         nesting, together = Nesting(points), list(leaves(results).values())
         for k in (0, -1):
             x = nesting.rebuild({path: stack[k].copy() for path, stack in nesting.leaves.items()})
