@@ -15,8 +15,9 @@ except ImportError as error:
 
 from checks.adapters.torch_check import assert_function, check_function
 from checks.adapters.torch_function import restored
+from checks.adapters.torch_gradcheck import gradcheck, gradgradcheck
 
-__all__ = ["assert_function", "check_function", "from_loss"]
+__all__ = ["assert_function", "check_function", "from_loss", "gradcheck", "gradgradcheck"]
 
 
 def from_loss(loss: Callable[[], Any], parameters: Any) -> tuple[Any, Any, Any]:

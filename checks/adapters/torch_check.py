@@ -1,21 +1,23 @@
 """Checks of functions of tensors: the backward pass, also in batches, and forward mode."""
 
 import time
-from collections.abc import Callable, Container, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from operator import methodcaller
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
 from checks.adapters.reference import check_by_reference
 from checks.adapters.torch_function import TensorFunction, cotangent
+from checks.adapters.torch_memory import as_array
 from checks.evaluation.stacked import StackedFunction
 from checks.gradient import require_match
 from checks.jacobian import check_jvp, check_vjp
 from checks.parameters.claims import flatten_claim
-from checks.parameters.nesting import Nesting, leaves
+from checks.parameters.nesting import leaves
 from checks.report.array_report import ArrayReport
 from checks.report.report import Diagnosis, Report
 from checks.report.session import record
@@ -23,12 +25,22 @@ from checks.report.verdict import Rule, Verdict
 
 __all__ = ["assert_function", "check_function"]
 
-MODES = ("reverse", "batched", "forward")
+Variant: TypeAlias = Callable[[TensorFunction], TensorFunction]
+
+MODES = ("reverse", "batched", "forward", "batched forward")
 MOST = 8  # of at most so many outputs, one is used alone, or all but one are
 
 UNUSED = (
     "Autograd hands over None as the cotangent of an output that a loss does not use, here of {}. "
     "The backward pass {}: let it treat None as zeros, or leave ctx.set_materialize_grads at True."
+)
+NO_TANGENT = (
+    "In forward mode an input that is not differentiated has no tangent, here all but {}. The "
+    "function's jvp {}: let it treat None as zeros."
+)
+PASSED_TWICE = (
+    "A second backward pass through the same graph, as with retain_graph=True, gives other "
+    "gradients than the first: that has changed what the forward pass kept. Let it work on copies."
 )
 NONE_USED = "Where a loss uses no output, every derivative is zero."
 
@@ -58,9 +70,9 @@ def check_function(
         A function of the same meaning, such as the eager form of a fused kernel. It is evaluated
         with all floats in float64; values and gradients of the function are judged by it. For 16
         bits, bfloat16 and float16, the default is the function itself.
-    mode : {"reverse", "batched", "forward"}
+    mode : {"reverse", "batched", "forward", "batched forward"}
         The backward pass, also with None as the cotangent of some outputs; the backward pass under
-        vmap; or forward mode, jvp.
+        vmap; forward mode, jvp, also without tangents of some inputs; or that under vmap.
     order : {1, 2}
         2 is for the double backward pass: it checks the derivatives of the gradient by the inputs
         and by the cotangents, as ``gradgradcheck``. The gradient itself is what order 1 checks.
@@ -88,9 +100,7 @@ def check_function(
         )
     checked = TensorFunction(function, inputs, kwargs or {})
     if order == 2:
-        u = checked.random_cotangent(options.get("seed", 0))
-        tensors = map(cotangent, u, checked.outputs.values())
-        checked = checked.gradient([tensor.requires_grad_() for tensor in tensors])
+        checked = checked.gradient(random_cotangents(checked, options.get("seed", 0)))
     return check_derivative(checked, mode, reference, **options)
 
 
@@ -117,61 +127,18 @@ def assert_function(function: Callable[..., Any], *inputs: Any, **options: Any) 
     return require_match(check_function(function, *inputs, **options))
 
 
-def _with_unused_outputs(
-    checked: TensorFunction, check: Callable[[Container[int]], Report], seed: int
-) -> Report:
-    """Return the report of a check, or that of one without some outputs if that is worse.
-
-    The second check is made where None as the cotangent of these outputs gives other gradients
-    than zeros do.
-
-    Parameters
-    ----------
-    checked
-    check
-        Takes the places of outputs that are not used.
-    """
-    report = check(())
-    names = list(Nesting({"output": checked.nested_outputs(range(len(checked.outputs)))}).leaves)
-    for unused in _unused_outputs(len(names)):
-        if report.verdict is Verdict.MISMATCH:
-            break
-        which = ", ".join(names[place] for place in sorted(unused))
-        part, u = checked.without(unused), checked.random_cotangent(seed)
-        zeros = [np.zeros_like(a) if place in unused else a for place, a in enumerate(u)]
-        wanted = checked.vjp(checked.params, checked.nested_outputs(zeros))
-        used = [a for place, a in enumerate(u) if place not in unused]
-        try:
-            products = part.vjp(part.params, part.nested_outputs(used))
-        except Exception as error:
-            error.add_note(UNUSED.format(which, "raises this"))
-            raise
-        pairs = zip(leaves(products).values(), leaves(wanted).values(), strict=True)
-        if not all(np.array_equal(a, b, equal_nan=True) for a, b in pairs):
-            has_results = any(a.size for a in used)
-            other = check(unused) if has_results else _of_zeros(part, products, NONE_USED)
-            if other.verdict > report.verdict:
-                text = UNUSED.format(which, "returns other gradients than for zeros")
-                named = Diagnosis("undefined cotangent", text)
-                report = replace(other, diagnosis=(named, *other.diagnosis))
-    return report
-
-
-def _unused_outputs(count: int) -> Iterator[set[int]]:
-    """Yield places of outputs that are not used: all, all but one, and one."""
-    places = set(range(count))
-    yield places
-    for place in range(min(count, MOST) if count > 1 else 0):
-        yield places - {place}
-        if count > 2:
-            yield {place}
+def random_cotangents(checked: TensorFunction, seed: int = 0) -> list[Any]:
+    """Return random tensors that require a gradient, one for each output of a function."""
+    outputs = checked.outputs.values()
+    arrays = _random_like(map(as_array, outputs), np.random.default_rng(seed))
+    return [tensor.requires_grad_() for tensor in map(cotangent, arrays, outputs)]
 
 
 def check_derivative(
     checked: TensorFunction,
     mode: str = "reverse",
     reference: Callable[..., Any] | None = None,
-    unused: bool = True,
+    undefined: bool = True,
     **options: Any,
 ) -> Report:
     """Check a function of tensors as `check_function` does.
@@ -179,12 +146,13 @@ def check_derivative(
     Parameters
     ----------
     checked, mode, reference, **options
-    unused : bool
-        Whether outputs without a cotangent are tried too.
+    undefined : bool
+        Whether outputs without a cotangent, and inputs without a tangent, are tried too.
     """
-    check: Callable[[Container[int]], Report] = partial(_checked_without, checked, mode, options)
-    if not any(output.numel() for output in checked.outputs.values()):
-        return _without_results(checked)
+    sizes = [output.numel() for output in checked.outputs.values()]
+    if not any(sizes) or not any(memory.values.size for memory in checked.memories):
+        return _without_entries(checked, "outputs" if not any(sizes) else "inputs")
+    check: Callable[[Variant], Report] = partial(_check_variant, checked, mode, options)
     if reference is not None or checked.eps > torch.finfo(torch.float32).eps:
         if mode != "reverse":
             raise ValueError(
@@ -192,26 +160,124 @@ def check_derivative(
                 "modes in float32 or float64"
             )
         check = _by_reference(checked, reference, options)
-    if mode == "reverse" and unused:
-        return _with_unused_outputs(checked, check, options.get("seed", 0))
-    return check(())
+    report, seed = check(lambda function: function), options.get("seed", 0)
+    cases = _cases(checked, mode, seed) if undefined else iter(())
+    while report.verdict is not Verdict.MISMATCH and (case := next(cases, None)):
+        try:
+            product = case.product()
+        except Exception as error:
+            error.add_note(case.text.format("raises this"))
+            raise
+        pairs = zip(leaves(product).values(), leaves(case.usual()).values(), strict=True)
+        if not all(np.array_equal(a, b, equal_nan=True) for a, b in pairs):
+            part = case.variant(checked)
+            other = check(case.variant) if part.outputs else _of_zeros(part, product, NONE_USED)
+            if other.verdict > report.verdict:
+                named = Diagnosis(case.name, case.text.format("gives other values than for zeros"))
+                report = replace(other, diagnosis=(named, *other.diagnosis))
+    return report
 
 
-def _checked_without(
-    checked: TensorFunction, mode: str, options: Mapping[str, Any], unused: Container[int]
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """Another way in which autograd calls a derivative, for which it must be the same.
+
+    Attributes
+    ----------
+    variant : callable
+        Takes a function, and returns that whose derivative is called in this way.
+    usual, product : callable
+        Return the derivative as it is called otherwise, and in this way.
+    name, text : str
+        Of the diagnosis; {} in the text says what the derivative does.
+    """
+
+    variant: Variant
+    usual: Callable[[], Any]
+    product: Callable[[], Any]
+    name: str
+    text: str
+
+
+def _cases(checked: TensorFunction, mode: str, seed: int) -> Iterator[_Case]:
+    rng, x = np.random.default_rng(seed), checked.params
+    if mode == "reverse":
+        u = _random_like(map(as_array, checked.outputs.values()), rng)
+        usual, again = (
+            partial(function.vjp, x, checked.nested_outputs(u))
+            for function in (checked, checked.passed_twice())
+        )
+        if _returns(again):  # what frees its memory after one pass says so
+            variant = methodcaller("passed_twice")
+            yield _Case(variant, usual, again, "second backward pass", PASSED_TWICE)
+        names = list(leaves({"output": checked.nested_outputs(u)}))
+        for unused in _unused_outputs([array.size for array in u]):
+            which = ", ".join(names[place] for place in sorted(unused))
+            zeros = [np.zeros_like(a) if place in unused else a for place, a in enumerate(u)]
+            used = [a for place, a in enumerate(u) if place not in unused]
+            variant = methodcaller("without", unused)
+            part = variant(checked)
+            yield _Case(
+                variant,
+                partial(checked.vjp, x, checked.nested_outputs(zeros)),
+                partial(part.vjp, x, part.nested_outputs(used)),
+                "undefined cotangent",
+                UNUSED.format(which, "{}"),
+            )
+    elif mode == "forward" and len(checked.keys) > 1:
+        v = _random_like((memory.values for memory in checked.memories), rng)
+        names = list(leaves(checked.params))
+        variant = methodcaller("without_zero_tangents")
+        part = variant(checked)
+        for place in range(min(len(v), MOST)):
+            alone = checked.nested(a if n == place else np.zeros_like(a) for n, a in enumerate(v))
+            yield _Case(
+                variant,
+                partial(checked.jvp, x, alone),
+                partial(part.jvp, x, alone),
+                "undefined tangent",
+                NO_TANGENT.format(names[place], "{}"),
+            )
+
+
+def _returns(function: Callable[[], Any]) -> bool:
+    try:
+        function()
+    except Exception:
+        return False
+    return True
+
+
+def _random_like(arrays: Iterable[Any], rng: np.random.Generator) -> list[Any]:
+    return [np.asarray(rng.standard_normal(a.shape), a.dtype) for a in arrays]
+
+
+def _unused_outputs(sizes: Sequence[int]) -> Iterator[set[int]]:
+    """Yield places of outputs that are not used: all, all but one that is not empty, and one."""
+    places = set(range(len(sizes)))
+    yield places
+    filled = [place for place, size in enumerate(sizes) if size]
+    for place in filled[:MOST] if len(places) > 1 else []:
+        yield places - {place}
+        if len(filled) > 2:
+            yield {place}
+
+
+def _check_variant(
+    checked: TensorFunction, mode: str, options: Mapping[str, Any], variant: Variant
 ) -> Report:
-    """Check a function without some of its outputs, by their places."""
-    part = checked.without(unused)
+    part = variant(checked)
     values = StackedFunction(part.values, part.values_at_points)
-    if mode == "forward":
-        return check_jvp(values, part.jvp, part.params, **options)
+    if "forward" in mode:
+        jvp = part.jvp if mode == "forward" else part.batched_jvp
+        return check_jvp(values, jvp, part.params, **options)
     vjp = part.vjp if mode == "reverse" else part.batched_vjp
     return check_vjp(values, vjp, part.params, **options)
 
 
 def _by_reference(
     checked: TensorFunction, reference: Callable[..., Any] | None, options: Mapping[str, Any]
-) -> Callable[[Container[int]], Report]:
+) -> Callable[[Variant], Report]:
     """Return the check of a function by its reference, or by itself in float64."""
     try:
         exact = checked.at_point(reference, wide=True)
@@ -229,11 +295,11 @@ def _by_reference(
         rounding = None
     whose = "the reference in float64" if reference is not None else "the function in float64"
 
-    def check(unused: Container[int]) -> Report:
+    def check(variant: Variant) -> Report:
         return check_by_reference(
-            checked.without(unused),
-            exact.without(unused),
-            rounding and rounding.without(unused),
+            variant(checked),
+            variant(exact),
+            rounding and variant(rounding),
             whose,
             **options,
         )
@@ -241,10 +307,10 @@ def _by_reference(
     return check
 
 
-def _without_results(checked: TensorFunction) -> Report:
-    """Return the report of a function whose outputs are all empty: its gradients are zeros."""
-    u = checked.nested_outputs(np.zeros(output.shape) for output in checked.outputs.values())
-    finding = "All outputs are empty, so that every derivative is zero."
+def _without_entries(checked: TensorFunction, what: str) -> Report:
+    """Return the report of a function whose outputs or inputs are all empty."""
+    u = checked.nested_outputs(np.zeros_like(as_array(out)) for out in checked.outputs.values())
+    finding = f"All {what} are empty, so that every derivative is zero, or there is none."
     return _of_zeros(checked, checked.vjp(checked.params, u), finding)
 
 
@@ -257,4 +323,5 @@ def _of_zeros(checked: TensorFunction, products: Any, finding: str) -> Report:
         zeros = np.zeros(claim.shape)
         arrays[path] = ArrayReport.judged(path, claim, zeros, zeros, Rule(0, 0))
     seconds = time.perf_counter() - started
-    return record(Report(arrays, 0.0, 0.0, "central", 0.0, 1, seconds, 0, (finding,), kind="vjp"))
+    report = Report(arrays, 0.0, 0.0, "central", 0.0, 1, seconds, 0, (finding,), kind="vjp")
+    return record(report) if report.entries else report  # a record has a worst entry

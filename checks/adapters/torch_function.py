@@ -5,6 +5,7 @@ import copy
 import warnings
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,17 @@ NO_OUTPUT = (
 
 
 class NoGradient(ValueError):  # noqa: N818 — says what was found
-    """No output of a function requires a gradient."""
+    """No output of a function requires a gradient.
+
+    Attributes
+    ----------
+    is_constant : bool
+        Whether the outputs stay the same where the inputs are moved.
+    """
+
+    def __init__(self, text: str, is_constant: bool) -> None:
+        super().__init__(text)
+        self.is_constant = is_constant
 
 
 @dataclass(frozen=True)
@@ -129,14 +140,28 @@ class TensorFunction:
             ]
             self.outputs = {leaves[n][0]: leaves[n][1].detach() for n in self._numbers}
         if not self.outputs:
-            raise NoGradient(NO_OUTPUT if not cotangents else NO_SECOND)
+            raise NoGradient(NO_SECOND if cotangents else NO_OUTPUT, self._is_constant())
         for keys, output in self.outputs.items():
             as_array(output, ".".join(map(str, ("output", *keys))))
         dtypes = [memory.dtype for memory in self.memories]
         dtypes += [output.dtype for output in self.outputs.values()]
         self.eps = max(torch.finfo(dtype).eps for dtype in dtypes)
         self._unused: list[int] = []
+        self._passes, self._has_zero_tangents = 1, True
         self._needs_grad = self._differs_without_grad()
+
+    def _is_constant(self) -> bool:
+        """Whether all floats that the function returns stay the same where its inputs move."""
+        rng, moved = np.random.default_rng(0), []
+        for values in (memory.values for memory in self.memories):
+            step = 1e-3 * rng.uniform(-1, 1, values.shape) * np.where(values, values, 1)
+            moved.append((values + step).astype(values.dtype))
+        results = []
+        for arrays in (self.params, self.nested(moved)):
+            with self.calling(arrays) as (_, leaves):
+                tensors = (leaf for _, leaf in leaves if isinstance(leaf, torch.Tensor))
+                results.append([tensor for tensor in tensors if tensor.dtype in DTYPES])
+        return all(map(torch.equal, *results))
 
     def nested(self, arrays: Any) -> Any:
         """Return arrays of all moved inputs, in order, nested as `params`."""
@@ -170,6 +195,10 @@ class TensorFunction:
         with restored([*constants.values(), *buffers]):
             arguments = *given["inputs"], *given["cotangents"]
             yield list(keyed_leaves(function(*arguments, **given["kwargs"])))
+
+    def _output_tensors(self, wide: bool, *moved: Any) -> tuple[Any, ...]:
+        with self._called(moved, wide) as leaves:
+            return tuple(leaves[n][1] for n in self._numbers)
 
     def _in_float64(self) -> tuple[Callable[..., Any], dict[str, Any]]:
         """Return the function and its constants for inputs in float64."""
@@ -214,10 +243,7 @@ class TensorFunction:
             for (memory, stack), axis in zip(pairs, axes, strict=True)
         ]
 
-        def outputs(*moved: Any) -> tuple[Any, ...]:
-            with self._called(moved, wide) as leaves:
-                return tuple(leaves[n][1] for n in self._numbers)
-
+        outputs = partial(self._output_tensors, wide)
         with torch.set_grad_enabled(self._needs_grad), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of operations that vmap calls one by one
             results = torch.func.vmap(outputs, in_dims=tuple(axes))(*tensors)
@@ -282,11 +308,11 @@ class TensorFunction:
         part._numbers, part.outputs = [n for n, _ in kept], dict(output for _, output in kept)
         return part
 
-    def random_cotangent(self, seed: int) -> list[Any]:
-        """Return random arrays of the shapes and dtypes of `outputs`, in their order."""
-        rng = np.random.default_rng(seed)
-        arrays = list(map(as_array, self.outputs.values()))
-        return [np.asarray(rng.standard_normal(a.shape), a.dtype) for a in arrays]
+    def passed_twice(self) -> "TensorFunction":
+        """Return this function with the gradients of a second backward pass through one graph."""
+        part = copy.copy(self)
+        part._passes = 2
+        return part
 
     def vjp(self, arrays: Any, u: Any) -> Any:
         """Return the gradients for a cotangent u, nested as `params`.
@@ -302,14 +328,17 @@ class TensorFunction:
             unused = [leaves[n][1] for n in self._unused if leaves[n][1].requires_grad]
             if not used and not unused:
                 return self.nested(np.zeros_like(memory.values) for memory in self.memories)
-            cotangents = [cotangent(part, output) for output, part in used]
-            before = [as_array(tensor).copy() for tensor in cotangents]
-            slopes = torch.autograd.grad(
-                [*(output for output, _ in used), *map(Unused.apply, unused)],
-                moved,
-                [*cotangents, *map(torch.zeros_like, unused)],
-                materialize_grads=True,
-            )
+            outputs = [*(output for output, _ in used), *map(Unused.apply, unused)]
+            for left in reversed(range(self._passes)):
+                cotangents = [cotangent(part, output) for output, part in used]
+                before = [as_array(tensor).copy() for tensor in cotangents]
+                slopes = torch.autograd.grad(
+                    outputs,
+                    moved,
+                    [*cotangents, *map(torch.zeros_like, unused)],
+                    retain_graph=left > 0,
+                    materialize_grads=True,
+                )
             for (_, part), tensor, values in zip(used, cotangents, before, strict=True):
                 after = as_array(tensor)
                 if not np.array_equal(after, values, equal_nan=True):
@@ -332,21 +361,26 @@ class TensorFunction:
             slopes = torch.func.vmap(gradients)(*batch)
             return self.nested(as_array(slope[0]) for slope in slopes)
 
+    def without_zero_tangents(self) -> "TensorFunction":
+        """Return this function with no tangents in place of tangents that are all zero.
+
+        So are inputs that are not differentiated.
+        """
+        part = copy.copy(self)
+        part._has_zero_tangents = False
+        return part
+
     def jvp(self, arrays: Any, v: Any) -> Any:
         """Return the derivatives of the outputs along a tangent v, by forward mode."""
-        triples = [
-            (memory, leaf_at(arrays, keys), np.asarray(leaf_at(v, keys)))
-            for keys, memory in zip(self.keys, self.memories, strict=True)
-        ]
-        wide = any(memory.is_narrower_than(array) for memory, array, _ in triples)
         make_dual: Any = forward_ad.make_dual
         unpack_dual: Any = forward_ad.unpack_dual
+        primals, tangents, wide = self._tangents(arrays, v)
         with warnings.catch_warnings(), forward_ad.dual_level():
             # PyTorch calls what it has itself deprecated
             warnings.simplefilter("ignore", DeprecationWarning)
             moved = [
-                make_dual(memory.tensor(array), memory.tensor(tangent.astype(array.dtype)))
-                for memory, array, tangent in triples
+                make_dual(primal, tangent) if self._has_zero_tangents or tangent.any() else primal
+                for primal, tangent in zip(primals, tangents, strict=True)
             ]
             with self._called(moved, wide) as leaves:
                 duals = [unpack_dual(leaves[n][1]) for n in self._numbers]
@@ -354,6 +388,30 @@ class TensorFunction:
                     as_array(torch.zeros_like(primal) if tangent is None else tangent)
                     for primal, tangent in duals
                 )
+
+    def batched_jvp(self, arrays: Any, v: Any) -> Any:
+        """Return what `jvp` returns, from a batch of two tangents, of which v is the first."""
+        primals, tangents, wide = self._tangents(arrays, v)
+        batch = [torch.stack([tangent, 1 - tangent]) for tangent in tangents]
+
+        outputs = partial(self._output_tensors, wide)
+
+        def derivatives(*tangents: Any) -> Any:
+            return torch.func.jvp(outputs, tuple(primals), tangents)[1]
+
+        slopes = torch.func.vmap(derivatives)(*batch)
+        return self.nested_outputs(as_array(slope[0]) for slope in slopes)
+
+    def _tangents(self, arrays: Any, v: Any) -> tuple[list[Any], list[Any], bool]:
+        """Return moved tensors, their tangents, and whether they are wider than the inputs."""
+        parts = [leaf_at(arrays, keys) for keys in self.keys]
+        tangents = [np.asarray(leaf_at(v, keys)) for keys in self.keys]
+        triples = list(zip(self.memories, parts, tangents, strict=True))
+        return (
+            [memory.tensor(array) for memory, array, _ in triples],
+            [memory.tensor(tangent.astype(array.dtype)) for memory, array, tangent in triples],
+            any(memory.is_narrower_than(array) for memory, array, _ in triples),
+        )
 
 
 class Unused(torch.autograd.Function):

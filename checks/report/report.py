@@ -208,9 +208,9 @@ class Report:
                 reasons.setdefault(array.reason, []).append(array.path)
         notes += [f"{', '.join(paths)}: {reason}" for reason, paths in reasons.items()]
         notes += self.findings
-        if self.kinks == self.entries and self.verdict is not Verdict.MISMATCH:
+        if 0 < self.kinks == self.entries and self.verdict is not Verdict.MISMATCH:
             notes.append("Every entry lies on a kink: any claim between its slopes is accepted.")
-        elif math.isfinite(self.detectable):
+        elif self.entries and math.isfinite(self.detectable):
             notes.append(self._detectable_errors())
         return notes
 

@@ -199,3 +199,83 @@ def test_a_gradient_without_derivatives_is_an_error():
     for order, reference in ((3, None), (2, torch.sin)):
         with pytest.raises(ValueError, match=f"order is {order}, wanted 1, or 2 for"):
             check_function(torch.sin, x, order=order, reference=reference)
+
+
+class Kept(torch.autograd.Function):
+    """x², with a backward pass that overwrites what the forward pass kept."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.slope = 2 * x.detach()
+        return x * x
+
+    @staticmethod
+    def backward(ctx, u):
+        return ctx.slope.mul_(u)  # wrong on purpose
+
+
+class Freed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        ctx.is_spent = False
+        return x * x
+
+    @staticmethod
+    def backward(ctx, u):
+        if ctx.is_spent:
+            raise RuntimeError("a second backward pass through one graph")
+        ctx.is_spent = True
+        return 2 * ctx.saved_tensors[0] * u
+
+
+def test_a_second_backward_pass_gives_the_same():
+    report = check_function(Kept.apply, draw(3))
+    assert report.verdict is Verdict.MISMATCH
+    assert report.diagnosis[0].name == "second backward pass"
+    assert check_function(Freed.apply, draw(3))  # what says that it has no second pass is right
+
+
+class Tangents(torch.autograd.Function):
+    """x y, whose forward mode gets None for an input that is not differentiated."""
+
+    wrong_by = 0.0
+
+    @staticmethod
+    def forward(ctx, x, y):
+        ctx.set_materialize_grads(False)
+        ctx.save_for_forward(x, y)
+        ctx.save_for_backward(x, y)
+        return x * y
+
+    @classmethod
+    def jvp(cls, ctx, u, v):
+        x, y = ctx.saved_tensors
+        return (u * y if u is not None else 0) + (v * x if v is not None else cls.wrong_by * x)
+
+    @staticmethod
+    def backward(ctx, u):
+        x, y = ctx.saved_tensors
+        return u * y, u * x
+
+
+def test_inputs_that_are_not_differentiated_have_no_tangent():
+    inputs = draw(3), draw(3, seed=1)
+    assert check_function(Tangents.apply, *inputs, mode="forward")
+    wrong = type("Tangents", (Tangents,), {"wrong_by": 0.1}).apply  # wrong on purpose
+    report = check_function(wrong, *inputs, mode="forward")
+    assert report.verdict is Verdict.MISMATCH
+    assert report.diagnosis[0].name == "undefined tangent"
+    assert "here all but inputs[0]" in report.diagnosis[0].text
+
+
+def test_forward_mode_in_a_batch():
+    assert check_function(lambda x: (x.sin(), [x.sum()]), draw(3), mode="batched forward")
+
+
+def test_without_entries_nothing_is_wrong():
+    empty = torch.zeros(0, 3, dtype=torch.float64, requires_grad=True)
+    report = check_function(torch.sum, empty)
+    assert report
+    assert "All inputs are empty" in str(report)
+    assert "kink" not in str(report)
