@@ -6,7 +6,7 @@ change of the result does not show its rounding. Hence the tests of whether a fu
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any
 
@@ -132,7 +132,8 @@ class Copies:
         dtype: Any,
         box: Box | None = None,
     ) -> None:
-        self._function, self._nesting, self.values = function, nesting, values
+        self._function: Any = function
+        self._nesting, self.values = nesting, values
         self.box = box or Box(values)
         self.dtype = np.dtype(dtype)
         self.complex_dtype = np.result_type(self.dtype, np.complex64)
@@ -157,14 +158,16 @@ class Copies:
         self.calls += 1
         return self._call(self._function, params, toward_zero)
 
-    def _params(self, moves: Moves) -> Any:
-        """Return the parameters in new copies, with arrays moved."""
+    def _params(self, moves: Moves, count: int | None = None) -> Any:
+        """Return the parameters in new copies, with arrays moved; `count` points are stacked."""
         is_complex = any(np.iscomplexobj(move) for move in moves.values())
-        dtype = self.complex_dtype if is_complex else self.dtype
-        copies = {path: np.array(value, dtype) for path, value in self.values.items()}
+        dtype, values = self.complex_dtype if is_complex else self.dtype, self.values
+        if count is not None:
+            values = {p: np.broadcast_to(v, (count, *v.shape)) for p, v in values.items()}
+        copies = {path: np.array(value, dtype) for path, value in values.items()}
         for path, move in moves.items():
             copies[path][...] += move
-        if not all(self.box.holds(path, copies[path]) for path in moves):
+        if not all(self.box.holds(path, copies[path]).all() for path in moves):
             raise ValueError("a move leaves the bounds")
         if self.refused:
             copies = {path: copy.view(Narrowing) for path, copy in copies.items()}
@@ -199,10 +202,7 @@ class Copies:
 
         Before the complex step, θ is moved by `moves`, which are real.
         """
-        h = self._step(direction)
-        moves = dict(moves or {})
-        for path, v in direction.items():
-            moves[path] = moves.get(path, 0) + 1j * (h * v.astype(self.dtype))
+        h, moves = self._stepped(direction, moves)
         cost = self.cost(moves, toward_zero=toward_zero)
         if cost.dtype.kind != "c" or self.rounds(cost):
             self.said = self.said or f"cost(params) is {cost!r}"
@@ -221,7 +221,7 @@ class Copies:
 
         An analytic cost moves all entries in one call, see `checks.evaluation.pointwise`.
         """
-        cost: Any = self._function
+        cost = self._function
         if getattr(cost, "analytic", False):
             h = self._step([path])
             steps = np.full((entries.size, 1), 1j * h, self.complex_dtype)
@@ -240,6 +240,29 @@ class Copies:
             direction.ravel()[entry] = 1
             both[:, k] = self.slope({path: direction}, moves, toward_zero=toward_zero)
         return both[0], both[1]
+
+    def slopes_along(self, directions: Moves, moves: Moves | None = None) -> Iterator[Any]:
+        """Yield what `slope` finds along k directions; arrays, by path, are (k, ...).
+
+        An analytic cost is called once for all of them.
+        """
+        count, cost = len(next(iter(directions.values()))), self._function
+        if getattr(cost, "analytic", False):
+            h, moves = self._stepped(directions, moves)
+            self.calls += count
+            costs = self._call(cost.at_points, self._params(moves, count), toward_zero=False)
+            yield from costs.imag / h
+            return
+        for k in range(count):
+            moved = {path: several[k] for path, several in (moves or {}).items()}
+            yield self.slope({path: v[k] for path, v in directions.items()}, moved)[0]
+
+    def _stepped(self, directions: Moves, moves: Moves | None) -> tuple[Any, dict[str, Any]]:
+        """Return h, and the moves with complex steps ihv along directions."""
+        h, stepped = self._step(directions), dict(moves or {})
+        for path, v in directions.items():
+            stepped[path] = stepped.get(path, 0) + 1j * (h * v.astype(self.dtype))
+        return h, stepped
 
     def _step(self, paths: Iterable[str]) -> Any:
         """Return h of complex steps: a power of two, so that dividing by it is exact.

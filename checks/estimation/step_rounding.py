@@ -1,7 +1,7 @@
 """What rounding does to complex steps, measured in a wider dtype; terms as in `precision`."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,11 +98,9 @@ def complex_step_rounding(
 
     def test(paths: Sequence[str]) -> Lift:
         steps = {p: (wide[p], sizes[p], some[p]) for p in paths}
-        for _ in range(DIRECTIONS):
-            off, unit = _nonlinearity(copies, steps, rng)
-            if not off <= LIFTED * unit:
-                return Lift.NARROW
-        return Lift.LIFTS
+        deviations = _nonlinearity(copies, steps, rng, DIRECTIONS)
+        shows = any(not off <= LIFTED * unit for off, unit in deviations)
+        return Lift.NARROW if shows else Lift.LIFTS
 
     testable = []
     for path, slopes in wide.items():
@@ -123,9 +121,8 @@ def complex_step_rounding(
     # digits are lost in both dtypes, as in sin(1e20 x): a last place of x is a period or more.
     shaken = 0.0
     for group in groups if Lift.LIFTS in lifts.values() else []:
-        for _ in range(SHAKES):
-            steps = {p: (wide[p], sizes[p], some[p]) for p in group}
-            off, _ = _nonlinearity(copies, steps, rng, shaken=True)
+        steps = {p: (wide[p], sizes[p], some[p]) for p in group}
+        for off, _ in _nonlinearity(copies, steps, rng, SHAKES, shaken=True):
             shaken = max(shaken, off)
     for path, slopes in wide.items():
         size = np.abs(slopes)
@@ -139,42 +136,45 @@ def _nonlinearity(
     copies: Copies,
     steps: Mapping[str, tuple[Any, Any, IntArray]],
     rng: np.random.Generator,
+    count: int,
     *,
     shaken: bool = False,
-) -> tuple[float, float]:
-    """Return |Im C/h − Σ g v| along a random v, and what it is about for a narrow stage.
+) -> Iterator[tuple[float, float]]:
+    """Yield |Im C/h − Σ g v| along random directions v, and what it is about for a narrow stage.
 
     Both are relative to Σ |g v|; the first is inf where it is not finite. `steps` has, by path, the
     derivatives g, the sizes s for v ~ 1/s, and the flat indices of the entries. If `shaken`, the
     parameters are moved as well, by `SHAKE` last places of the wide dtype.
     """
-    direction = {}
+    parts = {}
     for path, (slopes, sizes, entries) in steps.items():
-        v = np.zeros(copies.values[path].shape, copies.dtype)
         # the factor of 1 + a part of the narrow eps fills the bits that only wide numbers have
-        drawn = rng.uniform(0.75, 1.5, (2, entries.size)).astype(copies.dtype)
+        drawn = rng.uniform(0.75, 1.5, (2, count, entries.size)).astype(copies.dtype)
         part = drawn[0] * (1 + drawn[1] * copies.narrow_eps) / math.sqrt(entries.size)
         if copies.shared:
-            part *= (2 * rng.integers(2, size=part.size) - 1) * copies.scales[path]
+            part *= (2 * rng.integers(2, size=part.shape) - 1) * copies.scales[path]
         else:
             part *= np.where(slopes < 0, -1, 1) / np.where(sizes > 0, sizes, 1)
-        v.ravel()[entries] = part
-        direction[path] = v
+        parts[path] = part
     # scaled by a power of two, so that no entry of v exceeds the typical size of its array
-    longest = max(float(np.abs(v).max()) / copies.scales[path] for path, v in direction.items())
-    shorter = copies.dtype.type(2.0 ** -math.frexp(longest)[1])
-    direction = {path: v * shorter for path, v in direction.items()}
-    terms = np.concatenate(
-        [slopes * direction[p].ravel()[entries] for p, (slopes, _, entries) in steps.items()]
-    )
-    total, size = terms.sum(), np.abs(terms).sum()
+    longest = np.max([np.abs(v).max(axis=1) / copies.scales[path] for path, v in parts.items()], 0)
+    shorter = 2.0 ** -np.frexp(longest.astype(float))[1].astype(copies.dtype)
+    directions, terms = {}, []
+    for path, (slopes, _, entries) in steps.items():
+        parts[path] *= shorter[:, None]
+        directions[path] = np.zeros((count, *copies.values[path].shape), copies.dtype)
+        directions[path].reshape(count, -1)[:, entries] = parts[path]
+        terms.append(slopes * parts[path])
+    joined = np.concatenate(terms, axis=1)
+    totals, sums = joined.sum(axis=1), np.abs(joined).sum(axis=1)
     moves = {}
     if shaken:
         for path in copies.values:
             places = SHAKE * copies.eps / copies.narrow_eps * copies.last_places(path)
-            signs = 2 * rng.integers(2, size=places.shape) - 1
+            signs = 2 * rng.integers(2, size=(count, *places.shape)) - 1
             moves[path] = copies.box.reflected(path, places * signs)
-    found, _ = copies.slope(direction, moves)
-    off = float(abs(found - total) / size) if size else math.inf
-    unit = copies.narrow_eps / 4 * float(np.linalg.norm((terms / size).astype(float)))
-    return off if off == off else math.inf, unit
+    found = copies.slopes_along(directions, moves)
+    for slope, total, size, term in zip(found, totals, sums, joined, strict=True):
+        off = float(abs(slope - total) / size) if size else math.inf
+        unit = copies.narrow_eps / 4 * float(np.linalg.norm((term / size).astype(float)))
+        yield off if off == off else math.inf, unit

@@ -26,7 +26,7 @@ from checks.judgement.repetition import (
 from checks.parameters.claims import entry_name
 from checks.report.array_report import ArrayReport
 from checks.report.report import Report
-from checks.report.verdict import Rule, Verdict, judge
+from checks.report.verdict import Rule, Verdict, judge, largest_entry
 from checks.report.wording import (
     DISAGREE,
     ONLY_ZEROS,
@@ -128,29 +128,26 @@ def judge_arrays(
         By path: what was found in each array, and by how much calls of the claim differ.
     """
     claim_error = claim_error or {}
-    # by a rule without S: this finds S, the largest entry of all arrays, for the final rule
-    first = {
-        path: _compared(estimates, path, g, Rule(estimates.rtol, resolution, scale), claim_error)
+    by_path = estimates.by_path
+    largest = max(
+        largest_entry(g.ravel(), np.abs(by_path[path].value) + by_path[path].slope_jump)
         for path, g in claim.arrays.items()
-    }
-    rule = Rule(
-        estimates.rtol,
-        resolution,
-        scale,
-        eps=claim.eps,
-        largest=max(array.largest for array in first.values()),
     )
+    rule = Rule(estimates.rtol, resolution, scale, eps=claim.eps, largest=largest)
+    arrays = {
+        path: _compared(estimates, path, g, rule, claim_error) for path, g in claim.arrays.items()
+    }
     calls, rounding = [claim.arrays, claim.again()], dict[str, FloatArray]()
-    if any(_is_flagged(array).any() for array in first.values()):
+    if any(_is_flagged(array).any() for array in arrays.values()):
         rounding = claim.rounding(estimates.seed)
         calls.append(claim.again())
-    arrays, differences = {}, dict[str, FloatArray]()
-    for path in first:
+    differences = dict[str, FloatArray]()
+    for path in arrays:
         claimed, differences[path] = farthest_claim(estimates, path, [call[path] for call in calls])
-        b = rounding.get(path, 0.0)
-        arrays[path] = _judge_array(
-            estimates, claim, _compared(estimates, path, claimed, rule, claim_error, b)
-        )
+        if rounding or claimed is not claim.arrays[path]:
+            b = rounding.get(path, 0.0)
+            arrays[path] = _compared(estimates, path, claimed, rule, claim_error, b)
+        arrays[path] = _judge_array(estimates, claim, arrays[path])
         arrays[path] = mark_unrepeated(estimates, arrays[path], differences[path])
     return judge_kinks_together(estimates, arrays), differences
 
@@ -223,7 +220,7 @@ def _compared(
     """Compare an array with its estimate by the rule, without a second estimate."""
     estimate = estimates.by_path[path]
     error = estimates.shaped(path, estimate.error) + claim_error.get(path, 0.0)
-    array = ArrayReport.judged(
+    return ArrayReport.judged(
         path,
         claimed,
         estimates.shaped(path, estimate.value),
@@ -232,8 +229,9 @@ def _compared(
         rounding,
         estimates.shaped(path, estimate.slope_jump),
         estimate.method,
+        estimate.precision,
+        estimates.wider_dtype,
     )
-    return replace(array, precision=estimate.precision, dtype=estimates.wider_dtype)
 
 
 def _judge_array(estimates: Estimates, claim: Claim, array: ArrayReport) -> ArrayReport:

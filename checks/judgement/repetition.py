@@ -30,11 +30,13 @@ def farthest_claim(
     """Return each entry's claim farthest from the estimate, and by how much its claims differ."""
     numeric = estimates.shaped(path, estimates.by_path[path].value)
     farthest, difference = calls[0], np.zeros(calls[0].shape)
-    for call in calls:
+    for call in calls[1:]:
+        same = (call == calls[0]) | (np.isnan(call) & np.isnan(calls[0]))
+        if same.all():
+            continue
         with np.errstate(invalid="ignore"):
             apart = np.abs(call - calls[0])
             farther = np.abs(call - numeric) > np.abs(farthest - numeric)
-        same = (call == calls[0]) | (np.isnan(call) & np.isnan(calls[0]))
         apart = np.where(np.isnan(apart), np.inf, apart)
         difference = np.maximum(difference, np.where(same, 0, apart))
         farthest = np.where(farther | ~np.isfinite(call), call, farthest)

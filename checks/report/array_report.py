@@ -15,7 +15,7 @@ from checks.report.verdict import (
     bounds,
     entry_size,
     is_seen,
-    judge,
+    judge_by,
     largest_entry,
     relative_discrepancy,
 )
@@ -114,11 +114,16 @@ class ArrayReport:
         rounding: FloatArray | float = 0.0,
         slope_jump: FloatArray | None = None,
         method: str = "central",
+        precision: str = "",
+        dtype: str = "",
     ) -> "ArrayReport":
         """Return the report of an array whose entries are judged by the rule alone."""
         jump = np.zeros(claimed.shape) if slope_jump is None else slope_jump
-        verdicts = judge(claimed, numeric, error, rule, rounding, jump)
-        return cls(path, claimed, numeric, error, verdicts, jump, rule, rounding, method=method)
+        verdicts, rest = np.empty(claimed.shape, np.int8), (method, precision, dtype)
+        array = cls(path, claimed, numeric, error, verdicts, jump, rule, rounding, "", *rest)
+        largest_error = rule.resolution * array.largest
+        verdicts[...] = judge_by(*array._bounds, claimed, numeric, error, largest_error, jump)
+        return array
 
     def __repr__(self) -> str:
         entries = plural(self.entries, "entry")
@@ -165,12 +170,12 @@ class ArrayReport:
             d = np.maximum(np.abs(self.claimed - self.numeric) - self.slope_jump, 0)
         return np.where(np.isnan(d), np.inf, d)
 
-    @property
+    @cached_property
     def differentiable(self) -> NDArray[np.bool_]:
         """Which entries do not lie on a kink."""
         return self.slope_jump == 0  # type: ignore[no-any-return]
 
-    @property
+    @cached_property
     def coarse(self) -> NDArray[np.bool_]:
         """Which entries, on no kink, are known too inaccurately relative to their own size.
 
@@ -192,9 +197,8 @@ class ArrayReport:
         largest = np.full(self.claimed.shape, self.largest_beside)
         if self.rule.scale == "array":
             return largest
-        return np.where(
-            self.coarse, largest, entry_size(self.claimed, self.numeric, self.slope_jump)
-        )
+        sizes = entry_size(self.claimed, self.numeric, self.slope_jump)
+        return np.where(self.coarse, largest, sizes)
 
     @property
     def seen(self) -> bool:
@@ -243,9 +247,16 @@ class ArrayReport:
     @property
     def least_certain(self) -> int | None:
         """The flat index of the largest of `detectable_errors`; None if all are on kinks."""
+        return self._least_certain[0]
+
+    @cached_property
+    def _least_certain(self) -> tuple[int | None, float]:
+        """`least_certain` and `detectable`."""
         if not self.differentiable.any():
-            return None
-        return int(np.where(self.differentiable, self.detectable_errors, -1).argmax())
+            return None, math.inf
+        errors = np.where(self.differentiable, self.detectable_errors, -1)
+        entry = int(errors.argmax())
+        return entry, float(errors.flat[entry])
 
     @property
     def worst(self) -> WorstEntry:
@@ -286,5 +297,4 @@ class ArrayReport:
         It holds for every entry but those on kinks, where any claim between the two slopes is
         accepted. If all entries are on kinks it is inf.
         """
-        entry = self.least_certain
-        return math.inf if entry is None else float(self.detectable_errors.flat[entry])
+        return self._least_certain[1]

@@ -18,6 +18,7 @@ __all__ = [
     "entry_size",
     "is_seen",
     "judge",
+    "judge_by",
     "largest_entry",
     "relative_discrepancy",
 ]
@@ -92,14 +93,17 @@ def bounds(
     """Return t of every entry, and the bound above which d − e is a MISMATCH; see `judge`."""
     s = largest_entry(claimed, np.abs(numeric) + slope_jump) if largest is None else largest
     size, b = entry_size(claimed, numeric, slope_jump), np.asarray(rounding)
-    t = np.full(size.shape, rule.rtol * s)
-    if rule.scale == "entry":
-        t = rule.rtol * size + np.minimum(np.nan_to_num(2 * b), t)
+    is_unknown = np.isnan(b)
+    known = np.where(is_unknown, 0.0, 2 * b)
+    t = rule.rtol * size + np.minimum(known, rule.rtol * s)
+    if rule.scale == "array":
+        t = np.full(size.shape, rule.rtol * s)
     # If all derivatives of the array may be 0, its claims may be the rounding of larger terms that
     # cancel. Then their size s says nothing of how large that rounding is, but S does.
     unknown = rule.rtol * (s if is_seen(numeric, error) else np.maximum(s, rule.largest))
     floor = LAST_PLACES * rule.eps * rule.largest
-    return t, np.maximum(t, np.maximum(np.where(np.isnan(b), unknown, 2 * b), floor))
+    least = np.maximum(np.where(is_unknown, unknown, known), floor)
+    return t, np.maximum(t, least)
 
 
 def judge(
@@ -131,11 +135,24 @@ def judge(
     """
     s = largest_entry(claimed, np.abs(numeric) + slope_jump) if largest is None else largest
     t, limit = bounds(claimed, numeric, error, rule, rounding, slope_jump, s)
+    return judge_by(t, limit, claimed, numeric, error, rule.resolution * s, slope_jump)
+
+
+def judge_by(
+    t: FloatArray,
+    limit: FloatArray,
+    claimed: FloatArray,
+    numeric: FloatArray,
+    error: FloatArray,
+    largest_error: FloatArray | float,
+    slope_jump: FloatArray | float = 0.0,
+) -> NDArray[np.int8]:
+    """Judge every entry as `judge` does, by the `bounds` t and limit, and the error of a MATCH."""
     verdicts = np.full(claimed.shape, Verdict.UNRESOLVED, np.int8)
     with np.errstate(invalid="ignore"):
         # by how much the claim is off at least, wherever in n ± e the true derivative lies
         off = np.abs(claimed - numeric) - error
-        verdicts[(off <= t) & (error - slope_jump <= rule.resolution * s)] = Verdict.MATCH
+        verdicts[(off <= t) & (error - slope_jump <= largest_error)] = Verdict.MATCH
         verdicts[(off > limit) | ~np.isfinite(claimed)] = Verdict.MISMATCH
     return verdicts
 
@@ -149,10 +166,11 @@ def entry_size(
     claimed: FloatArray, numeric: FloatArray, slope_jump: FloatArray | float = 0.0
 ) -> FloatArray:
     """Return max(|g|, |n|) of every entry, of those numbers that are finite."""
-    sizes = (
-        np.where(np.isfinite(g), np.abs(g), 0) for g in (claimed, np.abs(numeric) + slope_jump)
-    )
-    return np.maximum(*sizes)
+    sizes = np.abs(claimed), np.abs(numeric) + slope_jump
+    larger = np.maximum(*sizes)
+    if math.isfinite(larger.max(initial=0)):
+        return larger
+    return np.maximum(*(np.where(np.isfinite(size), size, 0) for size in sizes))
 
 
 def largest_entry(claimed: FloatArray, numeric: FloatArray) -> float:

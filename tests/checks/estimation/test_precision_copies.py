@@ -59,7 +59,7 @@ def test_a_slope_is_that_of_the_cost_along_a_direction(scale):
 
 
 @pytest.mark.parametrize("toward_zero", [False, True])
-def test_an_analytic_cost_moves_all_entries_in_one_call(toward_zero):
+def test_an_analytic_cost_is_called_once_for_all_entries_or_directions(toward_zero):
     asked = []
 
     class Cubes:
@@ -75,6 +75,10 @@ def test_an_analytic_cost_moves_all_entries_in_one_call(toward_zero):
                 rest = self(p) - p[path][entries[part], None] ** 3
                 yield part, moved**3 + rest
 
+        def at_points(self, p):
+            asked.append(p["w"].shape)
+            return np.sum(p["w"] ** 3, axis=1)
+
     values, some = {"w": np.array([1.0, -2.0, 0.5, 0.1])}, np.array([3, 0, 1])
     wide = np.longdouble
     copies, alone = copies_of(Cubes(), values, wide), copies_of(Cubes().__call__, values, wide)
@@ -85,6 +89,12 @@ def test_an_analytic_cost_moves_all_entries_in_one_call(toward_zero):
         np.testing.assert_allclose(cost, at, rtol=16 * copies.eps)
     assert asked == [np.dtype(wide)] * 2
     assert copies.calls == alone.calls == 6
+    directions = {"w": np.arange(-3.0, 5.0).reshape(2, 4)}
+    for moves in ({}, {"w": np.array([[0.5, 0, 0, 0.01], [0, 0, 0.25, 0]])}):
+        along = [list(of.slopes_along(directions, moves)) for of in (copies, alone)]
+        np.testing.assert_allclose(*along, rtol=16 * copies.eps)
+    assert asked[2:] == [(2, 4)] * 2
+    assert copies.calls == alone.calls == 10
 
 
 def test_the_complex_step_is_short_beside_the_smallest_array_that_moves():

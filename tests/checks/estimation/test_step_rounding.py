@@ -32,6 +32,11 @@ class Steps:
     def slopes(self, path, entries):
         return self.wide[path][entries], np.full(entries.size, self.cost)
 
+    def slopes_along(self, directions, moves):
+        for k in range(len(next(iter(directions.values())))):
+            moved = {path: several[k] for path, several in moves.items()}
+            yield self.slope({path: v[k] for path, v in directions.items()}, moved)[0]
+
     def slope(self, direction, moves):
         total = sum(float(np.vdot(self.wide[path], v)) for path, v in direction.items())
         self.tested.append((sorted(direction), bool(moves)))
@@ -187,11 +192,11 @@ def test_a_direction_along_which_nothing_changes_is_off_by_everything():
     copies = Steps({"a": np.zeros(2)})
     entries = np.arange(2)
     with np.errstate(invalid="ignore"):
-        off, _ = steps._nonlinearity(copies, {"a": (np.zeros(2), np.ones(2), entries)}, rng())
-    assert off == INF
+        found = steps._nonlinearity(copies, {"a": (np.zeros(2), np.ones(2), entries)}, rng(), 2)
+        assert [off for off, _ in found] == [INF, INF]
     copies = Steps({"a": np.ones(2)})
     copies.slope = lambda direction, moves: (NAN, 0.0)
-    off, unit = steps._nonlinearity(copies, {"a": (np.ones(2), np.ones(2), entries)}, rng())
+    ((off, unit),) = steps._nonlinearity(copies, {"a": (np.ones(2), np.ones(2), entries)}, rng(), 1)
     assert off == INF
     # two terms about alike: √2/2 of a quarter of the narrow eps
     assert unit == approx(NARROW / 4 / math.sqrt(2), rel=0.1)
