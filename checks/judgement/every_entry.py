@@ -102,7 +102,9 @@ def judge_gradient(
         reason = "an error of the size called detectable was not detected."
         arrays[missed.path] = replace(missed, reason=reason)
     worst, evaluations = report.worst, estimates.evaluations
-    curve = measure_step_curve(evaluations, worst.path, worst.index, estimates.noise.level)
+    curve = None
+    if not evaluations.interrupted:  # whoever has pressed Ctrl-C waits for no more than needed
+        curve = measure_step_curve(evaluations, worst.path, worst.index, estimates.noise.level)
     return replace(
         report,
         diagnosis=not_repeatable(arrays, differences)

@@ -67,7 +67,8 @@ class Report:
     diagnosis : tuple of Diagnosis
         Names of the mistake, the best first; empty if none fits, or if there is no MISMATCH.
     step_curve : StepCurve, optional
-        Slopes of the cost at the worst entry, for steps of every size; None for a MATCH.
+        Slopes of the cost at the worst entry, for steps of every size; None for a MATCH
+        or an interrupted check.
     scale : {"entry", "array"}
         What the claims are judged relative to.
     kind : str
