@@ -1,0 +1,188 @@
+"""What a record of `benchmarks.operators` says: a page and a picture."""
+
+import os
+import platform
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.operator_samples import ENTRIES, MISTAKES
+from benchmarks.speed import table
+
+__all__ = ["NOT_RIGHT", "draw", "page_of"]
+
+Row = dict[str, Any]
+VERDICTS = ("MATCH", "UNRESOLVED", "MISMATCH")
+LARGE = 150  # entries
+
+# Operators whose gradient is not the derivative at the points of the database, each with its proof.
+NOT_RIGHT: dict[str, str] = {}
+
+
+def share(part: int, whole: int) -> str:
+    return f"{part} ({100 * part / whole:.1f} %)" if whole else "0"
+
+
+def verdict_rows(rows: list[Row]) -> Iterable[list[str]]:
+    """Yield the head, then for right and for other gradients how many got which verdict."""
+    yield ["", "samples", *VERDICTS, "exception", "gradcheck passes", "fails", "exception"]
+    for name, some in by_rightness(rows).items():
+        verdicts = Counter(row["verdict"] for row in some)
+        peer = Counter(row.get("gradcheck", "exception") for row in some)
+        counts = [verdicts[verdict] for verdict in VERDICTS]
+        counts.append(len(some) - sum(counts))
+        counts += [peer["passes"], peer["fails"], len(some) - peer["passes"] - peer["fails"]]
+        yield [name, str(len(some)), *(share(n, len(some)) for n in counts)]
+
+
+def by_rightness(rows: list[Row]) -> dict[str, list[Row]]:
+    right = [row for row in rows if row["name"] not in NOT_RIGHT]
+    return {"right": right, "not right": [row for row in rows if row["name"] in NOT_RIGHT]}
+
+
+def planted_rows(rows: list[Row]) -> Iterable[list[str]]:
+    """Yield the head, then of each planted mistake what is said of it, where the sample is right.
+
+    Only samples count whose gradient is a MATCH as it is.
+    """
+    yield ["mistake", "planted", "MISMATCH", "UNRESOLVED", "MATCH", "gradcheck fails", "passes"]
+    for mistake in MISTAKES:
+        found = [
+            row["mistakes"][mistake]
+            for row in by_rightness(rows)["right"]
+            if row["verdict"] == "MATCH" and mistake in row["mistakes"]
+        ]
+        ours = Counter(one["verdict"] for one in found)
+        peer = Counter(one["gradcheck"] for one in found)
+        counts = [ours["MISMATCH"], ours["UNRESOLVED"], ours["MATCH"]]
+        counts += [peer["fails"], peer["passes"]]
+        yield [mistake, str(len(found)), *(share(n, len(found)) for n in counts)]
+
+
+def reason_rows(rows: list[Row]) -> Iterable[list[str]]:
+    """Yield the head, then each reason of UNRESOLVED and each exception, with the operators."""
+    yield ["", "samples", "operators"]
+    names = defaultdict[str, list[str]](list)
+    for row in by_rightness(rows)["right"]:
+        if row["verdict"] != "MATCH":
+            names[reason_of(row)].append(row["name"])
+    for reason, of_reason in sorted(names.items(), key=lambda item: -len(item[1])):
+        listed = ", ".join(dict.fromkeys(of_reason))
+        yield [reason, str(len(of_reason)), listed]
+
+
+def reason_of(row: Row) -> str:
+    """Return the beginning of the reason for an UNRESOLVED, or the exception with its text."""
+    if "arrays" in row:
+        reasons = [reason for _, reason in row["arrays"].values() if reason]
+        first = reasons[0] if reasons else "flagged"
+        return f"{row['verdict']}: {first.partition(':')[0].partition('.')[0]}"
+    return f"{row['verdict']}: {row.get('text', '')}".replace("\n", " ").replace("|", "\\|")
+
+
+def time_rows(rows: list[Row]) -> Iterable[list[str]]:
+    """Yield the head, then the times of all samples, and of large ones."""
+    yield ["samples", "number", "ours, in sum", "gradcheck", "ratio of sums", "median of ratios"]
+    timed = [row for row in rows if row["verdict"] in VERDICTS and "gradcheck" in row]
+    for name, some in (
+        ("all", timed),
+        (f"above {LARGE} entries", [row for row in timed if row["entries"] > LARGE]),
+    ):
+        if some:
+            ours, peer = (sum(row[key] for row in some) for key in SECONDS)
+            ratios = [row[SECONDS[0]] / row[SECONDS[1]] for row in some]
+            cells = f"{ours:.1f} s", f"{peer:.1f} s", f"{ours / peer:.2f}", f"{median(ratios):.2f}"
+            yield [name, str(len(some)), *cells]
+
+
+SECONDS = ("seconds", "gradcheck seconds")
+
+PAGE = """# PyTorch's own operators
+`{command}`, with the extra `peers`: {machine}; torch {torch}, numpy {numpy}.
+
+PyTorch ships a database of its operators with sample inputs. Here are {operators} operators that have
+derivatives in float64, up to {count} samples of each, from the first to the last that has at most
+{entries:,} entries: {samples:,} gradients by `check_function`, and by `torch.autograd.gradcheck` at its
+defaults, in turns on one thread.
+
+![time of a check beside gradcheck, and verdicts](operators.png)
+
+## Verdicts
+
+{verdict_table}
+
+## Planted mistakes
+In the gradient by one input: one entry of it 0.1 % too large, one entry zero, or all entries 0.1 % too
+large. The entry is at least a hundredth of the largest. Where the gradient without it is a MATCH:
+
+{planted_table}
+
+gradcheck's rtol is 10⁻³, so that 0.1 % may just pass.
+
+## What is not a MATCH, though right
+
+{reason_table}
+
+## Time
+Seconds of the processor, in one process.
+
+{time_table}
+
+## Not right
+The operators whose gradient is not the derivative where the database samples them:
+
+{not_right_table}
+"""
+
+
+def page_of(rows: list[Row], command: str, count: int) -> str:
+    """Return the page as markdown."""
+    return PAGE.format(
+        command=command,
+        machine=f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        torch=version("torch"),
+        numpy=version("numpy"),
+        operators=len({row["name"] for row in rows}),
+        samples=len(rows),
+        count=count,
+        entries=ENTRIES,
+        verdict_table=table(verdict_rows(rows)),
+        planted_table=table(planted_rows(rows)),
+        reason_table=table(reason_rows(rows)),
+        time_table=table(time_rows(rows)),
+        not_right_table=table([["operator", "why"], *map(list, sorted(NOT_RIGHT.items()))]),
+    )
+
+
+def draw(rows: list[Row], picture: Path) -> None:
+    """Save the times of samples beside gradcheck's, by verdict."""
+    from matplotlib import pyplot as plt
+
+    timed = [row for row in rows if row["verdict"] in VERDICTS and "gradcheck" in row]
+    figure, axis = plt.subplots(figsize=(9, 5), layout="tight")
+    for verdict, color in zip(VERDICTS, ("C0", "C1", "C3"), strict=True):
+        some = [row for row in timed if row["verdict"] == verdict]
+        ratios = [row[SECONDS[0]] / row[SECONDS[1]] for row in some]
+        axis.loglog(
+            [row["entries"] for row in some],
+            ratios,
+            linestyle="",
+            marker="o",
+            markersize=4,
+            alpha=0.5,
+            color=color,
+            label=f"{verdict}, {len(some)}",
+        )
+    axis.axhline(1, color="black", linewidth=1)
+    axis.set(
+        xlabel="entries",
+        ylabel="time of check_function / time of gradcheck",
+        title="PyTorch's operators: one check beside gradcheck",
+    )
+    axis.grid(alpha=0.3)
+    axis.legend()
+    figure.savefig(picture, dpi=72, metadata={"Software": None}, pil_kwargs={"optimize": True})
+    plt.close(figure)
