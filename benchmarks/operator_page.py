@@ -51,9 +51,9 @@ def planted_rows(rows: list[Row]) -> Iterable[list[str]]:
     yield ["mistake", "planted", "MISMATCH", "UNRESOLVED", "MATCH", "gradcheck fails", "passes"]
     for mistake in MISTAKES:
         found = [
-            row["mistakes"][mistake]
+            row["planted"]
             for row in by_rightness(rows)["right"]
-            if row["verdict"] == "MATCH" and mistake in row["mistakes"]
+            if row["verdict"] == "MATCH" and row.get("mistake") == mistake
         ]
         ours = Counter(one["verdict"] for one in found)
         peer = Counter(one["gradcheck"] for one in found)
@@ -103,10 +103,10 @@ SECONDS = ("seconds", "gradcheck seconds")
 PAGE = """# PyTorch's own operators
 `{command}`, with the extra `peers`: {machine}; torch {torch}, numpy {numpy}.
 
-PyTorch ships a database of its operators with sample inputs. Here are {operators} operators that have
-derivatives in float64, up to {count} samples of each, from the first to the last that has at most
-{entries:,} entries: {samples:,} gradients by `check_function`, and by `torch.autograd.gradcheck` at its
-defaults, in turns on one thread.
+PyTorch ships a database of its operators with sample inputs. Here are {operators} operators that
+have derivatives in float64, with up to {count} samples of each, from the first to the last that has
+at most {entries:,} entries: {samples:,} gradients by `check_function`, and by
+`torch.autograd.gradcheck` at its defaults, in turns on one thread.
 
 ![time of a check beside gradcheck, and verdicts](operators.png)
 
@@ -115,8 +115,9 @@ defaults, in turns on one thread.
 {verdict_table}
 
 ## Planted mistakes
-In the gradient by one input: one entry of it 0.1 % too large, one entry zero, or all entries 0.1 % too
-large. The entry is at least a hundredth of the largest. Where the gradient without it is a MATCH:
+Each sample is checked once more with a mistake in the gradient by one input, in turns: one entry of
+it 0.1 % too large, one entry zero, or all entries 0.1 % too large. The entry has at least 1 %
+of the largest. Where the gradient without it is a MATCH:
 
 {planted_table}
 

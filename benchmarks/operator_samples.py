@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -57,6 +58,7 @@ def _is_moved(leaf: Any) -> bool:
     return isinstance(leaf, torch.Tensor) and leaf.requires_grad
 
 
+@cache
 def operators() -> dict[str, Any]:
     """Return the operators that have derivatives in float64, by name."""
     with warnings.catch_warnings():

@@ -173,6 +173,9 @@ def has_jump(
 ) -> bool:
     """Whether a cost of a known slope jumps by at least `height`; bisection finds the jump.
 
+    A jump is as high in all intervals around it. A pole is higher in narrower ones, and a slope
+    beside it is lower.
+
     Parameters
     ----------
     place
@@ -182,13 +185,15 @@ def has_jump(
     """
     nodes, costs = line(np.array(place))
     (low, high), (below, above) = nodes.tolist(), costs.tolist()
+    change = abs(above - below - slope * (high - low))
+    least, highest = max(height, change / SAME_WITHIN**2), SAME_WITHIN * max(height, change)
     while high - low > finest:
         (middle,), (between,) = (values.tolist() for values in line(np.array([(low + high) / 2])))
         if not low < middle < high:
             break
         left = abs(between - below - slope * (middle - low))
         right = abs(above - between - slope * (high - middle))
-        if not max(left, right) >= height:
+        if not least <= max(left, right) <= highest:
             return False
         if left >= right:
             high, above = middle, between

@@ -96,12 +96,13 @@ def _is_noise(
     """Whether what a table shows in differences of order k is noise, and not the function."""
     noise = table.levels[k - 1]
     # Noise that is everywhere, as of an interpolated table, is as large between most pairs of
-    # nodes, where a single kink is not. In narrower tables it may shrink, but does not vanish.
+    # nodes, where a single kink is not. In narrower tables it may shrink, but does not vanish; and
+    # it does not grow, as what tables show of a pole does.
     places = [(table.nodes[n], table.nodes[n + 1]) for n in (0, POINTS // 2 - 1, POINTS - 2)]
     within = [noise_within(line, place, finest, rng)[0] for place in places]
     dense = [noises for noises in within if noises and noises[0] >= noise / SAME_WITHIN]
     if len(dense) > 1:
-        return any(noises[-1] > 0 for noises in dense)
+        return any(0 < noises[-1] <= SAME_WITHIN**2 * noises[0] for noises in dense)
     # a jump, as of a solver that takes a step more, is as high however narrow the table
     for place in table.rough_intervals(k)[:PLACES]:
         noises, narrower, slope = noise_within(line, place, finest, rng)

@@ -219,6 +219,14 @@ def test_a_jump_is_found_by_bisection_and_a_kink_is_not(size, where):
     assert not has_jump(outside, (-1.0, 2.5), slope, 0.5 * abs(size), finest) or where < 0.75
 
 
+@pytest.mark.parametrize("size", [1.0, -1.0, 2.0**-50])
+@pytest.mark.parametrize("power", [1, 2, 3])
+def test_a_pole_is_no_jump(size, power):
+    line = line_of(lambda t: size / (t - 0.3001) ** power)
+    for place in ((-1.0, 2.0), (0.2, 0.5), (0.3, 0.3002)):
+        assert not has_jump(line, place, 0.0, 0.5 * abs(size), 2.0**-30)
+
+
 def test_bisection_takes_a_call_for_each_halving():
     assert has_jump(line_of(lambda t: 1.0 * (t > 0.3)), (0.0, 1.0), 0.0, 1.0, 2.0**-10)
     calls = []

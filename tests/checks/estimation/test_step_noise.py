@@ -99,6 +99,13 @@ def test_a_jump_is_noise_and_a_kink_is_not(sign):
     assert np.mean(np.array(jumped) > 0.03) > 0.5
 
 
+def test_a_pole_is_no_noise():
+    for where in (0.82, 1.11, 1.3):
+        for power in (1, 2, 3):
+            pole = lambda x, where=where, power=power: (x - where) ** -power  # noqa: E731
+            assert all(found_at(pole, seed=seed)[0] is KNOWN for seed in range(8))
+
+
 def test_an_interpolated_table_is_noise():
     levels = [found_at(interpolated, seed=seed)[0].level for seed in range(8)]
     # lines between nodes are off by up to h² f''/8
@@ -162,6 +169,8 @@ def test_noise_within_most_of_three_places_is_noise(monkeypatch):
     assert not planted(monkeypatch, {FIRST: [0.24, 0.2], LAST: [0.24, 0.2]}, jump=False)[0]
     assert planted(monkeypatch, {FIRST: [0.25, 0.2], LAST: [0.25, 0.2]}, jump=False)[0]
     assert not planted(monkeypatch, {FIRST: dense}, jump=False)[0]
+    # nor grow, as beside a pole
+    assert not planted(monkeypatch, {FIRST: [0.3, 0.0], LAST: [0.3, 5.0]}, jump=False)[0]
 
 
 def test_a_jump_in_one_of_the_three_roughest_intervals_is_noise(monkeypatch):

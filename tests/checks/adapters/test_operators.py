@@ -1,0 +1,46 @@
+"""Operators of PyTorch's own database: right gradients are a MATCH, planted mistakes a MISMATCH."""
+
+import pytest
+from hypothesis import settings
+
+torch = pytest.importorskip("torch", reason="needs the extra gradient-gate[torch]")
+
+from benchmarks.operator_samples import MISTAKES, operators, planted, samples  # noqa: E402
+from checks import Verdict  # noqa: E402
+from checks.adapters.torch import check_function  # noqa: E402
+
+# fmt: off
+OPERATORS = [
+    "acosh", "addcdiv", "add", "addr", "exp", "atan2", "cholesky", "cartesian_prod", "cdist",
+    "clamp_min", "cos", "cumprod", "div.no_rounding_mode", "diagonal_copy", "gradient", "hypot",
+    "logcumsumexp", "lerp", "nanmedian", "quantile", "as_strided", "nn.functional.avg_pool1d",
+    "nn.functional.conv_transpose2d", "nn.functional.pad.constant",
+    "nn.functional.interpolate.bilinear", "nn.functional.leaky_relu", "nn.functional.gelu",
+    "nn.functional.huber_loss", "nn.functional.layer_norm", "nn.functional.mse_loss",
+    "nn.functional.cross_entropy", "polar", "prod", "scatter_add", "sigmoid", "linalg.det",
+    "linalg.solve", "svd", "special.i0e", "where",
+]
+# fmt: on
+# A handful by default, all of them where Hypothesis draws more than by default, as in CI.
+TAKEN = OPERATORS if settings().max_examples > 12 else OPERATORS[::10]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small operators take twice as long in two threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", TAKEN)
+@pytest.mark.filterwarnings("ignore")  # of operators that PyTorch itself calls deprecated
+def test_operator(name):
+    sample = list(samples(name, operators()[name], 3))[-1]
+    report = check_function(sample.function, *sample.inputs, kwargs=sample.kwargs)
+    assert report.verdict is Verdict.MATCH, str(report)
+
+    wrong = planted(sample, MISTAKES[OPERATORS.index(name) % len(MISTAKES)])
+    report = check_function(wrong.function, *wrong.inputs, kwargs=wrong.kwargs)
+    assert report.verdict is Verdict.MISMATCH, str(report)
