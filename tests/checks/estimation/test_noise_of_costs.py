@@ -175,7 +175,7 @@ def measured(monkeypatch, tables, cost=None, x=(1.0, 2.0), seed=0):
     """Measure with planted tables: their levels, and whether they were widened."""
     turn, asked = iter(tables), []
 
-    def along(line, side, spacing, largest_spacing, stochastic, rng):
+    def along(line, side, spacing, largest_spacing, stochastic, _terms, rng):
         line(np.arange(3.0))  # some costs are met
         asked.append((side, spacing, largest_spacing, stochastic))
         return next(turn)
@@ -223,7 +223,7 @@ def test_tables_lie_around_the_point_and_beside_it(monkeypatch):
 def test_a_table_lies_on_one_side_where_the_box_ends():
     spaced = []
 
-    def along(line, side, spacing, largest_spacing, stochastic, rng):
+    def along(line, side, spacing, largest_spacing, stochastic, _terms, rng):
         line(np.array([0.0]))
         spaced.append(side)
         return 1e-6, False
@@ -288,7 +288,7 @@ def test_repeated_calls_show_the_noise_of_a_stochastic_cost(monkeypatch):
 # One table along a line.
 
 
-def noise_along(cost, spacing=16.0, largest=2.0**40, side=0, stochastic=False, seed=0):
+def noise_along(cost, spacing=16.0, largest=2.0**40, side=0, stochastic=False, terms=0.0, seed=0):
     taken = []
 
     def line(nodes):
@@ -296,7 +296,7 @@ def noise_along(cost, spacing=16.0, largest=2.0**40, side=0, stochastic=False, s
         taken.append(nodes)
         return nodes, cost(nodes)
 
-    return *_noise_along(line, side, spacing, largest, stochastic, rng(seed)), taken
+    return *_noise_along(line, side, spacing, largest, stochastic, terms, rng(seed)), taken
 
 
 def rough(nodes, size=1.0):
@@ -370,6 +370,9 @@ def test_noise_of_few_last_places_of_the_cost_is_believed_at_once():
     assert len(taken) > 1  # it may be the function: finer tables are taken
     level, _, taken = noise_along(lambda t: 1 + rough(t, 1e-9), stochastic=True)
     assert len(taken) == 1
+    for terms, at_once in ((4e6, True), (4e3, False)):  # last places of what the cost adds up
+        taken = noise_along(lambda t: 1 + rough(t, 1e-9), terms=terms)[-1]
+        assert (len(taken) == 1) is at_once
 
 
 def test_outside_of_the_domain_nothing_is_found():
