@@ -63,7 +63,8 @@ def check_function(
         that require a gradient are checked; all other outputs are constants.
     *inputs
         Any nesting. Tensors that require a gradient are checked, all other inputs are constants. A
-        moved tensor has the strides, the offset, the device and the dtype of the one given.
+        moved tensor has the strides, the offset, the device and the dtype of the one given. Of a
+        sparse tensor the values that are stored are moved, and the gradient by them is checked.
     kwargs
         Keyword arguments of the function, as inputs.
     reference : callable, optional
@@ -152,6 +153,11 @@ def check_derivative(
     sizes = [output.numel() for output in checked.outputs.values()]
     if not any(sizes) or not any(memory.values.size for memory in checked.memories):
         return _without_entries(checked, "outputs" if not any(sizes) else "inputs")
+    if "forward" in mode and any(memory.is_sparse for memory in checked.memories):
+        raise TypeError(
+            f"mode is {mode!r} and an input is sparse, wanted dense ones: PyTorch has no forward "
+            "mode of sparse tensors"
+        )
     check: Callable[[Variant], Report] = partial(_check_variant, checked, mode, options)
     if reference is not None or checked.eps > torch.finfo(torch.float32).eps:
         if mode != "reverse":

@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import warnings
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from torch.autograd import forward_ad
 
 from checks.adapters.keyed_nesting import keyed_leaves, leaf_at, nest
-from checks.adapters.torch_memory import DTYPES, Memory, as_array, strided
+from checks.adapters.torch_memory import DTYPES, SPARSE, as_array, memory_of, stored_values, strided
 from checks.parameters.nesting import Nesting
 
 __all__ = ["NoGradient", "TensorFunction", "cotangent", "in_float64", "restored"]
@@ -69,7 +69,7 @@ class FirstGradient:
         inputs, cotangents = arguments[:count], arguments[count:]
         given = Nesting({"inputs": inputs, "kwargs": kwargs}).leaves
         moved = [given[path].requires_grad_() for path in self.paths]
-        leaves = list(keyed_leaves(self.function(*inputs, **kwargs)))
+        leaves = dense_leaves(self.function(*inputs, **kwargs))
         outputs = [leaves[n][1] for n in self.numbers]
         return torch.autograd.grad(outputs, moved, cotangents, create_graph=True, allow_unused=True)
 
@@ -125,7 +125,7 @@ class TensorFunction:
                 continue
             if leaf.requires_grad:
                 self.keys.append(keys)
-                self.memories.append(Memory(leaf, path))
+                self.memories.append(memory_of(leaf, path))
                 self._paths.append(path)
             else:
                 self._constants[path] = leaf
@@ -194,7 +194,7 @@ class TensorFunction:
         buffers = list(inner.buffers()) if isinstance(inner, torch.nn.Module) else []
         with restored([*constants.values(), *buffers]):
             arguments = *given["inputs"], *given["cotangents"]
-            yield list(keyed_leaves(function(*arguments, **given["kwargs"])))
+            yield dense_leaves(function(*arguments, **given["kwargs"]))
 
     def _output_tensors(self, wide: bool, *moved: Any) -> tuple[Any, ...]:
         with self._called(moved, wide) as leaves:
@@ -263,7 +263,7 @@ class TensorFunction:
     def rounded(self, arrays: Any) -> Any:
         """Return arrays as the dtypes of the inputs round them."""
         return self.nested(
-            as_array(memory.tensor(leaf_at(arrays, keys)))
+            memory.gradient(memory.tensor(leaf_at(arrays, keys)))
             for keys, memory in zip(self.keys, self.memories, strict=True)
         )
 
@@ -343,7 +343,7 @@ class TensorFunction:
                 after = as_array(tensor)
                 if not np.array_equal(after, values, equal_nan=True):
                     part[...] = after
-            return self.nested(map(as_array, slopes))
+            return self._nested_gradients(slopes)
 
     def batched_vjp(self, arrays: Any, u: Any) -> Any:
         """Return what `vjp` returns, from a batch of two cotangents, of which u is the first."""
@@ -359,7 +359,11 @@ class TensorFunction:
                 return torch.autograd.grad(outputs, moved, cotangents, materialize_grads=True)
 
             slopes = torch.func.vmap(gradients)(*batch)
-            return self.nested(as_array(slope[0]) for slope in slopes)
+            return self._nested_gradients(slope[0] for slope in slopes)
+
+    def _nested_gradients(self, slopes: Iterable[Any]) -> Any:
+        pairs = zip(self.memories, slopes, strict=True)
+        return self.nested(memory.gradient(slope) for memory, slope in pairs)
 
     def without_zero_tangents(self) -> "TensorFunction":
         """Return this function with no tangents in place of tangents that are all zero.
@@ -379,8 +383,10 @@ class TensorFunction:
             # PyTorch calls what it has itself deprecated
             warnings.simplefilter("ignore", DeprecationWarning)
             moved = [
-                make_dual(primal, tangent) if self._has_zero_tangents or tangent.any() else primal
-                for primal, tangent in zip(primals, tangents, strict=True)
+                make_dual(primal, tangent)
+                if self._has_zero_tangents or np.any(leaf_at(v, keys))
+                else primal
+                for keys, primal, tangent in zip(self.keys, primals, tangents, strict=True)
             ]
             with self._called(moved, wide) as leaves:
                 duals = [unpack_dual(leaves[n][1]) for n in self._numbers]
@@ -414,6 +420,16 @@ class TensorFunction:
         )
 
 
+def dense_leaves(result: Any) -> list[Any]:
+    """Return all leaves of a result, after their keys; sparse tensors are made dense."""
+
+    def dense(leaf: Any) -> Any:
+        is_sparse = isinstance(leaf, torch.Tensor) and leaf.layout in SPARSE
+        return leaf.to_dense() if is_sparse else leaf
+
+    return [(keys, dense(leaf)) for keys, leaf in keyed_leaves(result)]
+
+
 class Unused(torch.autograd.Function):
     """A copy of an output that no loss uses: the cotangent of the output is None."""
 
@@ -441,7 +457,8 @@ def cotangent(array: Any, output: Any) -> Any:
 @contextlib.contextmanager
 def restored(tensors: Sequence[Any]) -> Iterator[None]:
     """Give tensors their values back that a call changes."""
-    before = [(tensor, tensor._version, tensor.detach().clone()) for tensor in tensors]
+    stored = map(stored_values, tensors)
+    before = [(values, values._version, values.clone()) for values in stored]
     try:
         yield
     finally:

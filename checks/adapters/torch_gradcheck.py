@@ -25,6 +25,8 @@ IGNORED = {
     "eps": "eps is ignored: the check chooses the steps of its differences itself",
     "atol": "atol decides only what the check leaves open: a small gradient that is surely wrong "
     "is never excused. For a gradient that is an approximation give rtol",
+    "masked": "masked=True is assumed: of a sparse input only the stored values are compared. For "
+    "the others, check a function of the dense tensor",
     "fast_mode": "fast_mode is ignored: every entry is compared. Where that takes too long, check "
     "fewer entries of the inputs, or the loss by check_gradient with coverage='projected'",
 }
@@ -90,7 +92,8 @@ def gradcheck(
     fast_mode
         Ignored, and a warning says so once: every entry is compared.
     masked
-        As for PyTorch.
+        Of a sparse input, only the values that are stored are compared, as if it were true. A
+        warning says so once where it is not.
 
     Returns
     -------
@@ -113,7 +116,7 @@ def gradcheck(
         "forward": check_forward_ad,
         "batched forward": check_batched_forward_grad,
     }
-    options = (modes, eps, atol, rtol, nondet_tol, check_undefined_grad, fast_mode)
+    options = (modes, eps, atol, rtol, nondet_tol, check_undefined_grad, fast_mode, masked)
     return _answer(lambda: TensorFunction(func, _as_tuple(inputs), {}), raise_exception, *options)
 
 
@@ -174,7 +177,7 @@ def gradgradcheck(
         "forward": check_fwd_over_rev,
         "batched forward": False,
     }
-    options = (modes, eps, atol, rtol, nondet_tol, check_undefined_grad, fast_mode)
+    options = (modes, eps, atol, rtol, nondet_tol, check_undefined_grad, fast_mode, masked)
 
     def gradient() -> TensorFunction:
         checked = TensorFunction(func, _as_tuple(inputs), {})
@@ -201,6 +204,7 @@ def _answer(
     nondet_tol: float,
     undefined: bool,
     fast_mode: bool,
+    masked: bool | None,
 ) -> bool:
     """Return True; or raise a GradcheckError, or return False instead."""
     __tracebackhide__ = True
@@ -211,7 +215,14 @@ def _answer(
     ignored = {"eps": eps != EPS, "atol": atol is not ATOL, "fast_mode": fast_mode}
     for name in (name for name, is_given in ignored.items() if is_given):
         _warn_once(IGNORED[name])
-    error = _failure(make, modes, atol, rtol, nondet_tol, undefined)
+    error: GradcheckError | None
+    try:
+        checked = make()
+        if not masked and any(memory.is_sparse for memory in checked.memories):
+            _warn_once(IGNORED["masked"])
+        error = _failure(checked, modes, atol, rtol, nondet_tol, undefined)
+    except NoGradient as found:
+        error = None if found.is_constant else GradcheckError(str(found))
     if error and raise_exception:
         raise error
     return error is None
@@ -223,7 +234,7 @@ def _warn_once(text: str) -> None:
 
 
 def _failure(
-    make: Callable[[], TensorFunction],
+    checked: TensorFunction,
     modes: Mapping[str, bool],
     atol: float,
     rtol: float,
@@ -231,10 +242,6 @@ def _failure(
     undefined: bool,
 ) -> GradcheckError | None:
     """Return what is wrong with a function, or None."""
-    try:
-        checked = make()
-    except NoGradient as error:
-        return None if error.is_constant else GradcheckError(str(error))
     try:
         apart, size = _apart(checked) if modes["reverse"] else (0.0, 1.0)
         accuracy = 0.0 if rtol is RTOL else rtol

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["DTYPES", "Memory", "as_array", "strided"]
+__all__ = ["DTYPES", "SPARSE", "Memory", "as_array", "memory_of", "stored_values", "strided"]
 
 # The arrays that stand for tensors. Numbers of 16 bits are exact in float32; a complex number is a
 # pair of real ones along a last axis.
@@ -18,6 +18,8 @@ DTYPES = {
     torch.complex64: np.float32,
     torch.complex32: np.float32,
 }
+
+SPARSE = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 
 
 def as_array(tensor: Any, name: str = "a tensor") -> Any:
@@ -68,6 +70,14 @@ def strided(
     return memory.as_strided(values.shape, strides, offset)
 
 
+def stored_values(tensor: Any) -> Any:
+    """Return the dense tensor that holds the values of a sparse one; a dense one is returned."""
+    dense = tensor.detach()
+    if tensor.layout in SPARSE:
+        return dense._values() if tensor.layout is torch.sparse_coo else dense.values()
+    return dense
+
+
 class Memory:
     """How a tensor lies in memory: its strides, its offset, its device, and its dtype.
 
@@ -82,14 +92,12 @@ class Memory:
     values : ndarray
         A copy of its values, as `as_array` returns them.
     dtype : torch.dtype
+    is_sparse : bool
     """
 
+    is_sparse = False
+
     def __init__(self, tensor: Any, name: str) -> None:
-        if tensor.layout is not torch.strided:
-            raise TypeError(
-                f"{name} has the layout {tensor.layout}, wanted a dense tensor: check a function "
-                "of its values, which makes the sparse tensor inside"
-            )
         self.values = as_array(tensor, name).copy()
         self.dtype = tensor.dtype
         self._shape, self._device = tuple(tensor.shape), tensor.device
@@ -128,3 +136,56 @@ class Memory:
         tensor = strided(array, strides, self._offset, dtype, self._device)
         tensor = tensor.conj() if self._conj else tensor
         return torch._neg_view(tensor) if self._neg else tensor
+
+    def gradient(self, slope: Any) -> Any:
+        """Return the gradient by this tensor as an array in the shape of `values`."""
+        return as_array(slope)
+
+
+class SparseMemory(Memory):
+    """How a sparse tensor lies in memory: its indices, and how its values do.
+
+    The arrays that stand for it are those of its values; all other entries stay zero.
+    """
+
+    is_sparse = True
+
+    def __init__(self, tensor: Any, name: str) -> None:
+        self._pattern, values = tensor.detach(), stored_values(tensor)
+        super().__init__(values, name)
+        places = torch.arange(tensor.numel()).reshape(tensor.shape)
+        if tensor.layout is torch.sparse_coo:
+            self._places = places[tuple(self._pattern._indices())]
+        else:
+            numbers = torch.arange(1, values.numel() + 1).reshape(values.shape)
+            numbered = self._like(numbers).to_dense()
+            order = numbered[numbered > 0].argsort()
+            self._places = places[numbered > 0][order].reshape(values.shape)
+
+    def _like(self, values: Any) -> Any:
+        """Return a sparse tensor with other values and the same indices."""
+        pattern, size, layout = self._pattern, self._pattern.shape, self._pattern.layout
+        if layout is torch.sparse_coo:
+            options = {"is_coalesced": pattern.is_coalesced(), "check_invariants": False}
+            return torch.sparse_coo_tensor(pattern._indices(), values, size, **options)
+        if layout in (torch.sparse_csr, torch.sparse_bsr):
+            indices = pattern.crow_indices(), pattern.col_indices()
+        else:
+            indices = pattern.ccol_indices(), pattern.row_indices()
+        return torch.sparse_compressed_tensor(
+            *indices, values, size, layout=layout, check_invariants=False
+        )
+
+    def tensor(self, array: Any) -> Any:
+        """Return a tensor of the same indices, as `Memory.tensor` does of its values."""
+        return self._like(super().tensor(array))
+
+    def gradient(self, slope: Any) -> Any:
+        """Return the gradient by the values, of a gradient that is dense or sparse."""
+        dense = slope if slope.layout is torch.strided else slope.to_dense()
+        return as_array(dense.reshape(-1)[self._places.to(dense.device)])
+
+
+def memory_of(tensor: Any, name: str) -> Memory:
+    """Return how a tensor lies in memory; errors name it by `name`."""
+    return (SparseMemory if tensor.layout in SPARSE else Memory)(tensor, name)

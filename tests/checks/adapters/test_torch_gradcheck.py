@@ -214,6 +214,14 @@ def test_what_is_ignored_is_said_once(monkeypatch):
             assert gradcheck(torch.sin, draw(2), eps=1e-6, rtol=1e-3)
 
 
+def test_of_sparse_inputs_the_values_are_compared():
+    x = torch.eye(3, dtype=torch.float64).to_sparse().requires_grad_()
+    torch_gradcheck._warn_once.cache_clear()
+    with pytest.warns(UserWarning, match="masked=True is assumed"):
+        assert gradcheck(lambda x: x.to_dense() ** 2, x)
+    assert gradcheck(lambda x: x.to_dense() ** 2, x, masked=True)
+
+
 def test_a_given_tolerance_is_kept_to():
     off_by_one_percent = function(SQUARE, lambda x, u: 2.02 * x * u)
     assert gradcheck(off_by_one_percent, draw(4), rtol=0.02)
