@@ -1,5 +1,6 @@
 """Adapters of PyTorch: for a loss with its autograd gradient, and for a function of tensors."""
 
+import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -14,23 +15,30 @@ except ImportError as error:
     ) from error
 
 from checks.adapters.torch_check import assert_function, check_function
-from checks.adapters.torch_function import restored
+from checks.adapters.torch_function import in_float64, restored
 from checks.adapters.torch_gradcheck import gradcheck, gradgradcheck
 
 __all__ = ["assert_function", "check_function", "from_loss", "gradcheck", "gradgradcheck"]
 
 
-def from_loss(loss: Callable[[], Any], parameters: Any) -> tuple[Any, Any, Any]:
+def from_loss(
+    loss: Callable[..., Any], parameters: Any, *, precision: str | None = None
+) -> tuple[Any, Any, Any]:
     """Return cost, gradient and params for `check_gradient` and `assert_gradient`.
 
     Parameters
     ----------
     loss
-        Takes nothing, runs the model and returns its loss, a tensor of one element.
+        Takes nothing, runs the model and returns its loss, a tensor of one element. With a
+        `precision` it takes the module to be run.
     parameters
         A module, or a mapping of names to leaf tensors, on the CPU. Parameters of a module that do
         not require a gradient are left out, with a warning. Its buffers, such as running means, are
         restored after every call.
+    precision : {None, "float64"}
+        With "float64" a deep copy of the module, in float64 throughout, is what the loss gets and
+        what is checked: its formulas, not what a module in float32 or bfloat16 rounds. Other
+        tensors that the loss reads must be in float64 as well, as ``x.double()``.
 
     Returns
     -------
@@ -38,7 +46,16 @@ def from_loss(loss: Callable[[], Any], parameters: Any) -> tuple[Any, Any, Any]:
         The arrays in `params` share the memory of the tensors and keep their dtype, so that a check
         moves the model's own parameters, and restores them bit for bit. `gradient` does not change
         ``.grad``.
+
+    Raises
+    ------
+    TypeError
+        A tensor is not what numpy has, on the CPU; or with a precision, there is no module.
+    ValueError
+        `precision` is something else.
     """
+    if precision is not None:
+        loss, parameters = _in_float64(loss, parameters, precision)
     tensors, buffers = parameters, []
     if isinstance(parameters, torch.nn.Module):
         tensors, buffers = dict(parameters.named_parameters()), list(parameters.buffers())
@@ -62,6 +79,34 @@ def from_loss(loss: Callable[[], Any], parameters: Any) -> tuple[Any, Any, Any]:
         return nest(zip(params, map(_array, slopes), strict=True))
 
     return cost, gradient, nest(params.items())
+
+
+def _in_float64(
+    loss: Callable[[Any], Any], module: Any, precision: str
+) -> tuple[Callable[[], Any], Any]:
+    """Return the loss of a copy of a module in float64, and that copy."""
+    if precision != "float64":
+        raise ValueError(f"precision is {precision!r}, wanted None or 'float64'")
+    if not isinstance(module, torch.nn.Module):
+        raise TypeError(
+            f"parameters is {type(module).__name__}, wanted a module if a precision is given: its "
+            "copy in float64 is what the loss gets"
+        )
+    if not inspect.signature(loss).parameters:
+        raise TypeError(
+            "the loss takes no argument, wanted the module as one if a precision is given: write "
+            "lambda module: ..., and run that, not the module of the closure"
+        )
+    copy = in_float64(module)
+
+    def loss_of_copy() -> Any:
+        try:
+            return loss(copy)
+        except RuntimeError as error:
+            error.add_note("the module is in float64: so must be what the loss reads, x.double()")
+            raise
+
+    return loss_of_copy, copy
 
 
 def _array(tensor: Any, name: str = "a tensor") -> Any:

@@ -105,6 +105,37 @@ def test_float32_is_judged_by_its_noise():
     assert report.verdict is Verdict.MISMATCH, str(report)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_copy_of_a_module_is_checked_in_float64(dtype):
+    x, loss = random(6, 3), lambda net: net(x).sum()
+    for factor, verdict in ((1, Verdict.MATCH), (1.001, Verdict.MISMATCH)):
+        make = lambda f=factor: nn.Sequential(nn.BatchNorm1d(3), Layer(f))  # noqa: E731
+        module = seeded(make, dtype)
+        before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+        report = check_gradient(*from_loss(loss, module, precision="float64"))
+        assert report.verdict is verdict
+        assert report.rtol < 1e-7
+        after = module.state_dict()
+        assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+        assert after["1.w"].dtype is dtype
+    assert report.worst.path == "params[1].w"
+
+
+def test_a_copy_in_float64_says_what_it_needs():
+    module, x = seeded(network, torch.float32), random(6, 5, dtype=torch.float32)
+    for loss, parameters, precision, message in (
+        (lambda net: net(x).sum(), module, "double", "precision is 'double', wanted None or 'flo"),
+        (lambda net: net(x).sum(), {"w": x}, "float64", "parameters is dict, wanted a module"),
+        (lambda: module(x).sum(), module, "float64", "the loss takes no argument, wanted the mod"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            from_loss(loss, parameters, precision=precision)
+    cost, _, params = from_loss(lambda net: net(x).sum(), module, precision="float64")
+    with pytest.raises(RuntimeError) as info:
+        cost(params)
+    assert "x.double()" in info.value.__notes__[0]
+
+
 def test_a_wrong_backward_inside_a_module_is_found():
     module = seeded(lambda: nn.Sequential(nn.Linear(5, 3), Layer(1.001), nn.Linear(3, 2)))
     report = check_gradient(*from_loss(loss_of(module, random(6, 5)), module))
