@@ -664,9 +664,11 @@ def _on_scale_of(first: Report, report: Report) -> Report:
     """
     arrays = {}
     for path, array in report.arrays.items():
+        largest = first.arrays[path].largest
+        rounding = np.minimum(2 * np.nan_to_num(array.rounding), report.rtol * largest)
         with np.errstate(invalid="ignore"):
-            known = np.abs(array.claimed - array.numeric) <= array.error
-        known &= array.error <= report.resolution * first.arrays[path].largest
+            known = np.abs(array.claimed - array.numeric) <= array.error + rounding
+        known &= array.error <= report.resolution * largest
         verdicts = np.where(known & (array.verdicts == Verdict.UNRESOLVED), 0, array.verdicts)
         reason = array.reason if (verdicts == Verdict.UNRESOLVED).any() else ""
         arrays[path] = replace(array, verdicts=verdicts.astype(np.int8), reason=reason)

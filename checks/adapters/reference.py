@@ -7,13 +7,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from checks._types import FloatArray
+from checks.evaluation.control_flow import is_control_flow
 from checks.jacobian import check_vjp
 from checks.parameters.layouts import laid_out_as
 from checks.parameters.nesting import leaves, rebuild
 from checks.report.array_report import ArrayReport
 from checks.report.report import Diagnosis, Report
 from checks.report.session import record
-from checks.report.verdict import Rule, Verdict
+from checks.report.verdict import LAST_PLACES, Rule, Verdict
 
 __all__ = ["Differentiable", "check_by_reference"]
 
@@ -24,6 +25,14 @@ SAMPLES, SIGMAS = 32, 3.0
 # How accurate 16-bit claims must be, in last places: a few operations in a row, each rounded. What
 # cancellation loses besides is measured.
 PLACES = 4.0
+ROUNDED_VALUES = (
+    "the values differ from those of the reference by no more than their own rounding explains: "
+    "check at another point, or in a wider dtype."
+)
+RANDOM_VALUES = (
+    "two calls at one point return other values: switch dropout off, or let the function set its "
+    "own seed."
+)
 LARGEST_FLOAT16 = 8.0  # cotangents above are scaled, since float16 ends at 65,504
 
 
@@ -95,34 +104,55 @@ def check_by_reference(
     return record(report)
 
 
+class _Renested:
+    """A reference whose outputs are nested as those of the function.
+
+    They are taken by their names if these are the same, else in order.
+    """
+
+    def __init__(self, reference: Differentiable, result: Any) -> None:
+        self._reference, self.params, self._result = reference, reference.params, result
+        self._own = reference.values(reference.params)
+        wanted, found = leaves(result), leaves(self._own)
+        names = wanted if wanted.keys() == found.keys() else found
+        if [a.shape for a in wanted.values()] != [found[name].shape for name in names]:
+            raise ValueError(
+                f"the outputs of the reference have the shapes {_shapes(found)}, wanted "
+                f"{_shapes(wanted)}, those of the function: return the same tensors that require a "
+                "gradient, in the same order"
+            )
+        self._names = dict(zip(names, wanted, strict=True))  # the function's, by the reference's
+
+    def values(self, arrays: Any) -> Any:
+        found = leaves(self._reference.values(arrays))
+        return rebuild(self._result, {self._names[name]: part for name, part in found.items()})
+
+    def vjp(self, arrays: Any, u: Any) -> Any:
+        given = leaves(u)
+        nested = rebuild(self._own, {own: given[name] for own, name in self._names.items()})
+        return self._reference.vjp(arrays, nested)
+
+
+def _shapes(arrays: Mapping[str, FloatArray]) -> str:
+    return "[" + ", ".join(str(array.shape) for array in arrays.values()) + "]"
+
+
 class _Pair:
     """A function and its reference: values of the one in float64, gradients of the other."""
 
     def __init__(
         self, claimed: Differentiable, exact: Differentiable, rounding: Differentiable | None
     ) -> None:
-        self._claimed, self._exact, self._rounding = claimed, exact, rounding
-        self._result = claimed.values(claimed.params)
+        self._claimed, self._result = claimed, claimed.values(claimed.params)
+        self._exact = _Renested(exact, self._result)
+        self._rounding = rounding and _Renested(rounding, self._result)
         beside = (self._beside(np.random.default_rng(k)) for k in range(1, SAMPLES))
         self._points = [claimed.params, *beside]
         self._of_cotangent: dict[bytes, tuple[Any, Any]] = {}
-        self._refuse_other_outputs()
-
-    def _refuse_other_outputs(self) -> None:
-        shapes, others = (
-            [array.shape for array in leaves(result).values()]
-            for result in (self._result, self._exact.values(self._exact.params))
-        )
-        if shapes != others:
-            raise ValueError(
-                f"the outputs of the reference have the shapes {others}, wanted {shapes}, those of "
-                "the function: return the same tensors that require a gradient, in the same order"
-            )
 
     def values(self, arrays: Any) -> Any:
         """Return the values of the reference, nested as those of the function."""
-        parts = leaves(self._exact.values(arrays)).values()
-        return rebuild(self._result, dict(zip(leaves(self._result), parts, strict=True)))
+        return self._exact.values(arrays)
 
     def vjp(self, arrays: Any, u: Any) -> Any:
         """Return the claim at the point; in long double, the claim less a bound of its rounding."""
@@ -178,28 +208,44 @@ class _Pair:
         )
 
     def _rounding_bound(
-        self, compute: Callable[[Differentiable, Any], Any], rounded: Callable[[Any], Any]
+        self, compute: Callable[[Any, Any], Any], rounded: Callable[[Any], Any]
     ) -> Any:
         """Return a bound of what rounding does to what is computed of the function, by entry.
 
-        It is the largest one of what `rounded` does to the exact result, and of what the function
-        and its reference round in one dtype. A mistake of the function is the same at all points,
-        so that it is no part of their spread.
+        It is the largest one of
+
+        - what `rounded` does to the exact result,
+        - the spread of the function's errors over `_points`, of which a mistake is no part, as it
+          is the same at all of them, and the errors of the reference in the function's dtype,
+        - what is lost at all of these points alike, as x in 1 + x: that is the difference to the
+          function in float64, as far as a few last places of the largest result explain it.
         """
         exact = [compute(self._exact, _widened(point)) for point in self._points]
-
-        def bound(function: Differentiable, spread: Callable[[FloatArray], FloatArray]) -> Any:
-            narrow = [compute(function, point) for point in self._points]
-            errors = [_each(np.subtract, *pair) for pair in zip(narrow, exact, strict=True)]
-            return _each(lambda *parts: SIGMAS * spread(np.stack(parts)), *errors)
-
+        narrow = [compute(self._claimed, point) for point in self._points]
         bounds = [
             _each(lambda a, b: np.abs(a - b), exact[0], rounded(exact[0])),
-            bound(self._claimed, lambda errors: np.std(errors, axis=0, ddof=1)),
+            self._lost(compute, narrow[0], exact[0]),
+            _spread(lambda errors: np.std(errors, axis=0, ddof=1), narrow, exact),
         ]
         if self._rounding is not None:
-            bounds.append(bound(self._rounding, lambda e: np.sqrt(np.square(e).mean(axis=0))))
+            reference = [compute(self._rounding, point) for point in self._points]
+            bounds.append(_spread(lambda e: np.sqrt((e**2).mean(axis=0)), reference, exact))
         return _each(lambda *parts: np.fmax.reduce(parts), *bounds)
+
+    def _lost(self, compute: Callable[[Differentiable, Any], Any], narrow: Any, exact: Any) -> Any:
+        """Return what rounding may have lost of each entry that no point beside this one shows."""
+        sizes = (np.abs(part) for part in leaves(exact).values())
+        largest = max(float(size.max(where=np.isfinite(size), initial=0)) for size in sizes)
+        eps = self._claimed.eps
+        least = LAST_PLACES / 2 * min(eps, float(np.finfo(np.float32).eps)) * largest
+        most = max(PLACES * eps * largest, least)
+        try:
+            wide = compute(self._claimed, _widened(self._claimed.params))
+        except Exception as error:  # many kernels take narrow dtypes alone
+            if is_control_flow(error):
+                raise
+            return _each(lambda part: np.full(part.shape, most), exact)
+        return _each(lambda a, b: np.clip(np.abs(a - b), least, most), narrow, wide)
 
     def compared_values(self, rtol: float) -> dict[str, ArrayReport]:
         """Compare the function's values with those of the reference."""
@@ -213,10 +259,16 @@ class _Pair:
             leaves(rounding).values(),
             strict=True,
         )
-        return {
+        arrays = {
             path: ArrayReport.judged(path, value, n, np.zeros(n.shape), Rule(rtol), b)
             for (path, value), n, b in parts
         }
+        again = leaves({"output": self._claimed.values(self._claimed.params)})
+        for path, array in arrays.items():
+            if array.verdict is Verdict.UNRESOLVED:
+                repeats = np.array_equal(array.claimed, again[path], equal_nan=True)
+                arrays[path] = replace(array, reason=ROUNDED_VALUES if repeats else RANDOM_VALUES)
+        return arrays
 
 
 def _widened(arrays: Any) -> Any:
@@ -230,3 +282,11 @@ def _each(function: Callable[..., Any], first: Any, *others: Any) -> Any:
     columns = zip(parts.values(), *(leaves(other).values() for other in others), strict=True)
     values = (function(*map(np.asarray, column)) for column in columns)
     return rebuild(first, dict(zip(parts, values, strict=True)))
+
+
+def _spread(
+    measure: Callable[[FloatArray], FloatArray], narrow: list[Any], exact: list[Any]
+) -> Any:
+    """Return SIGMAS times a measure of the errors in nestings, which lie along its first axis."""
+    errors = [_each(np.subtract, *pair) for pair in zip(narrow, exact, strict=True)]
+    return _each(lambda *parts: SIGMAS * measure(np.stack(parts)), *errors)

@@ -42,6 +42,7 @@ PASSED_TWICE = (
     "A second backward pass through the same graph, as with retain_graph=True, gives other "
     "gradients than the first: that has changed what the forward pass kept. Let it work on copies."
 )
+EAGER = "a function of the same meaning that autograd differentiates, such as the eager form"
 NONE_USED = "Where a loss uses no output, every derivative is zero."
 
 
@@ -288,12 +289,11 @@ def _by_reference(
     try:
         exact = checked.at_point(reference, wide=True)
     except Exception as error:
-        if reference is not None:
-            raise
+        remedy = f"give reference=, {EAGER}" if reference is None else f"let it be {EAGER}"
         raise ValueError(
-            f"the function fails in float64 ({type(error).__name__}: {error}), wanted one that "
-            "shows what its derivatives are: give reference=, a function of the same meaning, such "
-            "as its eager form"
+            f"the {'function' if reference is None else 'reference'} fails in float64 "
+            f"({type(error).__name__}: {error}), wanted one that shows what the derivatives are: "
+            f"{remedy}"
         ) from error
     try:
         rounding = None if reference is None else checked.at_point(reference)

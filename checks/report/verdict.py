@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from checks._types import FloatArray
 
 __all__ = [
+    "LAST_PLACES",
     "SCALES",
     "Rule",
     "Verdict",

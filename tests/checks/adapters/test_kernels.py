@@ -61,6 +61,18 @@ def test_a_mistake_is_found_where_it_is(name_and_mistake, dtype, layout, seed):
     assert ("The values are wrong before" in str(report)) == (wrong[0] == "output")
 
 
+@given(st.floats(0.5, 3), st.sampled_from(DTYPES[1:]), SEED)
+def test_what_all_points_near_by_lose_alike_is_no_mistake(scale, dtype, seed):
+    # Where one key has nearly all of the weight, the saved result is its value to the last place.
+    rng, attention = np.random.default_rng(seed), KERNELS["attention"]
+    q, k, v = (
+        torch.tensor(c * rng.standard_normal((1, 2, 2))).to(dtype).requires_grad_()
+        for c in (scale, scale, 1)
+    )
+    report = check_function(attention.fused, q, k, v, "", reference=attention.eager)
+    assert report.verdict is not Verdict.MISMATCH, str(report)
+
+
 class Overwrites(torch.autograd.Function):
     """2 x, with a backward pass that makes the gradient in the memory of the cotangent."""
 

@@ -138,3 +138,61 @@ def test_an_error_says_that_the_reference_has_other_outputs():
 def test_other_modes_are_refused_in_16_bits():
     with pytest.raises(ValueError, match="mode is 'forward', wanted 'reverse' for 16 bits"):
         check_function(torch.sin, draw(torch.bfloat16, 3), mode="forward")
+
+
+def both(x):
+    return x.sin(), x.cos()
+
+
+@pytest.mark.parametrize(
+    ("function", "reference"),
+    [
+        (both, lambda x: list(both(x))),
+        (both, lambda x: {"sin": x.sin(), "cos": x.cos()}),
+        (lambda x: {"a": x.sin(), "b": x.cos()}, lambda x: {"b": x.cos(), "a": x.sin()}),
+        (lambda x: (x.argmax(), *both(x)), both),
+        (lambda x: {"sin": x.sin(), "order": x.argsort()}, torch.sin),
+    ],
+    ids=["a list", "a dict", "another order", "after whole numbers", "beside whole numbers"],
+)
+def test_the_reference_may_nest_its_outputs_otherwise(function, reference):
+    assert check_function(function, draw(torch.bfloat16, 4), reference=reference)
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        (refuses_float64, r"the reference fails in float64 \(RuntimeError: this kernel refuses"),
+        (lambda x: x.detach().sin(), r"the reference fails .* requires a gradient"),
+        (
+            both,
+            r"the outputs of the reference have the shapes \[\(4,\), \(4,\)\], wanted \[\(4,\)\]",
+        ),
+        (lambda x: x.sin()[:, None], r"have the shapes \[\(4, 1\)\], wanted \[\(4,\)\]"),
+    ],
+    ids=["refuses float64", "detaches", "more outputs", "another shape"],
+)
+def test_errors_say_what_a_reference_has_to_be(reference, message):
+    with pytest.raises(ValueError, match=message):
+        check_function(torch.sin, draw(torch.float32, 4), reference=reference)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dropout_is_named(dtype):
+    def dropped(x):
+        return torch.nn.functional.dropout(x.sin(), 0.5)
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        report = check_function(dropped, draw(dtype, 40), reference=torch.sin)
+    assert report.verdict is Verdict.MISMATCH
+    assert [found.name for found in report.diagnosis] == ["not repeatable"]
+    assert "two calls at one point return other values" in report.arrays["output"].reason
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_module_with_buffers_matches_although_a_constant_cotangent_has_gradient_zero(dtype):
+    module = torch.nn.BatchNorm1d(3).to(dtype)
+    before = [buffer.clone() for buffer in module.buffers()]
+    assert check_function(module, draw(dtype, 6, 3), reference=module)
+    assert all(map(torch.equal, module.buffers(), before))
