@@ -148,7 +148,7 @@ class _Pair:
         self._rounding = rounding and _Renested(rounding, self._result)
         beside = (self._beside(np.random.default_rng(k)) for k in range(1, SAMPLES))
         self._points = [claimed.params, *beside]
-        self._of_cotangent: dict[bytes, tuple[Any, Any]] = {}
+        self._of_cotangent: dict[Any, tuple[Any, Any]] = {}
 
     def values(self, arrays: Any) -> Any:
         """Return the values of the reference, nested as those of the function."""
@@ -158,10 +158,17 @@ class _Pair:
         """Return the claim at the point; in long double, the claim less a bound of its rounding."""
         if all(array.dtype.itemsize <= 8 for array in leaves(arrays).values()):
             return self._at_point(u)
-        key = b"".join(part.tobytes() for part in leaves(u).values())
+        key = tuple((part.tobytes(), part.strides) for part in leaves(u).values())
         if key not in self._of_cotangent:
             kept, scale = self._rounded_cotangent(u)
-            bound = self._rounding_bound(lambda f, point: f.vjp(point, kept), self._claimed.rounded)
+            rng = np.random.default_rng(0)
+            # with other signs, terms do not cancel that do here
+            flipped = _each(lambda part: part * rng.choice((-1, 1), part.shape), kept)
+            bound = self._rounding_bound(
+                lambda f, point: f.vjp(point, _each(laid_out_as, u, kept)),
+                self._claimed.rounded,
+                self._exact.vjp(self._exact.params, flipped),
+            )
             self._of_cotangent = {key: (self._at_point(u), _each(lambda b: scale * b, bound))}
         # moves of a few last places of float64, as the arrays have, would not show in the result
         return _each(
@@ -208,9 +215,11 @@ class _Pair:
         )
 
     def _rounding_bound(
-        self, compute: Callable[[Any, Any], Any], rounded: Callable[[Any], Any]
+        self, compute: Callable[[Any, Any], Any], rounded: Callable[[Any], Any], alike: Any
     ) -> Any:
         """Return a bound of what rounding does to what is computed of the function, by entry.
+
+        `alike` is the exact result of another computation with terms of the same sizes.
 
         It is the largest one of
 
@@ -218,13 +227,15 @@ class _Pair:
         - the spread of the function's errors over `_points`, of which a mistake is no part, as it
           is the same at all of them, and the errors of the reference in the function's dtype,
         - what is lost at all of these points alike, as x in 1 + x: that is the difference to the
-          function in float64, as far as a few last places of the largest result explain it.
+          function in float64, as far as a few last places of the largest terms explain it.
         """
         exact = [compute(self._exact, _widened(point)) for point in self._points]
         narrow = [compute(self._claimed, point) for point in self._points]
         bounds = [
             _each(lambda a, b: np.abs(a - b), exact[0], rounded(exact[0])),
-            self._lost(compute, narrow[0], exact[0]),
+            self._lost(
+                compute, narrow[0], _each(np.fmax, *(_each(np.abs, r) for r in (exact[0], alike)))
+            ),
             _spread(lambda errors: np.std(errors, axis=0, ddof=1), narrow, exact),
         ]
         if self._rounding is not None:
@@ -232,10 +243,10 @@ class _Pair:
             bounds.append(_spread(lambda e: np.sqrt((e**2).mean(axis=0)), reference, exact))
         return _each(lambda *parts: np.fmax.reduce(parts), *bounds)
 
-    def _lost(self, compute: Callable[[Differentiable, Any], Any], narrow: Any, exact: Any) -> Any:
+    def _lost(self, compute: Callable[[Differentiable, Any], Any], narrow: Any, sizes: Any) -> Any:
         """Return what rounding may have lost of each entry that no point beside this one shows."""
-        sizes = (np.abs(part) for part in leaves(exact).values())
-        largest = max(float(size.max(where=np.isfinite(size), initial=0)) for size in sizes)
+        finite = (part.max(where=np.isfinite(part), initial=0) for part in leaves(sizes).values())
+        largest = float(max(finite))
         eps = self._claimed.eps
         least = LAST_PLACES / 2 * min(eps, float(np.finfo(np.float32).eps)) * largest
         most = max(PLACES * eps * largest, least)
@@ -244,14 +255,14 @@ class _Pair:
         except Exception as error:  # many kernels take narrow dtypes alone
             if is_control_flow(error):
                 raise
-            return _each(lambda part: np.full(part.shape, most), exact)
+            return _each(lambda part: np.full(part.shape, most), sizes)
         return _each(lambda a, b: np.clip(np.abs(a - b), least, most), narrow, wide)
 
     def compared_values(self, rtol: float) -> dict[str, ArrayReport]:
         """Compare the function's values with those of the reference."""
         exact = self.values(_widened(self._claimed.params))
         rounding = self._rounding_bound(
-            lambda function, point: function.values(point), self._claimed.rounded_cotangent
+            lambda function, point: function.values(point), self._claimed.rounded_cotangent, exact
         )
         parts = zip(
             leaves({"output": self._result}).items(),

@@ -194,5 +194,5 @@ def test_dropout_is_named(dtype):
 def test_a_module_with_buffers_matches_although_a_constant_cotangent_has_gradient_zero(dtype):
     module = torch.nn.BatchNorm1d(3).to(dtype)
     before = [buffer.clone() for buffer in module.buffers()]
-    assert check_function(module, draw(dtype, 6, 3), reference=module)
+    assert check_function(module, draw(dtype, 6, 3, seed=1), reference=module)
     assert all(map(torch.equal, module.buffers(), before))
