@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from checks.adapters.keyed_nesting import nest
+from checks.parameters.nesting import leaves
 
 try:
     import torch
@@ -17,6 +18,7 @@ except ImportError as error:
 from checks.adapters.torch_check import assert_function, check_function
 from checks.adapters.torch_function import in_float64, restored
 from checks.adapters.torch_gradcheck import gradcheck, gradgradcheck
+from checks.adapters.torch_loss import LossCost, shared_array
 
 __all__ = ["assert_function", "check_function", "from_loss", "gradcheck", "gradgradcheck"]
 
@@ -67,18 +69,19 @@ def from_loss(
                 "or pass the mapping of names to tensors that you mean",
                 stacklevel=2,
             )
-    params = {_keys(name): _array(tensor, name) for name, tensor in tensors.items()}
-
-    def cost(_: Any) -> Any:
-        with restored(buffers):
-            return _array(loss(), "the loss")
+    params = {_keys(name): shared_array(tensor, name) for name, tensor in tensors.items()}
+    nested = nest(params.items())
+    tensor_of = dict(zip(map(id, params.values()), tensors.values(), strict=True))
+    arrays = leaves(nested)
+    by_path = {path: tensor_of[id(array)] for path, array in arrays.items()}
+    cost = LossCost(loss, by_path, arrays, buffers)
 
     def gradient(_: Any) -> Any:
         with restored(buffers):
             slopes = torch.autograd.grad(loss(), list(tensors.values()), materialize_grads=True)
-        return nest(zip(params, map(_array, slopes), strict=True))
+        return nest(zip(params, map(shared_array, slopes), strict=True))
 
-    return cost, gradient, nest(params.items())
+    return cost, gradient, nested
 
 
 def _in_float64(
@@ -107,16 +110,6 @@ def _in_float64(
             raise
 
     return loss_of_copy, copy
-
-
-def _array(tensor: Any, name: str = "a tensor") -> Any:
-    """Return a numpy array that shares the memory of a tensor."""
-    if tensor.dtype is torch.bfloat16 or tensor.device.type != "cpu":
-        raise TypeError(
-            f"{name} is {tensor.dtype} on {tensor.device}, wanted a dtype that numpy has, on the "
-            "CPU: convert with .float() and .cpu()"
-        )
-    return tensor.detach().numpy()
 
 
 def _keys(name: str) -> tuple[str | int, ...]:

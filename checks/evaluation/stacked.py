@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from checks._types import IntArray
 from checks.evaluation.control_flow import is_control_flow
@@ -12,7 +13,7 @@ from checks.evaluation.pointwise import Evaluations
 from checks.parameters.claims import entry_name
 from checks.parameters.nesting import Nesting, leaves
 
-__all__ = ["StackedCost", "StackedFunction"]
+__all__ = ["StackedCost", "StackedFunction", "is_close"]
 
 # Results at many points that differ by more than so many last places of the largest from those at
 # one are of another function.
@@ -192,12 +193,12 @@ class StackedFunction:
             x = nesting.rebuild({path: stack[k].copy() for path, stack in nesting.leaves.items()})
             alone = map(np.asarray, leaves(self._function(x)).values())
             pairs = zip(alone, (np.asarray(stack[k]) for stack in together), strict=True)
-            if not all(_is_close(one, other) for one, other in pairs):
+            if not all(is_close(one, other) for one, other in pairs):
                 return False
         return True
 
 
-def _is_close(first: Any, second: Any) -> bool:
+def is_close(first: NDArray[Any], second: NDArray[Any]) -> bool:
     """Whether arrays differ by a few last places of the largest real and imaginary part at most."""
     if first.dtype != second.dtype or first.shape != second.shape:
         return False
