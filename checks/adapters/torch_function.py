@@ -13,6 +13,7 @@ import torch
 from torch.autograd import forward_ad
 
 from checks.adapters.keyed_nesting import keyed_leaves, leaf_at, nest
+from checks.adapters.torch_float64 import InFloat64
 from checks.adapters.torch_memory import DTYPES, SPARSE, as_array, memory_of, stored_values, strided
 from checks.parameters.nesting import Nesting
 
@@ -85,6 +86,8 @@ class TensorFunction:
         Any nesting. Tensors that require a gradient are moved, all else is constant.
     cotangents
         Further positional arguments of a function that `gradient` returns.
+    wide : bool
+        Whether the function computes in float64 whatever dtypes it asks for inside.
 
     Attributes
     ----------
@@ -113,10 +116,13 @@ class TensorFunction:
         inputs: Sequence[Any],
         kwargs: Mapping[str, Any],
         cotangents: Sequence[Any] = (),
+        wide: bool = False,
     ) -> None:
         given = {"inputs": tuple(inputs), "kwargs": dict(kwargs), "cotangents": tuple(cotangents)}
         self._nesting = Nesting(given)
         self._function, self._wide_function = function, function
+        self._is_wide = wide
+        self._casts: bool | None = None
         self._constants: dict[str, Any] = {}
         self._wide_constants: dict[str, Any] = {}
         self.keys, self.memories, self._paths = [], [], []
@@ -187,14 +193,41 @@ class TensorFunction:
 
     @contextlib.contextmanager
     def _called(self, moved: Sequence[Any], wide: bool) -> Iterator[list[Any]]:
+        wide = wide or self._is_wide
+        if wide and self._casts is None:
+            self._casts = self._casts_in_float64()
         function, constants = self._in_float64() if wide else (self._function, self._constants)
         moved_by_path = dict(zip(self._paths, moved, strict=True))
         given = self._nesting.rebuild({**self._nesting.leaves, **constants, **moved_by_path})
         inner = function.function if isinstance(function, FirstGradient) else function
         buffers = list(inner.buffers()) if isinstance(inner, torch.nn.Module) else []
-        with restored([*constants.values(), *buffers]):
+        lifted: Any = InFloat64 if wide and self._casts else contextlib.nullcontext
+        with restored([*constants.values(), *buffers]), lifted():
             arguments = *given["inputs"], *given["cotangents"]
             yield dense_leaves(function(*arguments, **given["kwargs"]))
+
+    def _casts_in_float64(self) -> bool:
+        """Whether the function, called in float64, fails or computes in a narrower dtype inside."""
+        results = list[Any]()
+        for casts in (False, True):
+            self._casts = casts
+            moved = [
+                memory.tensor(memory.values.astype(np.float64)).requires_grad_()
+                for memory in self.memories
+            ]
+            try:
+                with self._called(moved, True) as leaves:
+                    tensors = [leaf for _, leaf in leaves if isinstance(leaf, torch.Tensor)]
+                    results.append([tensor.detach().clone() for tensor in tensors])
+            except Exception:  # of float32 weights, for example
+                results.append(None)
+        plain, lifted = results
+        if plain is None or lifted is None:
+            return lifted is not None
+        same = all(
+            a.dtype == b.dtype and torch.equal(a, b) for a, b in zip(plain, lifted, strict=True)
+        )
+        return not same
 
     def _output_tensors(self, wide: bool, *moved: Any) -> tuple[Any, ...]:
         with self._called(moved, wide) as leaves:
@@ -294,7 +327,8 @@ class TensorFunction:
             function = in_float64(function)
             leaves = {path: in_float64(leaf) for path, leaf in given.leaves.items()}
             given = Nesting(given.rebuild(leaves))
-        return TensorFunction(function, *given.params.values())
+        inputs, kwargs, cotangents = given.params.values()
+        return TensorFunction(function, inputs, kwargs, cotangents, wide)
 
     def without(self, unused: Container[int]) -> "TensorFunction":
         """Return this function without some of its `outputs`, by their places in the order.

@@ -196,3 +196,33 @@ def test_a_module_with_buffers_matches_although_a_constant_cotangent_has_gradien
     before = [buffer.clone() for buffer in module.buffers()]
     assert check_function(module, draw(dtype, 6, 3, seed=1), reference=module)
     assert all(map(torch.equal, module.buffers(), before))
+
+
+def norm_in_float32(x):
+    wide = x.float()
+    scale = torch.zeros(len(x), 1)  # of the default dtype
+    scale[:] = torch.rsqrt(wide.square().mean(-1, keepdim=True) + 1e-5)
+    return (wide * scale).to(x.dtype)
+
+
+CASTS = {
+    "inside": lambda dtype: norm_in_float32,
+    "of the result": lambda dtype: lambda x: x.sin().float(),
+    "in an operation": lambda dtype: lambda x: x.softmax(-1, dtype=torch.float32),
+    "to its own dtype": lambda dtype: lambda x: (x.exp().to(dtype) * x).sum(-1),
+    "by weights that it closes over": lambda dtype: torch.nn.Linear(4, 2, dtype=dtype).forward,
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("make", CASTS.values(), ids=CASTS)
+def test_casts_inside_do_not_keep_a_function_from_float64(dtype, make):
+    x, function = draw(dtype, 3, 4), make(dtype)
+    assert check_function(function, x)
+    report = check_function(lambda x: scaled(function(x)), x)  # wrong on purpose
+    assert report.verdict is Verdict.MISMATCH
+
+
+def scaled(y):
+    """Return y, whose gradient comes out larger by 5 %."""
+    return y + 0.05 * (y - y.detach())
