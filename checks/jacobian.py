@@ -18,8 +18,9 @@ from checks.estimation.widened import widened
 from checks.evaluation.box import Box
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.progress import Progress
-from checks.evaluation.results import Result, Results
+from checks.evaluation.results import Contraction, Result, Results
 from checks.gradient import check_options, evaluations_around, require_match
+from checks.judgement.blurred_claim import suspected_entry
 from checks.judgement.by_rows import block_name, join_rows, judge_row, unknown_row, unseen_error
 from checks.judgement.every_entry import judge_gradient
 from checks.judgement.interruption import finish
@@ -600,12 +601,14 @@ def _check_vjp(
     cost_of = dict(zip(map(id, cotangents), costs, strict=True))
     reports: list[tuple[str, Report]] = []
 
-    def judge(cotangent: Cotangent) -> Evaluations:
-        """Append the report of a cotangent."""
-        found = options.estimates([cost_of[id(cotangent)]], x, 1)
+    def judge(cotangent: Cotangent, cost: Contraction | None = None) -> Evaluations:
+        """Append the report of a cotangent, whose cost is one of those above by default."""
+        with results.point.restoring_parameters():
+            layouts = [] if reports else claims.other_layouts(cotangent)
+        cost = cost or cost_of[id(cotangent)]
+        found = options.estimates([cost], x, 1, lambda _: claims.last)
         given, estimates = next(found)
         with given.restoring_parameters(), estimates.evaluations.restoring_parameters():
-            layouts = [] if reports else claims.other_layouts(cotangent)
             for layout in (cotangent, *layouts):
                 claim, findings = claims.with_cotangent(layout, given)
                 report = judge_gradient(
@@ -634,6 +637,9 @@ def _check_vjp(
                 for part in one_sum.parts:
                     if is_open():
                         evaluations = judge(part)
+        suspect = suspected_entry(reports[0][1].arrays) if is_open() else None
+        if suspect and (alone := claims.alone(first, evaluations, *suspect)):
+            evaluations = judge(alone, results.contractions([alone.values])[0])
         finding, report = max(reports, key=lambda item: item[1].verdict)
         if is_open():
             zeros = {path: np.zeros_like(array) for path, array in results.at_point.items()}

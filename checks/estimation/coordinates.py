@@ -11,6 +11,7 @@ from checks.estimation.noise import Noise
 
 __all__ = ["Coordinates", "Grid"]
 
+UNEVEN = 1.25  # steps are made longer by a random factor from 1 to this
 POWERS = 96  # 2^-95 is far below the last place of any dtype
 
 
@@ -39,6 +40,8 @@ class Coordinates:
         Takes steps (m,), returns the cost with all coordinates moved at once.
     grid : int
         If not 0, the same evaluations serve other costs, and steps are those of a `Grid`.
+    noise_of : callable, optional
+        Takes indices (r,), returns the noise that differences by these meet, (r,) or one number.
     """
 
     costs: Callable[[IntArray, Any], Any]
@@ -50,6 +53,31 @@ class Coordinates:
     noise: Noise
     cost_moved: Callable[[FloatArray], Any] | None = None
     grid: int = 0
+    noise_of: Callable[[IntArray], Any] | None = None
+
+    def noise_at(self, indices: IntArray) -> "NoiseAt":
+        """Return the noise that some coordinates meet, to be read once they have been moved."""
+        return NoiseAt(self, indices)
+
+
+@dataclass(frozen=True)
+class NoiseAt:
+    """The noise that differences by some coordinates meet.
+
+    Attributes
+    ----------
+    level : float or (r,) float
+        As `checks.estimation.noise.Noise` has it. It may be smaller after a move than before: of
+        several results only those have noise that a coordinate moves.
+    """
+
+    coordinates: Coordinates
+    indices: IntArray
+
+    @property
+    def level(self) -> Any:
+        at = self.coordinates
+        return at.noise.level if at.noise_of is None else at.noise_of(self.indices)
 
 
 class Grid:
@@ -62,10 +90,14 @@ class Grid:
     def __init__(self, rng: np.random.Generator, spacing: int) -> None:
         self._spacing = spacing
         seed = rng.bit_generator.seed_seq.entropy  # type: ignore[attr-defined]
-        self._jitters = np.random.default_rng(seed).uniform(1, 1.25, POWERS)
+        self._jitters = np.random.default_rng(seed).uniform(1, UNEVEN, POWERS)
 
-    def __call__(self, steps: Any) -> Any:
-        """Return the steps of the grid just below some steps, relative to a scale, up to jitter."""
+    def __call__(self, steps: Any, longest: Any = np.inf) -> Any:
+        """Return the steps of the grid just below some steps, relative to a scale, up to jitter.
+
+        Where a step is the longest that there is room for, it is that for all costs, up to jitter.
+        """
         with np.errstate(divide="ignore"):
             power = np.clip(np.ceil(-np.log2(steps) / self._spacing), 0, POWERS - 1).astype(int)
-        return 2.0 ** -(self._spacing * power) * self._jitters[power]
+        below = 2.0 ** -(self._spacing * power)
+        return np.where(steps < longest, below, longest / UNEVEN) * self._jitters[power]

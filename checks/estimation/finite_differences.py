@@ -148,6 +148,7 @@ def differences(
                 noise,
                 cost_moved,
                 grid,
+                lambda indices: evaluations.noise_of(path, entries[some[indices]], noise.level),
             )
             found = best_slopes(at, stencil, rng, goal, start, sides)
             value[movable], error[movable], on_stairs[movable] = found

@@ -19,7 +19,9 @@ from checks.estimation.difference_table import (
     take_table,
 )
 from checks.estimation.precision import EVERY, Lift
+from checks.estimation.result_noise import draw_units, measure_result_noise
 from checks.evaluation.pointwise import Evaluations
+from checks.evaluation.results import Contraction
 from checks.evaluation.step_sizes import entry_sizes
 
 __all__ = [
@@ -126,10 +128,27 @@ class CostNoise:
         else:
             noise = measure_noise(evaluations, np.random.default_rng(self._seed))
             if rounding is None or math.isnan(rounding.level):
-                return noise.at_least(change)
+                return self._of_results(noise.at_least(change))
             # difference tables do not see rounding that is the same over a few last places
-            noise = noise.at_least(rounding.level)
+            noise = self._of_results(noise.at_least(rounding.level))
         return noise.at_least(change) if change > NARROW_STAGE * noise.level else noise
+
+    def _of_results(self, noise: Noise) -> Noise:
+        """Return the noise of the cost; of a sum over results, relative to the size of its terms.
+
+        The noise of each result is measured as well, for an entry that moves only some of them.
+        """
+        cost = self._evaluations.cost
+        if not isinstance(cost, Contraction):
+            return noise
+        if cost.results.noise is None:
+            measure_result_noise(self._evaluations, noise.level, [self._seed, 1])
+        known = cost.results.noise
+        if known is None:
+            return noise
+        relative = noise.level / (cost.terms or noise.level)
+        places = FLOAT32_EPS if known.is_narrow else noise.may_jump_above
+        return replace(noise, relative=relative, may_jump_above=places)
 
     def _lifts(self, lift: Lift) -> bool:
         """Whether the cost lifts; one of several results that hides it does if others do."""
@@ -196,7 +215,7 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
     def measure_tables() -> list[tuple[float, bool]]:
         tables = []
         for origin in np.round(side_distance * np.array([0, *rng.uniform(0.5, 1, 2)])):
-            units = _draw_units(evaluations, 2 * side_distance, rng)
+            units = draw_units(evaluations, 2 * side_distance, rng)
             line = partial(_costs_along, evaluations, units, origin, costs)
             # bounds may leave room on one side alone
             reach = 4 * spacing if origin == 0 else 0.0
@@ -294,23 +313,6 @@ def _narrowest_dtype(costs: FloatArray, evaluations: Evaluations) -> Any:
         if fits and (np.unique(finite).size > 2 or dtype in parameter_dtypes):
             return dtype
     return costs.dtype.type
-
-
-def _draw_units(
-    evaluations: Evaluations, largest_multiple: float, rng: np.random.Generator
-) -> FloatArray:
-    """Draw a small move of all entries, each by two or six of its last places.
-
-    The number is even, so that a move into the next binade, where places are twice as far apart, is
-    exact. Near a bound moves are shorter, so that the largest multiple of them stays within.
-    """
-    ends = np.concatenate([end.ravel() for end in evaluations.box.ends(rng).values()])
-    sizes = [
-        entry_sizes(value).astype(value.dtype).ravel() for value in evaluations.values.values()
-    ]
-    count = rng.choice([2, 6], evaluations.size)
-    units = count * np.concatenate([np.spacing(size) for size in sizes])
-    return np.asarray(np.copysign(np.minimum(units, np.abs(ends) / largest_multiple), ends))
 
 
 def _multiples(

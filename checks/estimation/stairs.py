@@ -56,7 +56,7 @@ def slope_of_jumps(
     (r,) float
         Absolute values of the slopes; nan where the cost is not finite at far or far ± near.
     """
-    noise, x = at.noise.level, at.x[indices]
+    noise, x = at.noise_at(indices).level, at.x[indices]
     near = np.copysign(near, far)
 
     def changes(rows: IntArray, steps: FloatArray) -> tuple[Any, Any]:
@@ -122,6 +122,7 @@ def slope_where_straight(
     steps = steps.reshape(change.shape)
     slopes = change[..., -1] / steps[..., -1]
     bent = np.abs(change - slopes[..., None] * steps).max(axis=-1)
-    is_straight = bent <= STRAIGHT * at.noise.level
+    level = np.broadcast_to(at.noise_at(indices).level, x.shape)
+    is_straight = bent <= STRAIGHT * level[:, None]
     slope = np.where(is_straight[:, 0], slopes[:, 0], slopes[:, 1])
     return slope, is_straight.any(axis=1)

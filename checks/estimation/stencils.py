@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from checks._types import FloatArray
+from checks.estimation.coordinates import NoiseAt
 from checks.estimation.noise import Noise
 from checks.evaluation.step_sizes import steps_taken
 
@@ -102,7 +103,7 @@ class Stencil(Protocol):
         h: FloatArray,
         scale: FloatArray,
         f0: Any,
-        noise: Noise,
+        noise: Noise | NoiseAt,
         /,
     ) -> Trial:
         """Return the slopes by m coordinates.
@@ -116,7 +117,7 @@ class Stencil(Protocol):
         f0
             The cost at x.
         noise
-            Of the cost.
+            Of the cost; its level is read after `costs` was called.
         """
 
 
@@ -126,7 +127,7 @@ def central(
     h: FloatArray,
     scale: FloatArray,
     f0: Any,
-    noise: Noise,
+    noise: Noise | NoiseAt,
 ) -> Trial:
     """Take the slope of order 6 from ±h, ±2h, ±3h; a kink between them widens its error."""
     moved, change = _move(costs, x, h, f0, [1, 2, 3, -1, -2, -3])
@@ -159,7 +160,7 @@ def one_sided(
     h: FloatArray,
     scale: FloatArray,
     f0: Any,
-    noise: Noise,
+    noise: Noise | NoiseAt,
     side: int,
 ) -> Trial:
     """Take the slope of order 4 on one side (±1), from h to 4h."""
@@ -200,7 +201,9 @@ def _move(
     return moved, change + ((k[:, None] ** powers - taken) @ coefficients)[..., 0]
 
 
-def _round_off(moved: FloatArray, h: FloatArray, noise: Noise, factor: float) -> FloatArray:
+def _round_off(
+    moved: FloatArray, h: FloatArray, noise: Noise | NoiseAt, factor: float
+) -> FloatArray:
     """Return the noise of a slope: factor · noise / h, with at least the rounding of the costs."""
     rounding = np.finfo(moved.dtype).eps * np.abs(moved).max(axis=1, initial=0)
     return factor * np.maximum(noise.level, rounding) / h  # type: ignore[no-any-return]

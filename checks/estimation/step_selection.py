@@ -261,7 +261,7 @@ class _StepSelection:
         truncation = 2 * correction * (steps / h) ** 2 + curvature_change * np.abs(steps) / 2
         rounding = np.finfo(costs.dtype).eps * np.abs(costs)
         # seven standard deviations √2 σ of the difference of two costs
-        noise = 10 * np.maximum(at.noise.level, rounding) / np.abs(steps)
+        noise = 10 * np.maximum(at.noise_at(indices).level, rounding) / np.abs(steps)
         allowed = self.error[indices] + truncation + noise
         return np.asarray(np.abs(slope - self.value[indices]) > allowed)
 
@@ -361,14 +361,15 @@ class _StepSelection:
             steps,
             self.scale[indices],
             at.at_point,
-            at.noise,
+            at.noise_at(indices),
         )
 
     def jittered(self, indices: IntArray) -> FloatArray:
         """Return the next steps of some coordinates, made uneven so that no period hides."""
         step, scale = self.step[indices], self.scale[indices]
         if self.grid is not None:
-            return np.asarray(scale * self.grid(step / scale))
+            longest = self.coordinates.longest[indices]
+            return np.asarray(scale * self.grid(step / scale, longest / scale))
         return np.asarray(step * self.rng.uniform(1, 1.25, indices.size))
 
     def advance(self, indices: IntArray) -> None:

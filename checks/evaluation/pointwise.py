@@ -111,6 +111,7 @@ class Evaluations(RestoresParameters):
         self.size = ends[-1]
         # the place of each array in a vector of all entries
         self._slices = dict(zip(arrays, map(slice, [0, *ends[:-1]], ends), strict=True))
+        self._moved: dict[str, NDArray[Any]] = {}  # see `_note_moved`
         self.outside: dict[str, str] = {}
         self.complex_outside = ""
         self.interrupted = False
@@ -229,10 +230,46 @@ class Evaluations(RestoresParameters):
         except KeyboardInterrupt:
             if not self.accept_interrupt():
                 raise
+        if self.shared and steps.dtype.kind != "c":
+            self._note_moved(path, entries, costs)
         if costs_of_entries is not None:
             costs[~inside] = not_a_number(costs.dtype)
             self._ask_why_outside(path, entries, steps, inside & np.isnan(costs))
         return costs
+
+    def _note_moved(self, path: str, entries: IntArray, costs: Any) -> None:
+        """Note whether entries change the cost, or which part of the noise of a sum they move."""
+        parts = self.cost.noise_moved(self._moves_of(path), entries)
+        if parts is None:
+            parts = np.repeat((costs != self.at_point).any(axis=1)[:, None], 2, axis=1)
+        noted = self._moved.setdefault(path, np.full((self.values[path].size, 2), np.nan))
+        noted[entries] = np.fmax(noted[entries], parts)
+
+    def noise_of(self, path: str, entries: IntArray, level: float) -> Any:
+        """Return the noise of differences by some entries that were moved: one number, or (r,).
+
+        Of a sum of results only those that an entry has moved have noise: the others cancel. But
+        what has not moved may hide a derivative. If rounding hides it at x ± 3h, it is at most a
+        last place over 6h, which a thirtieth of a last place as noise covers: an eighth of the
+        noise of rounding. Of a sum this counts in the mean, by the part of it that entries of the
+        array move: where each moves one result of many, a small entry is not likely to hide more.
+        For a single result it is doubled, and the part counts by half its power.
+
+        Parameters
+        ----------
+        path, entries
+            As in `at_entries`.
+        level
+            The noise of the cost, which is the most that is returned.
+        """
+        if path not in self._moved:
+            return level
+        moved, share = self._moved[path].T
+        tried = ~np.isnan(share)
+        of_all = (1 + np.minimum(share[tried], 1).sum()) / (1 + tried.sum())
+        whole = self.cost.whole_noise
+        hidden = of_all**0.5 / 8 if whole else of_all**0.25 / 4
+        return np.fmin(level, max(level, whole) * np.hypot(moved[entries], hidden))
 
     def _ask_why_outside(
         self, path: str, entries: IntArray, steps: Any, outside: NDArray[np.bool_]

@@ -2,12 +2,14 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from checks._types import FloatArray
 from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.executors import in_order
 from checks.evaluation.restoring import RestoresParameters, restore_arrays
@@ -15,7 +17,15 @@ from checks.parameters.claims import UNFIT, as_array, describe, entry_name, floa
 from checks.parameters.complex_parts import ComplexPoint, in_parts
 from checks.parameters.nesting import Nesting, argument_name
 
-__all__ = ["Memo", "Result", "Results", "ResultsChanged"]
+__all__ = [
+    "UNKNOWN",
+    "Contraction",
+    "Memo",
+    "Result",
+    "ResultNoise",
+    "Results",
+    "ResultsChanged",
+]
 
 # The bytes of a long double that hold its value; on x86 the last 6 of 16 are arbitrary.
 USED = 10 if np.finfo(np.longdouble).nmant == 63 else np.dtype(np.longdouble).itemsize
@@ -25,6 +35,7 @@ ABOVE_HALF = 1.5 * 2.0**-53  # 1 + ABOVE_HALF is rounded up to the nearest, and 
 # of x, at a guess.
 MAX_NUMBERS, CALLS_PER_ENTRY = 2**25, 16
 NONE = slice(0, 0)
+UNKNOWN = 1e150  # a noise larger than any: its square is finite
 # Moves in one task of an executor, and tasks that wait.
 MOVES, MAX_PENDING = 8, 256
 # The most points that one call of a function of many points gets, and the most numbers in their
@@ -149,6 +160,25 @@ def _contents(array: NDArray[Any]) -> tuple[str, bytes]:
     return array.dtype.char, raw.reshape(-1, np.dtype(np.longdouble).itemsize)[:, :USED].tobytes()
 
 
+@dataclass(frozen=True, eq=False)
+class ResultNoise:
+    """The noise of all results of a function.
+
+    Attributes
+    ----------
+    at_point : (m,) float
+        f(x) as one vector, in the dtype in which derivatives are estimated.
+    level : (m,) float
+        The standard deviation of the noise of each result; `UNKNOWN` where that is not known.
+    is_narrow : bool
+        float32 holds all results that were met.
+    """
+
+    at_point: NDArray[Any]
+    level: FloatArray
+    is_narrow: bool
+
+
 class Results:
     """The results of a function f at x and around it, as flat arrays.
 
@@ -176,6 +206,10 @@ class Results:
         x.
     size : int
         The number of results.
+    noise : ResultNoise or None
+        Of all results, once it has been measured.
+    latest : list of ndarray
+        The results of the last call of f, as flat arrays.
 
     Raises
     ------
@@ -208,6 +242,8 @@ class Results:
             )
         self._entries = sum(array.size for array in point.arrays.values())
         self._first = [array.reshape(-1).copy() for array in self.at_point.values()]
+        self.noise: ResultNoise | None = None
+        self.latest = self._first
         at_points = getattr(f, "at_points", None)
         of_stack = None if at_points is None else partial(self._flat_stack, at_points)
         self.memo = Memo(self._flat, x, of_stack)
@@ -234,7 +270,14 @@ class Results:
         wanted = {path: array.shape for path, array in self.at_point.items()}
         if shapes != wanted:
             raise self._changed(x, shapes, wanted)
-        return self._part([array.reshape(-1) for array in arrays.values()])
+        self.latest = [array.reshape(-1) for array in arrays.values()]
+        return self._part(self.latest)
+
+    def vector(self, x: Any) -> NDArray[Any]:
+        """Return f(x) as one vector, in the order of `at_point`: a new call, which is not kept."""
+        self.memo.calls += 1
+        self._flat(x)
+        return np.concatenate(self.latest)
 
     def _flat_stack(
         self, at_points: Callable[[Any], Any], points: Any
@@ -285,15 +328,35 @@ class Results:
                 index = tuple(map(int, np.unravel_index(k, array.shape)))
                 yield Result(self.memo, leaf, k - start, entry_name(path, index))
 
-    def contractions(self, cotangents: Sequence[Mapping[str, NDArray[Any]]]) -> list["Result"]:
+    def contractions(self, cotangents: Sequence[Mapping[str, NDArray[Any]]]) -> list["Contraction"]:
         """Return ⟨u, f(x)⟩ for some u, by path, as scalar costs; no others are kept from now on."""
-        weights = [[u[path].reshape(-1) for path in self.at_point] for u in cotangents]
-        self._keep_only(partial(_contracted, weights))
-        costs = [Result(self.memo, 0, k, "⟨u, f(x)⟩") for k in range(len(cotangents))]
-        for cost, of_one in zip(costs, weights, strict=True):
-            terms = zip(of_one, self._first, strict=True)
-            cost.terms = float(sum(np.abs(u) @ np.abs(f) for u, f in terms))
-        return costs
+        first = np.concatenate(self._first)
+        first = first.astype(np.result_type(np.float64, first))
+        vectors = [np.concatenate([u[path].ravel() for path in self.at_point]) for u in cotangents]
+        weights = np.array(vectors, first.dtype)
+        self._keep_only(partial(self._contracted, weights, first))
+        terms = np.abs(weights) @ np.abs(first)
+        return [Contraction(self, k, weights[k], float(terms[k])) for k in range(len(weights))]
+
+    def _contracted(
+        self, weights: NDArray[Any], first: NDArray[Any], arrays: list[NDArray[Any]]
+    ) -> tuple[NDArray[Any], ...]:
+        """Return Σ u f for several u, (k, m), along a last axis, in float64 at least.
+
+        It is that at the point, plus the change, so that results that have not moved add no
+        rounding. Once the noise σ of all results is known, also Σ |u| σ and Σ (u σ)² over those
+        that have moved.
+        """
+        f = np.concatenate(arrays, axis=-1)
+        change = f - first
+        # the sums of a stack are those of its points bit for bit, as a matrix product's are not
+        sums = np.stack([np.vecdot(u, first) + np.vecdot(u, change) for u in weights], axis=-1)
+        if self.noise is None:
+            return (sums,)
+        moved = (f != self.noise.at_point).astype(float)
+        terms = np.abs(weights) * self.noise.level
+        parts = [[np.vecdot(moved, t), np.vecdot(moved, t * t)] for t in terms]
+        return sums, np.moveaxis(np.array(parts), (0, 1), (-2, -1))
 
     def renew(self, x: Any) -> None:
         """Let the last call of f be at `x`, as a claim may read what f kept of it.
@@ -320,17 +383,6 @@ def _copied(arrays: list[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
 
 def _cut(kept: Mapping[int, slice], arrays: list[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
     return tuple(array[..., kept.get(leaf, NONE)].copy() for leaf, array in enumerate(arrays))
-
-
-def _contracted(
-    weights: list[list[NDArray[Any]]], arrays: list[NDArray[Any]]
-) -> tuple[NDArray[Any], ...]:
-    """Return Σ u f for several u, along a last axis, in float64 at least."""
-    dtype = np.result_type(np.float64, *(array.dtype for array in arrays))
-    wide = [array.astype(dtype, copy=False) for array in arrays]
-    # the sums of a stack are those of its points bit for bit, as a matrix product's are not
-    sums = [sum(map(np.vecdot, of_one, wide)) for of_one in weights]
-    return (np.array(sums, dtype).T,)
 
 
 class Point(RestoresParameters):
@@ -372,7 +424,7 @@ class Result:
     """
 
     shared = True
-    noise = terms = 0.0
+    noise = whole_noise = terms = 0.0
     executor: Any = None
 
     def __init__(self, memo: Memo, leaf: int, entry: int, name: str) -> None:
@@ -408,6 +460,14 @@ class Result:
         self._moved.add(key)
         if self._last is not None:
             self.memo.by_move.setdefault(key, self._last)
+            self._note(of, int(entry), self._last)
+
+    def _note(self, of: Key, entry: int, outcome: Any) -> None:
+        """Note what the function returned where an entry was moved."""
+
+    def noise_moved(self, of: Key, entries: Any) -> FloatArray | None:
+        """Return what part of the noise moved with some entries; None of a single result."""
+        return None
 
     @property
     def at_points(self) -> Callable[[Any], Any] | None:
@@ -498,6 +558,51 @@ class Result:
                 costs[row, column] = value
                 wanted[row, column] = False
                 moved.add(key)
+                self._note(of, key[-2], known[key])
+
+
+class Contraction(Result):
+    """⟨u, f(x)⟩ of a cotangent u, as a scalar cost.
+
+    Attributes
+    ----------
+    results : Results
+        Of f.
+    """
+
+    def __init__(self, results: Results, number: int, weights: NDArray[Any], terms: float) -> None:
+        super().__init__(results.memo, 0, number, "⟨u, f(x)⟩")
+        self.results, self._number, self._weights, self.terms = results, number, weights, terms
+        self._noises: dict[Key, NDArray[Any]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_noises": {}}
+
+    def _note(self, of: Key, entry: int, outcome: Any) -> None:
+        if len(outcome) > 1:
+            before = self._noises.get((*of, entry), 0.0)
+            self._noises[*of, entry] = np.maximum(before, outcome[1][self._number])
+
+    @property
+    def whole_noise(self) -> float:  # type: ignore[override]
+        """√Σ (u σ)² with the noise σ of each result, 0 if that is not known."""
+        noise = self.results.noise
+        if noise is None:
+            return 0.0
+        level = np.where(noise.level < UNKNOWN, noise.level, 0)
+        return float(np.linalg.norm(self._weights * level))
+
+    def noise_moved(self, of: Key, entries: Any) -> FloatArray | None:
+        """Return Σ |u| σ and Σ (u σ)² over results that some entries moved, (r, 2); see `Results`.
+
+        Relative to the same sums over all results. None where the noise of results is not known.
+        """
+        whole = self.whole_noise
+        if not whole:
+            return None
+        unknown = np.full(2, np.nan)
+        parts = np.array([self._noises.get((*of, entry), unknown) for entry in entries.tolist()])
+        return parts.reshape(-1, 2) / [whole, whole**2]
 
 
 def _outcomes(

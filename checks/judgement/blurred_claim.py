@@ -11,7 +11,7 @@ from checks.report.array_report import ArrayReport
 from checks.report.verdict import Verdict, entry_size, relative_discrepancy
 from checks.report.wording import LOST_DIGITS, plural
 
-__all__ = ["lost_digits", "why_claim_is_blurred"]
+__all__ = ["lost_digits", "suspected_entry", "why_claim_is_blurred"]
 
 
 def lost_digits(arrays: Mapping[str, ArrayReport]) -> Iterator[str]:
@@ -57,3 +57,19 @@ def why_claim_is_blurred(array: ArrayReport, unresolved: NDArray[np.bool_], clai
         f"the claim is blurred: it is off by no more than {what}. Keep its digits where numbers "
         "nearly cancel, or check at a point where they do not."
     )
+
+
+def suspected_entry(arrays: Mapping[str, ArrayReport]) -> tuple[str, tuple[int, ...]] | None:
+    """Return the UNRESOLVED entry whose claim is off the most, as path and index; None if none is.
+
+    Relative to its own size, and by more than the tolerance and the error of the estimate.
+    """
+    worst, entry = 0.0, None
+    for path, array in arrays.items():
+        off = array.discrepancies - array.error
+        off = np.where((array.verdicts == Verdict.UNRESOLVED) & (off > array.tolerance), off, 0)
+        relative = relative_discrepancy(off, entry_size(array.claimed, array.numeric))
+        if relative.max(initial=0) > worst:
+            worst = float(relative.max())
+            entry = path, tuple(map(int, np.unravel_index(relative.argmax(), relative.shape)))
+    return entry

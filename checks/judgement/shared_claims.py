@@ -10,9 +10,10 @@ from checks._types import FloatArray
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.results import Memo, Results
 from checks.judgement.claim import Claim
-from checks.parameters.claims import describe, flatten_claim
+from checks.parameters.claims import describe, entry_name, flatten_claim
 from checks.parameters.jacobian_claims import flatten_jacobian
 from checks.parameters.layouts import LAYOUTS, expanded, overwritten
+from checks.parameters.nesting import argument_name
 
 __all__ = ["Cotangent", "RowClaims", "Sum", "VjpClaims", "draw_cotangents"]
 
@@ -149,6 +150,8 @@ class VjpClaims:
     ----------
     overwritten : str
         The first change that it made to a cotangent; empty if it made none.
+    last : dict of str to ndarray
+        The product that was returned last, by path.
     """
 
     def __init__(self, vjp: Callable[[Any, Any], Any], results: Results) -> None:
@@ -159,6 +162,7 @@ class VjpClaims:
             )
         self._vjp, self._results = vjp, results
         self.overwritten = ""
+        self.last: dict[str, FloatArray] = {}
 
     def products(self, x: Any, cotangent: Cotangent) -> tuple[dict[str, FloatArray], list[str]]:
         """Return the product at `x`, by path and copied, and findings about its shapes."""
@@ -172,7 +176,8 @@ class VjpClaims:
         self.overwritten = self.overwritten or overwritten(cotangent.values, handed)
         nested = self._results.point.nesting.params
         arrays, findings = flatten_claim(nested, result, "vjp(x, u)", root=".x")
-        return {path: array.copy() for path, array in arrays.items()}, findings
+        self.last = {path: array.copy() for path, array in arrays.items()}
+        return self.last, findings
 
     def other_layouts(self, cotangent: Cotangent) -> list[Cotangent]:
         """Return the cotangent in those layouts in which the product differs, bit for bit."""
@@ -188,6 +193,30 @@ class VjpClaims:
             if not all(np.array_equal(products[p], g, equal_nan=True) for p, g in right.items()):
                 different.append(same)
         return different
+
+    def alone(
+        self, cotangent: Cotangent, evaluations: Evaluations, path: str, index: tuple[int, ...]
+    ) -> Cotangent | None:
+        """Return a cotangent that is zero but for the results that an entry of x moves.
+
+        The product with it is small where the entry does not matter, and so is what may be rounding
+        of the claim. None if the entry moves no result or all of them.
+        """
+        at_point = evaluations.call_at_point(self._results.vector)
+        ends = evaluations.box.ends(np.random.default_rng(0))
+        move = np.zeros(ends[path].shape)
+        move[index] = ends[path][index] / 64
+        evaluations.cost_moved({path: move})
+        moved = np.concatenate(self._results.latest) != at_point
+        if moved.all() or not moved.any():
+            return None
+        values, first = {}, 0
+        for result, array in cotangent.values.items():
+            part = moved[first : first + array.size].reshape(array.shape)
+            values[result] = np.where(part, array, np.zeros_like(array))
+            first += array.size
+        name = entry_name(argument_name(path), index)
+        return Cotangent(f"a cotangent that is zero but for what {name} moves", values)
 
     def are_linear(
         self,

@@ -311,12 +311,19 @@ def test_dead_units_and_zero_sums_do_not_blur_a_report():
     assert check_vjp(softmax, softmax_vjp, X)  # a cotangent of equal entries has the gradient 0
 
 
-@pytest.mark.parametrize("seed", range(3))
+def inside_float32(function):
+    """Return a function that rounds its arguments to float32, and computes in that."""
+    return lambda *arrays: function(*(array.astype(np.float32) for array in arrays))
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("casts", ["no cast", "casts", "casts of float64"])
 @pytest.mark.parametrize("name", ["relu", "tanh", "max pooling", "gelu"])
-def test_elementwise_functions_in_float32_get_a_verdict(name, seed):
+def test_elementwise_functions_in_float32_get_a_verdict(name, casts, seed):
     rng = np.random.default_rng(seed)
-    x = rng.standard_normal(200).astype(np.float32)
-    f, vjp = FLOAT32[name]
+    x = rng.standard_normal(rng.choice([8, 60, 400]))
+    x = x if casts == "casts of float64" else x.astype(np.float32)
+    f, vjp = FLOAT32[name] if casts == "no cast" else map(inside_float32, FLOAT32[name])
     assert check_vjp(f, vjp, x, seed=seed).verdict is Verdict.MATCH
     wrong = np.where(np.arange(x.size) == x.argmax(), np.float32(1.01), np.float32(1))
     report = check_vjp(f, lambda x, u: vjp(x, u) * wrong, x, seed=seed)

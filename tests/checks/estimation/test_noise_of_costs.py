@@ -10,13 +10,13 @@ from checks.estimation import noise as noise_module
 from checks.estimation.noise import (
     CostNoise,
     Noise,
-    _draw_units,
     _narrowest_dtype,
     _noise_along,
     changes_nothing,
     measure_noise,
 )
 from checks.estimation.precision import Lift
+from checks.estimation.result_noise import draw_units
 from checks.evaluation.pointwise import Evaluations
 
 EPS = 2.0**-52
@@ -456,7 +456,7 @@ def test_the_narrowest_dtype_that_holds_all_costs(dtype):
 def test_a_unit_is_two_or_six_last_places(dtype):
     x = {"a": np.array([1.0, -3.0, 0.0] * 40, dtype), "b": np.array([1e3] * 40, dtype)}
     evaluations = Evaluations(lambda p: 0.0, x)
-    units = _draw_units(evaluations, 2.0**10, rng())
+    units = draw_units(evaluations, 2.0**10, rng())
     size_of_a = np.sqrt(10 / 3)
     sizes = np.r_[[1.0, 3.0, size_of_a] * 40, [1e3] * 40].astype(dtype)
     ratios = np.abs(units) / np.spacing(sizes)
@@ -468,7 +468,7 @@ def test_a_unit_is_two_or_six_last_places(dtype):
 def test_units_are_shorter_beside_a_bound():
     room = 2.0**-40
     evaluations = Evaluations(lambda p: 0.0, np.ones(2), bounds=(1.0, np.array([1 + room, 2.0])))
-    units = _draw_units(evaluations, 2.0**20, rng())
+    units = draw_units(evaluations, 2.0**20, rng())
     assert units[0] == pytest.approx(room / 2.0**20)
     assert units[1] in (2 * EPS, 6 * EPS)
     assert (units > 0).all()
