@@ -300,21 +300,21 @@ class Evaluations(RestoresParameters):
         """Yield the costs of one entry after another; those known where they are not `inside`."""
         arrays, params = self._arrays(steps.dtype.kind == "c")
         saved = self.values[path].reshape(-1)
-        flat = arrays[path].flat
+        moved = saved[entries][:, None] + steps
+        flat, is_complex, everywhere = arrays[path].flat, known.dtype.kind == "c", inside.all()
         rows = np.flatnonzero(inside.any(axis=1)) if self.shared else range(len(entries))
         for row in rows:
-            entry = entries[row]
-            start, costs = saved[entry], list(known[row])
-            where = partial(self._where, path, int(entry), known.dtype.kind == "c")
+            entry, costs = int(entries[row]), list(known[row])
+            where = partial(self._where, path, entry, is_complex)
             try:
-                for column in np.flatnonzero(inside[row]):
-                    flat[entry] = start + steps[row, column]
+                for column in range(len(costs)) if everywhere else np.flatnonzero(inside[row]):
+                    flat[entry] = moved[row, column]
                     costs[column] = self._moved_cost(params, known.dtype, where)
                     if self.shared:
                         self.cost.remember(self._moves_of(path), entry, steps[row, column])
             finally:
-                flat[entry] = start
-            yield slice(row, row + 1), [costs]
+                flat[entry] = saved[entry]
+            yield slice(row, row + 1), costs
         self._changed_by_cost = self._changed_by_cost or self.restore()
 
     def _moves_of(self, path: str) -> tuple[str, str]:
@@ -432,18 +432,18 @@ class Evaluations(RestoresParameters):
 
     def _moved_cost(self, params: Any, dtype: Any, where: Callable[[], tuple[str, str]]) -> Any:
         """Call the cost at moved parameters; return nan, and note why, where these are outside."""
-        is_complex = dtype.kind == "c"
+        is_complex, said = dtype.kind == "c", ""
         try:
             value = as_number(self._call(params))
         except Exception as error:
             if is_control_flow(error):
                 raise
             value, said = not_a_number(dtype), f"{type(error).__name__}: {error}".rstrip(": ")
-        else:
-            said = f"{getattr(self.cost, 'name', 'cost(params)')} is {value}"
-            if value.dtype.kind == "c" and not is_complex:
-                value = not_a_number(dtype)
+        returned = value
+        if value.dtype.kind == "c" and not is_complex:
+            value = not_a_number(dtype)
         if not np.isfinite(value):
+            said = said or f"{getattr(self.cost, 'name', 'cost(params)')} is {returned}"
             said = " ".join(said.split())
             said = said if len(said) <= QUOTED else said[: QUOTED - 3] + "..."
             path, move = where()
@@ -451,4 +451,4 @@ class Evaluations(RestoresParameters):
                 self.complex_outside = f"{said}, {move}"
             else:
                 self.outside[path] = f"{said}, {move}"
-        return value.astype(dtype)
+        return value if value.dtype == dtype else value.astype(dtype)
