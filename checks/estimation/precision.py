@@ -146,21 +146,31 @@ class Copies:
         self.overflowed = False
         self.shared = getattr(function, "shared", False)
 
-    def result(self, moves: Moves | None = None, *, toward_zero: bool = False) -> Any:
+    def result(
+        self,
+        moves: Moves | None = None,
+        *,
+        toward_zero: bool = False,
+        step: tuple[str, int, Any] | None = None,
+    ) -> Any:
         """Return the result of the function, with arrays moved by `moves`, by path.
+
+        One entry is moved by an imaginary `step` besides: path, flat index, and step.
 
         Raises
         ------
         ValueError
             The moves leave the box.
         """
-        params = self._params(moves or {})
+        params = self._params(moves or {}, step)
         self.calls += 1
         return self._call(self._function, params, toward_zero)
 
-    def _params(self, moves: Moves, count: int | None = None) -> Any:
+    def _params(
+        self, moves: Moves, step: tuple[str, int, Any] | None = None, count: int | None = None
+    ) -> Any:
         """Return the parameters in new copies, with arrays moved; `count` points are stacked."""
-        is_complex = any(np.iscomplexobj(move) for move in moves.values())
+        is_complex = step is not None or any(np.iscomplexobj(move) for move in moves.values())
         dtype, values = self.complex_dtype if is_complex else self.dtype, self.values
         if count is not None:
             values = {p: np.broadcast_to(v, (count, *v.shape)) for p, v in values.items()}
@@ -169,6 +179,9 @@ class Copies:
             copies[path][...] += move
         if not all(self.box.holds(path, copies[path]).all() for path in moves):
             raise ValueError("a move leaves the bounds")
+        if step is not None:
+            path, entry, imaginary = step
+            copies[path].flat[entry] += imaginary
         if self.refused:
             copies = {path: copy.view(Narrowing) for path, copy in copies.items()}
         return self._nesting.rebuild(copies)
@@ -182,16 +195,16 @@ class Copies:
     def _note_overflow(self, kind: str, flag: int) -> None:
         self.overflowed = True
 
-    def cost(self, moves: Moves | None = None, *, toward_zero: bool = False) -> Any:
-        """Return the result as one number; nan if the function raises an exception."""
+    def cost(self, moves: Moves | None = None, **options: Any) -> Any:
+        """Return the `result` as one number; nan if the function raises an exception."""
         try:
-            return as_number(self.result(moves, toward_zero=toward_zero))
+            return as_number(self.result(moves, **options))
         except Exception as error:  # a library may refuse the dtype
             if is_control_flow(error):
                 raise
             if isinstance(error, TypeError) and self.eps < self.narrow_eps and not self.refused:
                 self.refused = True
-                return self.cost(moves, toward_zero=toward_zero)
+                return self.cost(moves, **options)
             self.said = f"{type(error).__name__}: {error}"
             return np.asarray(np.nan)
 
@@ -203,7 +216,10 @@ class Copies:
         Before the complex step, θ is moved by `moves`, which are real.
         """
         h, moves = self._stepped(direction, moves)
-        cost = self.cost(moves, toward_zero=toward_zero)
+        return self._quotient(self.cost(moves, toward_zero=toward_zero), h)
+
+    def _quotient(self, cost: Any, h: Any) -> tuple[Any, Any]:
+        """Return Im C/h and Re C; nan if the cost is not complex, or in a narrower dtype."""
         if cost.dtype.kind != "c" or self.rounds(cost):
             self.said = self.said or f"cost(params) is {cost!r}"
             return self.dtype.type(np.nan), self.dtype.type(np.nan)
@@ -221,9 +237,8 @@ class Copies:
 
         An analytic cost moves all entries in one call, see `checks.evaluation.pointwise`.
         """
-        cost = self._function
+        cost, h = self._function, self._step([path])
         if getattr(cost, "analytic", False):
-            h = self._step([path])
             steps = np.full((entries.size, 1), 1j * h, self.complex_dtype)
 
             def costs_at(params: Any) -> Any:
@@ -233,12 +248,10 @@ class Copies:
             self.calls += entries.size
             costs = self._call(costs_at, self._params(moves or {}), toward_zero)
             return costs.imag / h, costs.real
-        shape = self.values[path].shape
         both = np.empty((2, entries.size), self.dtype)
         for k, entry in enumerate(entries):
-            direction = np.zeros(shape, self.dtype)
-            direction.ravel()[entry] = 1
-            both[:, k] = self.slope({path: direction}, moves, toward_zero=toward_zero)
+            moved = self.cost(moves, toward_zero=toward_zero, step=(path, entry, 1j * h))
+            both[:, k] = self._quotient(moved, h)
         return both[0], both[1]
 
     def slopes_along(self, directions: Moves, moves: Moves | None = None) -> Iterator[Any]:
@@ -250,7 +263,7 @@ class Copies:
         if getattr(cost, "analytic", False):
             h, moves = self._stepped(directions, moves)
             self.calls += count
-            costs = self._call(cost.at_points, self._params(moves, count), toward_zero=False)
+            costs = self._call(cost.at_points, self._params(moves, count=count), toward_zero=False)
             yield from costs.imag / h
             return
         for k in range(count):
