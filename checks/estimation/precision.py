@@ -171,10 +171,10 @@ class Copies:
     ) -> Any:
         """Return the parameters in new copies, with arrays moved; `count` points are stacked."""
         is_complex = step is not None or any(np.iscomplexobj(move) for move in moves.values())
-        dtype, values = self.complex_dtype if is_complex else self.dtype, self.values
+        dtype = self.complex_dtype if is_complex else self.dtype
+        copies = {path: np.array(value, dtype) for path, value in self.values.items()}
         if count is not None:
-            values = {p: np.broadcast_to(v, (count, *v.shape)) for p, v in values.items()}
-        copies = {path: np.array(value, dtype) for path, value in values.items()}
+            copies = {path: np.repeat(copy[None], count, axis=0) for path, copy in copies.items()}
         for path, move in moves.items():
             copies[path][...] += move
         if not all(self.box.holds(path, copies[path]).all() for path in moves):

@@ -14,7 +14,7 @@ from checks.estimation.finite_differences import WITHIN, draw_direction
 from checks.estimation.precision import EVERY, Lift, coarsest_dtype, copies_of, wider_dtype
 from checks.estimation.rounding_mode import toward_zero_is_available
 from checks.estimation.step_rounding import complex_step_rounding
-from checks.evaluation.pointwise import Evaluations
+from checks.evaluation.pointwise import MAX_NUMBERS, Evaluations
 
 __all__ = ["ESTIMATED", "LIFTED", "SAMPLED", "ComplexSteps", "step_errors"]
 
@@ -272,29 +272,30 @@ def _relative_rounding(
     for path, array in steps.items():
         of_slopes[path][...] = array.slopes
         of_weights[path][...] = array.known * (size / sums[path])
-    # random h, so that imaginary parts round differently even where real parts do not change
-    h = rng.uniform(1, 2, SAMPLES) * next(iter(steps.values())).h
-    expected = np.empty(SAMPLES)  # Σ slope · direction
-    up = direction = np.zeros(evaluations.size)
+    pairs = max(1, MAX_NUMBERS // (2 * evaluations.size))  # that are drawn at once
+    deviations = []
+    for first in range(0, places.size, pairs):
+        distances = np.multiply.outer(places[first : first + pairs], last_places)
+        distances = np.where(distances <= WITHIN * narrowest, distances, last_places)
+        up = np.where(rng.integers(2, size=distances.shape, dtype=bool), distances, -distances)
+        directions = draw_direction(distances.shape, rng) * weights
+        # random h, so that imaginary parts round differently even where real parts do not change
+        h = rng.uniform(1, 2, 2 * len(up)) * next(iter(steps.values())).h
 
-    def moves(samples: IntArray) -> dict[str, Any]:
-        """Return moves of every parameter by last places, and of some by i h · direction."""
-        nonlocal up, direction
-        moved = np.empty((samples.size, evaluations.size), complex)
-        for row, sample in enumerate(samples):
-            if sample % 2 == 0:  # a new pair
-                distance = places[sample // 2] * last_places
-                distance = np.where(distance <= WITHIN * narrowest, distance, last_places)
-                up = np.where(rng.integers(2, size=up.size, dtype=bool), distance, -distance)
-                direction = draw_direction(up.size, rng) * weights
-            moved.real[row] = np.where(cramped, inward, up if sample % 2 else -up)
-            moved.imag[row] = direction * h[sample]
-            expected[sample] = slopes @ direction
-        return evaluations.split(moved)
+        def moves(
+            samples: IntArray, up: FloatArray = up, v: FloatArray = directions, h: FloatArray = h
+        ) -> dict[str, Any]:
+            """Return moves of every parameter by last places, and of some by i h · direction."""
+            pair, side = np.divmod(samples, 2)
+            moved = np.empty((samples.size, evaluations.size), complex)
+            moved.real = np.where(cramped, inward, (2 * side - 1)[:, None] * up[pair])
+            moved.imag = v[pair] * h[samples, None]
+            return evaluations.split(moved)
 
-    costs = evaluations.costs_moved(np.arange(SAMPLES), moves)
-    deviation = np.abs((costs.imag / h - expected).reshape(-1, 2).mean(axis=1)).max()
-    return float(deviation / size) if math.isfinite(deviation) else math.inf
+        costs = evaluations.costs_moved(np.arange(h.size), moves)
+        found = (costs.imag / h).reshape(-1, 2).mean(axis=1)
+        deviations.append(float(np.abs(found - directions @ slopes).max()))
+    return max(deviations) / size if math.isfinite(sum(deviations)) else math.inf
 
 
 def _last_places(evaluations: Evaluations, path: str) -> FloatArray:

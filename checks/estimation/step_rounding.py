@@ -146,35 +146,36 @@ def _nonlinearity(
     derivatives g, the sizes s for v ~ 1/s, and the flat indices of the entries. If `shaken`, the
     parameters are moved as well, by `SHAKE` last places of the wide dtype.
     """
-    parts = {}
-    for path, (slopes, sizes, entries) in steps.items():
-        # the factor of 1 + a part of the narrow eps fills the bits that only wide numbers have
-        drawn = rng.uniform(0.75, 1.5, (2, count, entries.size)).astype(copies.dtype)
-        part = drawn[0] * (1 + drawn[1] * copies.narrow_eps) / math.sqrt(entries.size)
-        if copies.shared:
-            part *= (2 * rng.integers(2, size=part.shape) - 1) * copies.scales[path]
-        else:
-            part *= np.where(slopes < 0, -1, 1) / np.where(sizes > 0, sizes, 1)
-        parts[path] = part
+    ends = np.cumsum([entries.size for _, _, entries in steps.values()])
+    counts = np.diff(ends, prepend=0)
+    g, s = (np.concatenate([of_array[k] for of_array in steps.values()]) for k in (0, 1))
+    scales = np.repeat([copies.scales[path] for path in steps], counts)
+    # the factor of 1 + a part of the narrow eps fills the bits that only wide numbers have
+    drawn = rng.uniform(0.75, 1.5, (2, count, g.size)).astype(copies.dtype)
+    v = drawn[0] * (1 + drawn[1] * copies.narrow_eps)
+    if copies.shared:
+        v *= (2 * rng.integers(2, size=v.shape) - 1) * scales
+    else:
+        v *= np.where(g < 0, -1, 1) / np.where(s > 0, s, 1)
+    v /= np.sqrt(np.repeat(counts, counts))
     # scaled by a power of two, so that no entry of v exceeds the typical size of its array
-    longest = np.max([np.abs(v).max(axis=1) / copies.scales[path] for path, v in parts.items()], 0)
-    shorter = 2.0 ** -np.frexp(longest.astype(float))[1].astype(copies.dtype)
-    directions, terms = {}, []
-    for path, (slopes, _, entries) in steps.items():
-        parts[path] *= shorter[:, None]
+    longest = (np.abs(v) / scales).max(axis=1)
+    v *= (2.0 ** -np.frexp(longest.astype(float))[1].astype(copies.dtype))[:, None]
+    directions, moves = {}, {}
+    for (path, (_, _, entries)), part in zip(
+        steps.items(), np.split(v, ends[:-1], axis=1), strict=True
+    ):
         directions[path] = np.zeros((count, *copies.values[path].shape), copies.dtype)
-        directions[path].reshape(count, -1)[:, entries] = parts[path]
-        terms.append(slopes * parts[path])
-    joined = np.concatenate(terms, axis=1)
-    totals, sums = joined.sum(axis=1), np.abs(joined).sum(axis=1)
-    moves = {}
-    if shaken:
-        for path in copies.values:
-            places = SHAKE * copies.eps / copies.narrow_eps * copies.last_places(path)
-            signs = 2 * rng.integers(2, size=(count, *places.shape)) - 1
-            moves[path] = copies.box.reflected(path, places * signs)
+        directions[path].reshape(count, -1)[:, entries] = part
+    for path in copies.values if shaken else ():
+        places = SHAKE * copies.eps / copies.narrow_eps * copies.last_places(path)
+        signs = 2 * rng.integers(2, size=(count, *places.shape)) - 1
+        moves[path] = copies.box.reflected(path, places * signs)
+    terms = g * v
+    totals, sizes = terms.sum(axis=1), np.abs(terms).sum(axis=1)
+    norms = np.sqrt(np.square(terms).sum(axis=1))
     found = copies.slopes_along(directions, moves)
-    for slope, total, size, term in zip(found, totals, sums, joined, strict=True):
+    for slope, total, size, norm in zip(found, totals, sizes, norms, strict=True):
         off = float(abs(slope - total) / size) if size else math.inf
-        unit = copies.narrow_eps / 4 * float(np.linalg.norm((term / size).astype(float)))
+        unit = copies.narrow_eps / 4 * float(norm / size)
         yield off if off == off else math.inf, unit

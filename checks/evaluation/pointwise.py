@@ -20,7 +20,7 @@ from checks.parameters.bounds import flatten_bounds
 from checks.parameters.claims import entry_name, float_arrays
 from checks.parameters.nesting import argument_name
 
-__all__ = ["Evaluations"]
+__all__ = ["MAX_NUMBERS", "Evaluations"]
 
 MAX_NUMBERS = 2**17  # the most that moves of whole arrays hold at once: 1 MiB in float64
 OF_ALL = ", the farthest of all entries moved"
@@ -106,7 +106,7 @@ class Evaluations(RestoresParameters):
         arrays = float_arrays(self.nesting)
         self.values = {path: array.copy() for path, array in arrays.items()}
         ends = [*accumulate(array.size for array in arrays.values())]
-        self._bounds = flatten_bounds(params, arrays, bounds)
+        self._bounds = None if bounds is None else flatten_bounds(params, arrays, bounds)
         self.box = Box(self.values, self._bounds)
         self.size = ends[-1]
         # the place of each array in a vector of all entries
