@@ -24,7 +24,7 @@ LIFTED, SAMPLED, ESTIMATED = "lifted", "sampled", "estimated"
 SHARED_EVERY = 32  # as EVERY, for a function with many results: each entry tells of all of them
 SHARED_SOME = 4  # as SOME, likewise
 SOME = 6  # entries measured of each array, if there are more than EVERY in all arrays
-FEW_PLACES = 16  # of rounding that all arrays may have in common: no check needs them apart
+FEW_PLACES = 64  # of rounding that all arrays may have in common: no check needs them apart
 SAMPLES = 16  # samples of a rounding: the largest of so many is hardly ever far too small
 # The error of an entry is the sampled rounding times (LEAST + WITH_SIZE · |entry| / largest of its
 # array). LEAST keeps small entries safe, which may be differences of large terms. Found by
@@ -260,6 +260,7 @@ def _relative_rounding(
     inward = np.concatenate(
         [box.reflected(p, u).ravel() for p, u in evaluations.split(last_places).items()]
     )
+    inward = np.where(cramped, inward, 0)
     # The farthest pair is at eps^⅔ of the parameters, so that what curvature adds to the mean of
     # both sides, eps^(4/3), is below rounding. Over fewer last places it may round as before.
     places = np.rint(np.geomspace(1, evaluations.eps ** (-1 / 3), SAMPLES // 2))
@@ -277,6 +278,7 @@ def _relative_rounding(
     for first in range(0, places.size, pairs):
         distances = np.multiply.outer(places[first : first + pairs], last_places)
         distances = np.where(distances <= WITHIN * narrowest, distances, last_places)
+        distances[:, cramped] = 0
         up = np.where(rng.integers(2, size=distances.shape, dtype=bool), distances, -distances)
         directions = draw_direction(distances.shape, rng) * weights
         # random h, so that imaginary parts round differently even where real parts do not change
@@ -288,7 +290,7 @@ def _relative_rounding(
             """Return moves of every parameter by last places, and of some by i h · direction."""
             pair, side = np.divmod(samples, 2)
             moved = np.empty((samples.size, evaluations.size), complex)
-            moved.real = np.where(cramped, inward, (2 * side - 1)[:, None] * up[pair])
+            moved.real = (2 * side - 1)[:, None] * up[pair] + inward
             moved.imag = v[pair] * h[samples, None]
             return evaluations.split(moved)
 
