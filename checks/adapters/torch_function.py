@@ -24,8 +24,8 @@ NO_INPUT = (
     "those whose gradient is to be checked"
 )
 NO_SECOND = (
-    "the gradient of the function is not a function that autograd differentiates, wanted one that "
-    "is: does the backward pass detach something, compute under no_grad, or use numpy?"
+    "the gradient of the function stays the same where its inputs and the cotangents move, wanted "
+    "one that does not: there is no second derivative to check"
 )
 NO_OUTPUT = (
     "no output of the function is a tensor that requires a gradient, wanted at least one: does it "
@@ -65,14 +65,30 @@ class FirstGradient:
     numbers: tuple[int, ...]
 
     def __call__(self, *arguments: Any, **kwargs: Any) -> Any:
-        """Return the gradients; None where there is none."""
+        """Return the gradients; None where there is none.
+
+        All depend on the inputs for autograd: what the backward pass detaches has a derivative of
+        zero, and is not taken for a constant.
+        """
         count = len(arguments) - len(self.numbers)
         inputs, cotangents = arguments[:count], arguments[count:]
         given = Nesting({"inputs": inputs, "kwargs": kwargs}).leaves
         moved = [given[path].requires_grad_() for path in self.paths]
         leaves = dense_leaves(self.function(*inputs, **kwargs))
         outputs = [leaves[n][1] for n in self.numbers]
-        return torch.autograd.grad(outputs, moved, cotangents, create_graph=True, allow_unused=True)
+        gradients = torch.autograd.grad(
+            outputs, moved, cotangents, create_graph=True, allow_unused=True
+        )
+        return [
+            leaf if leaf is None or leaf.requires_grad else _depending(leaf, moved[0])
+            for _, leaf in dense_leaves(gradients)
+        ]
+
+
+def _depending(gradient: Any, tensor: Any) -> Any:
+    """Return a gradient that depends on a tensor for autograd, with a derivative of zero."""
+    never = torch.zeros((), dtype=torch.bool, device=gradient.device)
+    return torch.where(never, tensor.sum().real.to(gradient.dtype), gradient)
 
 
 class TensorFunction:
@@ -146,7 +162,9 @@ class TensorFunction:
             ]
             self.outputs = {leaves[n][0]: leaves[n][1].detach() for n in self._numbers}
         if not self.outputs:
-            raise NoGradient(NO_SECOND if cotangents else NO_OUTPUT, self._is_constant())
+            raise NoGradient(NO_OUTPUT, self._is_constant())
+        if cotangents and self._is_constant():
+            raise NoGradient(NO_SECOND, is_constant=True)
         for keys, output in self.outputs.items():
             as_array(output, ".".join(map(str, ("output", *keys))))
         dtypes = [memory.dtype for memory in self.memories]
@@ -159,8 +177,9 @@ class TensorFunction:
     def _is_constant(self) -> bool:
         """Whether all floats that the function returns stay the same where its inputs move."""
         rng, moved = np.random.default_rng(0), []
-        for values in (memory.values for memory in self.memories):
-            step = 1e-3 * rng.uniform(-1, 1, values.shape) * np.where(values, values, 1)
+        for memory in self.memories:
+            values, size = memory.values, max(1e-3, 8 * torch.finfo(memory.dtype).eps)
+            step = size * rng.uniform(-1, 1, values.shape) * np.where(values, values, 1)
             moved.append((values + step).astype(values.dtype))
         results = []
         for arrays in (self.params, self.nested(moved)):
@@ -277,9 +296,8 @@ class TensorFunction:
         ]
 
         outputs = partial(self._output_tensors, wide)
-        with torch.set_grad_enabled(self._needs_grad), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of operations that vmap calls one by one
-            results = torch.func.vmap(outputs, in_dims=tuple(axes))(*tensors)
+        with torch.set_grad_enabled(self._needs_grad):
+            results = vmap(outputs, tensors, tuple(axes))
         return self.nested_outputs(
             self._value(result, output, points)
             for result, output in zip(results, self.outputs.values(), strict=True)
@@ -392,7 +410,7 @@ class TensorFunction:
             def gradients(*cotangents: Any) -> Any:
                 return torch.autograd.grad(outputs, moved, cotangents, materialize_grads=True)
 
-            slopes = torch.func.vmap(gradients)(*batch)
+            slopes = vmap(gradients, batch)
             return self._nested_gradients(slope[0] for slope in slopes)
 
     def _nested_gradients(self, slopes: Iterable[Any]) -> Any:
@@ -439,7 +457,7 @@ class TensorFunction:
         def derivatives(*tangents: Any) -> Any:
             return torch.func.jvp(outputs, tuple(primals), tangents)[1]
 
-        slopes = torch.func.vmap(derivatives)(*batch)
+        slopes = vmap(derivatives, batch)
         return self.nested_outputs(as_array(slope[0]) for slope in slopes)
 
     def _tangents(self, arrays: Any, v: Any) -> tuple[list[Any], list[Any], bool]:
@@ -452,6 +470,13 @@ class TensorFunction:
             [memory.tensor(tangent.astype(array.dtype)) for memory, array, tangent in triples],
             any(memory.is_narrower_than(array) for memory, array, _ in triples),
         )
+
+
+def vmap(function: Callable[..., Any], tensors: Sequence[Any], axes: Any = 0) -> Any:
+    """Return the function of tensors with a leading axis, by `torch.func.vmap`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of operations that vmap calls one by one
+        return torch.func.vmap(function, in_dims=axes)(*tensors)
 
 
 def dense_leaves(result: Any) -> list[Any]:

@@ -242,6 +242,7 @@ def _failure(
     undefined: bool,
 ) -> GradcheckError | None:
     """Return what is wrong with a function, or None."""
+    mode = "reverse"
     try:
         apart, size = _apart(checked) if modes["reverse"] else (0.0, 1.0)
         accuracy = 0.0 if rtol is RTOL else rtol
@@ -255,7 +256,8 @@ def _failure(
     except NotImplementedError:
         raise
     except RuntimeError as error:
-        failure = GradcheckError("\n".join([str(error), *getattr(error, "__notes__", [])]))
+        notes = getattr(error, "__notes__", [])
+        failure = GradcheckError("\n".join([f"in {mode} mode: {error}", *notes]))
         failure.__cause__ = error
         return failure
     return GradcheckError(NOT_REENTRANT.format(apart, nondet_tol)) if apart > nondet_tol else None
@@ -272,11 +274,12 @@ def _apart(checked: TensorFunction) -> tuple[float, float]:
         for f in (checked, checked, again)
     ]
     sizes = [float(np.abs(gradient).max(initial=0)) for gradient in passes[0]]
-    differences = [
-        float(np.abs(a - b).max(initial=0, where=a != b))
-        for other in passes[1:]
-        for a, b in zip(passes[0], other, strict=True)
-    ]
+    with np.errstate(invalid="ignore"):  # of infinite gradients
+        differences = [
+            float(np.abs(a - b).max(initial=0, where=a != b))
+            for other in passes[1:]
+            for a, b in zip(passes[0], other, strict=True)
+        ]
     return max(differences), min(filter(None, sizes), default=1.0)
 
 

@@ -323,6 +323,7 @@ def test_second_derivatives():
         wrong = type("Wrong", (Both,), {"factors": {"second": 1.01}}).apply
         with pytest.raises(GradcheckError):
             check(wrong, inputs)
+        assert check(lambda x: 2 * x, inputs[0], torch.ones(3, dtype=torch.float64))
     assert gradcheck(wrong, inputs)
     once = function(SQUARE, lambda x, u: (2 * x * u).detach())  # wrong on purpose
     for check in (torch.autograd.gradgradcheck, gradgradcheck):
