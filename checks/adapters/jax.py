@@ -1,109 +1,99 @@
-"""Adapters of JAX: for a loss with its `jax.grad`, and for a function with its `jax.vjp`."""
+"""Adapters of JAX: for a loss with its `jax.grad`, and for a function with its derivatives."""
 
-from collections.abc import Callable, Hashable
-from typing import Any, TypeAlias
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import numpy as np
-
-from checks.adapters.keyed_nesting import leaf_at, nest
-from checks.jacobian import check_vjp
-from checks.report.report import Report
+from checks.gradient import require_match
 
 try:
-    import jax
-    import jax.numpy as jnp
-    from jax import tree_util
+    import jax  # noqa: F401 — that it is there
 except ImportError as error:
     raise ImportError(
         "checks.adapters.jax needs JAX: install gradient-gate[jax], or jax itself"
     ) from error
 
-__all__ = ["check_function", "from_loss"]
+from checks.adapters.jax_check import assert_function, check_derivative, check_function
+from checks.adapters.jax_loss import LossCost
 
-Keys: TypeAlias = list[tuple[Hashable, ...]]
+__all__ = ["assert_function", "check_function", "check_grads", "from_loss"]
 
 
-def from_loss(loss: Callable[[Any], Any], parameters: Any) -> tuple[Any, Any, Any]:
+def check_grads(
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    order: int,
+    modes: Sequence[str] = ("fwd", "rev"),
+    atol: Any = None,
+    rtol: Any = None,
+    eps: float | None = None,
+) -> None:
+    """Check derivatives as `jax.test_util.check_grads` does, but every entry.
+
+    Parameters
+    ----------
+    f, args
+        The function, and its arguments: pytrees.
+    order
+        All derivatives up to this order are judged, in all combinations of modes.
+    modes
+        Of "fwd", "rev" and "lin": `jax.jvp`, `jax.vjp`, `jax.linearize`.
+    rtol
+        As in `check_function`, where it is given as a number between 0 and 1.
+    atol, eps
+        Not used, which a warning says: errors are measured, and so are steps chosen.
+
+    Raises
+    ------
+    GradientMismatch, GradientUnresolved
+        Both are an AssertionError; the text is the whole report.
+    TypeError, ValueError
+        As `check_function`; also where a mode cannot differentiate the function, as in JAX.
+    """
+    __tracebackhide__ = True
+    names = {"fwd": "forward", "rev": "reverse", "lin": "linearized"}
+    modes = [modes] if isinstance(modes, str) else list(modes)
+    if unknown := [mode for mode in modes if mode not in names]:
+        raise ValueError(f"modes has {unknown[0]!r}, wanted some of 'fwd', 'rev' and 'lin'")
+    options = {"rtol": rtol} if isinstance(rtol, float) and 0 < rtol < 1 else {}
+    given = {"atol": atol, "rtol": None if options else rtol, "eps": eps}
+    if ignored := [name for name, value in given.items() if value is not None]:
+        warnings.warn(
+            f"{' and '.join(ignored)} of check_grads: not used. The errors of the numerical "
+            "derivatives are measured and their steps chosen; rtol is one number between 0 and 1",
+            stacklevel=2,
+        )
+
+    def check(inner: list[bool], order: int) -> None:
+        __tracebackhide__ = True
+        for mode in modes:
+            tree = {"inputs": tuple(args), "kwargs": {}}
+            require_match(check_derivative(f, tree, None, inner, names[mode], options))
+        for mode in modes if order > 1 else ():
+            check([*inner, mode != "rev"], order - 1)
+
+    check([], order)
+
+
+def from_loss(
+    loss: Callable[[Any], Any], parameters: Any, *, has_aux: bool = False
+) -> tuple[Any, Any, Any]:
     """Return cost, gradient and params for `check_gradient` and `assert_gradient`.
 
     Parameters
     ----------
     loss
-        Takes parameters nested as `parameters` and returns a real scalar. A check is several times
-        faster if it is compiled by `jax.jit`.
+        Takes parameters nested as `parameters` and returns a real scalar.
     parameters
-        A pytree of floating arrays.
+        A pytree. Its arrays of floats are checked; all other leaves are constants.
+    has_aux
+        The loss returns a pair, of the scalar and anything else, as `jax.grad` takes it.
 
     Returns
     -------
     cost, gradient, params
         `params` holds copies in the dtype in which JAX computes: float32 unless ``jax_enable_x64``
-        is set.
+        is set. The gradient by a complex z = x + iy is ∂C/∂x + i ∂C/∂y, the conjugate of JAX's.
     """
-    keys, params, structure = _flatten(parameters)
-
-    def cost(arrays: Any) -> Any:
-        return np.asarray(loss(_unflatten(structure, keys, arrays)))
-
-    def gradient(arrays: Any) -> Any:
-        return _nest(keys, jax.grad(loss)(_unflatten(structure, keys, arrays)))
-
-    return cost, gradient, params
-
-
-def check_function(function: Callable[..., Any], *inputs: Any, **options: Any) -> Report:
-    """Check the `jax.vjp` of a function: the function's `jax.custom_vjp` rule, or JAX's own.
-
-    Parameters
-    ----------
-    function
-        Returns a pytree of floating arrays.
-    *inputs
-        Pytrees of floating arrays. Bind other inputs of the function with `functools.partial`.
-    **options
-        As of `check_vjp`.
-    """
-    keys, params, structure = _flatten({"inputs": inputs})
-
-    def nested_inputs(arrays: Any) -> Any:
-        return _unflatten(structure, keys, arrays)["inputs"]
-
-    def outputs(arrays: Any) -> list[Any]:
-        return list(map(np.asarray, tree_util.tree_leaves(function(*nested_inputs(arrays)))))
-
-    def vjp(arrays: Any, u: Any) -> Any:
-        result, pullback = jax.vjp(function, *nested_inputs(arrays))
-        cotangents = tree_util.tree_unflatten(tree_util.tree_structure(result), map(jnp.asarray, u))
-        return _nest(keys, pullback(cotangents))
-
-    return check_vjp(outputs, vjp, params, **options)
-
-
-def _flatten(tree: Any) -> tuple[Keys, Any, Any]:
-    """Return the keys of a pytree's leaves, nested copies of the leaves, and its structure."""
-    leaves, structure = tree_util.tree_flatten_with_path(tree)
-    keys = [tuple(_key(step) for step in path) for path, _ in leaves]
-    arrays = [np.array(jnp.asarray(leaf)) for _, leaf in leaves]
-    for (path, _), array in zip(leaves, arrays, strict=True):
-        if array.dtype.kind != "f":
-            raise TypeError(
-                f"the leaf {tree_util.keystr(path)} has dtype {array.dtype}, wanted a float dtype "
-                "that numpy has: convert it, or bind it by a closure if it is a constant"
-            )
-    return keys, nest(zip(keys, arrays, strict=True)), structure
-
-
-def _key(step: Any) -> Hashable:
-    names = [name for name in ("key", "idx", "name") if hasattr(step, name)]
-    key: Hashable = getattr(step, names[0])
-    return key
-
-
-def _nest(keys: Keys, tree: Any) -> Any:
-    return nest(zip(keys, map(np.asarray, tree_util.tree_leaves(tree)), strict=True))
-
-
-def _unflatten(structure: Any, keys: Keys, arrays: Any) -> Any:
-    # copied, because jnp.asarray may share memory with an array that a check moves in place
-    leaves = [jnp.asarray(np.array(leaf_at(arrays, key))) for key in keys]
-    return tree_util.tree_unflatten(structure, leaves)
+    cost = LossCost((lambda p: loss(p)[0]) if has_aux else loss, parameters)
+    return cost, cost.gradient, cost.params

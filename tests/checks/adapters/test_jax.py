@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backprop import Network
-from checks import Verdict, assert_gradient, check_gradient
+from checks import Verdict, assert_gradient, check_gradient, numerical_gradient
 
 jax = pytest.importorskip("jax", reason="needs the extra gradient-gate[jax]")
 
@@ -152,10 +152,95 @@ def test_what_cannot_take_complex_numbers_falls_back_in_silence():
     assert report.method == "central"
 
 
-@pytest.mark.parametrize("leaf", [jnp.ones(2, jnp.bfloat16), np.arange(3), np.ones(2, complex)])
-def test_an_error_names_leaves_that_are_no_floats(leaf):
-    with pytest.raises(TypeError, match=rf"the leaf \['a'\]\[0\] has dtype {leaf.dtype}"):
-        from_loss(jnp.sum, {"a": [leaf]})
+def test_an_error_says_what_a_loss_lacks():
+    with pytest.raises(
+        TypeError, match=r"a\[0\] has dtype bfloat16, wanted 32 bits or more: check_f"
+    ):
+        from_loss(lambda p: p["a"][0].sum(), {"a": [jnp.ones(2, jnp.bfloat16)]})
+    with pytest.raises(TypeError, match=r"float64\[2\], float64\[\], wanted one .* has_aux=True"):
+        from_loss(lambda w: (w[:2], w.sum()), W)
+    with pytest.raises(ValueError, match="no input is a number or an array of floats"):
+        from_loss(jnp.sum, np.arange(3))
+
+
+def test_a_loss_may_return_other_things_and_take_constants():
+    p = {"w": W, "step": 3, "key": jax.random.key(0), "mask": np.array([True, False, True])}
+
+    def loss(p):
+        assert isinstance(p["step"], int)
+        return jnp.sum(p["mask"] * jnp.sin(p["w"])) * p["step"], {"aux": "text"}
+
+    report = assert_gradient(*from_loss(loss, p, has_aux=True))
+    assert list(report.arrays) == ["w"]
+
+
+def test_complex_parameters_have_the_gradient_that_descends():
+    z = jnp.asarray([0.5 + 1j, -0.3 - 0.2j])
+    cost, gradient, params = from_loss(lambda p: jnp.sum(jnp.abs(p["z"]) ** 2), {"z": z})
+    np.testing.assert_allclose(gradient(params)["z"], 2 * z)
+    assert list(assert_gradient(cost, gradient, params).arrays) == ["z.real", "z.imag"]
+    conjugate = lambda p: {"z": np.conj(gradient(p)["z"])}  # noqa: E731
+    assert check_gradient(cost, conjugate, params).verdict is Verdict.MISMATCH
+
+
+def large(dtype, factor=1.0):
+    """Return a loss of more entries than are called one by one, and its parameters."""
+    rng, product = np.random.default_rng(3), scaled(factor)
+    p = {"w": rng.standard_normal((48, 48)) / 7, "b": rng.standard_normal(48)}
+    x = jnp.asarray(rng.standard_normal((2, 48)), dtype)
+    loss = lambda p: jnp.mean(product(x @ p["w"], p["b"]) ** 2)  # noqa: E731
+    return loss, jax.tree.map(lambda a: jnp.asarray(a, dtype), p)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_many_points_are_evaluated_by_a_compiled_loop(dtype):
+    calls = []
+    with jax.enable_x64(dtype is np.float64):
+        loss, p = large(dtype, 1.01)  # wrong on purpose
+
+        def counted(p):
+            calls.append(p)
+            return loss(p)
+
+        report = check_gradient(*from_loss(counted, p))
+    wrong = [path for path, array in report.arrays.items() if array.verdict is Verdict.MISMATCH]
+    assert wrong == ["b"]
+    assert report.method == "complex-step"
+    assert len(calls) < 30 < 2000 < report.evaluations
+
+
+def test_a_loop_gives_what_single_calls_give(monkeypatch):
+    loss, p = large(np.float64)
+    compiled = numerical_gradient(*from_loss(loss, p)[::2])
+    for together in (64, None):
+        if together:
+            monkeypatch.setattr("checks.adapters.jax_loop.TOGETHER", {"cpu": together})
+        else:
+            monkeypatch.setattr("checks.adapters.jax_function.LEAST", 10**9)
+            monkeypatch.setattr("checks.adapters.jax_loss.LEAST", 10**9)
+        single = numerical_gradient(*from_loss(loss, p)[::2])
+        for one, other in zip(*map(jax.tree.leaves, (compiled.value, single.value)), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-16)
+
+
+def test_what_cannot_be_compiled_is_called_as_it_is():
+    loss, p = large(np.float64)
+    rng = np.random.default_rng(0)
+
+    def branching(p):
+        return loss(p) if p["b"][0] < 2 else jnp.inf
+
+    def noisy(p):
+        return loss(p) * (1 + 1e-4 * rng.standard_normal())
+
+    cost, _, params = from_loss(branching, p)
+    entries, steps = np.arange(3), np.array([[1e-3, 0.0, 4.0]] * 3)
+    ((rows, losses),) = cost.at_entries(params, "b", entries, steps)
+    assert (rows.start, rows.stop, losses.shape) == (0, 3, (3, 3))
+    assert losses[1, 1] == cost(params) == loss(p)
+    assert np.isinf(losses[0, 2])
+    cost, _, params = from_loss(noisy, p)
+    assert cost(params) != cost(params)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

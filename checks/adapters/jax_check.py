@@ -1,0 +1,221 @@
+"""Checks of functions in JAX: reverse mode, also in batches, and forward modes; of any order."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+from jax import tree_util
+
+from checks.adapters.jax_function import DISAGREES, JaxFunction
+from checks.adapters.jax_leaves import as_array, eps_of, in_float64, name_of
+from checks.adapters.reference import PLACES, check_by_reference
+from checks.gradient import require_match
+from checks.jacobian import check_jvp, check_vjp
+from checks.parameters.claims import flatten_claim
+from checks.report.array_report import ArrayReport
+from checks.report.report import Diagnosis, Report
+from checks.report.session import record
+from checks.report.verdict import Rule, Verdict
+
+__all__ = ["assert_function", "check_derivative", "check_function"]
+
+MODES = ("reverse", "batched", "forward", "linearized")
+FLOAT32_EPS = float(np.finfo(np.float32).eps)
+GIVE_REFERENCE = (
+    "wanted one that shows what its derivatives are: give reference=, a function of the same "
+    "meaning, such as its plain form"
+)
+
+
+def check_function(
+    function: Callable[..., Any],
+    *inputs: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    reference: Callable[..., Any] | None = None,
+    mode: str = "reverse",
+    order: int = 1,
+    **options: Any,
+) -> Report:
+    """Check a derivative of a function in JAX: by its own rule, or by JAX's.
+
+    Parameters
+    ----------
+    function
+        Returns any pytree. Outputs that are arrays of floats are checked, but for those that have
+        no derivative in JAX; all other outputs are constants.
+    *inputs
+        Any pytrees. Numbers and arrays of floats are checked, or complex ones; all else is constant
+        and handed over as it is: integers, booleans, keys of random numbers, strings.
+    kwargs
+        Keyword arguments of the function, as inputs.
+    reference : callable, optional
+        A function of the same meaning. It is evaluated with all inputs in float64; values and
+        gradients of the function are judged by it. For 16 bits, bfloat16 and float16, the default
+        is the function itself.
+    mode : {"reverse", "batched", "forward", "linearized"}
+        `jax.vjp`; the same under `jax.vmap`; `jax.jvp`; or `jax.linearize`.
+    order : int
+        Which derivative is judged. The second is that of the first as a function: of the inputs,
+        and of a cotangent, or in forward mode of a tangent. It is taken by the same mode.
+    **options
+        As of `check_vjp`; of `check_jvp` for forward modes.
+
+    Returns
+    -------
+    Report
+        Its arrays have the names of the inputs, as ``inputs[0]`` or ``kwargs.scale.w``; of a second
+        derivative there are ``cotangents`` as well. A complex number is two entries, the
+        derivatives by its real and its imaginary part.
+
+    Raises
+    ------
+    TypeError, ValueError, CheckInterrupted
+        As `check_vjp`; also if no input is of floats, or no output has a derivative.
+
+    Notes
+    -----
+    JAX has 64 bits while the function is evaluated with inputs in float64; what the caller has
+    configured does not change.
+    """
+    if mode not in MODES:
+        raise ValueError(f"mode is {mode!r}, wanted one of {', '.join(map(repr, MODES))}")
+    if not isinstance(order, int) or order < 1:
+        raise ValueError(f"order is {order!r}, wanted a positive integer: 1 is the gradient")
+    of_first = [mode in ("forward", "linearized")] * (order - 1)
+    given = {"inputs": inputs, "kwargs": dict(kwargs or {})}
+    return check_derivative(function, given, reference, of_first, mode, options)
+
+
+def assert_function(function: Callable[..., Any], *inputs: Any, **options: Any) -> Report:
+    """Check a derivative of a function in JAX; raise an AssertionError unless it is a MATCH.
+
+    Parameters
+    ----------
+    function, *inputs, **options
+        As `check_function`.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    GradientMismatch, GradientUnresolved
+        The text is the whole report.
+    TypeError, ValueError, CheckInterrupted
+        As `check_function`.
+    """
+    __tracebackhide__ = True
+    return require_match(check_function(function, *inputs, **options))
+
+
+def check_derivative(
+    function: Callable[..., Any],
+    given: Mapping[str, Any],
+    reference: Callable[..., Any] | None,
+    of_first: Sequence[bool],
+    mode: str,
+    options: Mapping[str, Any],
+) -> Report:
+    """Check a derivative; `of_first` says of those before it whether they are by forward mode."""
+    is_forward = mode in ("forward", "linearized")
+
+    def derived(function: Callable[..., Any], given: Mapping[str, Any]) -> JaxFunction:
+        call = lambda tree: function(*tree["inputs"], **tree["kwargs"])  # noqa: E731
+        found = JaxFunction.of(call, given, (*of_first, is_forward)[0])
+        for number, forward in enumerate(of_first, 1):
+            found = found.derivative(forward, number)
+        return found
+
+    checked = derived(function, given)
+    if not any(output.size for output in checked.outputs.values()):
+        report = _without_results(checked)
+    elif reference is not None or checked.eps > FLOAT32_EPS:
+        if mode != "reverse":
+            raise ValueError(
+                f"mode is {mode!r}, wanted 'reverse' for 16 bits or with a reference: check other "
+                "modes in float32 or float64"
+            )
+        other, whose = reference or function, "the function in float64"
+        try:
+            with jax.enable_x64(True):
+                exact = derived(other, tree_util.tree_map(in_float64, given))
+        except Exception as error:
+            if reference is not None:
+                raise
+            raise ValueError(
+                f"the function fails in float64 ({error}), {GIVE_REFERENCE}"
+            ) from error
+        rounding: JaxFunction | None = checked
+        if reference is not None:
+            whose = "the reference in float64"
+            try:
+                rounding = derived(reference, given)
+            except Exception:  # the reference may take float64 alone
+                rounding = None
+        elif not checked.agrees():
+            raise ValueError(f"{DISAGREES}, {GIVE_REFERENCE}")
+        report = check_by_reference(
+            checked.compiled(),
+            exact.compiled(),
+            rounding and rounding.compiled(),
+            whose,
+            **options,
+        )
+    elif is_forward:
+        jvp = checked.jvp if mode == "forward" else checked.linearized_jvp
+        report = check_jvp(checked.values, jvp, checked.params, **options)
+    else:
+        vjp = checked.vjp if mode == "reverse" else checked.batched_vjp
+        report = check_vjp(checked.values, vjp, checked.params, **options)
+    return _with_values(report, checked)
+
+
+def _with_values(report: Report, checked: JaxFunction) -> Report:
+    """Return a report with findings, and with outputs that a custom rule returns and are wrong."""
+    arrays = {}
+    for (keys, output), other in zip(checked.outputs.items(), checked.differentiated, strict=True):
+        n, value, eps = as_array(output), as_array(other), eps_of(output.dtype)
+        rtol = PLACES * eps if eps > FLOAT32_EPS else eps**0.5
+        largest = float(np.abs(n).max(initial=0))
+        if not np.allclose(value, n, rtol=0, atol=rtol * largest, equal_nan=True):
+            name = name_of(("output", *keys))
+            arrays[name] = ArrayReport.judged(
+                name, value, n, np.full(n.shape, rtol * largest), Rule(rtol)
+            )
+    if not arrays and not checked.findings:
+        return report
+    diagnosis = [
+        Diagnosis(
+            "values",
+            f"The custom rule returns other values than the function. {array.worst}, by the "
+            "function when it is not differentiated.",
+        )
+        for array in arrays.values()
+        if array.verdict is Verdict.MISMATCH
+    ]
+    return record(
+        replace(
+            report,
+            arrays={**arrays, **report.arrays},
+            diagnosis=(*diagnosis[:1], *report.diagnosis),
+            findings=(*report.findings, *checked.findings),
+        )
+    )
+
+
+def _without_results(checked: JaxFunction) -> Report:
+    """Return the report of a function whose outputs are all empty: its gradients are zeros."""
+    started = time.perf_counter()
+    u = checked.nested_outputs(np.zeros(output.shape) for output in checked.outputs.values())
+    claims, _ = flatten_claim(checked.params, checked.vjp(checked.params, u), "vjp")
+    arrays = {}
+    for path, claim in claims.items():
+        zeros = np.zeros(claim.shape)
+        arrays[path] = ArrayReport.judged(path, claim, zeros, zeros, Rule(0, 0))
+    finding = "All outputs are empty, so that every derivative is zero."
+    seconds = time.perf_counter() - started
+    return record(Report(arrays, 0.0, 0.0, "central", 0.0, 1, seconds, 0, (finding,)))

@@ -1,0 +1,368 @@
+"""A function of JAX arrays as one of nested numpy arrays, with the derivatives that JAX has."""
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from checks.adapters.jax_call import Call
+from checks.adapters.jax_leaves import Keys, Leaf, as_array, eps_of, name_of
+from checks.adapters.jax_loop import LEAST, Loop
+from checks.adapters.keyed_nesting import leaf_at, nest
+
+__all__ = ["DISAGREES", "JaxFunction"]
+
+Flat = Callable[[Sequence[Any]], list[Any]]
+
+NO_INPUT = (
+    "no input is a number or an array of floats, wanted at least one: JAX has no derivatives by "
+    "integers, so give floats where a derivative is to be checked"
+)
+NO_OUTPUT = (
+    "no output of the function has a derivative in JAX, wanted at least one: does it return "
+    "integers, round its result, or use stop_gradient?"
+)
+DISAGREES = (
+    "with its inputs in float64 the function has other values: does it draw random numbers in a "
+    "dtype that follows jax_enable_x64?"
+)
+
+
+class JaxFunction:
+    """A function of JAX arrays, at a point.
+
+    Parameters
+    ----------
+    keys
+        Where the inputs stand that are moved, as in ("inputs", 0, "w").
+    leaves
+        These inputs.
+    flat
+        Takes arrays for these and returns the outputs with a derivative, in lists.
+    outputs
+        What it returns at the point, by where it stands in the function's own result.
+    x64 : bool
+        Whether JAX has 64 bits where the function is called.
+    findings
+        Sentences about what is not checked.
+
+    Attributes
+    ----------
+    params
+        The arrays of the inputs that are moved, nested as these; see `jax_leaves.as_array`.
+    eps : float
+        The spacing of numbers at 1 in the coarsest dtype of these inputs and outputs.
+    differentiated : list
+        The outputs at the point when JAX differentiates: of a custom rule, those of the rule.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[Keys],
+        leaves: Sequence[Leaf],
+        flat: Flat,
+        outputs: Mapping[Keys, Any],
+        x64: bool,
+        findings: Sequence[str] = (),
+    ) -> None:
+        self.keys, self.leaves, self.flat, self.outputs = keys, leaves, flat, outputs
+        self.x64, self.findings = x64, findings
+        self.params = self.nested(leaf.values for leaf in leaves)
+        dtypes = [leaf.dtype for leaf in leaves] + [output.dtype for output in outputs.values()]
+        self.eps = max(map(eps_of, dtypes))
+        self.differentiated = list(outputs.values())
+        self._gradients = self._eager_gradients
+        self._loops: dict[str, Loop | None] = {}  # by the dtypes of the arrays
+        self._agrees: bool | None = None  # with itself in float64, once that is known
+
+    @classmethod
+    def of(
+        cls, function: Callable[[Any], Any], given: Any, is_forward: bool = False
+    ) -> "JaxFunction":
+        """Return a function of one pytree, whose leaves of floats are moved.
+
+        Which of its outputs have a derivative is seen by forward mode, or by reverse mode.
+
+        Raises
+        ------
+        ValueError
+            No leaf is of finite floats, or no output has a derivative.
+        """
+        call = Call(function, given)
+        if not call.moved:
+            raise ValueError(NO_INPUT)
+        if not (outputs := call.at_point()):
+            raise ValueError(NO_OUTPUT)
+        has_derivative, differentiated = call.observed(is_forward)
+        kept = [keys for keys in outputs if has_derivative.get(keys)]
+        if not kept:
+            raise ValueError(NO_OUTPUT)
+        findings = [
+            f"{name_of(call.keys[n])} is not finite everywhere: it is taken for a constant."
+            for n in call.infinite
+        ]
+        findings += [
+            f"{name_of(('output', *keys))} has no derivative in JAX, for it is constant by pieces "
+            "or a stop_gradient stands before it: it is not checked."
+            for keys, output in outputs.items()
+            if keys not in kept and isinstance(output, jax.Array)
+        ]
+
+        def flat(moved: Sequence[Any]) -> list[Any]:
+            found = call.outputs(moved)
+            return [jnp.asarray(found[keys]) for keys in kept]
+
+        checked = cls(
+            [call.keys[n] for n in call.moved],
+            list(call.moved.values()),
+            flat,
+            {keys: outputs[keys] for keys in kept},
+            jax.dtypes.canonicalize_dtype(np.float64) == np.float64,
+            findings,
+        )
+        checked.differentiated = [differentiated[keys] for keys in kept]
+        return checked
+
+    def compiled(self) -> "JaxFunction":
+        """Return the same function, compiled by `jax.jit` if that is possible."""
+        twin = copy.copy(self)
+        twin.flat, twin._gradients = jax.jit(self.flat), jax.jit(self._eager_gradients)
+        try:
+            with self._with_bits(False):
+                at_point = twin._in_jax([leaf.values for leaf in self.leaves])
+                twin._gradients(at_point, [jnp.zeros_like(o) for o in twin.flat(at_point)])
+        except Exception:  # it looks at its numbers, say
+            return self
+        return twin
+
+    def _eager_gradients(self, moved: Sequence[Any], cotangents: Sequence[Any]) -> Any:
+        return jax.vjp(self.flat, moved)[1](cotangents)[0]
+
+    def derivative(self, is_forward: bool, number: int) -> "JaxFunction":
+        """Return the derivative as a function: of the inputs, and a random vector for each output.
+
+        In forward mode these are tangents, one for each input. `number` tells the names of the
+        vectors from those of other orders.
+        """
+        count, rng = len(self.leaves), np.random.default_rng(number)
+        like = self.leaves if is_forward else self.outputs.values()
+        vectors = [_random(rng, one) for one in like]
+        kind = f"{'tangents' if is_forward else 'cotangents'}{number if number > 1 else ''}"
+        names = self.keys if is_forward else list(self.outputs)
+
+        def flat(moved: Sequence[Any]) -> list[Any]:
+            inputs, vectors = list(moved[:count]), moved[count:]
+            if is_forward:
+                cast = [v.astype(a.dtype) for v, a in zip(vectors, inputs, strict=True)]
+                return list(jax.jvp(self.flat, (inputs,), (cast,))[1])
+            outputs, pullback = jax.vjp(self.flat, inputs)
+            return list(
+                pullback([v.astype(o.dtype) for v, o in zip(vectors, outputs, strict=True)])[0]
+            )
+
+        with self._with_bits(False):
+            leaves = [*self.leaves, *map(Leaf, vectors)]
+            found = flat([leaf.in_jax(leaf.values) for leaf in leaves])
+        keys = [*self.keys, *((kind, *name) for name in names)]
+        named = dict(zip(self.outputs if is_forward else self.keys, found, strict=True))
+        return JaxFunction(keys, leaves, flat, named, self.x64, self.findings)
+
+    def nested(self, arrays: Any) -> Any:
+        """Return arrays of all moved inputs, in order, nested as `params`."""
+        return nest(zip(self.keys, arrays, strict=True))
+
+    def nested_outputs(self, arrays: Any) -> Any:
+        """Return arrays of all `outputs`, in order, nested as these."""
+        return nest(zip(self.outputs, arrays, strict=True))
+
+    def _with_bits(self, is_wide: bool) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which JAX has 64 bits if they are needed."""
+        context: contextlib.AbstractContextManager[None] = jax.enable_x64(self.x64 or is_wide)
+        return context
+
+    def _parts(self, arrays: Any) -> list[Any]:
+        return [np.asarray(leaf_at(arrays, keys)) for keys in self.keys]
+
+    def _in_jax(self, parts: Sequence[Any]) -> list[Any]:
+        return [leaf.in_jax(part) for leaf, part in zip(self.leaves, parts, strict=True)]
+
+    @contextlib.contextmanager
+    def _moved(self, arrays: Any) -> Iterator[list[Any]]:
+        """Yield arrays of JAX for nested ones; inside, JAX has the bits that they need."""
+        parts = self._parts(arrays)
+        with self._with_bits(self._is_wide(parts)):
+            if not self._is_the_same(parts):
+                raise TypeError(DISAGREES)
+            yield self._in_jax(parts)
+
+    def agrees(self) -> bool:
+        """Whether at the point the function with all inputs in float64 has the same values."""
+        with self._with_bits(True):
+            wide = [leaf.values.astype(np.float64) for leaf in self.leaves]
+            return self._is_the_same(wide)
+
+    def values(self, arrays: Any) -> Any:
+        """Return the outputs as nested arrays; after a complex step, a real output is complex.
+
+        Raises
+        ------
+        TypeError
+            The arrays are wider than the inputs, and the function has other values then.
+        """
+        parts = self._parts(arrays)
+        with self._with_bits(self._is_wide(parts)):
+            loop = self._loop_of(parts)
+            if loop is None and not self._is_the_same(parts):
+                raise TypeError(DISAGREES)
+            found = self.flat(self._in_jax(parts)) if loop is None else loop.at(parts)
+            return self.nested_outputs(self._outputs(found, parts))
+
+    def values_at_entries(self, arrays: Any, number: int, entries: Any, values: Any) -> Any:
+        """Return what `values` does where single entries of an input have other values.
+
+        None if the function is not compiled.
+        """
+        parts = self._parts(arrays)
+        with self._with_bits(self._is_wide(parts)):
+            loop = self._loop_of(parts)
+            if loop is None:
+                return None
+            found = loop.at_entries(parts, number, entries, values)
+            return self.nested_outputs(self._outputs(found, parts))
+
+    def _loop_of(self, parts: Sequence[Any]) -> Loop | None:
+        """Return what evaluates the function of arrays of some dtypes in a compiled loop.
+
+        None if the function has few entries, cannot be compiled, or has other values then at the
+        point, by more than half of their digits.
+        """
+        key = "".join(part.dtype.char for part in parts)
+        if key not in self._loops:
+            self._loops[key] = None
+            if sum(part.size for part in parts) >= LEAST:
+                with contextlib.suppress(Exception):  # then the function is called as it is
+                    loop = Loop(self.flat, self.leaves, [part.dtype for part in parts])
+                    if self._are_the_same(loop.at(self._at_point(parts))):
+                        self._loops[key] = loop
+        return self._loops[key]
+
+    def _at_point(self, parts: Sequence[Any]) -> list[Any]:
+        """Return the point in the dtypes of some arrays."""
+        return [leaf.values.astype(p.dtype) for leaf, p in zip(self.leaves, parts, strict=True)]
+
+    def _is_the_same(self, parts: Sequence[Any]) -> bool:
+        """Whether the function in the dtypes of some arrays has the same values at the point.
+
+        In float64 it may draw other random numbers.
+        """
+        if not self._is_wide(parts):
+            return True
+        if self._agrees is None:
+            wide = [leaf.values.astype(np.float64) for leaf in self.leaves]
+            self._agrees = self._are_the_same(self.flat(self._in_jax(wide)))
+        return self._agrees
+
+    def _is_wide(self, parts: Sequence[Any]) -> bool:
+        return any(leaf.is_narrower_than(p) for leaf, p in zip(self.leaves, parts, strict=True))
+
+    def _are_the_same(self, results: Sequence[Any]) -> bool:
+        """Whether results are the outputs at the point, to half of the digits of their dtype."""
+        pairs = zip(results, map(np.asarray, self.outputs.values()), strict=True)
+        return all(
+            np.allclose(
+                np.asarray(found).astype(complex),
+                ours.astype(complex),
+                rtol=0,
+                atol=self.eps**0.5 * float(np.abs(ours).max(initial=0)),
+                equal_nan=True,
+            )
+            for found, ours in pairs
+        )
+
+    def _outputs(self, results: Sequence[Any], parts: Sequence[Any]) -> list[Any]:
+        """Return results as arrays; after a complex step, a real output may be complex."""
+        is_step = any(part.dtype.kind == "c" for part in parts)
+        if is_step and any(jnp.iscomplexobj(output) for output in self.outputs.values()):
+            raise TypeError("a complex output has no complex step")
+        return [
+            np.asarray(result) if is_step and jnp.iscomplexobj(result) else as_array(result)
+            for result in results
+        ]
+
+    def rounded(self, arrays: Any) -> Any:
+        """Return arrays as the dtypes of the inputs round them."""
+        with self._with_bits(False):
+            return self.nested(map(as_array, self._in_jax(self._parts(arrays))))
+
+    def rounded_cotangent(self, u: Any) -> Any:
+        """Return a cotangent as the dtypes of the outputs round it."""
+        with self._with_bits(False):
+            return self.nested_outputs(
+                as_array(part) for part in self._cotangents(u, self.outputs.values())
+            )
+
+    def _cotangents(self, u: Any, outputs: Any) -> list[Any]:
+        parts = [np.asarray(leaf_at(u, keys)) for keys in self.outputs]
+        return [_vector(part, output) for part, output in zip(parts, outputs, strict=True)]
+
+    def vjp(self, arrays: Any, u: Any) -> Any:
+        """Return the gradients for a cotangent u, nested as `params`.
+
+        Of a complex z = x + iy the gradient is the pair of those by x and by y.
+        """
+        with self._moved(arrays) as moved:
+            shapes = self.outputs.values()
+            if self._is_wide(self._parts(arrays)):
+                shapes = jax.eval_shape(self.flat, moved)
+            slopes = self._gradients(moved, [_conj(v) for v in self._cotangents(u, shapes)])
+            return self.nested(as_array(_conj(slope)) for slope in slopes)
+
+    def batched_vjp(self, arrays: Any, u: Any) -> Any:
+        """Return what `vjp` returns, from a batch of two cotangents, of which u is the first."""
+        with self._moved(arrays) as moved:
+            outputs, pullback = jax.vjp(self.flat, moved)
+            parts = [_conj(v) for v in self._cotangents(u, outputs)]
+            (slopes,) = jax.vmap(pullback)([jnp.stack([part, 1 - part]) for part in parts])
+            return self.nested(as_array(_conj(slope[0])) for slope in slopes)
+
+    def jvp(self, arrays: Any, v: Any) -> Any:
+        """Return the derivatives of the outputs along a tangent v, by forward mode."""
+        with self._moved(arrays) as moved:
+            _, slopes = jax.jvp(self.flat, (moved,), (self._tangents(v, moved),))
+            return self.nested_outputs(map(as_array, slopes))
+
+    def linearized_jvp(self, arrays: Any, v: Any) -> Any:
+        """Return what `jvp` returns, by `jax.linearize`."""
+        with self._moved(arrays) as moved:
+            _, along = jax.linearize(self.flat, moved)
+            return self.nested_outputs(map(as_array, along(self._tangents(v, moved))))
+
+    def _tangents(self, v: Any, moved: Sequence[Any]) -> list[Any]:
+        parts = [np.asarray(leaf_at(v, keys)) for keys in self.keys]
+        return [_vector(part, array) for part, array in zip(parts, moved, strict=True)]
+
+
+def _conj(array: Any) -> Any:
+    """Return the conjugate: in JAX a covector w of z = x + iy means Re(w δz)."""
+    return jnp.conj(array) if jnp.iscomplexobj(array) else array
+
+
+def _vector(part: Any, like: Any) -> Any:
+    """Return an array as a tangent or a cotangent of an array of JAX, in its dtype."""
+    if jnp.iscomplexobj(like):
+        part = part[..., 0] + 1j * part[..., 1]
+    return jnp.asarray(np.array(part).astype(like.dtype))
+
+
+def _random(rng: np.random.Generator, like: Any) -> Any:
+    """Return random numbers in the shape and the dtype of an array or a leaf."""
+    shape = np.shape(like.values if isinstance(like, Leaf) else like)
+    is_complex = jnp.issubdtype(like.dtype, jnp.complexfloating)
+    if isinstance(like, Leaf) and is_complex:
+        shape = shape[:-1]
+    values = rng.standard_normal(shape)
+    return (values + 1j * rng.standard_normal(shape) if is_complex else values).astype(like.dtype)

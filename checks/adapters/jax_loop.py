@@ -1,0 +1,109 @@
+"""A function of arrays of JAX at many points, by a compiled loop over them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from checks.adapters.jax_leaves import Leaf
+
+__all__ = ["LEAST", "Loop"]
+
+# A function of fewer entries is called as it is: to compile a loop takes as long as 2,000 calls.
+LEAST = 2**11
+POINTS = 256  # of one call of the loop; results and moved arrays are bounded by that
+# How many points are evaluated together, by `jax.vmap`. On a CPU it is faster to take them one by
+# one: those of a network 784-30-10 take 12 µs each, but in batches 24 to 300 µs, as these do not
+# fit the cache.
+TOGETHER = {"cpu": 1}
+TOGETHER_ELSEWHERE = 64
+
+
+class Loop:
+    """Evaluates a function of some leaves at many points, by one compiled program.
+
+    Parameters
+    ----------
+    flat
+        Takes arrays of JAX, one for each leaf; returns a list of arrays.
+    leaves
+    dtypes
+        Of the numpy arrays that stand for the leaves.
+
+    Raises
+    ------
+    ValueError
+        The leaves cannot be joined to one vector: they are on several devices, or weak numbers of
+        Python stand beside other dtypes, for in a vector they would not be weak.
+    """
+
+    def __init__(
+        self,
+        flat: Callable[[Sequence[Any]], list[Any]],
+        leaves: Sequence[Leaf],
+        dtypes: Sequence[Any],
+    ) -> None:
+        self._flat, self._leaves, self._dtypes = flat, leaves, dtypes
+        self._starts = np.cumsum([0, *(leaf.values.size for leaf in leaves)])
+        self._dtype = np.result_type(*dtypes)
+        shardings = [leaf.sharding for leaf in leaves if leaf.sharding is not None]
+        devices = {device for sharding in shardings for device in sharding.device_set}
+        is_narrow = all(d == leaf.values.dtype for d, leaf in zip(dtypes, leaves, strict=True))
+        is_mixed = len({leaf.dtype for leaf in leaves}) > 1
+        if len(devices) > 1 or (is_narrow and is_mixed and any(leaf.is_weak for leaf in leaves)):
+            raise ValueError("the leaves cannot be joined to one vector")
+        self._device: Any = devices.pop() if devices else None
+        platform = (self._device or jax.local_devices()[0]).platform
+        self._together = TOGETHER.get(platform, TOGETHER_ELSEWHERE)
+        self._program = jax.jit(self._loop)
+
+    def at(self, arrays: Sequence[Any]) -> list[Any]:
+        """Return the results at one point."""
+        found = self.at_entries(arrays, 0, np.zeros(1, int), arrays[0].reshape(-1)[:1])
+        return [result[0] for result in found]
+
+    def at_entries(
+        self, arrays: Sequence[Any], number: int, entries: Any, values: Any
+    ) -> list[Any]:
+        """Return the results (S, ...) where single entries of an array have other values (S,)."""
+        joined = np.concatenate([array.reshape(-1) for array in arrays])
+        theta = jax.device_put(joined.astype(self._dtype, copy=False), self._device)
+        places, count, found = self._starts[number] + entries, len(entries), []
+        for first in range(0, count, POINTS):
+            here = min(POINTS, count - first)
+            # the program always gets as many, since it is compiled for that
+            padded = np.zeros(POINTS, np.int32), np.zeros(POINTS, self._dtype)
+            padded[0][:here], padded[1][:here] = (a[first : first + here] for a in (places, values))
+            found.append([np.asarray(out)[:here] for out in self._program(theta, *padded, here)])
+        return [np.concatenate(results) for results in zip(*found, strict=True)]
+
+    def _results(self, theta: Any) -> list[Any]:
+        arrays = []
+        for leaf, dtype, first in zip(self._leaves, self._dtypes, self._starts[:-1], strict=True):
+            part = theta[first : first + leaf.values.size].reshape(leaf.values.shape)
+            arrays.append(leaf.in_jax(part.astype(dtype)))
+        return self._flat(arrays)
+
+    def _loop(self, theta: Any, places: Any, values: Any, count: Any) -> list[Any]:
+        """Return the results where one entry of a vector has another value, for many of them."""
+        together = self._together
+
+        def one(place: Any, value: Any) -> list[Any]:
+            return self._results(theta.at[place].set(value))
+
+        def step(number: Any, outs: list[Any]) -> list[Any]:
+            first = number * together
+            part = [jax.lax.dynamic_slice_in_dim(a, first, together) for a in (places, values)]
+            if together > 1:
+                found = jax.vmap(one)(*part)
+            else:
+                found = [out[None] for out in one(*(a[0] for a in part))]
+            pairs = zip(outs, found, strict=True)
+            return [jax.lax.dynamic_update_slice_in_dim(o, f, first, 0) for o, f in pairs]
+
+        shapes = jax.eval_shape(one, places[0], values[0])
+        outs = [jnp.zeros((POINTS, *shape.shape), shape.dtype) for shape in shapes]
+        steps = (count + together - 1) // together
+        return jax.lax.fori_loop(0, steps, step, outs)  # type: ignore[no-any-return]
