@@ -1,7 +1,7 @@
 """What rounding does to a cost, measured in a wider dtype; terms as in `precision`."""
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +75,7 @@ def cost_rounding(
     narrow: Any,
     copies: Copies,
     rng: np.random.Generator,
-    moved: Sequence[tuple[Moves, Any]] = (),
+    moved: Iterable[tuple[Moves, Any]] = (),
     paths: Collection[str] = (),
 ) -> CostRounding:
     """Measure what rounding does to a cost.
@@ -92,7 +92,8 @@ def cost_rounding(
     rng
         Draws the line along which parameters are moved.
     moved
-        Points far from this one, each as the moves of all parameters and the narrow cost there.
+        Points far from this one, each as the moves of all parameters and the narrow cost there. It
+        is not read if the cost refuses the wider dtype.
     paths
         The arrays that are moved along the line. Default: all of them.
 
@@ -113,7 +114,10 @@ def cost_rounding(
     def cost_at(multiple: float) -> Any:
         return copies.cost({path: multiple * move for path, move in moves.items()})
 
-    at, near = cost_at(0), cost_at(NEAR)
+    at = cost_at(0)
+    if copies.always_refused:
+        return CostRounding(at, math.nan, math.nan, math.nan, math.nan, Lift.NARROW, True)
+    near, moved = cost_at(NEAR), list(moved)
     costs = np.array([narrow, *(cost for _, cost in moved)])
     wide_costs = np.array([at, *(copies.cost(far) for far, _ in moved)])
     changes = np.abs(costs - wide_costs)
@@ -188,7 +192,7 @@ def measure_cost_rounding(
     if wide is None:
         return None
     copies = copies_of(evaluations, wide)
-    moved = []
+    far_moves = []
     # more points where they serve many costs: the rounding of some would look small by chance
     for far in FAR_MOVES * (2 if evaluations.shared else 1):
         moves = {}
@@ -198,7 +202,8 @@ def measure_cost_rounding(
             move = evaluations.box.shortened(path, move)
             # rounded to the narrow dtype, so that both costs are taken at the same point
             moves[path] = (value + move).astype(value.dtype).astype(wide) - value
-        moved.append((moves, evaluations.cost_moved(moves)))
+        far_moves.append(moves)
+    moved = ((moves, evaluations.cost_moved(moves)) for moves in far_moves)
     try:
         return cost_rounding(evaluations.at_point, copies, rng, moved)
     finally:

@@ -53,6 +53,9 @@ LINE = (0.0, 0.625, 1.0, 1.75, 2.25)
 # every cost is linear; over so many, the points round differently.
 FAR = 37.0
 
+# Libraries share longer loops among threads, each of which has a rounding mode of its own.
+ONE_THREAD = 2**14
+
 Moves = Mapping[str, Any]
 
 
@@ -110,6 +113,8 @@ class Copies:
         How often the function was called.
     refused : bool
         Some stage of the cost refused the wide dtype, and gets narrow arguments since then.
+    always_refused : bool
+        It refused these as well, so that it is not called any more: its results are nan.
     said : str
         What the function last raised where a result is nan for that, or what it returned instead.
     overflowed : bool
@@ -141,7 +146,7 @@ class Copies:
         self.narrow_eps = float(np.finfo(coarsest_dtype(values)).eps)
         self.scales = {path: typical_size(value) for path, value in values.items()}
         self.calls = 0
-        self.refused = False
+        self.refused = self.always_refused = False
         self.said = ""
         self.overflowed = False
         self.shared = getattr(function, "shared", False)
@@ -174,7 +179,8 @@ class Copies:
         dtype = self.complex_dtype if is_complex else self.dtype
         copies = {path: np.array(value, dtype) for path, value in self.values.items()}
         if count is not None:
-            copies = {path: np.repeat(copy[None], count, axis=0) for path, copy in copies.items()}
+            copies = {p: np.broadcast_to(a, (count, *a.shape)) for p, a in copies.items()}
+            copies |= {path: copies[path].copy() for path in moves}
         for path, move in moves.items():
             copies[path][...] += move
         if not all(self.box.holds(path, copies[path]).all() for path in moves):
@@ -197,14 +203,18 @@ class Copies:
 
     def cost(self, moves: Moves | None = None, **options: Any) -> Any:
         """Return the `result` as one number; nan if the function raises an exception."""
+        if self.always_refused:
+            return np.asarray(np.nan)
         try:
             return as_number(self.result(moves, **options))
         except Exception as error:  # a library may refuse the dtype
             if is_control_flow(error):
                 raise
-            if isinstance(error, TypeError) and self.eps < self.narrow_eps and not self.refused:
-                self.refused = True
-                return self.cost(moves, **options)
+            if isinstance(error, TypeError) and self.eps < self.narrow_eps:
+                if not self.refused:
+                    self.refused = True
+                    return self.cost(moves, **options)
+                self.always_refused = True
             self.said = f"{type(error).__name__}: {error}"
             return np.asarray(np.nan)
 
@@ -235,7 +245,8 @@ class Copies:
     ) -> tuple[FloatArray, FloatArray]:
         """Return Im C/h and Re C for complex steps of single entries, (m,) each: m calls.
 
-        An analytic cost moves all entries in one call, see `checks.evaluation.pointwise`.
+        An analytic cost moves all entries in one call, see `checks.evaluation.pointwise`; and so
+        does one of several results, if the function takes many points at once.
         """
         cost, h = self._function, self._step([path])
         if getattr(cost, "analytic", False):
@@ -248,11 +259,39 @@ class Copies:
             self.calls += entries.size
             costs = self._call(costs_at, self._params(moves or {}), toward_zero)
             return costs.imag / h, costs.real
-        both = np.empty((2, entries.size), self.dtype)
+        if self.shared and getattr(cost, "at_points", None) is not None and entries.size > 1:
+            together = self._slopes_together(path, entries, dict(moves or {}), toward_zero)
+            if together is not None:
+                return together
+        both = np.full((2, entries.size), np.nan, self.dtype)
         for k, entry in enumerate(entries):
+            if self.always_refused:
+                break
             moved = self.cost(moves, toward_zero=toward_zero, step=(path, entry, 1j * h))
             both[:, k] = self._quotient(moved, h)
         return both[0], both[1]
+
+    def _slopes_together(
+        self, path: str, entries: IntArray, moves: dict[str, Any], toward_zero: bool
+    ) -> tuple[FloatArray, FloatArray] | None:
+        """Return `slopes` from one call at many points; None where the function takes none."""
+        count, value, h = entries.size, self.values[path], self._step([path])
+        if self.always_refused or (toward_zero and count * value.size > ONE_THREAD):
+            return None
+        steps = np.zeros((count, value.size), self.complex_dtype)
+        steps[np.arange(count), entries] = 1j * h
+        moves[path] = moves.get(path, 0) + steps.reshape(count, *value.shape)
+        try:
+            params = self._params(moves, count=count)
+            costs = self._call(self._function.at_points, params, toward_zero)
+        except Exception as error:
+            if is_control_flow(error):
+                raise
+            return None
+        if costs.dtype.kind != "c" or self.rounds(costs):
+            return None
+        self.calls += count
+        return costs.imag / h, costs.real
 
     def slopes_along(self, directions: Moves, moves: Moves | None = None) -> Iterator[Any]:
         """Yield what `slope` finds along k directions; arrays, by path, are (k, ...).

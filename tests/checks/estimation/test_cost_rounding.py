@@ -14,7 +14,7 @@ from tests.checks.estimation.planted import INF, NAN, NARROW, SIGNS, WIDE, appro
 class Line:
     """Copies of a cost that is a function of the multiple t of the moves along the line."""
 
-    eps, narrow_eps, refused = WIDE, NARROW, False
+    eps, narrow_eps, refused, always_refused = WIDE, NARROW, False, False
 
     def __init__(self, cost, far=()):
         self.values, self.function, self.far, self.calls = {"w": np.ones(1)}, cost, far, 0

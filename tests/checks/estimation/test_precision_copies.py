@@ -150,3 +150,45 @@ def test_moves_that_leave_the_bounds_are_refused_and_overflow_is_noted():
         copies = copies_of(cost, values)
         copies.cost()
         assert copies.overflowed
+
+
+@pytest.mark.parametrize("toward_zero", [False, True])
+def test_complex_steps_of_one_of_several_results_are_taken_in_one_call(toward_zero):
+    calls = []
+
+    def together(points):
+        calls.append(len(points["a"]))
+        return points["a"].sum(axis=-1) ** 3 * points["b"][..., 0]
+
+    x = {"a": np.array([0.7, 0.1, 1.3]), "b": np.array([0.3, 2.0])}
+    alone = Copies(lambda p: p["a"].sum() ** 3 * p["b"][0], Nesting(x), x, np.float64)
+
+    class Cost:
+        shared = True
+        at_points = staticmethod(together)
+
+    copies, entries = Copies(Cost(), Nesting(x), x, np.float64), np.array([0, 2])
+    moves = {"b": np.array([0.125, 0.0])}
+    found = copies.slopes("a", entries, moves, toward_zero=toward_zero)
+    wanted = alone.slopes("a", entries, moves, toward_zero=toward_zero)
+    np.testing.assert_allclose(found, wanted, rtol=1e-15)
+    assert calls[-1] == 2
+    assert copies.calls == 2
+
+
+def test_a_cost_that_refuses_the_wider_dtype_is_not_asked_again():
+    calls = 0
+
+    def refusing(x):
+        nonlocal calls
+        calls += 1
+        if x.dtype.itemsize > 8:
+            raise TypeError("no long doubles")
+        return x.sum()
+
+    x = np.array([0.7, 0.1, 1.3])
+    copies = Copies(refusing, Nesting(x), {"params": x}, np.longdouble)
+    assert np.isnan(copies.cost())
+    assert copies.always_refused
+    assert np.isnan(copies.slopes("params", np.arange(3))).all()
+    assert calls == 2  # the second time with arrays that narrow where they are refused
