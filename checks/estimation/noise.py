@@ -115,12 +115,16 @@ class CostNoise:
         change = estimate_cost_rounding(evaluations)
         if evaluations.size <= EVERY:
             rounding = measure_cost_rounding(evaluations, np.random.default_rng(self._seed))
-            if rounding is not None and rounding.lift is Lift.NARROW and self._lifts(Lift.HIDDEN):
+            others_lift = evaluations.shared and evaluations.cost.memo.lifts
+            if rounding is not None and rounding.lift is Lift.NARROW and others_lift:
                 # where other results lift, one may be doubted by chance: try another direction
                 rounding = measure_cost_rounding(evaluations, np.random.default_rng(self._seed + 1))
         if rounding is not None and not rounding.has_digits:
             return Noise(math.inf, math.inf, stochastic=False, is_constant=False)
-        if rounding is not None and self._lifts(rounding.lift):
+        # a cost of 0 shows no rounding: what it is beside smaller parameters counts
+        if rounding is not None and rounding.lift is Lift.LIFTS and rounding.level > 0:
+            if evaluations.shared:
+                evaluations.cost.memo.lifts = True
             noise = Noise(rounding.level, rounding.relative, False, False)
         elif level := getattr(evaluations.cost, "noise", 0.0):
             size = max(abs(float(evaluations.at_point)), level)
@@ -149,14 +153,6 @@ class CostNoise:
         relative = noise.level / (cost.terms or noise.level)
         places = FLOAT32_EPS if known.is_narrow else noise.may_jump_above
         return replace(noise, relative=relative, may_jump_above=places)
-
-    def _lifts(self, lift: Lift) -> bool:
-        """Whether the cost lifts; one of several results that hides it does if others do."""
-        if self._evaluations.shared:
-            memo = self._evaluations.cost.memo
-            memo.lifts = memo.lifts or lift is Lift.LIFTS
-            return lift is Lift.LIFTS or (lift is Lift.HIDDEN and memo.lifts)
-        return lift is Lift.LIFTS
 
     def measure_if_not_repeatable(self, costs: FloatArray) -> None:
         """Measure the noise at once if costs of the same point differ.

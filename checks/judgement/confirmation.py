@@ -1,16 +1,20 @@
 """Flagged entries are estimated a second time before they are called wrong."""
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from checks._types import FloatArray, IntArray
+from checks.estimation.cost_rounding import measure_cost_rounding
 from checks.estimation.estimates import Estimates
 from checks.estimation.finite_differences import Estimate, differences
 from checks.estimation.noise import Noise
+from checks.estimation.precision import Lift, coarsest_dtype, wider_dtype
 from checks.estimation.step_noise import noise_at_steps
-from checks.estimation.witness import confirms
+from checks.estimation.witness import VISIBLE, confirms
 from checks.report.array_report import ArrayReport
 from checks.report.verdict import Verdict
 
@@ -45,7 +49,8 @@ def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> bool:
     """
     if array.verdict is not Verdict.MISMATCH:
         return False
-    estimate, limit = estimates.by_path[array.path], array.limit.ravel()
+    estimate = estimates.by_path[array.path]
+    limit: Any = array.limit.ravel()
     # views: what is assigned to them below changes the report
     verdicts, error = array.verdicts.ravel(), array.error.ravel()
     claimed = array.claimed.ravel()
@@ -66,18 +71,27 @@ def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> bool:
         # a thousandth of the discrepancy is accurate enough to confirm it
         goal = float(discrepancy[entries].min()) / array.largest / 1000
         second = _second_estimate(estimates, array.path, entries, noise, rng, goal)
-        # Differences have shown complex steps to be right to within `proof`, and no further. On
-        # stairs of rounding a complex step is coarse as well.
-        above_proof = discrepancy[entries] > estimate.proof * array.largest
-        above_proof &= ~second.on_stairs & (noise is estimates.noise)
-        confirmed = confirms(
-            claimed[entries],
-            (estimate.value[entries], estimate.error[entries]),
-            (second.value, second.error),
-            limit[entries],
-            is_proven=above_proof & (estimate.method == "complex-step"),
-        )
-        confirmed &= ~_may_oscillate(estimates, array.path, entries, claimed[entries])
+
+        def are_confirmed(second: Estimate, entries: IntArray = entries) -> NDArray[np.bool_]:
+            # Differences have shown complex steps to be right to within `proof`, and no further. On
+            # stairs of rounding a complex step is coarse as well.
+            above_proof = discrepancy[entries] > estimate.proof * array.largest
+            above_proof &= ~second.on_stairs & (noise is estimates.noise)
+            confirmed = confirms(
+                claimed[entries],
+                (estimate.value[entries], estimate.error[entries]),
+                (second.value, second.error),
+                limit[entries],
+                is_proven=above_proof & (estimate.method == "complex-step"),
+            )
+            oscillate = _may_oscillate(estimates, array.path, entries, claimed[entries])
+            return np.asarray(confirmed & ~oscillate)
+
+        confirmed = are_confirmed(second)
+        blurred = ~(second.error <= VISIBLE * discrepancy[entries])
+        if (blurred & ~confirmed).any() and noise is estimates.noise:
+            second = _sharper(estimates, array.path, entries, second, rng, goal)
+            confirmed = are_confirmed(second)
         if confirmed.all():
             break
         unconfirmed = entries[~confirmed]
@@ -89,6 +103,36 @@ def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> bool:
         if estimate.on_stairs.size:
             estimate.on_stairs[unconfirmed] |= second.on_stairs[~confirmed]
     return bool(np.any(verdicts[flagged] == Verdict.UNRESOLVED))
+
+
+def _sharper(
+    estimates: Estimates,
+    path: str,
+    entries: IntArray,
+    second: Estimate,
+    rng: np.random.Generator,
+    goal: float,
+) -> Estimate:
+    """Return a second estimate in the wider dtype, where that agrees and has smaller errors.
+
+    Only of a cost that lifts, or of which the complex steps do where an offset hides it.
+    """
+    evaluations = estimates.evaluations
+    rounding = measure_cost_rounding(evaluations, np.random.default_rng(estimates.seed))
+    steps_lift = estimates.by_path[path].precision in ("lifted", "sampled")
+    lifts = {Lift.LIFTS, Lift.HIDDEN} if steps_lift else {Lift.LIFTS}
+    if rounding is None or rounding.lift not in lifts:
+        return second
+    wide = evaluations.in_dtype(wider_dtype(coarsest_dtype(evaluations.values)))
+    level = rounding.wide_level
+    noise = Noise(level, level / (abs(float(wide.at_point)) or level), False, False)
+    found = differences(wide, path, entries, noise, rng, goal, start=SMALLER)
+    evaluations.count = wide.count
+    agrees = np.abs(found.value - second.value) <= found.error + second.error
+    sharper = (agrees & (found.error < second.error)) | np.isnan(second.value)
+    parts = ("value", "error", "on_stairs")
+    chosen = {p: np.where(sharper, getattr(found, p), getattr(second, p)) for p in parts}
+    return replace(second, **chosen)
 
 
 def _may_oscillate(

@@ -471,3 +471,51 @@ def test_bad_input_is_named(name):
     if "result" in name:
         assert "params" not in str(caught.value)
     assert not before or x.tobytes() == before
+
+
+def offset(x):
+    return np.array([np.sin(x[0]) * x[1], np.cosh(x[0]) - x[1] ** 3 + 5840.0])
+
+
+def offset_jacobian(x):
+    return np.array([[np.cos(x[0]) * x[1], np.sin(x[0])], [np.sinh(x[0]), -3 * x[1] ** 2]], x.dtype)
+
+
+@pytest.mark.parametrize("entry", [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_a_millionth_of_one_entry_is_seen_beside_an_offset(entry):
+    def wrong(x):
+        jacobian = offset_jacobian(x)
+        jacobian[entry] *= 1 + 1e-6  # wrong on purpose
+        return jacobian
+
+    x = np.array([0.7, -1.3])
+    assert check_jacobian(offset, offset_jacobian, x)
+    report = check_jacobian(offset, wrong, x)
+    assert report.verdict is Verdict.MISMATCH, str(report)
+    assert report.worst.index == entry
+
+
+def test_a_result_that_rounds_to_zero_may_have_a_derivative():
+    def f(x):
+        z = x * (1 - x)
+        return np.append(np.log(1 + np.exp(z)), x[0])
+
+    x = np.array([-20.1, -19.8])
+    s = np.exp(x * (1 - x)) * (1 - 2 * x)
+    exact = np.append(np.diag(s), [[1.0, 0.0]], axis=0)
+    assert check_jacobian(f, exact, x).verdict is not Verdict.MISMATCH
+    found = numerical_jacobian(f, x)
+    assert (np.abs(found.value - exact) <= found.error).all()
+
+
+def test_a_result_with_a_narrow_stage_is_not_taken_to_lift_as_others_do():
+    def f(x):
+        z = 1000 * x
+        return np.array([np.sin(z[0]), *(z - np.sin(z)).astype(np.float64)])
+
+    x = np.array([4.3e-4, 3.1e-4])
+    exact = np.array([[1000 * np.cos(0.43), 0], [1000 * (1 - np.cos(0.43)), 0], [0, 0]])
+    exact[2, 1] = 2000 * np.sin(0.155) ** 2
+    for seed in range(10):
+        found = numerical_jacobian(f, x, method="central", seed=seed)
+        assert (np.abs(found.value - exact) <= found.error + 1e-15 * np.abs(exact)).all()

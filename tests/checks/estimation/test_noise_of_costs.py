@@ -108,19 +108,26 @@ def test_a_cost_may_know_its_own_noise(monkeypatch, sign):
         assert found.noise.measured == expected
 
 
-def test_one_of_several_results_lifts_if_others_do(monkeypatch):
+def test_each_of_several_results_has_to_show_that_it_lifts(monkeypatch):
     memo = SimpleNamespace(lifts=False)
-    for lift, lifts in (
-        (Lift.HIDDEN, False),
-        (Lift.NARROW, False),
-        (Lift.LIFTS, True),
-        (Lift.HIDDEN, True),  # now that another has shown it
-        (Lift.NARROW, False),
+    for lift, tries in (
+        (Lift.HIDDEN, 1),
+        (Lift.NARROW, 1),
+        (Lift.LIFTS, 1),
+        (Lift.HIDDEN, 1),  # another has shown it, but may have other stages
+        (Lift.NARROW, 2),  # now that another has shown it, a second direction is tried
     ):
         found = Measured(monkeypatch, rounding_of(1e-12, lift))
         found.noise._evaluations.shared = True
         found.noise._evaluations.cost = SimpleNamespace(memo=memo)
-        assert (found.noise.measured.level == 1e-12) == lifts
+        assert (found.noise.measured.level == 1e-12) == (lift is Lift.LIFTS)
+        assert found.asked.count("measure_cost_rounding") == tries
+
+
+def test_a_cost_of_exactly_zero_shows_no_rounding(monkeypatch):
+    found = Measured(monkeypatch, rounding_of(0.0))
+    assert found.noise.measured.level == 1e-9
+    assert "measure_noise" in found.asked
 
 
 def test_large_costs_are_not_called_in_a_wider_dtype(monkeypatch):

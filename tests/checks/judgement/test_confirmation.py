@@ -8,6 +8,7 @@ import pytest
 
 from checks.estimation.finite_differences import Estimate
 from checks.estimation.noise import Noise
+from checks.estimation.precision import Lift, wider_dtype
 from checks.judgement import confirmation
 from checks.judgement.confirmation import mark_uncertain_kinks, mark_unconfirmed
 from checks.report.array_report import ArrayReport
@@ -44,6 +45,8 @@ class Case:
         self.estimated, self.goals, self.noises, self.measured = [], [], [], []
         monkeypatch.setattr(confirmation, "differences", self.differences)
         monkeypatch.setattr(confirmation, "noise_at_steps", self.noise_at_steps)
+        self.rounding = None
+        monkeypatch.setattr(confirmation, "measure_cost_rounding", lambda *_: self.rounding)
 
     def differences(self, evaluations, path, entries, noise, rng, goal, start):
         assert start == 1 / 16  # from shorter steps than at first
@@ -153,6 +156,53 @@ def test_a_second_estimate_that_is_blurred_confirms_a_proven_complex_step_alone(
         assert case.verdicts() == [expected]
         if expected is UNRESOLVED:
             assert case.array.error.tolist() == [error if error < math.inf else math.inf]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(
+    ("lift", "precision", "expected"),
+    [
+        (Lift.LIFTS, "", MISMATCH),
+        (Lift.HIDDEN, "lifted", MISMATCH),  # beside an offset the complex steps show it
+        (Lift.HIDDEN, "sampled", MISMATCH),
+        (Lift.HIDDEN, "estimated", UNRESOLVED),
+        (Lift.NARROW, "lifted", UNRESOLVED),
+    ],
+)
+def test_a_blurred_second_estimate_is_taken_in_the_wider_dtype(
+    monkeypatch, lift, precision, expected, sign
+):
+    case = Case(monkeypatch, [sign * 2.0], [sign * 1.0], precision=precision)
+    case.second[1][:] = 0.3
+    case.rounding = SimpleNamespace(lift=lift, wide_level=1e-20)
+    asked = []
+
+    def in_dtype(dtype):
+        asked.append(dtype)
+        case.second[1][:] = 1e-6
+        return SimpleNamespace(at_point=np.longdouble(4.0), count=50)
+
+    case.estimates.evaluations.in_dtype = in_dtype
+    assert case.marked() == (expected is UNRESOLVED)
+    assert case.verdicts() == [expected]
+    if expected is MISMATCH:
+        assert asked == [wider_dtype(np.float64)]
+        assert case.noises[-1] == Noise(1e-20, 0.25e-20, False, False)
+        assert case.estimates.evaluations.count == 50
+
+
+def test_an_estimate_in_the_wider_dtype_that_contradicts_the_second_is_not_believed(monkeypatch):
+    case = Case(monkeypatch, [2.0], [1.0])
+    case.second[1][:] = 0.3
+    case.rounding = SimpleNamespace(lift=Lift.LIFTS, wide_level=1e-20)
+
+    def in_dtype(dtype):
+        case.second[0][:], case.second[1][:] = 1.5, 1e-6
+        return SimpleNamespace(at_point=np.longdouble(0.0), count=50)
+
+    case.estimates.evaluations.in_dtype = in_dtype
+    assert case.marked()
+    assert case.array.error.tolist() == [0.3]
 
 
 def test_on_stairs_or_beside_more_noise_a_complex_step_is_not_trusted_alone(monkeypatch):
