@@ -9,7 +9,7 @@ import numpy as np
 
 from backprop import Network, Parameters
 from benchmarks.bench_matrix_form import bare_multiplications
-from benchmarks.peer_networks import NETWORKS, limit_torch, plain_cost, torch_cost
+from benchmarks.peer_networks import NETWORKS, plain_cost, torch_cost
 from benchmarks.peers import ESTIMATORS, PEERS, Claim
 from benchmarks.timing import alone, exponent, in_turns
 from checks import check_gradient
@@ -87,7 +87,6 @@ def torch_itself(case, **options):
     """Return torch's check of its own gradient: the cost is written in torch."""
     import torch
 
-    limit_torch(case.theta.ravel().size)
     cost = torch_cost(case.x, case.y)
     params = [torch.from_numpy(v).requires_grad_() for v in case.claim.params]
     return lambda: torch.autograd.gradcheck(cost, params, raise_exception=False, **options)
@@ -98,18 +97,13 @@ def peer(case, check):
     return lambda: bool(check(claim))
 
 
-def torch_peer(case, check):
-    limit_torch(case.theta.ravel().size)
-    return peer(case, check)
-
-
 RESTARTED, BLACK = "ours, reference's cost", "ours, black box"
 TORCH, SCIPY = "torch gradcheck", "scipy check_grad"
 FAST, FAST_ITSELF = "torch gradcheck, fast", "torch gradcheck, fast, on torch's own network"
 EVERY = {
     RESTARTED: ours_restarted,
     BLACK: ours,
-    TORCH: partial(torch_peer, check=PEERS["torch"]),
+    TORCH: partial(peer, check=PEERS["torch"]),
     "torch gradcheck, on torch's own network": torch_itself,
     SCIPY: partial(peer, check=PEERS["scipy"]),
     "numdifftools": partial(peer, check=ESTIMATORS["numdifftools"]),
@@ -118,7 +112,7 @@ EVERY = {
 PROJECTED = {
     f"{RESTARTED}, projected": partial(ours_restarted, coverage="projected"),
     f"{BLACK}, projected": partial(ours, coverage="projected"),
-    FAST: partial(torch_peer, check=PEERS["torch, fast"]),
+    FAST: partial(peer, check=PEERS["torch, fast"]),
     FAST_ITSELF: partial(torch_itself, fast_mode=True),
     "jax check_grads": partial(peer, check=PEERS["jax"]),
     "autograd check_grads": partial(peer, check=PEERS["autograd"]),

@@ -5,14 +5,11 @@ logistic, the cost is the mean of squares. What can be done before the call is d
 converted and functions compiled.
 """
 
-import os
 from functools import partial
 
 import numpy as np
 
-__all__ = ["FEW", "NETWORKS", "limit_torch", "plain_cost", "torch_cost"]
-
-FEW = 100_000  # below so many parameters torch is slower in several threads than in one
+__all__ = ["NETWORKS", "plain_cost", "torch_cost"]
 
 
 def plain_cost(params, x, y):
@@ -22,13 +19,6 @@ def plain_cost(params, x, y):
     for w, b in zip(params[:layers], params[layers:], strict=True):
         a = 1 / (1 + np.exp(-(a @ w.T + b)))
     return np.mean((a - y) ** 2)
-
-
-def limit_torch(entries):
-    """Let torch use one thread for networks so small that more would slow it down."""
-    import torch
-
-    torch.set_num_threads(1 if entries < FEW else os.cpu_count())
 
 
 def torch_cost(x, y):
@@ -51,7 +41,6 @@ def torch_cost(x, y):
 def torch_gradient(net, theta, x, y):
     import torch
 
-    limit_torch(theta.ravel().size)
     params = [torch.from_numpy(v.copy()).requires_grad_() for v in (*theta.weights, *theta.biases)]
     cost = torch_cost(x, y)
     return lambda: torch.autograd.grad(cost(*params), params)

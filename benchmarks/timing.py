@@ -8,23 +8,19 @@ import numpy as np
 
 __all__ = ["alone", "exponent", "in_turns"]
 
-# Seconds between calls of different libraries. The threads of one keep cores busy for a while after
-# its call, in OpenBLAS for up to 2^26 cycles, and would slow down the next.
-PAUSE = 0.03
-
 
 def in_turns(calls, rounds, burst=0.05):
     """Return {name: seconds}: the mean of repeated calls in each round, the median of the rounds.
 
-    In each round every call is repeated for at least `burst` seconds, so that the cold cache of the
-    first repetition matters little.
+    Seconds are those of the processor, so that other programs hardly count. In each round every
+    call is repeated for at least `burst` seconds, so that the cold cache of the first repetition
+    matters little.
     """
     times = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
-            time.sleep(PAUSE)
-            count, started = 0, time.perf_counter()
-            while (passed := time.perf_counter() - started) < burst or not count:
+            count, started = 0, time.process_time()
+            while (passed := time.process_time() - started) < burst or not count:
                 call()
                 count += 1
             times[name].append(passed / count)
