@@ -1,16 +1,31 @@
-"""The examples of docs/torch.md run, and print what it says they print."""
+"""The examples of the pages on other libraries run, and print what they say they print."""
 
-import doctest
+import re
 from pathlib import Path
 
 import pytest
 
+from tests.test_docs import NUMBERS
+from tests.test_readme import run_examples
+
 pytest.importorskip("torch", reason="needs the extra gradient-gate[torch]")
 pytest.importorskip("jax", reason="needs the extra gradient-gate[jax]")
 
+ROOT = Path(__file__).parents[3]
 
-def test_the_examples_of_the_page():
-    page = Path(__file__).parents[3] / "docs" / "torch.md"
-    failures, attempted = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
-    assert attempted > 15
-    assert not failures
+
+@pytest.mark.parametrize("page", ["kernels.md", "torch.md"])
+def test_the_examples_of_a_page(page):
+    assert run_examples(ROOT / "docs" / page, NUMBERS) > 10
+
+
+def test_every_feature_that_is_claimed_is_tested():
+    page = (ROOT / "docs" / "features.md").read_text("utf-8")
+    tests = "\n".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    rows = [line.split("|")[1:-1] for line in page.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 20
+    for feature, *_, here, tested in rows:
+        names = re.findall(r"test_\w+", tested)
+        assert names or here.strip() == "out of scope", feature
+        for name in names:
+            assert f"def {name}(" in tests, f"{feature}: {name} is no test"
