@@ -289,3 +289,13 @@ def test_without_entries_nothing_is_wrong():
     assert report
     assert "All inputs are empty" in str(report)
     assert "kink" not in str(report)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_dropout_is_unresolved_whatever_the_cotangent(seed):
+    x, w = draw(5, 4), draw(4, 3, seed=1).detach()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        report = check_function(lambda x: torch.nn.functional.dropout(x @ w), x)
+    assert report.verdict is Verdict.UNRESOLVED
+    assert "dropout" in report.arrays["inputs[0]"].reason
