@@ -4,9 +4,17 @@ import doctest
 import re
 from pathlib import Path
 
+import numpy as np
+
 README = Path(__file__).parents[1] / "README.md"
 # Times differ from run to run, rounding and so errors and digits from one BLAS to the next.
 VARIES = re.compile(r"\d+\.\d s$|\d+(?= evaluations)|(?<=± )\de-\d+|^  \S+ .* MATCH$", re.MULTILINE)
+
+
+# The counts of evaluations are those of a platform whose long double is wider than float64. There
+# they are the same to a third, as rounding decides a few of them.
+COUNT = re.compile(r"\d+(?= evaluations)")
+HAS_LONG_DOUBLE = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
 
 
 class _Checker(doctest.OutputChecker):
@@ -14,6 +22,10 @@ class _Checker(doctest.OutputChecker):
         self._varies = varies
 
     def check_output(self, want: str, got: str, optionflags: int) -> bool:
+        if HAS_LONG_DOUBLE:
+            for shown, counted in zip(*map(COUNT.findall, (want, got)), strict=False):
+                if abs(int(shown) - int(counted)) > int(counted) / 3:
+                    return False
         want, got = self._varies.sub("#", want), self._varies.sub("#", got)
         return super().check_output(want, got, optionflags)
 
