@@ -4,6 +4,6 @@
 `torch_check`, `jax_check`, checks of functions; `torch_gradcheck`, the same as PyTorch's;
 `torch_loss`, `jax_loss`, a loss as a cost; `torch_function`, `torch_memory`, `torch_float64`,
 `jax_function`, `jax_call`, `jax_leaves`, `jax_loop`: functions of tensors as those of arrays.
-`reference` judges low precision by float64, `keyed_nesting` nests arrays by name. This room imports
-gradient, jacobian, report, evaluation and parameters. Read `torch` first.
+`reference` judges low precision, `infinities` makes infinite entries constants, `keyed_nesting`
+nests arrays. This room imports gradient, jacobian, report, evaluation and parameters. Read `torch`.
 """

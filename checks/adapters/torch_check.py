@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
+from checks.adapters.infinities import with_findings, without_infinities
 from checks.adapters.reference import check_by_reference
 from checks.adapters.torch_function import TensorFunction, cotangent
 from checks.adapters.torch_memory import as_array
@@ -279,13 +280,15 @@ def _unused_outputs(sizes: Sequence[int]) -> Iterator[set[int]]:
 def _check_variant(
     checked: TensorFunction, mode: str, options: Mapping[str, Any], variant: Variant
 ) -> Report:
-    part = variant(checked)
+    part = without_infinities(variant(checked))
     values = StackedFunction(part.values, part.values_at_points)
     if "forward" in mode:
         jvp = part.jvp if mode == "forward" else part.batched_jvp
-        return check_jvp(values, jvp, part.params, **options)
-    vjp = part.vjp if mode == "reverse" else part.batched_vjp
-    return check_vjp(values, vjp, part.params, **options)
+        report = check_jvp(values, jvp, part.params, **options)
+    else:
+        vjp = part.vjp if mode == "reverse" else part.batched_vjp
+        report = check_vjp(values, vjp, part.params, **options)
+    return with_findings(report, part)
 
 
 def _by_reference(
@@ -308,13 +311,15 @@ def _by_reference(
     whose = "the reference in float64" if reference is not None else "the function in float64"
 
     def check(variant: Variant) -> Report:
-        return check_by_reference(
-            variant(checked),
-            variant(exact),
-            rounding and variant(rounding),
+        part = without_infinities(variant(checked))
+        report = check_by_reference(
+            part,
+            without_infinities(variant(exact)),
+            rounding and without_infinities(variant(rounding)),
             whose,
             **options,
         )
+        return with_findings(report, part)
 
     return check
 

@@ -43,7 +43,10 @@ def expanded(array: FloatArray) -> FloatArray:
 
 
 def laid_out_as(array: FloatArray, values: FloatArray) -> FloatArray:
-    """Return values in new memory, with the strides of an array; what lies between is nan."""
+    """Return values in new memory, with the strides of an array; what lies between is nan.
+
+    If entries of the array share memory and the values differ there, the result is dense.
+    """
     if not array.size:
         return array.copy()
     first, end = np.lib.array_utils.byte_bounds(array)
@@ -51,7 +54,7 @@ def laid_out_as(array: FloatArray, values: FloatArray) -> FloatArray:
     offset = array.__array_interface__["data"][0] - first
     view: FloatArray = np.ndarray(array.shape, array.dtype, memory, offset, array.strides)
     view[...] = values
-    return view
+    return view if np.array_equal(view, values, equal_nan=True) else np.array(values, array.dtype)
 
 
 def overwritten(before: Mapping[str, FloatArray], after: Mapping[str, FloatArray]) -> str:

@@ -28,6 +28,11 @@ def test_values_lie_as_the_array_does_in_memory_of_their_own(array):
     assert np.array_equal(array, before)
 
 
+def test_values_that_differ_share_no_memory():
+    values = np.arange(3.0)
+    assert np.array_equal(laid_out_as(np.broadcast_to(2.0, 3), values), values)
+
+
 def test_what_lies_between_the_entries_is_nan():
     copy = laid_out_as(WHOLE[:, ::2], WHOLE[:, ::2])
     around = np.lib.stride_tricks.as_strided(copy, (4, 5), (48, 8))
