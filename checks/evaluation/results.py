@@ -642,7 +642,7 @@ def _result_array(path: str, leaf: Any) -> NDArray[Any]:
     if not np.isfinite(array).all():
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(
-            f"{entry_name(path, index)} is {array[index]}, wanted finite results: a derivative is "
-            "checked at a point where f is defined"
+            f"{entry_name(path, index)} is {array[index]}, wanted finite results: check at a point "
+            "where f is defined; or f reads memory beside the entries of x, as as_strided may"
         )
     return array

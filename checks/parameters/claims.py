@@ -86,7 +86,7 @@ def float_arrays(nesting: Nesting) -> dict[str, FloatArray]:
             index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
             raise ValueError(
                 f"{entry_name(path, index)} is {array[index]}, wanted finite parameters: "
-                "a gradient is checked at a point where the cost is defined"
+                "let the function put in constants such as -inf of a mask, and pass the others"
             )
         arrays[path] = array
     if not sum(array.size for array in arrays.values()):
