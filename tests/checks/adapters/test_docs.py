@@ -1,6 +1,7 @@
 """The examples of the pages on other libraries run, and print what they say they print."""
 
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,14 @@ ROOT = Path(__file__).parents[3]
 @pytest.mark.parametrize("page", ["kernels.md", "torch.md"])
 def test_the_examples_of_a_page(page):
     assert run_examples(ROOT / "docs" / page, NUMBERS) > 10
+
+
+def test_the_mistakes_of_pytorch_are_as_the_page_shows_them():
+    page = ROOT / "docs" / "operators.md"
+    installed = f"torch {version('torch').partition('+')[0]}"
+    if installed not in page.read_text("utf-8"):
+        pytest.skip(f"the page shows mistakes of another version than {installed}")
+    assert run_examples(page) > 10
 
 
 def test_every_feature_that_is_claimed_is_tested():

@@ -5,6 +5,7 @@ from hypothesis import settings
 
 torch = pytest.importorskip("torch", reason="needs the extra gradient-gate[torch]")
 
+from benchmarks.operator_page import planted_rows, reason_rows, time_rows, verdict_rows  # noqa: E402
 from benchmarks.operator_samples import MISTAKES, operators, planted, samples  # noqa: E402
 from checks import Verdict  # noqa: E402
 from checks.adapters.torch import check_function  # noqa: E402
@@ -44,3 +45,52 @@ def test_operator(name):
     wrong = planted(sample, MISTAKES[OPERATORS.index(name) % len(MISTAKES)])
     report = check_function(wrong.function, *wrong.inputs, kwargs=wrong.kwargs)
     assert report.verdict is Verdict.MISMATCH, str(report)
+
+
+def test_the_page_counts_right_gradients_apart():
+    def row(name, verdict, seen="", gradcheck="passes", **more):
+        timed = {"entries": 200, "seconds": 3.0, "gradcheck seconds": 1.5, "gradcheck": gradcheck}
+        if seen:
+            timed |= {"mistake": MISTAKES[0], "planted": {"verdict": seen, "gradcheck": "passes"}}
+        return {"name": name, "verdict": verdict, **timed, **more}
+
+    reasons = {"x": ["worst", "blurred: the estimate"], "y": ["worst", ""]}
+    rows = [
+        row("add", "MATCH", "MISMATCH"),
+        row("add", "MATCH", "UNRESOLVED", "fails"),
+        row("add", "UNRESOLVED", "MISMATCH", arrays=reasons),
+        row("zero_", "ValueError", text="x is nan | wanted\nnumbers"),
+        row("normal", "MISMATCH", "MATCH", "fails", arrays={}),
+    ]
+    _, right, other, not_zero = verdict_rows(rows)
+    quarter, half = "1 (25.0 %)", "2 (50.0 %)"
+    assert right == [
+        "right",
+        "4",
+        half,
+        quarter,
+        "0 (0.0 %)",
+        quarter,
+        "3 (75.0 %)",
+        quarter,
+        "0 (0.0 %)",
+    ]
+    assert other[1:5] == ["1", "0 (0.0 %)", "0 (0.0 %)", "1 (100.0 %)"]
+    assert not_zero[1:4] == ["3", "2 (66.7 %)", "1 (33.3 %)"]
+
+    planted_row = list(planted_rows(rows))[1]
+    assert planted_row[1:] == [
+        "2",
+        "1 (50.0 %)",
+        "1 (50.0 %)",
+        "0 (0.0 %)",
+        "0 (0.0 %)",
+        "2 (100.0 %)",
+    ]
+
+    _, *found = reason_rows(rows)
+    assert found == [
+        ["UNRESOLVED: blurred", "1", "add"],
+        ["ValueError: x is nan \\| wanted numbers", "1", "zero_"],
+    ]
+    assert list(time_rows(rows))[1] == ["all", "4", "12.0 s", "6.0 s", "2.00", "2.00"]
