@@ -100,7 +100,7 @@ def planted(sample: Sample, mistake: str) -> Sample | None:
     """Return a sample with a mistake in the gradient by one of its inputs.
 
     The input is the one with the largest gradient for some cotangent; the entry is drawn from those
-    of at least a hundredth of that. Returns None if the gradient is zero.
+    of at least a hundredth of that. Returns None if the gradient is zero or by a sparse tensor.
     """
     torch.manual_seed(SEED)
     moved = sample.moved
@@ -112,7 +112,7 @@ def planted(sample: Sample, mistake: str) -> Sample | None:
     sizes = [grad.to_dense().abs().nan_to_num(0) for grad in grads]
     size = max(sizes, key=lambda size: size.max().item() if size.numel() else 0.0)
     number = next(n for n, other in enumerate(sizes) if other is size)
-    if not size.numel() or not size.max():
+    if not size.numel() or not size.max() or moved[number].layout is not torch.strided:
         return None
     large = torch.nonzero(size.reshape(-1) >= size.max() / 100).reshape(-1)
     entry = large[torch.randint(len(large), ())]
