@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.operator_samples import ENTRIES, MISTAKES
 from benchmarks.speed import table
+from checks.report.wording import listed
 
 __all__ = ["NOT_RIGHT", "draw", "page_of"]
 
@@ -97,8 +98,8 @@ def reason_rows(rows: list[Row]) -> Iterable[list[str]]:
         if row["verdict"] != "MATCH":
             names[reason_of(row)].append(row["name"])
     for reason, of_reason in sorted(names.items(), key=lambda item: -len(item[1])):
-        listed = ", ".join(dict.fromkeys(of_reason))
-        yield [reason, str(len(of_reason)), listed]
+        operators = ", ".join(f"`{name}`" for name in dict.fromkeys(of_reason))
+        yield [reason, str(len(of_reason)), operators]
 
 
 def reason_of(row: Row) -> str:
@@ -107,7 +108,9 @@ def reason_of(row: Row) -> str:
         reasons = [reason for _, reason in row["arrays"].values() if reason]
         first = reasons[0] if reasons else "flagged"
         return f"{row['verdict']}: {first.partition(':')[0].partition('.')[0]}"
-    return f"{row['verdict']}: {row.get('text', '')}".replace("\n", " ").replace("|", "\\|")
+    path, is_, what = row.get("text", "").replace("\n", " ").replace("|", "\\|").partition(" is ")
+    text = f": … is {what}" if is_ else f": {path}" if path else ""
+    return row["verdict"] + text
 
 
 def time_rows(rows: list[Row]) -> Iterable[list[str]]:
@@ -205,7 +208,8 @@ of the largest. Where the gradient without it is a MATCH:
 
 {planted_table}
 
-gradcheck's rtol is 10⁻³ and its atol 10⁻⁵, so that 0.1 % passes.
+gradcheck's rtol is 10⁻³ and its atol 10⁻⁵, so that 0.1 % passes. UNRESOLVED are {unresolved}: they
+jump close to the point, as where an elimination takes another pivot.
 
 ## What is not a MATCH, though right
 
@@ -229,6 +233,11 @@ The operators whose gradient is not the derivative where the database samples th
 
 def page_of(rows: list[Row], command: str, count: int) -> str:
     """Return the page as markdown."""
+    unresolved = {
+        row["name"]
+        for row in by_rightness(rows)["right"]
+        if row["verdict"] == "MATCH" and row.get("planted", {}).get("verdict") == "UNRESOLVED"
+    }
     return PAGE.format(
         command=command,
         machine=f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
@@ -240,9 +249,12 @@ def page_of(rows: list[Row], command: str, count: int) -> str:
         entries=ENTRIES,
         verdict_table=table(verdict_rows(rows)),
         planted_table=table(planted_rows(rows)),
+        unresolved=listed([f"`{name}`" for name in sorted(unresolved)]),
         reason_table=table(reason_rows(rows)),
         time_table=table(time_rows(rows)),
-        not_right_table=table([["operator", "why"], *map(list, sorted(NOT_RIGHT.items()))]),
+        not_right_table=table(
+            [["operator", "why"], *([f"`{name}`", why] for name, why in sorted(NOT_RIGHT.items()))]
+        ),
     )
 
 

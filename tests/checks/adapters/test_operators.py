@@ -90,7 +90,7 @@ def test_the_page_counts_right_gradients_apart():
 
     _, *found = reason_rows(rows)
     assert found == [
-        ["UNRESOLVED: blurred", "1", "add"],
-        ["ValueError: x is nan \\| wanted numbers", "1", "zero_"],
+        ["UNRESOLVED: blurred", "1", "`add`"],
+        ["ValueError: … is nan \\| wanted numbers", "1", "`zero_`"],
     ]
     assert list(time_rows(rows))[1] == ["all", "4", "12.0 s", "6.0 s", "2.00", "2.00"]
