@@ -138,6 +138,8 @@ class Copies:
         box: Box | None = None,
     ) -> None:
         self._function: Any = function
+        offered = (hasattr(function, name) for name in ("at_entries", "at_points"))
+        self._takes_many = getattr(function, "analytic", False) and all(offered)
         self._nesting, self.values = nesting, values
         self.box = box or Box(values)
         self.dtype = np.dtype(dtype)
@@ -245,11 +247,11 @@ class Copies:
     ) -> tuple[FloatArray, FloatArray]:
         """Return Im C/h and Re C for complex steps of single entries, (m,) each: m calls.
 
-        An analytic cost moves all entries in one call, see `checks.evaluation.pointwise`; and so
+        An analytic cost may move all entries in one call, see `checks.evaluation.pointwise`; and so
         does one of several results, if the function takes many points at once.
         """
         cost, h = self._function, self._step([path])
-        if getattr(cost, "analytic", False):
+        if self._takes_many:
             steps = np.full((entries.size, 1), 1j * h, self.complex_dtype)
 
             def costs_at(params: Any) -> Any:
@@ -296,10 +298,10 @@ class Copies:
     def slopes_along(self, directions: Moves, moves: Moves | None = None) -> Iterator[Any]:
         """Yield what `slope` finds along k directions; arrays, by path, are (k, ...).
 
-        An analytic cost is called once for all of them.
+        An analytic cost that takes many points is called once for all of them.
         """
         count, cost = len(next(iter(directions.values()))), self._function
-        if getattr(cost, "analytic", False):
+        if self._takes_many:
             h, moves = self._stepped(directions, moves)
             self.calls += count
             costs = self._call(cost.at_points, self._params(moves, count=count), toward_zero=False)

@@ -97,6 +97,20 @@ def test_an_analytic_cost_is_called_once_for_all_entries_or_directions(toward_ze
     assert copies.calls == alone.calls == 10
 
 
+def test_an_analytic_cost_that_takes_one_point_is_called_for_each():
+    def cost(p):
+        return np.sum(p["w"] ** 3)
+
+    cost.analytic = True
+    w = np.array([1.0, -2.0, 0.5])
+    copies = copies_of(cost, {"w": w})
+    found, _ = copies.slopes("w", np.arange(3))
+    np.testing.assert_allclose(found, 3 * w**2)
+    along = list(copies.slopes_along({"w": np.eye(3)}))
+    np.testing.assert_allclose(along, 3 * w**2)
+    assert copies.calls == 6
+
+
 def test_the_complex_step_is_short_beside_the_smallest_array_that_moves():
     met = []
 
