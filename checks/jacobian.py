@@ -48,6 +48,7 @@ __all__ = [
     "check_jvp",
     "check_vjp",
     "numerical_jacobian",
+    "overwriting",
 ]
 
 TANGENTS = 4  # random directions along which a forward derivative is checked
@@ -543,7 +544,7 @@ def judged_jacobian(
             rows, results.at_point, x_arrays, report, started, name_of, same_units=of_vectors
         )
     if changed():
-        report = _overwriting(report, names.kind, "tangent", changed())
+        report = overwriting(report, names.kind, "tangent", changed())
     return report, evaluations
 
 
@@ -667,7 +668,7 @@ def _check_vjp(
         seconds=time.perf_counter() - started,
     )
     if claims.overwritten:
-        report = _overwriting(report, "vjp", "cotangent", claims.overwritten)
+        report = overwriting(report, "vjp", "cotangent", claims.overwritten)
     return finish(report, evaluations)
 
 
@@ -699,8 +700,16 @@ def _of_zeros(report: Report, products: Mapping[str, FloatArray]) -> Report:
     return replace(report, arrays=arrays, diagnosis=())
 
 
-def _overwriting(report: Report, who: str, what: str, change: str) -> Report:
-    """Return the report of a product that changes its vector: a MISMATCH, whatever its values."""
+def overwriting(report: Report, who: str, what: str, change: str) -> Report:
+    """Return a report of what changes its argument: a MISMATCH, whatever its values are.
+
+    Parameters
+    ----------
+    report
+        Of its values.
+    who, what, change : str
+        As "vjp", "cotangent", and which entry changes.
+    """
     arrays = {path: replace(a, verdicts=a.verdicts.copy()) for path, a in report.arrays.items()}
     for array in arrays.values():
         array.verdicts[...] = Verdict.MISMATCH

@@ -16,7 +16,7 @@ from checks.adapters.torch_function import TensorFunction, cotangent
 from checks.adapters.torch_memory import as_array
 from checks.evaluation.stacked import StackedFunction
 from checks.gradient import require_match
-from checks.jacobian import check_jvp, check_vjp
+from checks.jacobian import check_jvp, check_vjp, overwriting
 from checks.parameters.claims import flatten_claim
 from checks.parameters.nesting import leaves
 from checks.report.array_report import ArrayReport
@@ -42,6 +42,11 @@ NO_TANGENT = (
 PASSED_TWICE = (
     "A second backward pass through the same graph, as with retain_graph=True, gives other "
     "gradients than the first: that has changed what the forward pass kept. Let it work on copies."
+)
+READS_BETWEEN = (
+    "results are nan that are finite for dense inputs, wanted the same for any strides: the "
+    "function reads memory between the entries of an input, where a check puts nan. Let it read by "
+    "the strides, or begin with x.contiguous()"
 )
 EAGER = "a function of the same meaning that autograd differentiates, such as the eager form"
 NONE_USED = "Where a loss uses no output, every derivative is zero."
@@ -160,6 +165,8 @@ def check_derivative(
             f"mode is {mode!r} and an input is sparse, wanted dense ones: PyTorch has no forward "
             "mode of sparse tensors"
         )
+    if reference is None and checked.reads_between_entries():
+        raise ValueError(READS_BETWEEN)
     check: Callable[[Variant], Report] = partial(_check_variant, checked, mode, options)
     if reference is not None or checked.eps > torch.finfo(torch.float32).eps:
         if mode != "reverse":
@@ -184,7 +191,15 @@ def check_derivative(
             if other.verdict > report.verdict:
                 named = Diagnosis(case.name, case.text.format("gives other values than for zeros"))
                 report = replace(other, diagnosis=(named, *other.diagnosis))
-    return report
+    who, change = checked.overwritten() if mode == "reverse" else ("", "")
+    return _overwriting_input(report, who, change) if change else report
+
+
+def _overwriting_input(report: Report, who: str, change: str) -> Report:
+    """Return the report of a function one of whose passes writes to an input; its values may do."""
+    outputs = {path: a for path, a in report.arrays.items() if path.startswith("output")}
+    named = overwriting(report, who, "input", change)
+    return record(replace(named, arrays={**named.arrays, **outputs}))
 
 
 @dataclass(frozen=True, eq=False)

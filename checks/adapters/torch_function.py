@@ -15,6 +15,7 @@ from torch.autograd import forward_ad
 from checks.adapters.keyed_nesting import keyed_leaves, leaf_at, nest
 from checks.adapters.torch_float64 import InFloat64
 from checks.adapters.torch_memory import DTYPES, SPARSE, as_array, memory_of, stored_values, strided
+from checks.parameters.layouts import overwritten
 from checks.parameters.nesting import Nesting
 
 __all__ = ["NoGradient", "TensorFunction", "cotangent", "in_float64", "restored"]
@@ -400,6 +401,34 @@ class TensorFunction:
                 if not np.array_equal(after, values, equal_nan=True):
                     part[...] = after
             return self._nested_gradients(slopes)
+
+    def reads_between_entries(self) -> bool:
+        """Whether results are nan that are not if inputs are dense, without nan between entries."""
+        if not any(output.isnan().any() for output in self.outputs.values()):
+            return False
+        moved = [memory.tensor(memory.values).contiguous() for memory in self.memories]
+        with self._called([tensor.requires_grad_() for tensor in moved], False) as leaves:
+            return not any(leaves[n][1].isnan().any() for n in self._numbers)
+
+    def overwritten(self) -> tuple[str, str]:
+        """Return which pass writes to an input that is moved, and which entry it changes."""
+        before = dict(zip(self._paths, (memory.values for memory in self.memories), strict=True))
+        moved = [memory.tensor(memory.values).requires_grad_() for memory in self.memories]
+
+        def changed() -> str:
+            arrays = (
+                memory.gradient(tensor).reshape(memory.values.shape)
+                for memory, tensor in zip(self.memories, moved, strict=True)
+            )
+            return overwritten(before, dict(zip(self._paths, arrays, strict=True)))
+
+        with self._called(moved, False) as leaves:
+            if change := changed():
+                return "the forward pass", change
+            outputs = [leaves[n][1] for n in self._numbers if leaves[n][1].requires_grad]
+            ones = [torch.ones_like(output) for output in outputs]
+            torch.autograd.grad(outputs, moved, ones, allow_unused=True)
+        return "the backward pass", changed()
 
     def batched_vjp(self, arrays: Any, u: Any) -> Any:
         """Return what `vjp` returns, from a batch of two cotangents, of which u is the first."""

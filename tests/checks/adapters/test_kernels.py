@@ -95,3 +95,43 @@ def test_a_cotangent_with_stride_zero_is_one(dtype):
     report = check_function(Shared.apply, x, reference=lambda x: x + 0)
     assert report.verdict is Verdict.MISMATCH
     assert "with stride 0" in str(report)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_an_error_says_that_a_kernel_reads_between_entries(name):
+    kernel = KERNELS[name]
+    inputs = draw_inputs(kernel, torch.float32, "sliced", 0)
+    with pytest.raises(ValueError, match=r"nan that are finite for dense inputs.*contiguous\(\)"):
+        check_function(kernel.fused, *inputs, "strides of x")
+
+
+class InPlace(torch.autograd.Function):
+    """sin x, right, but for what it writes where x was."""
+
+    @staticmethod
+    def forward(ctx, x, when):
+        ctx.save_for_backward(x, x.cos())
+        ctx.when = when
+        y = x.sin()
+        if when == "forward":
+            x.data[1] = 0  # wrong on purpose
+        return y
+
+    @staticmethod
+    def backward(ctx, u):
+        x, slope = ctx.saved_tensors
+        if ctx.when == "backward":
+            x.data[1] = 0  # wrong on purpose
+        return u * slope, None
+
+
+@pytest.mark.parametrize("when", ["forward", "backward"])
+@pytest.mark.parametrize("dtype", [torch.float64, *DTYPES])
+def test_a_kernel_must_not_write_to_its_input(when, dtype):
+    x = torch.linspace(0.5, 2, 4).to(dtype).requires_grad_()
+    assert check_function(InPlace.apply, x, "")
+    report = check_function(InPlace.apply, x, when, reference=lambda x, _: x.sin())
+    assert [str(a.verdict) for a in report.arrays.values()] == ["MATCH", "MISMATCH"]
+    assert [found.name for found in report.diagnosis] == ["overwritten input"]
+    assert f"the {when} pass changes its input (inputs[0][1] from 1" in report.diagnosis[0].text
+    assert x[1] == 1
