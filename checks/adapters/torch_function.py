@@ -412,23 +412,21 @@ class TensorFunction:
 
     def overwritten(self) -> tuple[str, str]:
         """Return which pass writes to an input that is moved, and which entry it changes."""
-        before = dict(zip(self._paths, (memory.values for memory in self.memories), strict=True))
         moved = [memory.tensor(memory.values).requires_grad_() for memory in self.memories]
 
-        def changed() -> str:
-            arrays = (
-                memory.gradient(tensor).reshape(memory.values.shape)
-                for memory, tensor in zip(self.memories, moved, strict=True)
-            )
-            return overwritten(before, dict(zip(self._paths, arrays, strict=True)))
+        def values() -> dict[str, Any]:
+            pairs = zip(self.memories, moved, strict=True)
+            arrays = (memory.gradient(tensor).copy() for memory, tensor in pairs)
+            return dict(zip(self._paths, arrays, strict=True))
 
+        before = values()
         with self._called(moved, False) as leaves:
-            if change := changed():
+            if change := overwritten(before, values()):
                 return "the forward pass", change
             outputs = [leaves[n][1] for n in self._numbers if leaves[n][1].requires_grad]
             ones = [torch.ones_like(output) for output in outputs]
             torch.autograd.grad(outputs, moved, ones, allow_unused=True)
-        return "the backward pass", changed()
+        return "the backward pass", overwritten(before, values())
 
     def batched_vjp(self, arrays: Any, u: Any) -> Any:
         """Return what `vjp` returns, from a batch of two cotangents, of which u is the first."""
