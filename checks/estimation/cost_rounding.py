@@ -1,13 +1,14 @@
 """What rounding does to a cost, measured in a wider dtype; terms as in `precision`."""
 
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from checks._types import FloatArray
 from checks.estimation.precision import (
     FAR,
     LIFTED,
@@ -25,14 +26,24 @@ from checks.estimation.rounding_mode import toward_zero_is_available
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.step_sizes import entry_sizes
 
-__all__ = ["CostRounding", "cost_rounding", "estimate_cost_rounding", "measure_cost_rounding"]
+__all__ = [
+    "FAR_MOVES",
+    "FEW",
+    "CostRounding",
+    "cost_rounding",
+    "estimate_cost_rounding",
+    "measure_cost_rounding",
+]
 
 # A cost may read the caller's arrays instead of its argument. To see that, all entries are moved by
-# these parts of their own size, once in the caller's arrays and once in copies.
-FAR_MOVES = (2.0**-6, -(2.0**-8))
-# Casts hardly make jumps of so many last places of the cost. If there are such, it is tried whether
-# the cost is smooth over shorter lines, on which curvature falls by 64, up to a factor SAME.
-MUCH, SAME = 64.0, 3.0
+# these parts of their own size, in the caller's arrays and in copies. FEW of these points show it;
+# more of them show noise better, as rounding at a point may be small by chance.
+FAR_MOVES = (2.0**-6, -(2.0**-8), 2.0**-7, -(2.0**-9), 2.0**-10)
+FEW = 2
+# A cost that leaves its lines by MUCH last places may be smooth over shorter ones. They are tried
+# down to SHORTEST narrow last places. Curvature falls by 64 from line to line, to a factor SAME.
+# What is 1/1024 of the larger distance when it is scaled up may be the cause of that.
+MUCH, SHORTEST, SAME, EXPLAINS = 4.0, 2.0**-26, 3.0, 2.0**-10
 NO_DIGITS = 2.0**-6  # slopes may not be known if rounding changes this part of the cost
 # Factor on moves of 0.75 to 1.5 last places. It makes them at most ⅛ of a last place, so that a
 # stage that casts to the narrow dtype rounds them away.
@@ -77,6 +88,7 @@ def cost_rounding(
     rng: np.random.Generator,
     moved: Iterable[tuple[Moves, Any]] = (),
     paths: Collection[str] = (),
+    base: Mapping[str, FloatArray] | None = None,
 ) -> CostRounding:
     """Measure what rounding does to a cost.
 
@@ -96,6 +108,8 @@ def cost_rounding(
         is not read if the cost refuses the wider dtype.
     paths
         The arrays that are moved along the line. Default: all of them.
+    base
+        Moves of all parameters from the point to where `narrow` was computed and the line begins.
 
     Notes
     -----
@@ -110,9 +124,11 @@ def cost_rounding(
         sign = 2 * rng.integers(2, size=last_places.shape) - 1
         move = last_places * (sign * rng.uniform(0.75, 1.5, last_places.shape))
         moves[path] = copies.box.reflected(path, move, reach=FAR * LINE[-1])
+    base = base or {}
 
     def cost_at(multiple: float) -> Any:
-        return copies.cost({path: multiple * move for path, move in moves.items()})
+        along = {path: base.get(path, 0) + multiple * move for path, move in moves.items()}
+        return copies.cost({**base, **along})
 
     at = cost_at(0)
     if copies.always_refused:
@@ -153,7 +169,7 @@ def cost_rounding(
         if noise <= least_level or noise > before / 16:
             break  # curvature would have fallen by 64 on a line an eighth as long: this is noise
     if lift is Lift.NARROW and MUCH * last_place < noise < math.inf:
-        lift = _where_smooth(line_of, least_level)
+        lift = _where_smooth(line_of, noise, least_level)
     if copies.refused:
         lift = Lift.NARROW
     relative = level / largest if largest else 0.0
@@ -162,30 +178,33 @@ def cost_rounding(
     return CostRounding(at, change, level, relative, wide_level, lift, has_digits)
 
 
-def _where_smooth(line_of: Callable[[float], NDArray[Any]], least: float) -> Lift:
+def _where_smooth(line_of: Callable[[float], NDArray[Any]], noise: float, least: float) -> Lift:
     """Return whether a cost that is far from straight is smooth over small parts of a last place.
 
     So is sin(1/x) of a small x, which turns within a last place. A cast is level there, between the
-    jumps. Of a smooth cost the distance from a straight line falls by 64 from line to line.
+    jumps. Of a smooth cost the distance from a straight line falls by 64 from line to line, and
+    explains the distance `noise` of the longer lines.
     """
-    before = math.inf
-    for length in FAR / 8.0 ** np.arange(3, 9):
+    before, length = math.inf, FAR / 64
+    while (length := length / 8) >= SHORTEST:
         line = line_of(length)
         bend, change = float(off_the_line(line)), float(abs(line[-1] - line[0]))
         if not bend > least:
             break
-        if 64 / SAME <= before / bend <= 64 * SAME and bend < change / 4:
+        is_smooth = 64 / SAME <= before / bend <= 64 * SAME and bend < change / 4
+        if is_smooth and bend * (FAR / 64 / length) ** 2 >= EXPLAINS * noise:
             return Lift.LIFTS
         before = bend
     return Lift.NARROW
 
 
 def measure_cost_rounding(
-    evaluations: Evaluations, rng: np.random.Generator
+    evaluations: Evaluations, rng: np.random.Generator, far: int = FEW
 ) -> CostRounding | None:
     """Measure what rounding does to a cost around the point; None where no dtype is wider.
 
-    It takes ten calls, eight of them in the wider dtype, and up to eight more for a curved cost.
+    It takes six calls in the wider dtype, two for each of `far` points, and more for a strongly
+    curved cost.
     """
     values = evaluations.values
     wide = wider_dtype(coarsest_dtype(values))
@@ -193,12 +212,11 @@ def measure_cost_rounding(
         return None
     copies = copies_of(evaluations, wide)
     far_moves = []
-    # more points where they serve many costs: the rounding of some would look small by chance
-    for far in FAR_MOVES * (2 if evaluations.shared else 1):
+    for part in FAR_MOVES[:far]:
         moves = {}
         for path, value in values.items():
             sign = 2 * rng.integers(2, size=value.shape) - 1
-            move = far * entry_sizes(value) * sign * rng.uniform(0.75, 1.5, value.shape)
+            move = part * entry_sizes(value) * sign * rng.uniform(0.75, 1.5, value.shape)
             move = evaluations.box.shortened(path, move)
             # rounded to the narrow dtype, so that both costs are taken at the same point
             moves[path] = (value + move).astype(value.dtype).astype(wide) - value

@@ -1,19 +1,29 @@
 """Estimates of every derivative of a cost at a point, and the cost's noise."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from checks._types import FloatArray, IntArray
 from checks.estimation.complex_step import complex_step, incapable_error
+from checks.estimation.cost_rounding import FAR_MOVES as FAR_POINTS
 from checks.estimation.finite_differences import Estimate, differences
-from checks.estimation.noise import CostNoise, Noise, changes_nothing
+from checks.estimation.noise import CostNoise, Noise, absorbed_change, changes_nothing
+from checks.estimation.precision import coarsest_dtype, copies_of, wider_dtype
+from checks.estimation.step_selection import FEW_JUMPS
 from checks.evaluation.pointwise import Evaluations
+from checks.evaluation.step_sizes import entry_sizes
 
 __all__ = ["METHODS", "Estimates", "estimate_derivatives"]
 
 METHODS = ("auto", "complex-step", "central")
+# Noise of up to FEW_PLACES last places of the cost is its own rounding. An array may make more if
+# moves by FAR of its size change the cost by as much, up to a factor MAY_BE_NOISE. They are taken
+# in a wider dtype, in which mere rounding is smaller.
+FEW_PLACES = 4.0
+FAR, FAR_MOVES, MAY_BE_NOISE = 2.0**-3, 4, 8.0
 
 
 @dataclass(frozen=True)
@@ -105,6 +115,7 @@ def estimate_derivatives(
         raise incapable_error(incapable, evaluations.complex_outside)
     if method == "complex-step":
         missing = {}  # entries that the proof did not cover stay unknown
+    noise.far = len(FAR_POINTS) if missing else noise.far
     current_noise = noise.measured if missing else noise.known
     dtypes = {claim.dtype for claim in (claims or {}).values()}
     if rtol is None:
@@ -123,6 +134,8 @@ def estimate_derivatives(
                 # costs that share evaluations: one step has to serve them all.
                 goal = rtol / (16 if evaluations.shared else 100)
                 found = differences(evaluations, path, entries, current_noise, rng, goal)
+                if _may_be_noise(evaluations, path, current_noise, rng):
+                    found = replace(found, error=np.full(entries.size, np.inf))
                 if (
                     path not in estimates
                     and not np.nan_to_num(found.value).any()
@@ -132,6 +145,8 @@ def estimate_derivatives(
                     unknown = found.error if evaluations.shared else np.full(entries.size, np.inf)
                     found = replace(found, error=unknown, unseen=True)
                 estimates[path] = _joined(estimates.get(path), entries, found)
+        if not evaluations.shared and not evaluations.interrupted:
+            estimates |= _with_absorbed(evaluations, estimates, np.random.default_rng(seed))
     except KeyboardInterrupt:
         if not evaluations.accept_interrupt():
             raise
@@ -139,11 +154,55 @@ def estimate_derivatives(
         # who asks for complex steps trusts them, so what differences leave unproven does not count
         estimates = {path: replace(estimate, proof=0.0) for path, estimate in estimates.items()}
     estimates = {p: estimates.get(p) or _unknown(v.size) for p, v in evaluations.values.items()}
+    if evaluations.doubt:
+        estimates = {
+            path: replace(e, error=e.error + evaluations.doubt * np.nan_to_num(np.abs(e.value)))
+            for path, e in estimates.items()
+        }
     # claims in a narrow dtype, and their terms, may underflow below its smallest normal number
     smallest = max((np.finfo(d).tiny for d in dtypes if d.itemsize < 8), default=0)
     if smallest:
         estimates = {p: replace(e, error=e.error + float(smallest)) for p, e in estimates.items()}
     return Estimates(evaluations, noise, rtol, estimates, seed)
+
+
+def _may_be_noise(
+    evaluations: Evaluations, path: str, noise: Noise, rng: np.random.Generator
+) -> bool:
+    """Whether all that an array does to the cost may be what is taken for noise.
+
+    More noise than last places of the cost comes from inside it, from digits that are lost or from
+    an oscillation within last places of parameters. If that is what an array does, its derivatives
+    may be as large as noise over a last place, and no difference shows them.
+    """
+    wide = wider_dtype(coarsest_dtype(evaluations.values))
+    few = noise.relative <= FEW_PLACES * evaluations.eps
+    if few or wide is None or noise.stochastic or math.isinf(noise.level):
+        return False
+    copies = copies_of(evaluations, wide)
+    at, largest = copies.cost(), 0.0
+    for _ in range(FAR_MOVES):
+        move = FAR * entry_sizes(evaluations.values[path])
+        move = move * rng.uniform(0.5, 1, move.shape) * rng.choice([-1, 1], move.shape)
+        change = float(abs(copies.cost({path: evaluations.box.clipped(path, move)}) - at))
+        largest = max(largest, change if math.isfinite(change) else 0.0)
+    evaluations.count += copies.calls
+    return noise.level / MAY_BE_NOISE <= largest <= MAY_BE_NOISE * noise.level
+
+
+def _with_absorbed(
+    evaluations: Evaluations, estimates: Mapping[str, Estimate], rng: np.random.Generator
+) -> dict[str, Estimate]:
+    """Return estimates that are exactly 0 for some entries, with the errors of absorbed ones."""
+    flat = {p: np.flatnonzero((e.value == 0) & np.isfinite(e.error)) for p, e in estimates.items()}
+    flat = {path: entries for path, entries in flat.items() if entries.size}
+    absorbed = absorbed_change(evaluations, flat, rng) if flat else 0.0
+    grown = {}
+    for path, entries in flat.items() if absorbed else ():
+        error = estimates[path].error.copy()
+        error[entries] += FEW_JUMPS * absorbed / entry_sizes(evaluations.values[path]).flat[entries]
+        grown[path] = replace(estimates[path], error=error)
+    return grown
 
 
 def _joined(by_complex_steps: Estimate | None, entries: IntArray, rest: Estimate) -> Estimate:

@@ -1,15 +1,21 @@
 """How noisy a cost is: Moré and Wild, "Estimating computational noise" (SISC 33, 2011)."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-from checks._types import FloatArray
-from checks.estimation.cost_rounding import estimate_cost_rounding, measure_cost_rounding
+from checks._types import FloatArray, IntArray
+from checks.estimation.cost_rounding import (
+    FAR_MOVES,
+    FEW,
+    CostRounding,
+    estimate_cost_rounding,
+    measure_cost_rounding,
+)
 from checks.estimation.difference_table import (
     DEPTH,
     POINTS,
@@ -28,6 +34,7 @@ __all__ = [
     "ASSUMED_PLACES",
     "CostNoise",
     "Noise",
+    "absorbed_change",
     "changes_nothing",
     "measure_noise",
 ]
@@ -50,6 +57,11 @@ ASSUMED_PLACES = 64.0  # until the noise is measured, it is taken as 64 last pla
 PROBES = (2.0**-2, 1 - 2.0**-10, 1 - 2.0**-10)
 # The same is tested at the parameters times each of these, where saturated units are less so.
 SHRINK = (1.0, 0.5, 0.125)
+# Where parameters hide, it is searched at the parameters times these where they first show, to
+# 2^-HALVINGS. They are moved there by HIDING_MOVE of their size, about as far as steps go, and show
+# if the cost changes by more than LAST_PLACES.
+SHOWN_AT = 2.0 ** -np.array([0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 6, 8, 10])
+HALVINGS, HIDING_MOVE, LAST_PLACES = 20, 2.0**-3, 4.0
 
 
 @dataclass(frozen=True)
@@ -94,10 +106,16 @@ class CostNoise:
         The cost.
     seed : int
         Draws the directions of the measurement.
+
+    Attributes
+    ----------
+    far : int
+        In how many points the rounding is measured: more for differences, whose errors it makes.
     """
 
     def __init__(self, evaluations: Evaluations, seed: int) -> None:
         self._evaluations, self._seed = evaluations, seed
+        self.far = len(FAR_MOVES) if evaluations.shared else FEW
         self._repeats = False  # set when two calls at the point gave the same number
 
     @cached_property
@@ -114,11 +132,11 @@ class CostNoise:
             return replace(noise, stochastic=True)
         change = estimate_cost_rounding(evaluations)
         if evaluations.size <= EVERY:
-            rounding = measure_cost_rounding(evaluations, np.random.default_rng(self._seed))
+            rounding = self._rounding(self._seed)
             others_lift = evaluations.shared and evaluations.cost.memo.lifts
             if rounding is not None and rounding.lift is Lift.NARROW and others_lift:
                 # where other results lift, one may be doubted by chance: try another direction
-                rounding = measure_cost_rounding(evaluations, np.random.default_rng(self._seed + 1))
+                rounding = self._rounding(self._seed + 1)
         if rounding is not None and not rounding.has_digits:
             return Noise(math.inf, math.inf, stochastic=False, is_constant=False)
         # a cost of 0 shows no rounding: what it is beside smaller parameters counts
@@ -153,6 +171,9 @@ class CostNoise:
         relative = noise.level / (cost.terms or noise.level)
         places = FLOAT32_EPS if known.is_narrow else noise.may_jump_above
         return replace(noise, relative=relative, may_jump_above=places)
+
+    def _rounding(self, seed: int) -> CostRounding | None:
+        return measure_cost_rounding(self._evaluations, np.random.default_rng(seed), self.far)
 
     def measure_if_not_repeatable(self, costs: FloatArray) -> None:
         """Measure the noise at once if costs of the same point differ.
@@ -294,6 +315,54 @@ def changes_nothing(
         if evaluations.cost_moved(moves) != evaluations.at_point:
             return False
     return moved_at_all
+
+
+def absorbed_change(
+    evaluations: Evaluations, entries: Mapping[str, IntArray], rng: np.random.Generator
+) -> float:
+    """Return by how much the cost changes where entries that it absorbs at the point first show.
+
+    A cost may be flat to the last bit because it loses digits inside, as √(1 + z) − √z at large z,
+    or because units are saturated or dead. As all parameters shrink, the entries show again: by a
+    jump as large as what was lost if digits are, and by last places of the cost if not.
+
+    Parameters
+    ----------
+    evaluations
+        The cost; 36 evaluations are spent where nothing shows, at most 99 elsewhere.
+    entries
+        Flat indices of entries whose moves do not change the cost at the point, by path.
+    rng
+        Draws the moves.
+
+    Returns
+    -------
+    float
+        0 where moves of the entries show nowhere, or by last places at first.
+    """
+    box, aside = evaluations.box, {}
+    for path, flat in entries.items():
+        drawn = np.zeros(evaluations.values[path].shape)
+        drawn.flat[flat] = rng.uniform(0.5, 1, flat.size) * rng.choice([-1, 1], flat.size)
+        aside[path] = drawn * entry_sizes(evaluations.values[path])
+
+    def change(shrink: float, places: float = LAST_PLACES) -> float:
+        base = box.shrunken(shrink)
+        unmoved, found = evaluations.cost_moved(base), [0.0]
+        for part in (shrink * HIDING_MOVE, -shrink * HIDING_MOVE):
+            moves = {p: box.clipped(p, base[p] + part * aside[p]) for p in aside}
+            found.append(abs(float(evaluations.cost_moved(base | moves) - unmoved)))
+        largest = max(size for size in found if math.isfinite(size))
+        return largest if largest > places * evaluations.eps * abs(float(unmoved)) else 0.0
+
+    shown = next((float(shrink) for shrink in SHOWN_AT if change(shrink)), None)
+    if shown in (None, 1):  # jumps within reach at the point are those of `stairs`
+        return 0.0
+    hidden = min(1.0, 4 * shown)
+    for _ in range(HALVINGS):
+        middle = math.sqrt(hidden * shown)
+        hidden, shown = (hidden, middle) if change(middle) else (middle, shown)
+    return change(shown, 2 * LAST_PLACES)  # a change that grows from nothing is smaller here
 
 
 def _narrowest_dtype(costs: FloatArray, evaluations: Evaluations) -> Any:

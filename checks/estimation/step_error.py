@@ -13,7 +13,7 @@ from checks.estimation.cost_rounding import cost_rounding
 from checks.estimation.finite_differences import WITHIN, draw_direction
 from checks.estimation.precision import EVERY, Lift, coarsest_dtype, copies_of, wider_dtype
 from checks.estimation.rounding_mode import toward_zero_is_available
-from checks.estimation.step_rounding import complex_step_rounding
+from checks.estimation.step_rounding import STRETCH, complex_step_rounding
 from checks.evaluation.pointwise import MAX_NUMBERS, Evaluations
 
 __all__ = ["ESTIMATED", "LIFTED", "SAMPLED", "ComplexSteps", "step_errors"]
@@ -93,10 +93,10 @@ def step_errors(
     probed = known if few else {path: _some(all_, rng, some) for path, all_ in known.items()}
     errors = {path: np.full(array.slopes.size, np.inf) for path, array in steps.items()}
     lifted: dict[str, FloatArray] = {}
-    with_narrow_stage: dict[str, FloatArray] = {}
+    wide_changes: dict[str, FloatArray] = {}
     no_narrow_stage = set[str]()
     if few or getattr(evaluations.cost, "at_entries", None) is None:
-        lifted, with_narrow_stage, no_narrow_stage = _lifted(evaluations, steps, probed, rng)
+        lifted, wide_changes, no_narrow_stage = _lifted(evaluations, steps, probed, rng)
     measured = [path for path in lifted if few]
     # If another array does not lift, a factor of these derivatives may be rounded alike in both
     # dtypes. The measured error misses that, rounding toward zero shows it, and where there is a
@@ -112,10 +112,13 @@ def step_errors(
     sampled = _sampled(evaluations, {p: a for p, a in steps.items() if p not in unsampled}, rng)
     for path, array in steps.items():
         size = np.abs(array.slopes.ravel()[known[path]])
-        error = (LEAST + WITH_SIZE * size / array.largest) * sampled.get(path, 0.0)
+        of_samples = sampled.get(path, 0.0)
+        error = (LEAST + WITH_SIZE * size / array.largest) * of_samples
         if path in measured:
-            last_places = float(np.finfo(float).eps) * size if unlifted else 0.0
-            error = error + lifted[path] + CAUTION * np.maximum(changes.get(path, 0), last_places)
+            # what is rounded alike is a factor, so it is relative to the entry
+            of_factor = max(float(np.finfo(float).eps), of_samples / array.largest) * size
+            doubt = np.maximum(changes[path], of_factor) if unlifted else 0.0
+            error = np.asarray(lifted[path] + CAUTION * doubt)
         elif path in lifted:
             # The error is taken as proportional to |entry| + largest/16, because a small entry may
             # be the difference of larger terms. The worst measured entry gives the factor.
@@ -123,7 +126,7 @@ def step_errors(
             of_probed = np.abs(array.slopes.ravel()[probed[path]]) + array.largest / 16
             error = np.maximum(error, CAUTION * (lifted[path] / of_probed).max() * of_terms)
         else:
-            least = np.maximum(CAUTION * changes[path], with_narrow_stage.get(path, 0.0))
+            least = CAUTION * changes[path] + STRETCH * wide_changes.get(path, 0.0)
             error = np.maximum(error, least if few else least.max())
             # The floor is the derivative that changes the cost by a last place over a typical
             # parameter. Smaller ones are lost if the cost adds them to its largest terms.
@@ -152,8 +155,9 @@ def _lifted(
 ) -> tuple[dict[str, FloatArray], dict[str, FloatArray], set[str]]:
     """Measure the errors of some entries in the wider dtype.
 
-    Return those of arrays that lift, and of arrays with a narrow stage, by path, and the arrays of
-    which it is hidden whether they lift.
+    Return, by path, the errors of arrays that lift, and by how much the steps of the others change
+    in the wider dtype, where they are known there; and which arrays show no narrow stage. Arrays
+    without complex steps are tested by real moves.
     """
     wide = wider_dtype(coarsest_dtype(evaluations.values))
     if wide is None:
@@ -168,12 +172,13 @@ def _lifted(
                 lifts[path] = cost_rounding(evaluations.at_point, copies, rng, paths=[path]).lift
     finally:
         evaluations.count += copies.calls
-    # an error is rounded up to float64
-    errors = {path: np.nextafter(e.astype(float), np.inf) for path, e in found.error.items()}
-    lifted = {path: e for path, e in errors.items() if found.lifts[path] is Lift.LIFTS}
-    narrow = {path: e for path, e in errors.items() if found.lifts[path] is Lift.NARROW}
-    no_narrow_stage = {path for path, lift in lifts.items() if lift is not Lift.NARROW}
-    return lifted, {p: e for p, e in narrow.items() if np.isfinite(e).all()}, no_narrow_stage
+    lifted, others = {}, {}
+    for path, change in found.change.items():
+        if found.lifts[path] is Lift.LIFTS:  # rounded up to float64
+            lifted[path] = np.nextafter(found.error[path].astype(float), np.inf)
+        elif np.isfinite(change).all():
+            others[path] = change.astype(float)
+    return lifted, others, {path for path, lift in lifts.items() if lift is not Lift.NARROW}
 
 
 def _changes_toward_zero(

@@ -10,7 +10,7 @@ import numpy as np
 from checks._types import FloatArray, IntArray
 from checks.estimation.precision import LIFTED, Copies, Lift
 
-__all__ = ["StepRounding", "complex_step_rounding"]
+__all__ = ["STRETCH", "StepRounding", "complex_step_rounding"]
 
 # Factor from |narrow step − wide step| to the error of the narrow step, among other terms. It is
 # more than 1 because the wide step is rounded too.
@@ -33,10 +33,13 @@ class StepRounding:
     error : dict of str to (m,) float
         The errors of the narrow steps; they hold only for arrays that lift. inf where rounding
         takes so much of a step that the wide steps may be wrong too.
+    change : dict of str to (m,) float
+        |narrow step − wide step|.
     lifts : dict of str to Lift
     """
 
     error: dict[str, FloatArray]
+    change: dict[str, FloatArray]
     lifts: dict[str, Lift]
 
 
@@ -72,6 +75,7 @@ def complex_step_rounding(
     some = {p: np.arange(g.size) if entries is None else entries[p] for p, g in narrow.items()}
     wide: dict[str, FloatArray] = {}
     error: dict[str, FloatArray] = {}
+    changes: dict[str, FloatArray] = {}
     sizes, largest_terms = {}, {}
     for path, slopes in narrow.items():
         wide[path], costs = copies.slopes(path, some[path])
@@ -83,7 +87,7 @@ def complex_step_rounding(
         # Derivatives below the floor change those terms by less than a wide last place when a
         # parameter changes by its typical size. Added to the terms, they are lost in both dtypes.
         floor = copies.eps * max(largest_terms[path] / copies.scales[path], largest)
-        change = np.abs(slopes - wide[path])
+        change = changes[path] = np.abs(slopes - wide[path])
         size = np.abs(wide[path])
         largest_change = float(change.max(initial=0))
         # The rounding of the wide steps is that of the narrow ones times the ratio of eps, with a
@@ -129,7 +133,7 @@ def complex_step_rounding(
         # terms that cancel exceed their entry: by up to 1/16 of the largest entry, it is assumed
         of_terms = size + float(size.max(initial=0)) / 16
         error[path] = error[path] + (2 * shaken * of_terms if shaken < LOST else np.inf)
-    return StepRounding(error, lifts)
+    return StepRounding(error, changes, lifts)
 
 
 def _nonlinearity(

@@ -11,7 +11,7 @@ from checks.estimation.stairs import slope_of_jumps, slope_where_straight
 from checks.estimation.stencils import Stencil, Trial, central
 from checks.evaluation.step_sizes import NEGLIGIBLE, steps_taken
 
-__all__ = ["LONGEST", "best_slopes", "first_step"]
+__all__ = ["FEW_JUMPS", "LONGEST", "best_slopes", "first_step"]
 
 # In units of the typical size of the array: an entry between NEGLIGIBLE and SMALL is stepped
 # relative to its own size; a smaller one counts as zero and is stepped relative to the array's.

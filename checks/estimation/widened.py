@@ -1,26 +1,89 @@
 """Derivatives by float16 or float32 parameters are estimated in float64, if the cost can."""
 
+import math
+
 import numpy as np
 
-from checks.estimation.cost_rounding import measure_cost_rounding
-from checks.estimation.precision import Lift
+from checks.estimation.cost_rounding import cost_rounding, measure_cost_rounding
+from checks.estimation.finite_differences import draw_direction
+from checks.estimation.precision import LIFTED, Copies, Lift, copies_of
+from checks.estimation.rounding_mode import toward_zero_is_available
 from checks.evaluation.pointwise import Evaluations
+from checks.evaluation.step_sizes import entry_sizes
 
 __all__ = ["widened"]
+
+# An array is also tested at the parameters times these: units that are saturated at the point are
+# less so there.
+SHRINK = (1, 2.0**-2, 2.0**-4, 1.5)
+DIRECTIONS = 3  # pairs of random directions; of one, a narrow stage is missed now and then
+FAR = 2.0**-6  # moves by this part of its size show whether the cost depends on an entry
+MANY = 2.0**20  # last places of float64; those of float32 are 2^29 as large
 
 
 def widened(evaluations: Evaluations, seed: int) -> Evaluations:
     """Return evaluations of the same cost around float64 copies of the parameters.
 
     The given evaluations are returned if the parameters are float64 already, or if some stage of
-    the cost computes in a narrower dtype whatever it is given. The count of calls goes on, and the
+    the cost computes in a narrower dtype whatever it is given. Where that cannot be told of an
+    array, as the cost hardly depends on it, all errors will grow by half a last place of that
+    dtype, or by what rounding does to the cost if that is more. The count of calls goes on, and the
     default tolerance still follows the dtype of the caller's arrays.
     """
     float64 = np.dtype(np.float64)
     if evaluations.eps <= float(np.finfo(float64).eps):
         return evaluations
     with evaluations.restoring_parameters():
-        rounding = measure_cost_rounding(evaluations, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        rounding = measure_cost_rounding(evaluations, rng)
         if rounding is None or rounding.lift is not Lift.LIFTS:
             return evaluations
-        return evaluations.in_dtype(float64)
+        lifts = all(_lifts_alone(evaluations, path, rng) for path in evaluations.values)
+        wide = evaluations.in_dtype(float64)
+        wide.doubt = 0.0 if lifts else max(evaluations.eps / 2, rounding.relative)
+        return wide
+
+
+def _lifts_alone(evaluations: Evaluations, path: str, rng: np.random.Generator) -> bool:
+    """Whether the cost lifts by a single array, as is shown here or at smaller parameters.
+
+    When all arrays move together, one that the cost hardly depends on may hide that a stage of it
+    is narrow. What that stage computes may be a factor of the derivatives by all arrays. If the
+    cost does not depend on the array at all, rounding toward zero shows such a stage.
+    """
+    if len(evaluations.values) == 1:
+        return True
+    copies = copies_of(evaluations, np.float64)
+    if all(_adds_up(copies, path, rng) for _ in range(DIRECTIONS)):
+        evaluations.count += copies.calls
+        return True
+    is_seen, size = False, entry_sizes(evaluations.values[path])
+    try:
+        for shrink in SHRINK:
+            base = evaluations.box.shrunken(shrink)
+            narrow = evaluations.cost_moved(base)
+            found = cost_rounding(narrow, copies, rng, paths=[path], base=base)
+            if found.lift is not Lift.HIDDEN:
+                return found.lift is Lift.LIFTS
+            move = evaluations.box.clipped(path, base[path] - shrink * FAR * size)
+            is_seen = is_seen or bool(copies.cost({**base, path: move}) != found.value)
+        if is_seen or not toward_zero_is_available():
+            return False
+        truncated, at = copies.cost(toward_zero=True), copies.cost()
+        return bool(abs(truncated - at) <= MANY * copies.eps * abs(at))
+    finally:
+        evaluations.count += copies.calls
+
+
+def _adds_up(copies: Copies, path: str, rng: np.random.Generator) -> bool:
+    """Whether complex steps along two directions of an array add up to that along their sum.
+
+    A stage that casts to the narrow dtype rounds each of them by its last places. What hides real
+    moves, as an offset of the cost does, has no imaginary part.
+    """
+    shape = copies.values[path].shape
+    u, v = (copies.scales[path] * draw_direction(shape, rng) for _ in range(2))
+    along_u, along_v, along_both = (copies.slope({path: w})[0] for w in (u, v, u + v))
+    size = float(abs(along_u) + abs(along_v)) / math.sqrt(u.size)
+    off = float(abs(along_u + along_v - along_both))
+    return size > 0 and off <= LIFTED * copies.narrow_eps / 4 * size

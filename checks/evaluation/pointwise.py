@@ -74,6 +74,8 @@ class Evaluations(RestoresParameters):
         directions should not depend on what is found of a single one.
     caller_eps : float
         The spacing of numbers at 1 in the coarsest dtype of the caller's arrays.
+    doubt : float
+        By what part of themselves all derivatives may be off, beyond what values of the cost show.
     outside : dict of str to str
         By path, what the cost raised or returned when that array was last moved outside, and the
         move. A move of several arrays is noted at the one moved farthest.
@@ -124,6 +126,7 @@ class Evaluations(RestoresParameters):
             result = self._call(self._real_params)
         self.at_point = as_finite_real(result)
         self.caller_eps = self.eps
+        self.doubt = 0.0
 
     def in_dtype(self, dtype: Any) -> "Evaluations":
         """Return evaluations of the same cost around copies of the parameters in another dtype.

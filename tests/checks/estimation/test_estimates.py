@@ -29,7 +29,7 @@ class Case:
 
         class Planted:
             def __init__(self, evaluations, seed):
-                self.known = Noise(1.0, EPS, False, False)
+                self.known, self.far = Noise(1.0, EPS, False, False), 2
 
             @property
             def measured(self):

@@ -104,10 +104,8 @@ def test_beside_an_array_that_does_not_lift_changes_and_samples_are_added(monkey
         monkeypatch, slopes, lifted={"a": [1e-9, 2e-9]}, changes={"a": [5e-9, 0.0]}, sampled=1e-8
     )
     found = case.found()
-    of_samples = np.array([2.5 + 3.4 / 2, 2.5 + 3.4]) * 1e-8
-    assert found["a"][0] == approx(
-        [of_samples[0] + 1e-9 + 4 * 5e-9, of_samples[1] + 2e-9 + 4 * EPS * 2]
-    )
+    # four times the change, or what samples show of a factor, relative to the entry
+    assert found["a"][0] == approx([1e-9 + 4 * 5e-9, 2e-9 + 4 * 1e-8])
     assert found["a"][1] == "lifted"
     assert found["b"][1] == "estimated"
     assert case.asked["changes"] == case.asked["sampled"] == ["a", "b"]
@@ -127,11 +125,11 @@ def test_estimated_errors_grow_with_the_size_of_the_entry(monkeypatch, sign):
     error, how = case.found()["a"]
     assert how == "estimated"
     assert error == approx((2.5 + 3.4 * np.abs(g) / 4) * 1e-9)
-    # at least four times the change, and what a narrow stage showed
+    # at least four times the change, and 1.5 times that in the wider dtype
     case = Planted(
         monkeypatch, {"a": g}, sampled=1e-9, changes={"a": [1e-8, 0, 0]}, narrow={"a": [0, 1e-7, 0]}
     )
-    assert case.found()["a"][0] == approx([4e-8, 1e-7, (2.5 + 1.7) * 1e-9])
+    assert case.found()["a"][0] == approx([4e-8, 1.5e-7, (2.5 + 1.7) * 1e-9])
 
 
 def test_entries_that_are_not_known_have_no_error(monkeypatch):
@@ -203,8 +201,9 @@ def test_some_entries_are_drawn():
 def test_errors_in_the_wider_dtype_are_rounded_up(monkeypatch):
     lifts = {"a": Lift.LIFTS, "b": Lift.NARROW, "c": Lift.HIDDEN, "d": Lift.NARROW}
     error = {path: np.array([1e-9, 0.0]) for path in lifts}
-    error["d"] = np.array([1.0, INF])
-    found = SimpleNamespace(error=error, lifts=lifts)
+    change = {path: np.array([2e-9, 1e-10]) for path in lifts}
+    change["d"] = np.array([1.0, NAN])
+    found = SimpleNamespace(error=error, lifts=lifts, change=change)
     asked = {}
 
     def rounding(slopes, at_point, copies, rng, entries):
@@ -219,8 +218,9 @@ def test_errors_in_the_wider_dtype_are_rounded_up(monkeypatch):
     before = evaluations.count
     entries = {path: np.array([2, 0]) for path in lifts}
     steps = {path: steps_of([1.0, 2.0, 3.0]) for path in lifts}
-    lifted, narrow, whole = _lifted(evaluations, steps, entries, rng())
-    assert (list(lifted), list(narrow), whole) == (["a"], ["b"], {"a", "c"})
+    lifted, others, whole = _lifted(evaluations, steps, entries, rng())
+    assert (list(lifted), list(others), whole) == (["a"], ["b", "c"], {"a", "c"})
+    assert others["c"].tolist() == [2e-9, 1e-10]
     assert lifted["a"].tolist() == [np.nextafter(1e-9, INF), 5e-324]
     assert asked["slopes"]["a"].tolist() == [3.0, 1.0]
     assert evaluations.count == before + 5
