@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax import tree_util
 
-from checks.adapters.jax_function import DISAGREES, JaxFunction
+from checks.adapters.jax_function import DISAGREES, GRADIENTS, JaxFunction
 from checks.adapters.jax_leaves import as_array, eps_of, in_float64, name_of
 from checks.adapters.reference import PLACES, check_by_reference
 from checks.gradient import require_match
@@ -22,7 +22,7 @@ from checks.report.verdict import Rule, Verdict
 
 __all__ = ["assert_function", "check_derivative", "check_function"]
 
-MODES = ("reverse", "batched", "forward", "linearized")
+MODES = tuple(GRADIENTS)
 FLOAT32_EPS = float(np.finfo(np.float32).eps)
 GIVE_REFERENCE = (
     "wanted one that shows what its derivatives are: give reference=, a function of the same "
@@ -134,11 +134,6 @@ def check_derivative(
     if not any(output.size for output in checked.outputs.values()):
         report = _without_results(checked)
     elif reference is not None or checked.eps > FLOAT32_EPS:
-        if mode != "reverse":
-            raise ValueError(
-                f"mode is {mode!r}, wanted 'reverse' for 16 bits or with a reference: check other "
-                "modes in float32 or float64"
-            )
         other, whose = reference or function, "the function in float64"
         try:
             with jax.enable_x64(True):
@@ -159,9 +154,9 @@ def check_derivative(
         elif not checked.agrees():
             raise ValueError(f"{DISAGREES}, {GIVE_REFERENCE}")
         report = check_by_reference(
-            checked.compiled(),
-            exact.compiled(),
-            rounding and rounding.compiled(),
+            checked.in_mode(mode).compiled(),
+            exact.in_mode(mode).compiled(),
+            rounding and rounding.in_mode(mode).compiled(),
             whose,
             **options,
         )
@@ -169,7 +164,7 @@ def check_derivative(
         jvp = checked.jvp if mode == "forward" else checked.linearized_jvp
         report = check_jvp(checked.values, jvp, checked.params, **options)
     else:
-        vjp = checked.vjp if mode == "reverse" else checked.batched_vjp
+        vjp = checked.in_mode(mode).vjp
         report = check_vjp(checked.values, vjp, checked.params, **options)
     return _with_values(report, checked)
 

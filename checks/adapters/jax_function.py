@@ -3,6 +3,7 @@
 import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from checks.adapters.jax_leaves import Keys, Leaf, as_array, eps_of, name_of
 from checks.adapters.jax_loop import LEAST, Loop
 from checks.adapters.keyed_nesting import leaf_at, nest
 
-__all__ = ["DISAGREES", "JaxFunction"]
+__all__ = ["DISAGREES", "GRADIENTS", "JaxFunction"]
 
 Flat = Callable[[Sequence[Any]], list[Any]]
 
@@ -75,7 +76,7 @@ class JaxFunction:
         dtypes = [leaf.dtype for leaf in leaves] + [output.dtype for output in outputs.values()]
         self.eps = max(map(eps_of, dtypes))
         self.differentiated = list(outputs.values())
-        self._gradients = self._eager_gradients
+        self._gradients: Any = partial(_reverse, flat)
         self._loops: dict[str, Loop | None] = {}  # by the dtypes of the arrays
         self._agrees: bool | None = None  # with itself in float64, once that is known
 
@@ -127,10 +128,16 @@ class JaxFunction:
         checked.differentiated = [differentiated[keys] for keys in kept]
         return checked
 
+    def in_mode(self, mode: str) -> "JaxFunction":
+        """Return the same function, whose `vjp` is by another mode: one of `GRADIENTS`."""
+        twin = copy.copy(self)
+        twin._gradients = partial(GRADIENTS[mode], self.flat)
+        return twin
+
     def compiled(self) -> "JaxFunction":
         """Return the same function, compiled by `jax.jit` if that is possible."""
         twin = copy.copy(self)
-        twin.flat, twin._gradients = jax.jit(self.flat), jax.jit(self._eager_gradients)
+        twin.flat, twin._gradients = jax.jit(self.flat), jax.jit(self._gradients)
         try:
             with self._with_bits(False):
                 at_point = twin._in_jax([leaf.values for leaf in self.leaves])
@@ -138,9 +145,6 @@ class JaxFunction:
         except Exception:  # it looks at its numbers, say
             return self
         return twin
-
-    def _eager_gradients(self, moved: Sequence[Any], cotangents: Sequence[Any]) -> Any:
-        return jax.vjp(self.flat, moved)[1](cotangents)[0]
 
     def derivative(self, is_forward: bool, number: int) -> "JaxFunction":
         """Return the derivative as a function: of the inputs, and a random vector for each output.
@@ -321,14 +325,6 @@ class JaxFunction:
             slopes = self._gradients(moved, [_conj(v) for v in self._cotangents(u, shapes)])
             return self.nested(as_array(_conj(slope)) for slope in slopes)
 
-    def batched_vjp(self, arrays: Any, u: Any) -> Any:
-        """Return what `vjp` returns, from a batch of two cotangents, of which u is the first."""
-        with self._moved(arrays) as moved:
-            outputs, pullback = jax.vjp(self.flat, moved)
-            parts = [_conj(v) for v in self._cotangents(u, outputs)]
-            (slopes,) = jax.vmap(pullback)([jnp.stack([part, 1 - part]) for part in parts])
-            return self.nested(as_array(_conj(slope[0])) for slope in slopes)
-
     def jvp(self, arrays: Any, v: Any) -> Any:
         """Return the derivatives of the outputs along a tangent v, by forward mode."""
         with self._moved(arrays) as moved:
@@ -344,6 +340,51 @@ class JaxFunction:
     def _tangents(self, v: Any, moved: Sequence[Any]) -> list[Any]:
         parts = [np.asarray(leaf_at(v, keys)) for keys in self.keys]
         return [_vector(part, array) for part, array in zip(parts, moved, strict=True)]
+
+
+def _reverse(flat: Flat, moved: list[Any], cotangents: list[Any]) -> list[Any]:
+    """Return the gradients for cotangents of the outputs."""
+    slopes: list[Any] = jax.vjp(flat, moved)[1](cotangents)[0]
+    return slopes
+
+
+def _batched(flat: Flat, moved: list[Any], cotangents: list[Any]) -> list[Any]:
+    """Return the gradients from a batch of two cotangents, of which those given are the first."""
+    pullback = jax.vjp(flat, moved)[1]
+    (slopes,) = jax.vmap(pullback)([jnp.stack([u, 1 - u]) for u in cotangents])
+    return [slope[0] for slope in slopes]
+
+
+def _forward(
+    flat: Flat, moved: list[Any], cotangents: list[Any], linearized: bool = False
+) -> list[Any]:
+    """Return the gradients by a derivative in forward mode along every entry."""
+    if any(jnp.iscomplexobj(array) for array in (*moved, *cotangents)):
+        raise TypeError("forward mode of complex numbers is not compared entry by entry")
+
+    def along(number: int, unit: Any) -> Any:
+        tangents = [unit if n == number else jnp.zeros_like(a) for n, a in enumerate(moved)]
+        if linearized:
+            slopes = jax.linearize(flat, moved)[1](tangents)
+        else:
+            slopes = jax.jvp(flat, (moved,), (tangents,))[1]
+        pairs = zip(slopes, cotangents, strict=True)
+        wide = [jnp.promote_types(s.dtype, np.float32) for s in slopes]
+        return sum((s.astype(w) * u.astype(w)).sum() for (s, u), w in zip(pairs, wide, strict=True))
+
+    gradients = []
+    for number, array in enumerate(moved):
+        units = jnp.eye(array.size, dtype=array.dtype).reshape(-1, *array.shape)
+        gradients.append(jax.lax.map(partial(along, number), units).reshape(array.shape))
+    return gradients
+
+
+GRADIENTS: Mapping[str, Any] = {
+    "reverse": _reverse,
+    "batched": _batched,
+    "forward": _forward,
+    "linearized": partial(_forward, linearized=True),
+}
 
 
 def _conj(array: Any) -> Any:

@@ -15,7 +15,7 @@ pytest.importorskip("jax", reason="needs the extra gradient-gate[jax]")
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize("page", ["kernels.md", "torch.md"])
+@pytest.mark.parametrize("page", ["jax.md", "kernels.md", "torch.md"])
 def test_the_examples_of_a_page(page):
     assert run_examples(ROOT / "docs" / page, NUMBERS) > 10
 
