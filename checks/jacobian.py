@@ -597,17 +597,19 @@ def _check_vjp(
     claims = VjpClaims(vjp, results)
     # Not default_rng(seed): x may be its first numbers, and a norm's gradient along x is zero.
     first, sums = draw_cotangents(results.at_point, np.random.default_rng([options.seed, 1]))
-    cotangents = [first, *(part for one_sum in sums for part in one_sum.parts)]
-    costs = results.contractions([cotangent.values for cotangent in cotangents])
-    cost_of = dict(zip(map(id, cotangents), costs, strict=True))
+    others = [part for one_sum in sums for part in one_sum.parts]
+    cost_of = {id(first): results.contractions([first.values])[0]}
     reports: list[tuple[str, Report]] = []
     is_random = False
 
     def judge(cotangent: Cotangent, cost: Contraction | None = None) -> Evaluations:
-        """Append the report of a cotangent, whose cost is one of those above by default."""
+        """Append the report of a cotangent; the costs of all but the first share evaluations."""
         nonlocal is_random
         with results.point.restoring_parameters():
             layouts = [] if reports else claims.other_layouts(cotangent)
+        if cost is None and id(cotangent) not in cost_of:
+            costs = results.contractions([other.values for other in others])
+            cost_of.update(zip(map(id, others), costs, strict=True))
         cost = cost or cost_of[id(cotangent)]
         found = options.estimates([cost], x, 1, lambda _: claims.last)
         given, estimates = next(found)
@@ -658,7 +660,7 @@ def _check_vjp(
                 report = _of_zeros(report, products)
     if report:
         finding = (
-            f"{len(cotangents) + 1} cotangents were tried: random ones, one output at a time, in "
+            f"{len(others) + 2} cotangents were tried: random ones, one output at a time, in "
             "other memory layouts, and zeros."
         )
     report = replace(

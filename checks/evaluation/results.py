@@ -39,8 +39,8 @@ UNKNOWN = 1e150  # a noise larger than any: its square is finite
 # Moves in one task of an executor, and tasks that wait.
 MOVES, MAX_PENDING = 8, 256
 # The most points that one call of a function of many points gets, and the most numbers in their
-# arguments and results, 1 MiB in float64: more would leave the cache.
-MAX_POINTS, MAX_STACKED = 1024, 2**17
+# arguments and results, 8 MiB in float64.
+MAX_POINTS, MAX_STACKED = 2**12, 2**20
 
 Key = tuple[Any, ...]
 
@@ -486,11 +486,8 @@ class Result:
         if self.executor is None and self.memo.stacks is None:
             return
         known = self.memo.by_move
-        missing = [
-            (row, column)
-            for row, column in np.argwhere(wanted)
-            if (*of, int(entries[row]), steps[row, column].item()) not in known
-        ]
+        moves = _keys(of, entries, steps, wanted)
+        missing = [(row, column) for row, column, key in moves if key not in known]
         if self.executor is None:
             self._fetch_stacks(params, of, entries, steps, np.array(missing).reshape(-1, 2).T)
             return
@@ -540,23 +537,16 @@ class Result:
         if not self.memo.by_move:
             return
         known, moved = self.memo.by_move, self._moved
-        places, values, keys = list[tuple[int, int]](), list[Any](), list[Key]()
-        for row, (entry, of_entry) in enumerate(zip(entries.tolist(), steps.tolist(), strict=True)):
-            for column, step in enumerate(of_entry):
-                key = (*of, entry, step)
-                if key in known and key not in moved and wanted[row, column]:
-                    places.append((row, column))
-                    values.append(known[key][self._leaf][self._entry])
-                    keys.append(key)
-        found = np.array(values)
-        if found.dtype.kind == "c" != costs.dtype.kind:
+        moves = _keys(of, entries, steps, wanted)
+        moves = [move for move in moves if move[2] in known and move[2] not in moved]
+        found = np.array([known[key][self._leaf][self._entry] for _, _, key in moves])
+        if not moves or found.dtype.kind == "c" != costs.dtype.kind:
             return
-        for (row, column), value, key, usable in zip(
-            places, values, keys, np.isfinite(found).tolist(), strict=True
-        ):
+        finite = np.isfinite(found)
+        rows, columns = np.array([move[:2] for move in moves])[finite].T
+        costs[rows, columns], wanted[rows, columns] = found[finite], False
+        for usable, (_, _, key) in zip(finite.tolist(), moves, strict=True):
             if usable:
-                costs[row, column] = value
-                wanted[row, column] = False
                 moved.add(key)
                 self._note(of, key[-2], known[key])
 
@@ -603,6 +593,17 @@ class Contraction(Result):
         unknown = np.full(2, np.nan)
         parts = np.array([self._noises.get((*of, entry), unknown) for entry in entries.tolist()])
         return parts.reshape(-1, 2) / [whole, whole**2]
+
+
+def _keys(of: Key, entries: Any, steps: Any, wanted: Any) -> list[tuple[int, int, Key]]:
+    """Return row, column and key of every wanted move of an entry by a step, (m, k)."""
+    rows = zip(entries.tolist(), steps.tolist(), wanted.tolist(), strict=True)
+    return [
+        (row, column, (*of, entry, step))
+        for row, (entry, of_entry, is_wanted) in enumerate(rows)
+        for column, step in enumerate(of_entry)
+        if is_wanted[column]
+    ]
 
 
 def _outcomes(

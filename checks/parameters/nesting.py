@@ -13,6 +13,14 @@ __all__ = ["Nesting", "Parts", "argument_name", "children", "leaves", "path_name
 
 Parts = list[tuple[str, Any]]  # (path step, part), as `children` returns them
 
+DATACLASS, NAMED_TUPLE, TUPLE, LIST, MAPPING = (
+    "dataclass",
+    "named tuple",
+    "tuple",
+    "list",
+    "mapping",
+)
+
 
 class _Container(NamedTuple):
     """A container, and the parts that it had when it was found."""
@@ -54,8 +62,7 @@ class Nesting:
             if isinstance(node, np.ndarray) and type(node) is not np.ndarray:
                 return lambda arrays: _in_subclass(node, arrays[name])
             return itemgetter(name)
-        # nothing can be replaced in a tuple, unless it is a dataclass too
-        if dataclasses.is_dataclass(node) or not isinstance(node, tuple):
+        if _kind(node.__class__) not in (NAMED_TUPLE, TUPLE):  # nothing can be replaced in these
             keys = list(node) if isinstance(node, Mapping) else []
             self._mutable.append(_Container(node, path, parts, keys))
         builders = [self._visit(part, path + step) for step, part in parts]
@@ -98,18 +105,33 @@ def _in_subclass(node: Any, array: Any) -> Any:
 
 def _like(node: Any, parts: Parts, others: list[Any]) -> Any:
     """Return a container like `node` that holds other parts."""
-    if dataclasses.is_dataclass(node):
-        twin = copy.copy(node)  # the constructor may cast or refuse the arrays
-        for name in _cached_properties(node.__class__):
-            getattr(twin, "__dict__", {}).pop(name, None)  # the copy still has the values of `node`
-        for (step, _), other in zip(parts, others, strict=True):
-            object.__setattr__(twin, step[1:], other)
-        return twin
-    if isinstance(node, tuple) and hasattr(node, "_fields"):
-        return type(node)(*others)
-    if isinstance(node, Mapping):
+    kind = _kind(node.__class__)
+    if kind == MAPPING:
         return dict(zip(node, others, strict=True))
-    return type(node)(others)
+    if kind == NAMED_TUPLE:
+        return type(node)(*others)
+    if kind != DATACLASS:
+        return type(node)(others)
+    twin = copy.copy(node)  # the constructor may cast or refuse the arrays
+    for name in _cached_properties(node.__class__):
+        getattr(twin, "__dict__", {}).pop(name, None)  # the copy still has the values of `node`
+    for (step, _), other in zip(parts, others, strict=True):
+        object.__setattr__(twin, step[1:], other)
+    return twin
+
+
+@cache
+def _kind(cls: type) -> str:
+    """Return which kind of container the instances of a class are; empty if they are leaves."""
+    if issubclass(cls, np.ndarray):
+        return ""
+    if dataclasses.is_dataclass(cls):
+        return DATACLASS
+    if issubclass(cls, tuple):
+        return NAMED_TUPLE if hasattr(cls, "_fields") else TUPLE
+    if issubclass(cls, Mapping):
+        return MAPPING
+    return LIST if issubclass(cls, list) else ""
 
 
 @cache
@@ -131,17 +153,16 @@ def rebuild(params: Any, arrays: Mapping[str, Any]) -> Any:
 
 def children(node: Any) -> Parts | None:
     """Return the parts of a container as (path step, part), or None for a leaf."""
-    if isinstance(node, np.ndarray):
+    kind = _kind(node.__class__)
+    if not kind:
         return None
-    if dataclasses.is_dataclass(node) and not isinstance(node, type):
-        return [(f".{f.name}", getattr(node, f.name)) for f in dataclasses.fields(node)]
-    if isinstance(node, tuple) and hasattr(node, "_fields"):
-        return [(f".{name}", part) for name, part in zip(node._fields, node, strict=True)]
-    if isinstance(node, Mapping):
+    if kind == MAPPING:
         return [(_key_step(key), part) for key, part in node.items()]
-    if isinstance(node, (list, tuple)):
-        return [(f"[{i}]", part) for i, part in enumerate(node)]
-    return None
+    if kind == DATACLASS:
+        return [(f".{f.name}", getattr(node, f.name)) for f in dataclasses.fields(node)]
+    if kind == NAMED_TUPLE:
+        return [(f".{name}", part) for name, part in zip(node._fields, node, strict=True)]
+    return [(f"[{i}]", part) for i, part in enumerate(node)]
 
 
 def _key_step(key: object) -> str:
