@@ -21,7 +21,12 @@ from checks.jacobian import (
     judged_jacobian,
     judged_jvp,
 )
-from checks.judgement.diagonal import judged_diagonal
+from checks.judgement.diagonal import (
+    CostSlopes,
+    GradientEntries,
+    OwnSlopes,
+    judged_diagonal,
+)
 from checks.judgement.interruption import finish
 from checks.parameters.bounds import flatten_bounds
 from checks.parameters.claims import entry_name, flatten, flatten_claim
@@ -115,15 +120,14 @@ def check_hessian(
     Raises
     ------
     TypeError, ValueError, CheckInterrupted
-        As `check_jacobian`. From values of the cost alone, no entry may stand on a bound.
+        As `check_jacobian`. From values of the cost alone, no entry may stand on a bound, but for a
+        diagonal.
     """
     given, started = Options(**options), time.perf_counter()
-    with _slopes(cost, gradient, params, given) as slopes:
+    with _slopes(cost, gradient, params, given, hessian) as slopes:
         hessian = slopes.after_cost(hessian)
-        if slopes.is_diagonal(hessian):
-            report, evaluations = judged_diagonal(
-                slopes.function, slopes.doubt, hessian, params, slopes.options
-            )
+        if slopes.own is not None:
+            report, evaluations = judged_diagonal(slopes.own, hessian, params, slopes.options)
         else:
             report, evaluations = judged_jacobian(
                 slopes.function, hessian, ComplexPoint(params), slopes.options, NAMES, slopes.doubt
@@ -248,6 +252,8 @@ class _Slopes:
         The cost at the point.
     judged : Report or None
         Of the gradient, if that was given.
+    own : OwnSlopes or None
+        The slopes of a diagonal, if that is claimed.
     """
 
     function: Callable[[Any], Any]
@@ -256,6 +262,7 @@ class _Slopes:
     memo: Memo | None
     evaluations: Evaluations
     judged: Report | None
+    own: OwnSlopes | None = None
 
     def calls(self, of_gradient: int) -> int:
         """Return how often the cost was called, and the gradient if that was given."""
@@ -275,20 +282,6 @@ class _Slopes:
             return claim(params, *vector)
 
         return called
-
-    def is_diagonal(self, hessian: Any) -> bool:
-        """Whether arrays of the shapes of the parameters are claimed."""
-        params = self.evaluations.nesting.params
-        claim = self.evaluations.call_at_point(hessian) if callable(hessian) else hessian
-        self.evaluations.restore()
-        try:
-            arrays = Nesting(claim).leaves
-            shapes = {path: np.shape(array) for path, array in flatten(params).items()}
-        except (TypeError, ValueError):
-            return False
-        same = list(shapes.values()) == [np.shape(leaf) for leaf in arrays.values()]
-        # of one parameter of shape () the claim is both, and counts as a matrix
-        return same and list(shapes.values()) != [()] and not _is_sparse(claim)
 
     def finished(self, report: Report, started: float) -> Report:
         """Return a report with all calls, and with the gradient if that is wrong."""
@@ -318,6 +311,25 @@ class _Slopes:
         )
 
 
+def _is_diagonal(hessian: Any, evaluations: Evaluations) -> bool:
+    """Whether arrays of the shapes of the parameters are claimed."""
+    params = evaluations.nesting.params
+    claim = hessian
+    if callable(hessian):
+        with suppress(Exception):  # the cost may not take what the claim takes
+            evaluations.call_cost(params)
+        claim = evaluations.call_at_point(hessian)
+        evaluations.restore()
+    try:
+        arrays = Nesting(claim).leaves
+        shapes = {path: np.shape(array) for path, array in flatten(params).items()}
+    except (TypeError, ValueError):
+        return False
+    same = list(shapes.values()) == [np.shape(leaf) for leaf in arrays.values()]
+    # of one parameter of shape () the claim is both, and counts as a matrix
+    return same and list(shapes.values()) != [()] and not _is_sparse(claim)
+
+
 def _shaped(node: Any, part: Any, where: str) -> Any:
     """Return a part of the gradient in the shape of its array."""
     array = np.asarray(part)
@@ -343,8 +355,12 @@ def _slopes(
     gradient: Callable[[Any], Any] | None,
     params: Any,
     options: Options,
+    hessian: Any = None,
 ) -> Iterator[_Slopes]:
-    """Yield the gradient to differentiate: the caller's, which is judged, or a numeric one."""
+    """Yield the gradient to differentiate: the caller's, which is judged, or a numeric one.
+
+    Of a `hessian` that is a diagonal, only the slope by each entry is differentiated.
+    """
     if gradient is not None:
         if not callable(gradient):
             raise TypeError(
@@ -371,13 +387,20 @@ def _slopes(
             arrays, _ = flatten_claim(params, gradient(at), "gradient(params)", leaf=_shaped)
             return rebuild(params, arrays)
 
-        yield _Slopes(nested, None, options, None, evaluations, judged)
+        own: OwnSlopes | None = None
+        if hessian is not None and _is_diagonal(hessian, evaluations):
+            own = GradientEntries(nested, params, options)
+        yield _Slopes(nested, None, options, None, evaluations, judged, own)
         return
     given = evaluations_around(
         cost, params, options.bounds, options.seed, options.executor, False, False
     )
     with given.handing_back(given.cost), np.errstate(all="ignore"):
         evaluations = widened(given, options.seed)
+        if hessian is not None and _is_diagonal(hessian, given):
+            own = CostSlopes(evaluations, options.seed)
+            yield _Slopes(cost, None, options, None, evaluations, None, own)
+            return
         with given.restoring_parameters(), evaluations.restoring_parameters():
             numeric = NumericGradient(evaluations, options.seed)
         point = flatten(params)

@@ -145,7 +145,8 @@ class CostNoise:
                 evaluations.cost.memo.lifts = True
             noise = Noise(rounding.level, rounding.relative, False, False)
         elif level := getattr(evaluations.cost, "noise", 0.0):
-            size = max(abs(float(evaluations.at_point)), level)
+            terms = getattr(evaluations.cost, "terms", 0.0)
+            size = max(abs(float(evaluations.at_point)), terms, level)
             return Noise(level, level / size, False, False)
         else:
             noise = measure_noise(evaluations, np.random.default_rng(self._seed))

@@ -23,8 +23,8 @@ LEAST = 2.0**-42
 # rounding to a narrower dtype inside the function shows.
 SPACINGS = 2.0 ** -np.array([5, 8, 11, 14, 17, 20])
 # Noise is as large in a table with an eighth of the spacing, but for STEADY. Curvature and kinks
-# are not: at a kink, differences fall by 8.
-STEADY = 4.0
+# are not: at a kink, differences fall by 8, or by 3.8 where it lies elsewhere in the table.
+STEADY = 3.5
 # Every order of differences shows all of the noise, so the least of the first ORDERS is about the
 # noise. Of one table it is too small by more than a factor 2 in one of seven; the largest counts.
 ORDERS = 5
@@ -140,13 +140,16 @@ def _least_level(table: DifferenceTable, vectors: FloatArray) -> FloatArray:
 def _last_places(vectors: FloatArray) -> tuple[FloatArray, bool]:
     """Return the last place of every column in the narrowest dtype that holds it.
 
-    Also whether float32 holds all columns.
+    Also whether float32 holds all columns. One or two numbers may fit a narrow dtype by chance, so
+    columns of so few values count as of their own dtype.
     """
     size = np.nan_to_num(np.abs(vectors)).max(axis=0)
     places, is_narrow = np.spacing(size), False
+    has_many = (np.diff(np.sort(vectors, axis=0), axis=0) > 0).sum(axis=0) > 1
     for dtype in (np.float32, np.float16):
         with np.errstate(over="ignore"):
             fits = ((vectors.astype(dtype) == vectors) | np.isnan(vectors)).all(axis=0)
-        places = np.where(fits, np.spacing(np.where(fits, size, 0).astype(dtype)), places)
         is_narrow |= bool(fits.all())
+        fits &= has_many
+        places = np.where(fits, np.spacing(np.where(fits, size, 0).astype(dtype)), places)
     return places, is_narrow

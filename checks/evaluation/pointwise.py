@@ -43,6 +43,7 @@ class Evaluations(RestoresParameters):
       the cost is not defined.
     - a method ``at_points(params)`` that returns the costs (S,) of S points; every array of
       ``params`` is (S, ...).
+    - ``levels``: the noise of moves of single entries, by path, where it is known of each.
     - ``analytic = True`` if the cost is known to compute with complex numbers from end to end. This
       saves a trial of whether it does; complex steps are compared with differences all the same.
 
@@ -265,6 +266,9 @@ class Evaluations(RestoresParameters):
         level
             The noise of the cost, which is the most that is returned.
         """
+        levels = getattr(self.cost, "levels", None)
+        if levels is not None:
+            return levels[path][entries]
         if path not in self._moved:
             return level
         moved, share = self._moved[path].T

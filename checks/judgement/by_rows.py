@@ -26,6 +26,7 @@ from checks.report.wording import UNSEEN, plural
 __all__ = [
     "Row",
     "block_name",
+    "findings_of",
     "join_rows",
     "judge_row",
     "name_mistakes",
@@ -145,7 +146,7 @@ def join_rows(
         rtol=max(float(np.max(array.rule.rtol)) for array in arrays.values()),
         method=_only({row.method for row in rows if row.method}),
         noise=max(row.noise for row in rows),
-        findings=(*report.findings, *_findings(arrays, differences)),
+        findings=(*report.findings, *findings_of(arrays, differences)),
     )
     if report.verdict is not Verdict.MATCH:
         named = name_mistakes(arrays, values, report.kind)
@@ -271,7 +272,7 @@ def _never_seen(block: ArrayReport, others_seen: bool) -> ArrayReport:
     return replace(unknown, reason=UNSEEN if unknown.verdicts.any() else "")
 
 
-def _findings(
+def findings_of(
     arrays: Mapping[str, ArrayReport], differences: Mapping[str, FloatArray]
 ) -> Iterator[str]:
     """Yield sentences on what no verdict shows, as `every_entry` does."""

@@ -1,162 +1,236 @@
 """The diagonal of a Hessian: of each entry of the gradient, the derivative by that entry itself."""
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from checks._types import FloatArray
-from checks.estimation.numeric_gradient import Doubt
+from checks._types import FloatArray, IntArray
+from checks.estimation.estimates import estimate_derivatives
+from checks.estimation.noise import ASSUMED_PLACES
+from checks.estimation.result_noise import measure_result_noise
+from checks.estimation.widened import widened
 from checks.evaluation.pointwise import Evaluations
-from checks.evaluation.results import Memo, Point
-from checks.judgement.by_rows import Row, join_rows, judge_row, name_mistakes
+from checks.evaluation.progress import Progress
+from checks.evaluation.results import Results
+from checks.evaluation.step_sizes import entry_sizes
+from checks.judgement.by_rows import findings_of, name_mistakes
 from checks.judgement.claim import Claim
-from checks.judgement.repetition import NOT_REPEATABLE
-from checks.parameters.bounds import flatten_bounds
+from checks.judgement.every_entry import judge_arrays
+from checks.judgement.repetition import not_repeatable
 from checks.parameters.claims import flatten_claim
 from checks.parameters.nesting import Nesting
 from checks.report.report import Report
+from checks.report.verdict import Verdict
 
-__all__ = ["judged_diagonal"]
+__all__ = ["CostSlopes", "GradientEntries", "OwnSlopes", "judged_diagonal"]
+
+# A second difference has the noise √(1 + 1 + 4) σ/h² of the cost. Of the three of `central`, with
+# weights 1.5, −0.6/4 and 0.1/9, that is 1.51 times as much; it takes a slope to have 1.08 times.
+SECOND = math.sqrt(6) * 1.51 / 1.08
+
+
+class OwnSlopes:
+    """The slope by each entry, less that at the point, as a cost of which only single entries move.
+
+    Its derivative by an entry is the second derivative of the caller's cost by that entry.
+
+    Attributes
+    ----------
+    evaluations : Evaluations
+        Of the function that is called, around the caller's point.
+    noise, terms : float
+        The largest noise of a slope, and the size of slopes, as `CostNoise` takes them.
+    levels : dict of str to ndarray
+        The noise of the moves of each entry, by path.
+    doubt : dict of str to ndarray
+        What is added to the errors of the derivatives.
+    calls : int
+        Of a gradient; those of the cost are counted by the evaluations.
+    """
+
+    evaluations: Evaluations
+    noise = terms = 0.0
+    calls = 0
+
+    def _know(self, by_path: Mapping[str, FloatArray], slopes: Mapping[str, FloatArray]) -> None:
+        """Take the noise of each own slope by path, beside the slopes themselves."""
+        self.levels = {path: np.array(level, float).ravel() for path, level in by_path.items()}
+        self.doubt = {path: np.zeros(level.size) for path, level in self.levels.items()}
+        self.noise = max(float(level.max(initial=0)) for level in self.levels.values())
+        self.terms = max(float(np.abs(slope).max(initial=0)) for slope in slopes.values())
+
+    def __call__(self, params: Any) -> float:
+        """Return 0, as at the point."""
+        return 0.0
+
+    def at_entries(
+        self, params: Any, path: str, entries: IntArray, steps: Any
+    ) -> Iterator[tuple[slice, Any]]:
+        """Yield what `changes` returns; see `checks.evaluation.pointwise.Evaluations`."""
+        yield slice(0, len(entries)), self.changes(path, entries, steps)
+
+    def changes(self, path: str, entries: IntArray, steps: Any) -> Any:
+        """Return by how much the own slopes of entries (m,) change over their steps (m, k)."""
+        raise NotImplementedError
+
+    def handing_back(self, claim: Any) -> AbstractContextManager[None]:
+        """Call the function once more at the end, with the caller's own parameters."""
+        return nullcontext()
+
+
+class CostSlopes(OwnSlopes):
+    """The own slopes from values of the cost alone, of which each takes one call.
+
+    By complex steps where the cost carries imaginary parts through. Else by second differences:
+    2 (C(x + s) − C(x) − s ∂C)/s = s ∂²C + s² ∂³C/3 + ….
+    """
+
+    def __init__(self, evaluations: Evaluations, seed: int) -> None:
+        self.evaluations = evaluations
+        with evaluations.restoring_parameters():
+            estimates = estimate_derivatives(evaluations, "auto", seed)
+            self._is_complex = estimates.method == "complex-step"
+            self._level = 0.0 if self._is_complex else estimates.noise.level
+        by_path = estimates.by_path
+        self._slopes = {path: np.nan_to_num(e.value) for path, e in by_path.items()}
+        self._errors = {path: e.error for path, e in by_path.items()}
+        self._know(self._errors, self._slopes)
+        if self._is_complex:
+            # what the cost absorbs of a slope may change as the parameters do
+            sizes = {path: entry_sizes(v).ravel() for path, v in evaluations.values.items()}
+            self.doubt = {path: error / sizes[path] for path, error in self._errors.items()}
+        else:
+            # h⁶ of truncation equals noise/h² where h⁸ ~ the relative noise, and not h⁷
+            relative = max(estimates.noise.relative, 1e-17)
+            self.noise, self.terms = self._level, self._level / relative ** (7 / 8)
+
+    def changes(self, path: str, entries: IntArray, steps: Any) -> Any:
+        """Return by how much the own slopes of entries (m,) change over their steps (m, k)."""
+        evaluations, slopes = self.evaluations, self._slopes[path][entries, None]
+        if self._is_complex:
+            h = evaluations.complex_step(path)
+            return evaluations.at_entries(path, entries, steps + 1j * h).imag / h - slopes
+        costs = evaluations.at_entries(path, entries, steps)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shortest = np.where(steps == 0, np.inf, np.abs(steps)).min(axis=1)
+            level = SECOND * self._level / shortest
+            self.levels[path][entries] = level + self._errors[path][entries]
+            return 2 * ((costs - evaluations.at_point) / steps - slopes)
+
+
+class GradientEntries(OwnSlopes):
+    """The own slopes from a gradient, of which one entry is read where that entry moves."""
+
+    def __init__(self, gradient: Callable[[Any], Any], params: Any, options: Any) -> None:
+        self._gradient, self._results = gradient, Results(gradient, params, "gradient")
+        ones = {path: np.ones(array.shape) for path, array in self._results.at_point.items()}
+        contraction = self._results.contractions([ones])[0]
+        whole = widened(Evaluations(contraction, params, None, options.bounds), options.seed)
+        with whole.restoring_parameters():
+            measure_result_noise(whole, math.inf, options.seed)
+        slopes = np.concatenate([g.ravel() for g in self._results.at_point.values()])
+        found = self._results.noise
+        level = ASSUMED_PLACES * whole.eps * np.abs(slopes) if found is None else found.level
+        self._know(whole.split(level), whole.split(slopes))
+        self._paths, self._place = list(whole.values), (0, 0)
+        self._slopes = whole.split(slopes if found is None else found.at_point)
+        point = whole.nesting.params if whole.in_place else params
+        self.evaluations = Evaluations(self._entry, point, None, options.bounds)
+
+    @property
+    def calls(self) -> int:  # type: ignore[override]
+        """How often the gradient was called."""
+        return self._results.memo.calls + self.evaluations.count
+
+    def _entry(self, params: Any) -> Any:
+        number, entry = self._place
+        leaf = list(Nesting(self._gradient(params)).leaves.values())[number]
+        return np.asarray(leaf).reshape(-1)[entry]
+
+    def changes(self, path: str, entries: IntArray, steps: Any) -> Any:
+        """Return by how much the own slopes of entries (m,) change over their steps (m, k)."""
+        number, found = self._paths.index(path), []
+        for row, entry in enumerate(entries):
+            self._place = number, int(entry)
+            slopes = self.evaluations.at_entries(path, entries[[row]], steps[[row]])
+            found.append(slopes[0] - self._slopes[path].reshape(-1)[entry])
+        return np.array(found).reshape(steps.shape)
+
+    def handing_back(self, claim: Any) -> AbstractContextManager[None]:
+        """Call the gradient once more at the end, with the caller's own parameters."""
+        return self._results.handing_back(claim)
 
 
 def judged_diagonal(
-    gradient: Callable[[Any], Any],
-    doubt: Doubt | None,
-    hessian: Any,
-    params: Any,
-    options: Any,
+    slopes: OwnSlopes, hessian: Any, params: Any, options: Any
 ) -> tuple[Report, Evaluations]:
-    """Return the report of a claimed diagonal, not recorded yet, and evaluations of an entry.
+    """Return the report of a claimed diagonal, not recorded yet, and evaluations of `slopes`.
 
     Parameters
     ----------
-    gradient
-        Takes the parameters, returns the gradient nested alike.
-    doubt, options
-        As in `checks.jacobian.judged_jacobian`.
+    slopes
+        What is differentiated.
     hessian
         Arrays of the shapes of the parameters, nested alike, or a function that returns them.
+    params, options
+        As in `checks.hessian.check_hessian`.
     """
     started = time.perf_counter()
-    point = Point(params)
-    lower, upper = flatten_bounds(params, point.arrays, options.bounds)
-    memo = Memo(lambda at: flatten_claim(params, hessian(at), "hessian(params)")[0], params)
-    if callable(hessian):
-        with point.unchanged("hessian"):
-            first = {path: g.copy() for path, g in memo.read(params, {}).items()}
-    else:
-        first, _ = flatten_claim(params, hessian, "hessian")
-    rows: list[Row] = []
-    evaluations: Evaluations | None = None
-    calls = 0
-    with np.errstate(all="ignore"):
-        for path, array in point.arrays.items():
-            for entry in range(array.size):
-                moved = _OneEntry(point, path, entry)
-                x = array.reshape(-1)[entry : entry + 1].copy()
-                bounds = tuple(end[path].reshape(-1)[entry : entry + 1] for end in (lower, upper))
-                quiet = replace(options, bounds=bounds, progress=False)
-                cost = moved.of(gradient)
-                cost.noise = float(doubt.noise[len(rows)]) if doubt else 0.0
-                given, estimates = next(quiet.estimates([cost], x, 1))
-                if doubt is not None:
-                    estimate = estimates.by_path["params"]
-                    error = estimate.error + doubt.error(len(rows), path)[entry]
-                    if doubt.low is not None:
-                        low = moved.of(doubt.low)
-                        low.noise = cost.noise
-                        _, other = next(quiet.estimates([low], x, 1))
-                        error = error + 2 * np.abs(estimate.value - other.by_path["params"].value)
-                    by_path = {"params": replace(estimate, error=error)}
-                    estimates = replace(estimates, by_path=by_path)
-                evaluations = estimates.evaluations
-                asked: dict[Any, int] = {}
-                claim = Claim(given, {"params": first[path].reshape(-1)[entry : entry + 1]})
-                if callable(hessian):
-                    claim = Claim(given, claim.arrays, moved.claimed(memo, asked))
-                with given.restoring_parameters(), evaluations.restoring_parameters():
-                    rows.append(judge_row(estimates, claim, options.resolution, options.scale))
-                calls += cost.calls
-        assert evaluations is not None  # a row was judged, as parameters have entries
-        report = Report(
-            {}, 0.0, options.resolution, "", 0.0, calls, 0.0, options.seed, scale=options.scale
-        )
-        report = replace(report, kind="Hessian")
-        one = {"params": np.zeros(1)}
-        report = join_rows(rows, point.arrays, one, report, started, _name_of)
-        arrays, by_block = {}, {}
-        for values, block in zip(point.arrays.values(), report.arrays.values(), strict=True):
-            parts = ("claimed", "numeric", "error", "verdicts", "slope_jump", "rounding")
-            shaped = {part: getattr(block, part).reshape(values.shape) for part in parts}
-            rule = replace(
-                block.rule,
-                rtol=np.reshape(block.rule.rtol, values.shape),
-                largest=np.reshape(block.rule.largest, values.shape),
+    function = partial(_claimed, hessian, params) if callable(hessian) else None
+    given = Evaluations(slopes, params, Progress(options.progress), options.bounds)
+    is_wider = slopes.evaluations.eps < given.eps
+    evaluations = given.in_dtype(np.float64) if is_wider else given
+    evaluations.outside = slopes.evaluations.outside
+    with slopes.handing_back(hessian), np.errstate(all="ignore"):
+        if function is None:
+            first, _ = flatten_claim(params, hessian, "hessian")
+        else:
+            with given.unchanged("hessian"):
+                first = given.call_at_point(function)
+        with slopes.evaluations.restoring_parameters(), evaluations.tolerating_interrupt():
+            estimates = estimate_derivatives(
+                evaluations, "central", options.seed, options.rtol, first
             )
-            arrays[block.path] = replace(block, rule=rule, by_rows=False, **shaped)
-            by_block[block.path] = values
-    report = replace(report, arrays=arrays)
-    if not any(mistake.name == NOT_REPEATABLE for mistake in report.diagnosis):
+            by_path = {
+                path: replace(e, error=e.error + slopes.doubt[path])
+                for path, e in estimates.by_path.items()
+            }
+            estimates = replace(estimates, by_path=by_path)
+            claim = Claim(given, first, function)
+            judged, differ = judge_arrays(estimates, claim, options.resolution, options.scale)
+    arrays = {_name_of(path): replace(a, path=_name_of(path)) for path, a in judged.items()}
+    differences = {_name_of(path): d for path, d in differ.items()}
+    report = Report(
+        arrays=arrays,
+        rtol=estimates.rtol,
+        resolution=options.resolution,
+        method=estimates.method,
+        noise=estimates.cost_noise.known.relative,
+        evaluations=slopes.calls,
+        seconds=0.0,
+        seed=options.seed,
+        findings=tuple(findings_of(arrays, differences)),
+        scale=options.scale,
+        kind="Hessian",
+    )
+    if report.verdict is not Verdict.MATCH:
         # in the shape of the parameters, an order of classes or samples is seen
-        report = replace(report, diagnosis=name_mistakes(arrays, by_block, report.kind))
-    return report, evaluations
+        values = {_name_of(path): value for path, value in evaluations.values.items()}
+        named = not_repeatable(arrays, differences) or name_mistakes(arrays, values, report.kind)
+        report = replace(report, diagnosis=named)
+    return replace(report, seconds=time.perf_counter() - started), evaluations
 
 
-def _name_of(result: str, _: str) -> str:
-    return f"diagonal of {result}"
+def _claimed(hessian: Callable[[Any], Any], params: Any, at: Any) -> dict[str, FloatArray]:
+    arrays, _ = flatten_claim(params, hessian(at), "hessian(params)")
+    return {path: array.copy() for path, array in arrays.items()}
 
 
-class _OneEntry:
-    """One entry of the parameters, moved while the others stay."""
-
-    def __init__(self, point: Point, path: str, entry: int) -> None:
-        self._point, self._path, self._entry = point, path, entry
-
-    def of(self, gradient: Callable[[Any], Any]) -> "_Cost":
-        """Return that entry of the gradient as a cost of the entry."""
-        return _Cost(self, gradient)
-
-    def at(self, x: Any, function: Callable[[Any], Any]) -> Any:
-        """Return a function of the parameters with the entry at x, in the dtype of x."""
-        arrays, point = self._point.arrays, self._point
-        array = arrays[self._path]
-        if x.dtype == array.dtype and point.in_place:
-            saved = array.flat[self._entry]
-            try:
-                array.flat[self._entry] = x[0]
-                return function(point.nesting.params)
-            finally:
-                array.flat[self._entry] = saved
-        copies = {path: a.astype(np.result_type(a, x.dtype)) for path, a in arrays.items()}
-        copies[self._path].flat[self._entry] = x[0]
-        return function(point.nesting.rebuild(copies))
-
-    def value(self, nested: Any) -> Any:
-        """Return the entry of arrays nested as the parameters."""
-        leaves = list(Nesting(nested).leaves.values())
-        array = np.asarray(leaves[list(self._point.arrays).index(self._path)])
-        return array.reshape(-1)[self._entry]
-
-    def claimed(self, memo: Memo, asked: dict[Any, int]) -> Callable[[Any], dict[str, FloatArray]]:
-        """Return the claim as a function of the entry alone."""
-
-        def claim(x: Any) -> dict[str, FloatArray]:
-            arrays = self.at(x, lambda params: memo.read(params, asked))
-            return {"params": arrays[self._path].reshape(-1)[[self._entry]]}
-
-        return claim
-
-
-class _Cost:
-    """An entry of the gradient as a cost of that entry of the parameters; its calls are counted."""
-
-    def __init__(self, moved: _OneEntry, gradient: Callable[[Any], Any]) -> None:
-        self._moved, self._gradient, self.calls, self.noise = moved, gradient, 0, 0.0
-
-    def __call__(self, x: Any) -> Any:
-        """Return the entry of the gradient with the entry of the parameters at `x`."""
-        self.calls += 1
-        return self._moved.value(self._moved.at(x, self._gradient))
+def _name_of(path: str) -> str:
+    return f"diagonal of {path}"

@@ -268,3 +268,78 @@ def test_a_diagonal_of_several_numbers():
         claim = {name: factor * entry for name, entry in diagonal.items()}
         report = check_hessian(lambda p: p["a"] ** 2 * p["b"] ** 2, claim, p)
         assert report.verdict is verdict
+
+
+ROWS = np.random.default_rng(5).normal(size=60)
+
+
+def plain_cross_entropy(z):
+    return float(np.sum(np.logaddexp(0, np.real(z)) - np.resize(Y, 60) * np.real(z)))
+
+
+def complex_cross_entropy(z):
+    return np.sum(np.log1p(np.exp(z)) - np.resize(Y, 60) * z)
+
+
+# id: (cost, gradient, the most calls of either for each entry, and besides)
+DIAGONALS = {
+    "cost alone": (plain_cross_entropy, None, 16, 80),
+    "complex cost alone": (complex_cross_entropy, None, 10, 80),
+    "gradient": (complex_cross_entropy, lambda z: logistic(z) - np.resize(Y, 60), 10, 160),
+}
+
+
+@pytest.mark.parametrize("name", DIAGONALS)
+def test_a_diagonal_takes_a_few_calls_for_each_entry(name):
+    cost, gradient, each, besides = DIAGONALS[name]
+    calls = 0
+
+    def counted(function):
+        def called(z):
+            nonlocal calls
+            calls += 1
+            return function(z)
+
+        return called
+
+    slopes = gradient and counted(gradient)
+    right = check_hessian(counted(cost), cross_entropy_diagonal, ROWS, gradient=slopes)
+    assert right.verdict is Verdict.MATCH, str(right)
+    assert calls <= each * ROWS.size + besides
+    # the gradient as a claim is not counted
+    assert right.evaluations == calls or gradient
+    for entry in (3, 40):
+
+        def wrong(z, entry=entry):
+            return cross_entropy_diagonal(z) * (1 + 0.01 * (np.arange(60) == entry))
+
+        report = check_hessian(cost, wrong, ROWS, gradient=gradient)  # wrong on purpose
+        assert report.verdict is Verdict.MISMATCH
+        assert (report.worst.path, report.worst.index) == ("diagonal of params", (entry,))
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["gradient", "cost alone"])
+def test_a_diagonal_at_and_beside_a_kink_of_the_gradient(given):
+    x = np.array([0.3, 1.0, 1.0003, 2.0])  # Huber's cost, from squares to a line at 1
+
+    def huber(x):
+        r = np.abs(x)
+        return np.sum(np.where(r < 1, x**2 / 2, r - 0.5))
+
+    gradient = (lambda x: np.clip(x, -1, 1)) if given else None
+    for at_kink, verdicts in ((1.0, {Verdict.MATCH}), (0.0, {Verdict.MATCH}), (7.0, set(Verdict))):
+        claim = np.array([1.0, at_kink, 0.0, 0.0])
+        report = check_hessian(huber, claim, x, gradient=gradient)
+        assert report.verdict in verdicts - {Verdict.MATCH} if at_kink == 7 else verdicts
+
+
+def test_a_diagonal_on_a_bound_is_one_sided():
+    x = np.array([0.01, 1.0])
+    seen = []
+
+    def cost(x):
+        seen.append(np.real(x).copy())
+        return float(np.sum(np.abs(x) ** 1.5))
+
+    assert check_hessian(cost, 0.75 / np.sqrt(x), x, bounds=(0.01, 2))
+    assert np.min(seen) >= 0.01
