@@ -8,6 +8,7 @@ import numpy as np
 
 from checks._types import FloatArray
 from checks.evaluation.control_flow import is_control_flow
+from checks.evaluation.stacked import StackedFunction
 from checks.jacobian import check_vjp
 from checks.parameters.layouts import laid_out_as
 from checks.parameters.nesting import leaves, rebuild
@@ -95,7 +96,10 @@ def check_by_reference(
         rtol = PLACES * claimed.eps if narrow else float(np.sqrt(claimed.eps))
     pair = _Pair(claimed, exact, rounding)
     outputs = pair.compared_values(rtol)
-    report = check_vjp(pair.values, pair.vjp, _widened(claimed.params), rtol=rtol, **options)
+    values: Any = pair.values
+    if hasattr(exact, "values_at_points"):
+        values = StackedFunction(pair.values, pair.values_at_points)
+    report = check_vjp(values, pair.vjp, _widened(claimed.params), rtol=rtol, **options)
     report = replace(report, arrays={**outputs, **report.arrays})
     wrong = [array for array in outputs.values() if array.verdict is Verdict.MISMATCH]
     if wrong:
@@ -124,7 +128,14 @@ class _Renested:
         self._names = dict(zip(names, wanted, strict=True))  # the function's, by the reference's
 
     def values(self, arrays: Any) -> Any:
-        found = leaves(self._reference.values(arrays))
+        return self._renested(self._reference.values(arrays))
+
+    def values_at_points(self, points: Any) -> Any:
+        reference: Any = self._reference
+        return self._renested(reference.values_at_points(points))
+
+    def _renested(self, values: Any) -> Any:
+        found = leaves(values)
         return rebuild(self._result, {self._names[name]: part for name, part in found.items()})
 
     def vjp(self, arrays: Any, u: Any) -> Any:
@@ -153,6 +164,10 @@ class _Pair:
     def values(self, arrays: Any) -> Any:
         """Return the values of the reference, nested as those of the function."""
         return self._exact.values(arrays)
+
+    def values_at_points(self, points: Any) -> Any:
+        """Return what `values` does of many points, along a leading axis."""
+        return self._exact.values_at_points(points)
 
     def vjp(self, arrays: Any, u: Any) -> Any:
         """Return the claim at the point; in long double, the claim less a bound of its rounding."""
