@@ -23,6 +23,7 @@ __all__ = ["ESTIMATED", "LIFTED", "SAMPLED", "ComplexSteps", "step_errors"]
 LIFTED, SAMPLED, ESTIMATED = "lifted", "sampled", "estimated"
 SHARED_EVERY = 32  # as EVERY, for a function with many results: each entry tells of all of them
 SHARED_SOME = 4  # as SOME, likewise
+AT_ONCE = 1024  # as EVERY, for an analytic cost that moves all entries of an array in one call
 SOME = 6  # entries measured of each array, if there are more than EVERY in all arrays
 FEW_PLACES = 64  # of rounding that all arrays may have in common: no check needs them apart
 SAMPLES = 16  # samples of a rounding: the largest of so many is hardly ever far too small
@@ -88,6 +89,9 @@ def step_errors(
         return {}
     known = {path: np.flatnonzero(array.known) for path, array in steps.items()}
     every = SHARED_EVERY if evaluations.shared else EVERY
+    moves_many = getattr(evaluations.cost, "at_entries", None) is not None
+    if moves_many and getattr(evaluations.cost, "analytic", False):
+        every = AT_ONCE
     few = sum(map(np.size, known.values())) <= every
     some = SHARED_SOME if evaluations.shared else SOME
     probed = known if few else {path: _some(all_, rng, some) for path, all_ in known.items()}
@@ -95,7 +99,7 @@ def step_errors(
     lifted: dict[str, FloatArray] = {}
     wide_changes: dict[str, FloatArray] = {}
     no_narrow_stage = set[str]()
-    if few or getattr(evaluations.cost, "at_entries", None) is None:
+    if few or not moves_many:
         lifted, wide_changes, no_narrow_stage = _lifted(evaluations, steps, probed, rng)
     measured = [path for path in lifted if few]
     # If another array does not lift, a factor of these derivatives may be rounded alike in both

@@ -170,6 +170,11 @@ def test_of_many_entries_a_few_are_measured(monkeypatch, sign):
     case.evaluations.cost.at_entries = len
     assert case.found()["a"][1] == "estimated"
     assert "entries" not in case.asked
+    # unless it is analytic: then up to 1,024 entries take one call
+    for n, how in ((1024, "lifted"), (1025, "estimated")):
+        case = Planted(monkeypatch, {"a": np.ones(n)}, lifted={"a": 1e-9}, sampled=1e-9)
+        case.evaluations.cost.at_entries, case.evaluations.cost.analytic = len, True
+        assert case.found()["a"][1] == how
 
 
 def test_small_derivatives_may_be_lost_below_a_floor(monkeypatch):
