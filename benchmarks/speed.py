@@ -7,8 +7,8 @@
   larger networks until one takes longer than SECONDS (10). All are then timed in turns on the
   networks that they reached.
 
-All run in one thread, and the processor's time is taken, so that other programs hardly count. Only
-the limit of SECONDS is on the clock. On idle cores this takes five minutes.
+All run in one thread, and the processor's time is taken, so that other programs hardly count. On
+idle cores this takes five minutes.
 
 Prints or writes a page of tables (markdown), and draws time against the number of parameters P.
 """

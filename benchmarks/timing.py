@@ -8,6 +8,8 @@ import numpy as np
 
 __all__ = ["alone", "exponent", "in_turns"]
 
+PATIENCE = 16  # programs that share the cores slow each other down by about their number
+
 
 def in_turns(calls, rounds, burst=0.05):
     """Return {name: seconds}: the mean of repeated calls in each round, the median of the rounds.
@@ -36,9 +38,9 @@ def alone(run, steps, sizes, seconds):
         ``run(step)`` prepares a step and returns the call that is measured. It is pickled by name.
     steps, sizes
         The first step is not returned: it does the imports and compilations, and its time is what
-        any step takes at least. Sizes must not decrease. A step that takes longer than `seconds` is
-        ended. It is not begun if it would take longer even in time proportional to size. No step
-        follows it.
+        any step takes at least. Sizes must not decrease. A step that takes more than `seconds` of
+        the processor is left out, and no step follows it. It is not begun if it would take more
+        even in time proportional to size. After `PATIENCE` times as long on the clock it is ended.
     """
     context = multiprocessing.get_context("spawn")  # a fork would start with this process's memory
     connection, child_connection = context.Pipe()
@@ -51,7 +53,7 @@ def alone(run, steps, sizes, seconds):
     try:
         while True:
             connection.recv()  # the step is prepared, and begins
-            if not connection.poll(seconds):
+            if not connection.poll(PATIENCE * seconds):
                 break
             found.append(connection.recv())
     except EOFError:
@@ -75,14 +77,16 @@ def _steps(pipe, run, steps, sizes, seconds):
         call = run(step)
         pipe.send("prepared")
         result, took = _timed(call)
+        if took > seconds:
+            return
         last = size
         pipe.send((result, took, _peak()))
 
 
 def _timed(call):
-    started = time.perf_counter()
+    started = time.process_time()
     result = call()
-    return result, time.perf_counter() - started
+    return result, time.process_time() - started
 
 
 def _peak():

@@ -44,14 +44,27 @@ def test_calls_have_their_turn_in_every_round():
     assert times.keys() == calls.keys()
 
 
+def busy(seconds):
+    def call():
+        started = time.process_time()
+        while time.process_time() - started < seconds:
+            pass
+
+    return call
+
+
 def sleeping(seconds):
     return partial(time.sleep, seconds)
 
 
 def test_what_takes_too_long_is_left_out_alone():
-    # 1 s would have been 0.1 s × 2 as far as one can tell: it is begun, and ended
-    found = alone(sleeping, [0, 0, 0.1, 1, 0], [1, 1, 2, 4, 5], seconds=0.5)
+    # 1 s would have been 0.1 s × 2 as far as one can tell: it is begun, and left out
+    found = alone(busy, [0, 0, 0.1, 1, 0], [1, 1, 2, 4, 5], seconds=0.5)
     assert len(found) == 2
     assert found[1][1] >= 0.1
     # 100 times as large as what took 0.1 s: not begun
-    assert len(alone(sleeping, [0, 0.1, 0], [1, 2, 200], seconds=0.5)) == 1
+    assert len(alone(busy, [0, 0.1, 0], [1, 2, 200], seconds=0.5)) == 1
+
+
+def test_what_waits_for_ever_is_ended():
+    assert len(alone(sleeping, [0, 0, 60], [1, 1, 1], seconds=0.05)) == 1
