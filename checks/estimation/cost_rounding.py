@@ -1,7 +1,7 @@
 """What rounding does to a cost, measured in a wider dtype; terms as in `precision`."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -221,9 +221,19 @@ def measure_cost_rounding(
             # rounded to the narrow dtype, so that both costs are taken at the same point
             moves[path] = (value + move).astype(value.dtype).astype(wide) - value
         far_moves.append(moves)
-    moved = ((moves, evaluations.cost_moved(moves)) for moves in far_moves)
+
+    def moved() -> Iterator[tuple[Moves, Any]]:
+        numbers = np.arange(len(far_moves))
+        yield from zip(
+            far_moves,
+            evaluations.costs_moved(
+                numbers, lambda some: {p: np.stack([far_moves[k][p] for k in some]) for p in values}
+            ),
+            strict=True,
+        )
+
     try:
-        return cost_rounding(evaluations.at_point, copies, rng, moved)
+        return cost_rounding(evaluations.at_point, copies, rng, moved())
     finally:
         evaluations.count += copies.calls
 

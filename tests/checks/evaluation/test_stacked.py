@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from checks import Verdict, check_gradient, check_vjp, numerical_gradient
-from checks.evaluation import results, stacked
+from checks.evaluation import pointwise, results, stacked
 from checks.evaluation.pointwise import Evaluations
 
 X = np.random.default_rng(0).normal(size=(6, 4))
@@ -227,6 +227,7 @@ def test_points_where_one_raises_are_evaluated_one_by_one():
 
 def test_the_memory_of_many_points_is_bounded(monkeypatch):
     monkeypatch.setattr(results, "MAX_STACKED", 64)
+    monkeypatch.setattr(pointwise, "MAX_NUMBERS", 32)
     layer = Layer()
     assert check_vjp(layer.function, layer.vjp, point(), method="central")
     assert max(layer.points) == 64 // 30  # 15 entries and as many results
