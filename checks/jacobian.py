@@ -19,6 +19,7 @@ from checks.evaluation.box import Box
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.progress import Progress
 from checks.evaluation.results import Contraction, Result, Results
+from checks.evaluation.stacked import StackedFunction
 from checks.gradient import check_options, evaluations_around, require_match
 from checks.judgement.blurred_claim import suspected_entry
 from checks.judgement.by_rows import block_name, join_rows, judge_row, unknown_row, unseen_error
@@ -89,8 +90,10 @@ class Options:
             )
 
     def one_by_one(self, f: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """Return f as a function of one x, if it takes many along a leading axis."""
-        return partial(_one_of_a_stack, f) if self.stacked and callable(f) else f
+        """Return f as a function of one x, and of many, if it takes many along a leading axis."""
+        if not self.stacked or not callable(f):
+            return f
+        return StackedFunction(partial(_one_of_a_stack, f), f)
 
     def estimates(
         self,

@@ -55,6 +55,20 @@ def inputs(dtype):
     return draw(dtype, 4, 6), draw(dtype, 6, seed=1)
 
 
+def test_the_reference_is_called_at_many_points_at_once():
+    calls = 0
+
+    def counted(*inputs):
+        nonlocal calls
+        calls += 1
+        return eager(*inputs)
+
+    options = {"reference": counted, "method": "central"}
+    report = check_function(Normalised.apply, *inputs(torch.bfloat16), "", **options)
+    assert report
+    assert calls < report.evaluations / 2
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_right_kernel_matches(dtype):
     report = check_function(Normalised.apply, *inputs(dtype), "", reference=eager)
