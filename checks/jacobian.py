@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
@@ -35,7 +36,7 @@ from checks.parameters.bounds import flatten_bounds
 from checks.parameters.claims import describe, flatten_claim
 from checks.parameters.complex_parts import ComplexPoint, jacobian_in_parts, product_in_parts
 from checks.parameters.layouts import LAYOUTS, overwritten
-from checks.parameters.nesting import Nesting, rebuild
+from checks.parameters.nesting import Nesting, argument_name, rebuild
 from checks.report.array_report import ArrayReport
 from checks.report.report import Diagnosis, Report
 from checks.report.verdict import Rule, Verdict, is_seen
@@ -390,7 +391,8 @@ def check_vjp(
     Returns
     -------
     Report
-        That of the cotangent with the worst verdict; a finding names the cotangent.
+        That of the cotangent with the worst verdict; a finding names the cotangent. Its arrays are
+        those of x, by path: "x" of a single array, "x[0]" and so on of several.
 
     Raises
     ------
@@ -674,7 +676,25 @@ def _check_vjp(
     )
     if claims.overwritten:
         report = overwriting(report, "vjp", "cotangent", claims.overwritten)
-    return finish(report, evaluations)
+    return finish(_naming_x(report), evaluations)
+
+
+def _naming_x(report: Report) -> Report:
+    """Return a report in which the argument is called x, as in f(x), and not params."""
+    if all(argument_name(path) == path for path in report.arrays):
+        return report
+    named = partial(re.sub, r"\bparams\b(?!\.)", "x")
+    curve = report.step_curve
+    return replace(
+        report,
+        arrays={
+            argument_name(path): replace(a, path=argument_name(path), reason=named(a.reason))
+            for path, a in report.arrays.items()
+        },
+        findings=tuple(map(named, report.findings)),
+        diagnosis=tuple(replace(mistake, text=named(mistake.text)) for mistake in report.diagnosis),
+        step_curve=curve and replace(curve, name=named(curve.name)),
+    )
 
 
 def _on_scale_of(first: Report, report: Report) -> Report:

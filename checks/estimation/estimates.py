@@ -115,7 +115,8 @@ def estimate_derivatives(
         raise incapable_error(incapable, evaluations.complex_outside)
     if method == "complex-step":
         missing = {}  # entries that the proof did not cover stay unknown
-    noise.far = len(FAR_POINTS) if missing else noise.far
+    # of several results, four points show by how much any of them rounds
+    noise.far = len(FAR_POINTS) - evaluations.shared if missing else noise.far
     current_noise = noise.measured if missing else noise.known
     dtypes = {claim.dtype for claim in (claims or {}).values()}
     if rtol is None:
@@ -176,7 +177,9 @@ def _may_be_noise(
     may be as large as noise over a last place, and no difference shows them.
     """
     wide = wider_dtype(coarsest_dtype(evaluations.values))
-    few = noise.relative <= FEW_PLACES * evaluations.eps
+    # one of several results may be small beside its terms, which round
+    places = FEW_PLACES * (2**8 if evaluations.shared else 1)
+    few = noise.relative <= places * evaluations.eps
     if few or wide is None or noise.stochastic or math.isinf(noise.level):
         return False
     copies = copies_of(evaluations, wide)

@@ -437,3 +437,13 @@ def test_an_option_that_only_costs_have_is_refused():
 def test_a_jvp_of_another_nesting_is_refused():
     with pytest.raises((TypeError, ValueError, KeyError)):
         check_jvp(nested, lambda p, v: nested_jvp(p, v)["sum"], NESTED)
+
+
+def test_a_report_of_a_vjp_names_its_argument():
+    wrong = check_vjp(np.exp, lambda x, u: np.where(x == x[0, 1], 2, 1) * u * np.exp(x), X)
+    assert list(wrong.arrays) == ["x"]
+    assert "x is wrong in one entry alone, [0, 1]" in str(wrong)
+    assert "params" not in str(wrong) + wrong.step_curve.name
+    several = check_vjp(lambda x: x[0] * x[1], lambda x, u: [u * x[1], 2 * u * x[0]], [X, X + 1])
+    assert list(several.arrays) == ["x[0]", "x[1]"]
+    assert "x[1] is 2.000 ×" in " ".join(str(several).split())
