@@ -31,6 +31,7 @@ NOT_RIGHT = {
     "nn.functional.hardsigmoid": "has 1/6 rounded to float32: see above",
     "native_group_norm": "drops the gradient by an output: see above",
     "as_strided_scatter": "has the gradient of the entries that are overwritten: see above",
+    "nn.functional.max_unpool1d": UNPOOL,
     "nn.functional.max_unpool2d": UNPOOL,
     "nn.functional.max_unpool3d": UNPOOL,
     "nn.functional.cosine_embedding_loss": COMPARED,
