@@ -504,10 +504,13 @@ class TensorFunction:
 
 
 def vmap(function: Callable[..., Any], tensors: Sequence[Any], axes: Any = 0) -> Any:
-    """Return the function of tensors with a leading axis, by `torch.func.vmap`."""
+    """Return the function of tensors with a leading axis, by `torch.func.vmap`.
+
+    Random numbers are those of a single call, so that a function that seeds them is taken.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of operations that vmap calls one by one
-        return torch.func.vmap(function, in_dims=axes)(*tensors)
+        return torch.func.vmap(function, in_dims=axes, randomness="same")(*tensors)
 
 
 def dense_leaves(result: Any) -> list[Any]:

@@ -326,6 +326,13 @@ def of_its_gradient(x):
     return x * slope.detach() / slope.detach() + x
 
 
+def dropped_out(x):
+    """Dropout with the same random numbers in every call."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return torch.nn.functional.dropout(x, 0.3)
+
+
 ALONE = [Cubed.apply, by_its_values, by_numpy, with_memory, of_its_gradient]
 TOGETHER = {
     "elementwise": (torch.sin, [(3, 4)]),
@@ -334,6 +341,7 @@ TOGETHER = {
     "a product": (torch.matmul, [(3, 4), (4, 2)]),
     "a convolution": (torch.nn.functional.conv1d, [(2, 3, 7), (2, 3, 3)]),
     "sorted": (lambda x: x.sort().values[:, :2], [(3, 4)]),
+    "random numbers": (dropped_out, [(3, 4)]),
     "a loop": (lambda x: torch.stack([row * row for row in x]), [(3, 4)]),
     "a constant output": (lambda x: (x.exp(), torch.ones(2, requires_grad=True) * 2), [(3, 4)]),
     "nothing by one input": (lambda x, y: (x.exp(), y.sum()), [(3,), (2,)]),
@@ -349,9 +357,17 @@ def counted(function):
     return counting
 
 
-REAL_ONLY = ("sorted", "a reduction")
+REAL_ONLY = ("sorted", "a reduction", "random numbers")
 KINDS = [(name, dtype) for name in TOGETHER for dtype in (torch.float64, torch.float32)]
 KINDS += [(name, torch.complex128) for name in TOGETHER if name not in REAL_ONLY]
+
+
+def test_random_numbers_that_differ_from_call_to_call_are_noise():
+    report = check_function(
+        lambda x: torch.nn.functional.dropout(x, 0.3), draw(3, 4).requires_grad_()
+    )
+    assert report.verdict is Verdict.UNRESOLVED
+    assert "two calls at one point differ" in report.arrays["inputs[0]"].reason
 
 
 @pytest.mark.parametrize(("name", "dtype"), KINDS)
