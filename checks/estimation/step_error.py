@@ -285,11 +285,12 @@ def _relative_rounding(
     pairs = max(1, MAX_NUMBERS // (2 * evaluations.size))  # that are drawn at once
     deviations = []
     for first in range(0, places.size, pairs):
-        distances = np.multiply.outer(places[first : first + pairs], last_places)
-        distances = np.where(distances <= WITHIN * narrowest, distances, last_places)
-        distances[:, cramped] = 0
-        up = np.where(rng.integers(2, size=distances.shape, dtype=bool), distances, -distances)
-        directions = draw_direction(distances.shape, rng) * weights
+        up = np.multiply.outer(places[first : first + pairs], last_places)
+        np.copyto(up, last_places, where=up > WITHIN * narrowest)
+        up[:, cramped] = 0
+        np.negative(up, out=up, where=rng.integers(2, size=up.shape, dtype=bool))
+        directions = draw_direction(up.shape, rng)
+        directions *= weights
         # random h, so that imaginary parts round differently even where real parts do not change
         h = rng.uniform(1, 2, 2 * len(up)) * next(iter(steps.values())).h
 
@@ -299,8 +300,9 @@ def _relative_rounding(
             """Return moves of every parameter by last places, and of some by i h · direction."""
             pair, side = np.divmod(samples, 2)
             moved = np.empty((samples.size, evaluations.size), complex)
-            moved.real = (2 * side - 1)[:, None] * up[pair] + inward
-            moved.imag = v[pair] * h[samples, None]
+            np.multiply(up[pair], (2 * side - 1)[:, None], out=moved.real)
+            moved.real += inward
+            np.multiply(v[pair], h[samples, None], out=moved.imag)
             return evaluations.split(moved)
 
         costs = evaluations.costs_moved(np.arange(h.size), moves)
