@@ -12,7 +12,7 @@ from checks.report.array_report import ArrayReport
 from checks.report.verdict import Verdict
 from checks.report.wording import listed
 
-__all__ = ["chain_factor", "scaled", "signs"]
+__all__ = ["chain_factor", "row_factors", "scaled", "signs"]
 
 DIMENSION_BITS = 4.0
 # A ratio of whole numbers, such as 2/3, comes from the dimensions of a problem. So it is likelier
@@ -29,6 +29,8 @@ CONSTANTS = {
 }
 CONSTANT_BITS = 6.0
 CHAIN_BITS = 8.0
+# A matrix whose second singular value is below this part of the first counts as of rank one.
+RANK_ONE, ROW_BITS = 1e-6, 4.0
 
 
 def scaled(case: Case) -> Iterator[Fit]:
@@ -170,6 +172,45 @@ def signs(case: Case) -> Iterator[Fit]:
             text = f"{clause}: all are {what}, as absolute values are"
             yield from case.fit("signs", text, size, 3)
     yield from case.fit("signs", clause, np.copysign(n, claimed), n.size, rank=2)
+
+
+def row_factors(case: Case) -> Iterator[Fit]:
+    """Explain a matrix by a factor of its own in every row, or in every column.
+
+    So is the gradient of scores, a row for each sample, where the weights of samples are forgotten.
+    Each factor costs as many bits as it has digits. Of a matrix of rank one the factors say
+    nothing: it is a row times a column, and either may be wrong.
+    """
+    if case.claimed.ndim != 2 or min(case.claimed.shape) < 2 or not case.known.all():
+        return
+    sizes = np.linalg.svd(case.numeric, compute_uv=False)
+    if not sizes[1] > RANK_ONE * sizes[0]:
+        return
+    for axis, (what, whose) in enumerate((("row", "samples"), ("column", "outputs or classes"))):
+        parts = [
+            case.part(k if axis == 0 else (slice(None), k)) for k in range(case.claimed.shape[axis])
+        ]
+        found = [part.number(part.numeric, part.claimed, part.tolerance) for part in parts]
+        if not all(found):
+            continue
+        c, uncertainty = np.array(found).T
+        wrong = np.abs(c - 1) > uncertainty
+        apart = np.diff(np.sort(c)) > 2 * uncertainty.max()
+        # of few different factors, others say more: a part that is wrong, rows of zeros, signs
+        if not (wrong.mean() > 0.5 and apart.sum() >= 1 and (np.abs(c) > uncertainty).all()):
+            continue
+        if np.ptp(np.abs(c)) <= 2 * uncertainty.max():
+            continue
+        bits = np.log2(np.maximum(np.abs(c) / np.maximum(uncertainty, np.finfo(float).tiny), 2))
+        factors = np.expand_dims(c, 1 - axis)
+        yield from case.fit(
+            f"{what} factors",
+            f"the numerical gradient with a factor of its own in each {what}, from {c.min():.3g} "
+            f"to {c.max():.3g}: are the weights of {whose} forgotten, or taken twice?",
+            factors * case.numeric,
+            ROW_BITS + float(bits.sum()),
+            error=np.abs(factors) * case.error,
+        )
 
 
 def _logistic(z: Any) -> Any:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from checks.diagnosis.axes import centred, one_number, reduced
 from checks.diagnosis.case import Case, Fit, Hypothesis
 from checks.diagnosis.extent import formula_of_a_part, masked, one_part, small_everywhere
-from checks.diagnosis.factors import chain_factor, scaled, signs
+from checks.diagnosis.factors import chain_factor, row_factors, scaled, signs
 from checks.diagnosis.matrices import triangles
 from checks.diagnosis.order import another_array, reordered
 from checks.diagnosis.terms import added, along_parameters
@@ -31,6 +31,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     clipped,
     powers,
     signs,
+    row_factors,
     formula_of_a_part,
     masked,
     one_part,

@@ -180,3 +180,22 @@ def test_a_hessian_of_p_1_minus_p_for_1_is_named():
         gradient=lambda f: f - y,
     )
     assert "chain factor" in {mistake.name for mistake in report.diagnosis}, str(report)
+
+
+def test_weights_of_samples_that_are_forgotten_are_named():
+    rng = np.random.default_rng(3)
+    f, labels, weights = rng.normal(size=(8, 3)), rng.integers(3, size=8), rng.uniform(0.2, 3, 8)
+    y = np.eye(3)[labels]
+
+    def softmax(f):
+        e = np.exp(f - f.real.max(axis=1, keepdims=True))
+        return e / e.sum(axis=1, keepdims=True)
+
+    def loss(f):
+        return -np.sum(weights[:, None] * y * np.log(softmax(f)))
+
+    report = check_gradient(loss, lambda f: softmax(f) - y, f)  # wrong on purpose
+    assert [mistake.name for mistake in report.diagnosis] == ["row factors"]
+    assert "weights of samples" in report.diagnosis[0].text
+    report = check_hessian(loss, lambda f: softmax(f) * (1 - softmax(f)), f)  # wrong on purpose
+    assert [mistake.name for mistake in report.diagnosis] == ["row factors"]
