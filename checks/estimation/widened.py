@@ -38,7 +38,8 @@ def widened(evaluations: Evaluations, seed: int) -> Evaluations:
         rounding = measure_cost_rounding(evaluations, rng)
         if rounding is None or rounding.lift is not Lift.LIFTS:
             return evaluations
-        lifts = all(_lifts_alone(evaluations, path, rng) for path in evaluations.values)
+        filled = [path for path, value in evaluations.values.items() if value.size]
+        lifts = all(_lifts_alone(evaluations, path, rng) for path in filled)
         wide = evaluations.in_dtype(float64)
         wide.doubt = 0.0 if lifts else max(evaluations.eps / 2, rounding.relative)
         return wide
