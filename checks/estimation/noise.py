@@ -169,7 +169,7 @@ class CostNoise:
         known = cost.results.noise
         if known is None:
             return noise
-        relative = noise.level / (cost.terms or noise.level)
+        relative = noise.level / cost.terms if cost.terms else noise.relative
         places = FLOAT32_EPS if known.is_narrow else noise.may_jump_above
         return replace(noise, relative=relative, may_jump_above=places)
 

@@ -447,3 +447,15 @@ def test_a_report_of_a_vjp_names_its_argument():
     several = check_vjp(lambda x: x[0] * x[1], lambda x, u: [u * x[1], 2 * u * x[0]], [X, X + 1])
     assert list(several.arrays) == ["x[0]", "x[1]"]
     assert "x[1] is 2.000 ×" in " ".join(str(several).split())
+
+
+@pytest.mark.parametrize("dtype", [None, float], ids=["lifts", "float64"])
+def test_results_that_are_zero_at_the_point(dtype):
+    x = np.array([0.3, -0.7, 1.1])
+    at = x.copy()
+    residual = lambda y: np.asarray(y, dtype) - at  # noqa: E731
+    assert check_vjp(residual, lambda y, u: u, x)
+    report = check_vjp(residual, lambda y, u: 1.01 * u, x)  # wrong on purpose
+    assert report.verdict is Verdict.MISMATCH
+    kinked = lambda y: np.abs(residual(y))  # noqa: E731
+    assert check_vjp(kinked, lambda y, u: 0 * u, x)  # between the slopes -1 and 1
