@@ -14,10 +14,13 @@ from types import SimpleNamespace
 import numpy as np
 from flint import arb, ctx
 
-__all__ = ["NAMESPACE", "Dual", "slopes"]
+__all__ = ["NAMESPACE", "Dual", "second_slopes", "slopes"]
 
 BITS = 90  # the accuracy asked of each slope: a relative radius below 1e-27
 MOST_BITS = 1 << 13
+# Second derivatives are differences of exact slopes at x ± 2^-STEP. Of SECOND_BITS, those that are
+# lost leave more than a float has. They are off by about 2^(-2 STEP) of a third derivative.
+STEP, SECOND_BITS = 200, 1600
 ZERO = arb(2) ** -1080  # a smaller slope is 0 in float64, and may be less accurate
 
 
@@ -227,3 +230,49 @@ def slopes(cost, params, sign=1, one_side=False):
     finally:
         ctx.prec = before
     raise ArithmeticError(f"no certain derivative with {MOST_BITS} bits")
+
+
+def second_slopes(cost, params):
+    """Return the Hessian of `cost`, (P, P) floats, or None at a tie.
+
+    Parameters
+    ----------
+    cost, params
+        As in `slopes`.
+
+    Raises
+    ------
+    ArithmeticError
+        An entry is not known to the digits of a float.
+    """
+    start = [float(v) for x in params.values() for v in x.flat]
+    shapes = {name: x.shape for name, x in params.items()}
+    before, ctx.prec = ctx.prec, SECOND_BITS
+    Ties.met = Ties.one_side = Ties.by_force = False
+
+    def slopes_at(moved, h):
+        places = count()
+        numbers = {}
+        for name, shape in shapes.items():
+            duals = [
+                Dual(arb(start[i]) + (h if i == moved else 0), {i: arb(1)})
+                for i in (next(places) for _ in range(params[name].size))
+            ]
+            numbers[name] = np.array(duals, object).reshape(shape)
+        result = cost(numbers)
+        return [result.slopes.get(i, arb(0)) for i in range(len(start))]
+
+    try:
+        h, rows = arb(2) ** -STEP, []
+        slopes_at(0, 0)  # for a tie at the point itself
+        for entry in range(len(start)):
+            pairs = zip(slopes_at(entry, h), slopes_at(entry, -h), strict=True)
+            row = [(above - below) / (2 * h) for above, below in pairs]
+            if not all(v.rel_accuracy_bits() >= BITS or abs(v) < ZERO for v in row):
+                raise ArithmeticError("a second derivative is not certain")
+            rows.append([float(v) for v in row])
+    except UndecidedError:
+        return None
+    finally:
+        ctx.prec = before
+    return None if Ties.met else np.array(rows)

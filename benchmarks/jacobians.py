@@ -3,7 +3,8 @@
 ``python -m benchmarks.jacobians 100`` draws functions of 1 to 30 results
 (`benchmarks.compositions.draw_several`), and compares estimates with the exact derivatives. Then
 the claim is wrong in one entry, by 1e-6 of itself, in an entry whose error is below a quarter of
-that: it should be a MISMATCH, with that row and column as the worst.
+that: it should be a MISMATCH, with that row and column as the worst. ``--hessians 50`` compares the
+Hessians of so many random costs with estimates from values of the cost alone.
 """
 
 import argparse
@@ -12,13 +13,15 @@ from collections import Counter
 
 import numpy as np
 
-from benchmarks.compositions import draw_several
-from checks import Verdict, check_jacobian, numerical_jacobian
+from benchmarks.compositions import draw, draw_several
+from benchmarks.exact_numpy import NAMESPACE, second_slopes
+from checks import Verdict, check_jacobian, numerical_hessian, numerical_jacobian
 
-__all__ = ["main", "try_out"]
+__all__ = ["main", "try_hessian", "try_out"]
 
 WRONG = 1e-6
 H = 2.0**-300  # of a complex step
+MOST = 12  # parameters of a cost whose Hessian is taken
 
 
 class RandomFunction:
@@ -97,6 +100,33 @@ def try_out(seed, most, method):
     return counts
 
 
+def try_hessian(seed):
+    """Return counts of entries of a Hessian, from the cost alone, and of those outside."""
+    one, counts = draw(seed), Counter()
+    if sum(x.size for x in one.params.values()) > MOST:
+        return counts
+    try:
+        exact = second_slopes(one._compiled(dict(NAMESPACE)), one.params)
+    except ArithmeticError:
+        return counts
+    if exact is None or not np.isfinite(exact).all():
+        return counts
+    found = numerical_hessian(one.cost, one.params, progress=False)
+    names = list(one.params)
+    sizes = [one.params[name].size for name in names]
+    ends = np.cumsum([0, *sizes])
+    for i, row in enumerate(names):
+        for j, column in enumerate(names):
+            value, error = (part[row][column] for part in (found.value, found.error))
+            block = exact[ends[i] : ends[i + 1], ends[j] : ends[j + 1]].reshape(value.shape)
+            outside = ~(np.abs(value - block) <= error + 2.0**-52 * np.abs(block))
+            counts["Hessian entries"] += block.size
+            counts["Hessian entries outside"] += int(outside.sum())
+            known = error <= 1e-3 * np.abs(block).max(initial=0)
+            counts["Hessian entries known to 1e-3"] += int(known.sum())
+    return counts
+
+
 def main(arguments=None):
     """Print the counts."""
     parser = argparse.ArgumentParser("python -m benchmarks.jacobians", description=__doc__)
@@ -104,11 +134,14 @@ def main(arguments=None):
     parser.add_argument("--method", choices=("auto", "central"), default="auto")
     parser.add_argument("--first", metavar="SEED", type=int, default=0)
     parser.add_argument("--most", metavar="RESULTS", type=int, default=30)
+    parser.add_argument("--hessians", metavar="COUNT", type=int, default=0)
     given, counts = parser.parse_args(arguments), Counter()
     warnings.simplefilter("ignore")
     with np.errstate(all="ignore"):
         for seed in range(given.first, given.first + given.count):
             counts += try_out(seed, given.most, given.method)
+        for seed in range(given.first, given.first + given.hessians):
+            counts += try_hessian(seed)
     for what, count in sorted(counts.items()):
         print(f"{what:32}{count:,}")
 

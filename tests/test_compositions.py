@@ -1,10 +1,13 @@
 """The random costs of the calibration: reproducible, exact, and small once shrunk."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from benchmarks.compositions import Composition, draw, draw_several, shrink
-from benchmarks.jacobians import main
+from benchmarks.exact_numpy import NAMESPACE, second_slopes
+from benchmarks.jacobians import main, try_hessian
 
 X = np.array([0.3, -1.7, 2.5])
 
@@ -167,3 +170,30 @@ def test_shrinking_leaves_what_fails():
     assert small.lines == ('z = np.ravel(p["a"])', "z = np.abs(z)", "c = np.sum(z)", "return c")
     assert list(small.params) == ["a"]
     np.testing.assert_array_equal(small.params["a"], [1.0])
+
+
+def test_exact_second_derivatives_of_known_functions():
+    source = ["def cost(p):", "z = p['a']", "return np.exp(z[0]) * np.sin(z[1]) + z[0] * z[2] ** 3"]
+    names = dict(NAMESPACE)
+    exec("\n    ".join(source), names)
+    x, y, z = a = np.array([0.3, -1.2, 0.7])
+    exact = np.array(
+        [
+            [np.exp(x) * np.sin(y), np.exp(x) * np.cos(y), 3 * z**2],
+            [np.exp(x) * np.cos(y), -np.exp(x) * np.sin(y), 0],
+            [3 * z**2, 0, 6 * x * z],
+        ]
+    )
+    np.testing.assert_allclose(second_slopes(names["cost"], {"a": a}), exact, rtol=1e-15)
+
+
+def test_exact_second_derivatives_at_a_tie_do_not_exist():
+    cost = NAMESPACE["np"].max
+    assert second_slopes(lambda p: cost(p["a"]), {"a": np.ones(2)}) is None
+
+
+def test_hessians_of_random_costs_hold():
+    with np.errstate(all="ignore"):
+        counts = sum((try_hessian(seed) for seed in (0, 1, 2, 10, 18)), Counter())
+    assert counts["Hessian entries"] > 200
+    assert counts["Hessian entries outside"] == 0
