@@ -41,9 +41,9 @@ __all__ = [
 FAR_MOVES = (2.0**-6, -(2.0**-8), 2.0**-7, -(2.0**-9), 2.0**-10)
 FEW = 2
 # A cost that leaves its lines by MUCH last places may be smooth over shorter ones. They are tried
-# down to SHORTEST narrow last places. Curvature falls by 64 from line to line, to a factor SAME.
+# down to SHORTEST wide last places. Curvature falls by 64 from line to line, to a factor SAME.
 # What is 1/1024 of the larger distance when it is scaled up may be the cause of that.
-MUCH, SHORTEST, SAME, EXPLAINS = 4.0, 2.0**-26, 3.0, 2.0**-10
+MUCH, SHORTEST, SAME, EXPLAINS = 4.0, 8.0, 3.0, 2.0**-10
 NO_DIGITS = 2.0**-6  # slopes may not be known if rounding changes this part of the cost
 # Factor on moves of 0.75 to 1.5 last places. It makes them at most ⅛ of a last place, so that a
 # stage that casts to the narrow dtype rounds them away.
@@ -169,7 +169,8 @@ def cost_rounding(
         if noise <= least_level or noise > before / 16:
             break  # curvature would have fallen by 64 on a line an eighth as long: this is noise
     if lift is Lift.NARROW and MUCH * last_place < noise < math.inf:
-        lift = _where_smooth(line_of, noise, least_level)
+        shortest = SHORTEST * copies.eps / copies.narrow_eps
+        lift = _where_smooth(line_of, noise, least_level, shortest)
     if copies.refused:
         lift = Lift.NARROW
     relative = level / largest if largest else 0.0
@@ -178,7 +179,9 @@ def cost_rounding(
     return CostRounding(at, change, level, relative, wide_level, lift, has_digits)
 
 
-def _where_smooth(line_of: Callable[[float], NDArray[Any]], noise: float, least: float) -> Lift:
+def _where_smooth(
+    line_of: Callable[[float], NDArray[Any]], noise: float, least: float, shortest: float
+) -> Lift:
     """Return whether a cost that is far from straight is smooth over small parts of a last place.
 
     So is sin(1/x) of a small x, which turns within a last place. A cast is level there, between the
@@ -186,7 +189,7 @@ def _where_smooth(line_of: Callable[[float], NDArray[Any]], noise: float, least:
     explains the distance `noise` of the longer lines.
     """
     before, length = math.inf, FAR / 64
-    while (length := length / 8) >= SHORTEST:
+    while (length := length / 8) >= shortest:
         line = line_of(length)
         bend, change = float(off_the_line(line)), float(abs(line[-1] - line[0]))
         if not bend > least:

@@ -136,7 +136,7 @@ def estimate_derivatives(
                 goal = rtol / (16 if evaluations.shared else 100)
                 found = differences(evaluations, path, entries, current_noise, rng, goal)
                 if _may_be_noise(evaluations, path, current_noise, rng):
-                    found = replace(found, error=np.full(entries.size, np.inf))
+                    found = replace(found, error=np.full(entries.size, np.inf), may_be_noise=True)
                 if (
                     path not in estimates
                     and not np.nan_to_num(found.value).any()

@@ -63,6 +63,9 @@ class Estimate:
     unseen : bool
         No move of the whole array changes the cost by a single bit. Nothing is known of the
         derivatives then: the cost may not read the array, or lose its effect to rounding.
+    may_be_noise : bool
+        Moves of the whole array change the cost by about as much as its noise. Nothing is known of
+        the derivatives then.
     """
 
     value: FloatArray
@@ -73,6 +76,7 @@ class Estimate:
     precision: str = ""
     on_stairs: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
     unseen: bool = False
+    may_be_noise: bool = False
 
     @property
     def slope_jump(self) -> FloatArray:

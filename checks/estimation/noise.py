@@ -285,9 +285,15 @@ def changes_nothing(
     """Whether no move of some arrays, by up to their own size, changes the cost by a single bit.
 
     The arrays are moved at the point, and where all arrays are smaller: there units that are
-    saturated at the point are less so. False where bounds leave no room to see it.
+    saturated at the point are less so. A cost that is not finite there does not tell. False where
+    bounds leave no room to see it.
     """
     box, paths = evaluations.box, list(paths)
+
+    def differs(moves: Mapping[str, FloatArray], cost: Any) -> bool:
+        moved = evaluations.cost_moved(moves)
+        return bool(np.isfinite(moved) and moved != cost)
+
     sizes = {path: entry_sizes(evaluations.values[path]) for path in paths}
     aside = {
         path: np.copysign(rng.uniform(0.5, 1, size.shape), rng.uniform(-1, 1, size.shape)) * size
@@ -308,12 +314,12 @@ def changes_nothing(
                 moves = {p: box.clipped(p, base[p] + side * aside[p]) for p in paths}
                 if any(np.any(move != base[path]) for path, move in moves.items()):
                     moved_at_all = True
-                    if evaluations.cost_moved(base | moves) != unmoved:
+                    if differs(base | moves, unmoved):
                         return False
     for part in PROBES if moved_at_all else ():
         ends = box.ends(rng)
         moves = {path: part * ends[path] for path in paths}
-        if evaluations.cost_moved(moves) != evaluations.at_point:
+        if differs(moves, evaluations.at_point):
             return False
     return moved_at_all
 

@@ -26,8 +26,8 @@ def widened(evaluations: Evaluations, seed: int) -> Evaluations:
 
     The given evaluations are returned if the parameters are float64 already, or if some stage of
     the cost computes in a narrower dtype whatever it is given. Where that cannot be told of an
-    array, as the cost hardly depends on it, all errors will grow by half a last place of that
-    dtype, or by what rounding does to the cost if that is more. The count of calls goes on, and the
+    array, as the cost hardly depends on it, all errors will grow by a last place of that dtype, or
+    by twice what rounding does to the cost if that is more. The count of calls goes on, and the
     default tolerance still follows the dtype of the caller's arrays.
     """
     float64 = np.dtype(np.float64)
@@ -41,7 +41,7 @@ def widened(evaluations: Evaluations, seed: int) -> Evaluations:
         filled = [path for path, value in evaluations.values.items() if value.size]
         lifts = all(_lifts_alone(evaluations, path, rng) for path in filled)
         wide = evaluations.in_dtype(float64)
-        wide.doubt = 0.0 if lifts else max(evaluations.eps / 2, rounding.relative)
+        wide.doubt = 0.0 if lifts else max(evaluations.eps, 2 * rounding.relative)
         return wide
 
 

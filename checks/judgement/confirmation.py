@@ -12,7 +12,7 @@ from checks.estimation.cost_rounding import measure_cost_rounding
 from checks.estimation.estimates import Estimates
 from checks.estimation.finite_differences import Estimate, differences
 from checks.estimation.noise import Noise
-from checks.estimation.precision import Lift, coarsest_dtype, wider_dtype
+from checks.estimation.precision import Lift, coarsest_dtype, copies_of, wider_dtype
 from checks.estimation.step_noise import noise_at_steps
 from checks.estimation.witness import VISIBLE, confirms
 from checks.report.array_report import ArrayReport
@@ -20,6 +20,10 @@ from checks.report.verdict import Verdict
 
 __all__ = ["mark_uncertain_kinks", "mark_unconfirmed"]
 
+# Slopes by these steps show whether an entry lies between jumps, if they miss the claim by at most
+# a part NEAR_ENOUGH of the discrepancy. They are in last places of the entry, or so long that the
+# discrepancy changes the wide cost by VISIBLE_PLACES of its own.
+NEAR, NEAR_ENOUGH, VISIBLE_PLACES = (4.0, 2.0), 1 / 4, 4.0
 # At most so many flagged entries of an array are estimated again. If all of them are confirmed,
 # the others are taken as confirmed; if one is not, the others are estimated again too.
 CONFIRMED_FIRST = 16
@@ -85,7 +89,8 @@ def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> bool:
                 is_proven=above_proof & (estimate.method == "complex-step"),
             )
             oscillate = _may_oscillate(estimates, array.path, entries, claimed[entries])
-            return np.asarray(confirmed & ~oscillate)
+            is_stepped = _is_stepped(estimates, array.path, entries, claimed, confirmed)
+            return np.asarray(confirmed & ~oscillate & ~is_stepped)
 
         confirmed = are_confirmed(second)
         blurred = ~(second.error <= VISIBLE * discrepancy[entries])
@@ -149,6 +154,42 @@ def _may_oscillate(
         return np.zeros(entries.size, bool)
     period = FASTEST * np.spacing(np.abs(value)).astype(np.float64)
     return np.asarray(np.abs(claimed) * period >= noise.level)
+
+
+def _is_stepped(
+    estimates: Estimates,
+    path: str,
+    entries: IntArray,
+    claimed: FloatArray,
+    confirmed: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Whether entries have the claimed slopes between jumps, of which differences see the trend.
+
+    A function that rounds, as floor does, has such jumps, and its derivative is that between them.
+    In a wider dtype the cost is level close to the point, over several last places, where a cast to
+    the dtype of the parameters is not.
+    """
+    evaluations, estimate = estimates.evaluations, estimates.by_path[path]
+    wide = wider_dtype(coarsest_dtype(evaluations.values))
+    stepped = np.zeros(entries.size, bool)
+    if wide is None or estimate.method == "complex-step" or evaluations.interrupted:
+        return stepped
+    copies, value = copies_of(evaluations, wide), evaluations.values[path]
+    last_places, at = copies.last_places(path).ravel(), abs(float(evaluations.at_point))
+    cost = copies.cost() if confirmed.any() else 0
+    for k in np.flatnonzero(confirmed):
+        entry, claim = entries[k], claimed[entries[k]]
+        apart = NEAR_ENOUGH * abs(claim - estimate.value[entry])
+        unit = max(last_places[entry], VISIBLE_PLACES * copies.eps * at / apart)
+        stepped[k] = True
+        for places in NEAR:
+            move = np.zeros(value.size, wide)
+            move[entry] = places * unit
+            move = evaluations.box.reflected(path, move.reshape(value.shape))
+            change = copies.cost({path: move}) - cost
+            stepped[k] &= bool(abs(change / (move.sum() or np.nan) - claim) <= apart)
+    evaluations.count += copies.calls
+    return stepped
 
 
 def mark_uncertain_kinks(estimates: Estimates, array: ArrayReport) -> bool:

@@ -45,8 +45,12 @@ OUTSIDE_SLOPES = (
     "uncertain: there is no derivative to compare with. Check at a point beside the kink."
 )
 NO_DIGITS = (
-    "the cost has no digits here: rounding changes it about as much as its parameters do. Check at "
-    "another point, or the same formula in higher precision."
+    "the cost has no digits here: noise changes it about as much as its parameters do. If it is "
+    "rounding, check at another point, or the same formula in higher precision."
+)
+MAY_BE_NOISE = (
+    "moves of this array change the cost by about as much as its noise, so they may be what makes "
+    "it. Check with less noise, or at another point."
 )
 NO_CONVERGENCE = (
     "differences do not converge at any step: there may be a jump, an infinite slope or a fast "
@@ -304,6 +308,8 @@ def _why_unresolved(array: ArrayReport, estimates: Estimates, claim: Claim) -> s
         return left_domain(estimates.evaluations.outside.get(array.path, ""))
     if np.isinf(noise.level):
         return NO_DIGITS
+    if estimate.may_be_noise:
+        return MAY_BE_NOISE
     if np.isinf(array.error[unresolved]).any():
         return NO_CONVERGENCE
     claimed_zero = not array.claimed.any()

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from checks import check_gradient
 from checks.estimation.finite_differences import Estimate
 from checks.estimation.noise import Noise
 from checks.estimation.precision import Lift, wider_dtype
@@ -45,6 +46,7 @@ class Case:
         self.estimated, self.goals, self.noises, self.measured = [], [], [], []
         monkeypatch.setattr(confirmation, "differences", self.differences)
         monkeypatch.setattr(confirmation, "noise_at_steps", self.noise_at_steps)
+        monkeypatch.setattr(confirmation, "_is_stepped", lambda *args: np.zeros(args[2].size, bool))
         self.rounding = None
         monkeypatch.setattr(confirmation, "measure_cost_rounding", lambda *_: self.rounding)
 
@@ -301,3 +303,31 @@ def test_a_claim_that_is_not_finite_is_wrong_at_a_kink_too(monkeypatch):
     assert not mark_uncertain_kinks(case.estimates, case.array)
     assert case.verdicts() == [MISMATCH, MATCH]
     assert case.estimated == []
+
+
+X = np.array([3.3, -1.7, 12.9])
+needs_long_double = pytest.mark.skipif(not wider_dtype(np.float64), reason="no dtype is wider here")
+
+
+@needs_long_double
+@pytest.mark.parametrize("step", [1e-7, 1e-9, 1e-11])
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+@pytest.mark.parametrize("rounds", [np.floor, np.ceil, np.trunc, np.rint])
+def test_between_fine_steps_a_slope_of_zero_is_not_called_wrong(rounds, offset, step):
+    def cost(p):
+        return np.sum(rounds(np.exp(p / 10) / step)) * step + offset
+
+    assert check_gradient(cost, np.zeros(3), X).verdict is not Verdict.MISMATCH
+    trend = np.exp(X / 10) / 10
+    assert check_gradient(cost, 2 * trend, X).verdict is Verdict.MISMATCH
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_missing_gradient_is_wrong_where_a_stage_casts_to_the_dtype_of_the_parameters(dtype):
+    def cost(p):
+        buffer = np.zeros(3, dtype)
+        buffer[...] = np.exp(p / 10)
+        return np.sum(buffer * buffer)
+
+    report = check_gradient(cost, np.zeros(3, dtype), X.astype(dtype))
+    assert report.verdict is Verdict.MISMATCH
