@@ -115,11 +115,12 @@ def reason_of(row: Row) -> str:
 
 
 def time_rows(rows: list[Row]) -> Iterable[list[str]]:
-    """Yield the head, then the times of all samples, and of large ones."""
+    """Yield the head, then the times of all samples, and of some sizes."""
     yield ["samples", "number", "ours, in sum", "gradcheck", "ratio of sums", "median of ratios"]
     timed = [row for row in rows if row["verdict"] in VERDICTS and "gradcheck" in row]
     for name, some in (
         ("all", timed),
+        (f"up to {ENTRIES:,} entries", [row for row in timed if row["entries"] <= ENTRIES]),
         (f"above {LARGE} entries", [row for row in timed if row["entries"] > LARGE]),
     ):
         if some:

@@ -52,7 +52,7 @@ def test_the_page_counts_right_gradients_apart():
         timed = {"entries": 200, "seconds": 3.0, "gradcheck seconds": 1.5, "gradcheck": gradcheck}
         if seen:
             timed |= {"mistake": MISTAKES[0], "planted": {"verdict": seen, "gradcheck": "passes"}}
-        return {"name": name, "verdict": verdict, **timed, **more}
+        return {"name": name, "verdict": verdict} | timed | more
 
     reasons = {"x": ["worst", "blurred: the estimate"], "y": ["worst", ""]}
     rows = [
@@ -93,4 +93,7 @@ def test_the_page_counts_right_gradients_apart():
         ["UNRESOLVED: blurred", "1", "`add`"],
         ["ValueError: … is nan \\| wanted numbers", "1", "`zero_`"],
     ]
-    assert list(time_rows(rows))[1] == ["all", "4", "12.0 s", "6.0 s", "2.00", "2.00"]
+    rows.append(row("large", "MATCH", entries=2000, seconds=1.5))
+    times = {name: cells for name, *cells in time_rows(rows)}
+    assert times["all"] == ["5", "13.5 s", "7.5 s", "1.80", "2.00"]
+    assert times["up to 1,000 entries"] == ["4", "12.0 s", "6.0 s", "2.00", "2.00"]
