@@ -189,6 +189,11 @@ class ArrayReport:
         return ~(self.error + rounding <= self.rule.resolution * size) & self.differentiable
 
     @property
+    def zeros(self) -> NDArray[np.bool_]:
+        """Which entries are claimed to be 0, and may be."""
+        return np.asarray((self.claimed == 0) & (np.abs(self.numeric) <= self.error))
+
+    @property
     def scales(self) -> FloatArray:
         """What errors of each entry are relative to: its own size, max(|claimed|, |numeric|).
 

@@ -149,7 +149,7 @@ class Report:
         Relative to their own size, the error or the claim's own rounding is too large to tell.
         """
         return sum(
-            int(np.sum(array.coarse & (array.verdicts == Verdict.MATCH)))
+            int(np.sum(array.coarse & ~array.zeros & (array.verdicts == Verdict.MATCH)))
             for array in self._compared()
             if not array.compared_nothing
         )

@@ -526,3 +526,10 @@ def test_a_result_with_a_narrow_stage_is_not_taken_to_lift_as_others_do():
     for seed in range(10):
         found = numerical_jacobian(f, x, method="central", seed=seed)
         assert (np.abs(found.value - exact) <= found.error + 1e-15 * np.abs(exact)).all()
+
+
+def test_exact_zeros_are_not_counted_as_known_by_their_arrays_scale():
+    report = check_jacobian(np.sin, lambda x: np.diag(np.cos(x)), X)
+    assert report
+    assert report.coarse == 0
+    assert "scale" not in str(report)
