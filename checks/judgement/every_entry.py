@@ -26,7 +26,7 @@ from checks.judgement.repetition import (
 from checks.parameters.claims import entry_name
 from checks.report.array_report import ArrayReport
 from checks.report.report import Report
-from checks.report.verdict import Rule, Verdict, judge, largest_entry
+from checks.report.verdict import LAST_PLACES, Rule, Verdict, judge, largest_entry
 from checks.report.wording import (
     DISAGREE,
     ONLY_ZEROS,
@@ -147,12 +147,15 @@ def judge_arrays(
     if any(_is_flagged(array).any() for array in arrays.values()):
         rounding = claim.rounding(estimates.seed)
         calls.append(claim.again())
+    # in float64, as the estimates are: a narrower claim is nearly always measured in float64
+    lost = LAST_PLACES * np.finfo(np.float64).eps * abs(float(estimates.evaluations.at_point))
     differences = dict[str, FloatArray]()
     for path in arrays:
         claimed, differences[path] = farthest_claim(estimates, path, [call[path] for call in calls])
         if rounding or claimed is not claim.arrays[path]:
             b = rounding.get(path, 0.0)
-            arrays[path] = _compared(estimates, path, claimed, rule, claim_error, b)
+            of_array = replace(rule, lost=lost / estimates.evaluations.scales[path])
+            arrays[path] = _compared(estimates, path, claimed, of_array, claim_error, b)
         arrays[path] = _judge_array(estimates, claim, arrays[path])
         arrays[path] = mark_unrepeated(estimates, arrays[path], differences[path])
     return judge_kinks_together(estimates, arrays), differences

@@ -55,7 +55,8 @@ class Rule:
         otherwise                              UNRESOLVED
 
     Where b is not known, t = rtol · max(|g|, |n|), and a MISMATCH needs d − e > rtol · s as well,
-    or rtol · S if every derivative of the array may be 0, |n| ≤ e. At a kink, the slope jump is a
+    or rtol · S if every derivative of the array may be 0, |n| ≤ e; and what terms that cancel in
+    the claim may lose, `lost`. At a kink, the slope jump is a
     part of e, but does not count against the resolution.
 
     Attributes
@@ -70,6 +71,9 @@ class Rule:
         The spacing of numbers at 1 in the coarsest dtype of the parameters.
     largest : float
         S, as above.
+    lost : float
+        As above: some last places of the cost over the size of the parameters. In 1 − tanh² of a
+        saturated tanh, what is left is far smaller than the terms.
 
     Of a Jacobian, s and S are the largest entries of the row; there `rtol` and `largest` are
     columns, with one number for each row.
@@ -80,6 +84,7 @@ class Rule:
     scale: str = "entry"
     eps: float = 0.0
     largest: FloatArray | float = 0.0
+    lost: float = 0.0
 
 
 def bounds(
@@ -102,6 +107,7 @@ def bounds(
     # If all derivatives of the array may be 0, its claims may be the rounding of larger terms that
     # cancel. Then their size s says nothing of how large that rounding is, but S does.
     unknown = rule.rtol * (s if is_seen(numeric, error) else np.maximum(s, rule.largest))
+    unknown = np.maximum(unknown, rule.lost)
     floor = LAST_PLACES * rule.eps * rule.largest
     least = np.maximum(np.where(is_unknown, unknown, known), floor)
     return t, np.maximum(t, least)

@@ -299,3 +299,31 @@ def test_dropout_is_unresolved_whatever_the_cotangent(seed):
         report = check_function(lambda x: torch.nn.functional.dropout(x @ w), x)
     assert report.verdict is Verdict.UNRESOLVED
     assert "dropout" in report.arrays["inputs[0]"].reason
+
+
+@pytest.mark.parametrize("function", [torch.tanh, torch.sigmoid])
+@pytest.mark.parametrize("steepness", [10, 20, 40, 80])
+@pytest.mark.parametrize("seed", range(3))
+def test_what_saturation_leaves_of_a_derivative_is_not_held_against_it(function, steepness, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(0.5, 3, 5) * rng.choice([-1, 1], 5)
+    x = torch.tensor(x, requires_grad=True)
+    report = check_function(lambda x: function(steepness * x), x)
+    assert report.verdict is not Verdict.MISMATCH, report
+
+
+@pytest.mark.parametrize("steepness", [1, 5, 8])
+def test_one_percent_of_a_small_derivative_is_held_against_it(steepness):
+    class Steep(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return torch.tanh(steepness * x)
+
+        @staticmethod
+        def backward(ctx, u):
+            (x,) = ctx.saved_tensors
+            return 1.01 * u * steepness / torch.cosh(steepness * x) ** 2  # wrong on purpose
+
+    x = torch.tensor([1.2, -1.5, 1.7], dtype=torch.float64, requires_grad=True)
+    assert check_function(Steep.apply, x).verdict is Verdict.MISMATCH

@@ -11,9 +11,10 @@ torch = pytest.importorskip("torch", reason="needs the extra gradient-gate[torch
 
 from checks.adapters.torch import gradcheck, gradgradcheck  # noqa: E402
 
-# None of them saturates: what rounding leaves of a derivative there is not known in float64.
 STEPS = [
     torch.sin,
+    torch.tanh,
+    torch.sigmoid,
     torch.atan,
     lambda x: torch.exp(-x * x),
     torch.nn.functional.softplus,

@@ -113,6 +113,15 @@ def test_an_array_of_derivatives_that_may_all_be_zero_has_no_scale_of_its_own():
         assert judge(*array, rule, np.array([1e-9]))[0] == MISMATCH
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_what_cancelling_terms_may_lose_is_open_where_rounding_is_not_known(sign):
+    rule = Rule(RTOL, RESOLUTION, lost=1e-6)
+    for off, verdict in ((0.9e-6, UNRESOLVED), (1.1e-6, MISMATCH)):
+        array = [np.array([value]) for value in (1e-4 + sign * off, 1e-4, 0.0)]
+        assert judge(*array, rule, np.array([NAN]))[0] == verdict
+        assert judge(*array, rule, np.array([0.0]))[0] == MISMATCH
+
+
 def test_verdicts_are_ordered_and_named():
     assert MATCH < UNRESOLVED < MISMATCH
     assert [str(verdict) for verdict in Verdict] == ["MATCH", "UNRESOLVED", "MISMATCH"]
@@ -137,7 +146,8 @@ arrays = st.lists(st.tuples(numbers, numbers, errors), min_size=1, max_size=5).m
     lambda entries: tuple(np.array(column) for column in zip(*entries, strict=True))
 )
 small = st.floats(1e-10, 0.1)
-rules = st.builds(Rule, small, small, st.sampled_from(["entry", "array"]), small, st.floats(0, 1e3))
+scales = st.sampled_from(["entry", "array"])
+rules = st.builds(Rule, small, small, scales, small, st.floats(0, 1e3), st.floats(0, 1))
 roundings = st.floats(0, 1) | st.just(NAN)
 
 
@@ -152,7 +162,7 @@ def test_the_rule_holds_as_it_is_written(array, rule, b):
         t = rule.rtol * s if rule.scale == "array" else t
         limit = max(t, 2 * known, 2**6 * rule.eps * rule.largest)
         if np.isnan(b):
-            limit = max(limit, rule.rtol * (max(s, rule.largest) if unseen else s))
+            limit = max(limit, rule.rtol * (max(s, rule.largest) if unseen else s), rule.lost)
         right = d - e <= t and e <= rule.resolution * s
         assert verdict == (MISMATCH if d - e > limit else MATCH if right else UNRESOLVED)
 
@@ -184,7 +194,7 @@ def test_units_do_not_matter(array, rule, b, unit):
     size = abs(unit)
     for part in array:  # in any unit, they are zeros or have all digits
         assume(np.all((part == 0) | (np.abs(part) * size > 2.0**-1000)))
-    changed = replace(rule, largest=size * rule.largest)
+    changed = replace(rule, largest=size * rule.largest, lost=size * rule.lost)
     np.testing.assert_array_equal(
         judge(unit * claimed, unit * numeric, size * error, changed, size * b),
         judge(*array, rule, b),
