@@ -151,8 +151,10 @@ def test_a_fault_is_caught_on_every_network_whose_gradient_it_changes(name, numb
             assert report.verdict is not Verdict.MISMATCH
         else:
             least = least_verdict(report, right_gradient(fault, rows, problem))
-            count["caught" if least is Verdict.MISMATCH else "too small to see"] += 1
+            seen = {Verdict.MISMATCH: "caught", Verdict.UNRESOLVED: "open"}
+            count[seen.get(least, "too small to see")] += 1
             assert report.verdict >= least
 
     caught()
-    assert count["caught"] >= 1, (rows, count)
+    # digits that cancelling terms lose are rounding, as in a library's 1 − tanh²
+    assert count["open" if "loses digits" in name else "caught"] >= 1, (rows, count)
