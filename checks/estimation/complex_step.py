@@ -189,11 +189,11 @@ def _proofs(
                     groups.append([*group])
                     continue
             if found is None and len(group) == 1:
-                # its steps disagree, or differences fail: not tried at smaller parameters
+                # this array disagrees, or differences fail: not tried at smaller parameters
                 unproven = [path for path in unproven if path not in group]
             else:
                 proofs |= found or {}
-                # one by one, only arrays that disagree fail, and each can be moved further
+                # alone, an array fails only if it disagrees itself, and can be moved further
                 groups += [[path] for path in group if path not in proofs and len(group) > 1]
         unproven = [path for path in unproven if path not in proofs]
     return proofs
@@ -233,7 +233,7 @@ def _prove(
         return None
     proofs = {}
     for path, part in parts.items():
-        # at the point Σ |slope · v|: terms of both signs may cancel in `part`
+        # at the point it is Σ |slope · v|, because terms of both signs may cancel in `part`
         terms = abs(part) if base else float(np.abs(steps[path].slopes * directions[path]).sum())
         if error <= PROOF * terms > 0:
             # An entry is covered if the difference would show its slope off by the mean |slope|,

@@ -12,7 +12,7 @@ from checks.estimation.noise import Noise
 __all__ = ["Coordinates", "Grid"]
 
 UNEVEN = 1.25  # steps are made longer by a random factor from 1 to this
-POWERS = 96  # 2^-95 is far below the last place of any dtype
+POWERS = 96  # steps in a grid: the shortest, 2^-95 of the scale or less, is below a last place
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class NoiseAt:
     Attributes
     ----------
     level : float or (r,) float
-        As `checks.estimation.noise.Noise` has it. It may be smaller after a move than before: of
-        several results only those have noise that a coordinate moves.
+        As `checks.estimation.noise.Noise` has it. Of a sum over results, only those count that the
+        coordinate moves. Its first moves show which, so the level may be smaller after them.
     """
 
     coordinates: Coordinates

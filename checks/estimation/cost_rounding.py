@@ -40,9 +40,9 @@ __all__ = [
 # more of them show noise better, as rounding at a point may be small by chance.
 FAR_MOVES = (2.0**-6, -(2.0**-8), 2.0**-7, -(2.0**-9), 2.0**-10)
 FEW = 2
-# A cost that leaves its lines by MUCH last places may be smooth over shorter ones. They are tried
-# down to SHORTEST wide last places. Curvature falls by 64 from line to line, to a factor SAME.
-# What is 1/1024 of the larger distance when it is scaled up may be the cause of that.
+# A cost that is over MUCH last places off its line may be smooth over shorter ones, which are tried
+# down to SHORTEST wide last places. It is smooth if the distance falls by 64 from line to line, up
+# to a factor SAME, and scaled up again is at least EXPLAINS of that from the longer lines.
 MUCH, SHORTEST, SAME, EXPLAINS = 4.0, 8.0, 3.0, 2.0**-10
 NO_DIGITS = 2.0**-6  # slopes may not be known if rounding changes this part of the cost
 # Factor on moves of 0.75 to 1.5 last places. It makes them at most ⅛ of a last place, so that a
@@ -184,9 +184,9 @@ def _where_smooth(
 ) -> Lift:
     """Return whether a cost that is far from straight is smooth over small parts of a last place.
 
-    So is sin(1/x) of a small x, which turns within a last place. A cast is level there, between the
-    jumps. Of a smooth cost the distance from a straight line falls by 64 from line to line, and
-    explains the distance `noise` of the longer lines.
+    So is sin(1/x) at a small x, which oscillates within a last place. A cost that casts to the
+    narrow dtype is constant there, between jumps. The distance of a smooth cost from a straight
+    line falls by 64 from line to line; scaled up again, it explains the `noise` of longer lines.
     """
     before, length = math.inf, FAR / 64
     while (length := length / 8) >= shortest:

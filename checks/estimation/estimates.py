@@ -19,9 +19,9 @@ from checks.evaluation.step_sizes import entry_sizes
 __all__ = ["METHODS", "Estimates", "estimate_derivatives"]
 
 METHODS = ("auto", "complex-step", "central")
-# Noise of up to FEW_PLACES last places of the cost is its own rounding. An array may make more if
-# moves by FAR of its size change the cost by as much, up to a factor MAY_BE_NOISE. They are taken
-# in a wider dtype, in which mere rounding is smaller.
+# Noise of up to FEW_PLACES last places of the cost is its rounding. More may be all that an array
+# does, if FAR_MOVES moves by up to FAR of its size change the cost by as much as the noise, up to a
+# factor MAY_BE_NOISE. The moves are made in a wider dtype, which rounds less.
 FEW_PLACES = 4.0
 FAR, FAR_MOVES, MAY_BE_NOISE = 2.0**-3, 4, 8.0
 
@@ -115,7 +115,7 @@ def estimate_derivatives(
         raise incapable_error(incapable, evaluations.complex_outside)
     if method == "complex-step":
         missing = {}  # entries that the proof did not cover stay unknown
-    # of several results, four points show by how much any of them rounds
+    # one of several results is measured at four far points, not five, which saves calls
     noise.far = len(FAR_POINTS) - evaluations.shared if missing else noise.far
     current_noise = noise.measured if missing else noise.known
     dtypes = {claim.dtype for claim in (claims or {}).values()}
@@ -142,7 +142,7 @@ def estimate_derivatives(
                     and not np.nan_to_num(found.value).any()
                     and changes_nothing(evaluations, [path], rng)
                 ):
-                    # of several results others may show that the function reads the array
+                    # of several results, others may show that f reads the array: no error of inf
                     unknown = found.error if evaluations.shared else np.full(entries.size, np.inf)
                     found = replace(found, error=unknown, unseen=True)
                 estimates[path] = _joined(estimates.get(path), entries, found)
@@ -196,7 +196,7 @@ def _may_be_noise(
 def _with_absorbed(
     evaluations: Evaluations, estimates: Mapping[str, Estimate], rng: np.random.Generator
 ) -> dict[str, Estimate]:
-    """Return estimates that are exactly 0 for some entries, with the errors of absorbed ones."""
+    """Return estimates with exact zeros, their errors widened by what the cost may absorb there."""
     flat = {p: np.flatnonzero((e.value == 0) & np.isfinite(e.error)) for p, e in estimates.items()}
     flat = {path: entries for path, entries in flat.items() if entries.size}
     absorbed = absorbed_change(evaluations, flat, rng) if flat else 0.0

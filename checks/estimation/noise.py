@@ -57,9 +57,9 @@ ASSUMED_PLACES = 64.0  # until the noise is measured, it is taken as 64 last pla
 PROBES = (2.0**-2, 1 - 2.0**-10, 1 - 2.0**-10)
 # The same is tested at the parameters times each of these, where saturated units are less so.
 SHRINK = (1.0, 0.5, 0.125)
-# Where parameters hide, it is searched at the parameters times these where they first show, to
-# 2^-HALVINGS. They are moved there by HIDING_MOVE of their size, about as far as steps go, and show
-# if the cost changes by more than LAST_PLACES.
+# `absorbed_change` tries the parameters times each of these until moves by HIDING_MOVE of an
+# entry's size, about as far as steps go, change the cost by more than LAST_PLACES. Where that
+# begins is then found by HALVINGS bisections.
 SHOWN_AT = 2.0 ** -np.array([0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 6, 8, 10])
 HALVINGS, HIDING_MOVE, LAST_PLACES = 20, 2.0**-3, 4.0
 
@@ -110,7 +110,8 @@ class CostNoise:
     Attributes
     ----------
     far : int
-        In how many points the rounding is measured: more for differences, whose errors it makes.
+        At how many far points the rounding is measured: at more for differences, as it sets their
+        errors.
     """
 
     def __init__(self, evaluations: Evaluations, seed: int) -> None:
@@ -260,7 +261,7 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
         level = float(np.median(jumps))  # too few jumps for a table: a whole jump counts as noise
     is_flat = not stochastic and all(cost == at_point for cost in costs)
     if is_flat and not size:
-        # a cost of 0, as √(1 + z) − √z at large z: noise is √eps of it at smaller parameters
+        # a cost of 0, as √(1 + z) − √z at large z: √eps of its size at smaller parameters is noise
         smaller = [evaluations.cost_moved(evaluations.box.shrunken(s)) for s in SHRINK[1:]]
         size = float(np.abs(smaller, where=np.isfinite(smaller), out=np.zeros(len(smaller))).max())
         level = math.sqrt(eps) * size
@@ -330,8 +331,8 @@ def absorbed_change(
     """Return by how much the cost changes where entries that it absorbs at the point first show.
 
     A cost may be flat to the last bit because it loses digits inside, as √(1 + z) − √z at large z,
-    or because units are saturated or dead. As all parameters shrink, the entries show again: by a
-    jump as large as what was lost if digits are, and by last places of the cost if not.
+    or because units are saturated or dead. As all parameters shrink, the entries show again: if
+    digits were lost, by a jump as large as those; if not, by last places of the cost at first.
 
     Parameters
     ----------
@@ -363,13 +364,13 @@ def absorbed_change(
         return largest if largest > places * evaluations.eps * abs(float(unmoved)) else 0.0
 
     shown = next((float(shrink) for shrink in SHOWN_AT if change(shrink)), None)
-    if shown in (None, 1):  # jumps within reach at the point are those of `stairs`
+    if shown in (None, 1):  # moves that show at the point itself are left to `stairs`
         return 0.0
     hidden = min(1.0, 4 * shown)
     for _ in range(HALVINGS):
         middle = math.sqrt(hidden * shown)
         hidden, shown = (hidden, middle) if change(middle) else (middle, shown)
-    return change(shown, 2 * LAST_PLACES)  # a change that grows from nothing is smaller here
+    return change(shown, 2 * LAST_PLACES)  # without a jump, it has only just passed LAST_PLACES
 
 
 def _narrowest_dtype(costs: FloatArray, evaluations: Evaluations) -> Any:

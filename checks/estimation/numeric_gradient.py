@@ -38,8 +38,8 @@ class Doubt:
         The same gradient by differences of a lower order: twice what its derivatives differ by is
         added to the errors. None if the gradient is exact to rounding.
     errors : (P,) float
-        Of the gradient's entries at the point, in order. What the cost absorbs of small terms is in
-        these: it may change as its parameters do, and with them the derivatives, by errors / sizes.
+        Of the gradient's entries at the point, in order. Second derivatives may be off by errors /
+        sizes, because what the cost absorbs of small terms changes as the parameters do.
     noise : (P,) float
         Of the gradient's entries, 0 if it is not known.
     sizes : dict of str to ndarray
@@ -73,7 +73,7 @@ class NumericGradient:
     evaluations
         The cost at the point.
     seed : int
-        Of the estimate that tells which of both it is.
+        Draws the estimate that tells which of the two it is.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class NumericGradient:
     def __init__(self, evaluations: Evaluations, seed: int) -> None:
         self._evaluations, self._nesting = evaluations, evaluations.nesting
         self.memo = Memo(evaluations.cost, evaluations.nesting.params)
-        # by formula, what was asked of the memo: asked again, it calls the cost again
+        # by formula, how often each point was asked for: asked again, the memo calls the cost anew
         self._asked: dict[Any, dict[Any, int]] = {None: {}, ORDER_6: {}, ORDER_4: {}}
         estimates = estimate_derivatives(evaluations, "auto", seed)
         errors = np.concatenate([e.error for e in estimates.by_path.values()])

@@ -17,18 +17,18 @@ from checks.evaluation.step_sizes import entry_sizes
 __all__ = ["draw_units", "measure_result_noise"]
 
 MOST = 2**20  # of more results, the noise of each is not measured
-# Up to 2^10 last places of float64, noise of the whole sum blurs no derivative.
+# The noise of each result is measured if that of their sum exceeds LEAST of the sum's terms.
 LEAST = 2.0**-42
 # Spacings of the difference tables, relative to the entries, the longest first. In long ones, the
 # rounding to a narrower dtype inside the function shows.
 SPACINGS = 2.0 ** -np.array([5, 8, 11, 14, 17, 20])
-# Noise is as large in a table with an eighth of the spacing, but for STEADY. Curvature and kinks
-# are not: at a kink, differences fall by 8, or by 3.8 where it lies elsewhere in the table.
+# Noise is as large in a table with an eighth of the spacing, up to a factor STEADY. Curvature and
+# kinks are not: at a kink, differences fall by 8, or by 3.8 if it is elsewhere in the table.
 STEADY = 3.5
-# Every order of differences shows all of the noise, so the least of the first ORDERS is about the
-# noise. Of one table it is too small by more than a factor 2 in one of seven; the largest counts.
+# Every order of differences shows all of the noise, so the least of the first ORDERS is taken. It
+# is less than half of the noise in one table of seven, so the largest of all tables counts.
 ORDERS = 5
-# A change by rounding toward zero that exceeds the noise found by so much is noise as well.
+# The change by rounding toward zero is taken as the noise if it exceeds this times the noise found.
 NARROW_STAGE = 2.0**10
 
 

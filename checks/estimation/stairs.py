@@ -81,7 +81,7 @@ def slope_of_jumps(
     least_jump = np.maximum(np.abs(far) * error, 2 * SEVERAL * noise)
     low, high = np.zeros(x.size), far.copy()
     at_low, at_high = np.zeros(x.size), excess.copy()
-    # the excess has the noise of the cost, and by the slope at far another far/near times that
+    # the excess has the noise of the cost, plus far/near times that from the slope taken at far
     searched = np.abs(excess) > np.abs(far) * error + SEVERAL * noise * (1 + far / near)
     earlier_jump = np.zeros(x.size)
     for n in range(HALVINGS):

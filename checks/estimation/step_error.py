@@ -21,11 +21,11 @@ __all__ = ["ESTIMATED", "LIFTED", "SAMPLED", "ComplexSteps", "step_errors"]
 # How the rounding of an array's derivatives is known: measured in the wider dtype for every entry;
 # measured for SOME entries; or estimated from calls in the narrow dtype.
 LIFTED, SAMPLED, ESTIMATED = "lifted", "sampled", "estimated"
-SHARED_EVERY = 32  # as EVERY, for a function with many results: each entry tells of all of them
-SHARED_SOME = 4  # as SOME, likewise
-AT_ONCE = 1024  # as EVERY, for an analytic cost that moves all entries of an array in one call
+SHARED_EVERY = 32  # instead of EVERY for a function with many results: a call tells of all of them
+SHARED_SOME = 4  # instead of SOME for such a function
+AT_ONCE = 1024  # instead of EVERY for an analytic cost that moves all entries of an array at once
 SOME = 6  # entries measured of each array, if there are more than EVERY in all arrays
-FEW_PLACES = 64  # of rounding that all arrays may have in common: no check needs them apart
+FEW_PLACES = 64  # arrays that together round by more last places are sampled one by one
 SAMPLES = 16  # samples of a rounding: the largest of so many is hardly ever far too small
 # The error of an entry is the sampled rounding times (LEAST + WITH_SIZE · |entry| / largest of its
 # array). LEAST keeps small entries safe, which may be differences of large terms. Found by
@@ -103,13 +103,13 @@ def step_errors(
         lifted, wide_changes, no_narrow_stage = _lifted(evaluations, steps, probed, rng)
     measured = [path for path in lifted if few]
     # If another array does not lift, a factor of these derivatives may be rounded alike in both
-    # dtypes. The measured error misses that, rounding toward zero shows it, and where there is a
-    # narrow stage also samples.
+    # dtypes, which the measured error misses. So what rounding toward zero changes counts too, and
+    # samples do where an array has a narrow stage.
     unlifted = {p for p, value in evaluations.values.items() if value.size and p not in lifted}
     certain = set(lifted).difference(measured if unlifted else ())
     estimated = {path: array for path, array in steps.items() if path not in certain}
     changes = _changes_toward_zero(evaluations, estimated, probed)
-    # of costs that share evaluations, each entry measured in the wider dtype is a sample
+    # where costs share evaluations, entries measured in the wider dtype take the place of samples
     unsampled = set(lifted if evaluations.shared else measured)
     if unlifted - no_narrow_stage and not evaluations.shared:
         unsampled = set()
@@ -119,7 +119,7 @@ def step_errors(
         of_samples = sampled.get(path, 0.0)
         error = (LEAST + WITH_SIZE * size / array.largest) * of_samples
         if path in measured:
-            # what is rounded alike is a factor, so it is relative to the entry
+            # a factor that rounds alike makes an error in proportion to the entry
             of_factor = max(float(np.finfo(float).eps), of_samples / array.largest) * size
             doubt = np.maximum(changes[path], of_factor) if unlifted else 0.0
             error = np.asarray(lifted[path] + CAUTION * doubt)
@@ -136,7 +136,7 @@ def step_errors(
             # parameter. Smaller ones are lost if the cost adds them to its largest terms.
             eps = float(np.finfo(evaluations.complex_dtype(path)).eps)
             floor = eps * abs(float(evaluations.at_point)) / evaluations.scales[path]
-            small = size < eps ** (-2 / 3) * floor  # the samples show the rounding of larger ones
+            small = size < eps ** (-2 / 3) * floor  # larger ones show their rounding in the samples
             if small.any() and (
                 floor < LARGE_FLOOR * array.largest or not _keeps_digits(evaluations, path, array)
             ):
@@ -236,8 +236,8 @@ def _sampled(
 ) -> dict[str, float]:
     """Return the rounding of a single derivative by each array; inf where the cost is not finite.
 
-    All arrays are sampled together. If that shows more than a few last places, which may be of one
-    of them, each is sampled alone, as it is where directions must not depend on the steps.
+    All arrays are sampled together. Each is sampled alone if that shows more than a few last
+    places, which may be those of one array, or if directions must not depend on the steps.
     """
     eps = {p: float(np.finfo(evaluations.complex_dtype(p)).eps) for p in steps}
     together = len(steps) > 1 and len({array.h for array in steps.values()}) == 1

@@ -23,8 +23,8 @@ __all__ = ["noise_at_steps"]
 # Spacings of the tables, in units of the entry's typical size: from the longest step of a
 # difference to less than the first step in float64. Each is NARROWER times the one before.
 LONGEST_SPACING, FINEST_SPACING, NARROWER = 0.1, 0.1 / 64, 1 / 4
-PLACES = 3  # the roughest intervals of a table, in which a jump is searched for
-ORDERS = 6  # orders of differences that show noise: the only one of order 7 may be 0 by chance
+PLACES = 3  # how many of a table's roughest intervals are searched for a jump
+ORDERS = 6  # orders of differences that are used: the only one of order 7 may be 0 by chance
 
 
 def noise_at_steps(
@@ -71,9 +71,9 @@ def noise_at_steps(
         return np.insert(steps, closest, 0), np.insert(costs, closest, evaluations.at_point)
 
     finest = 4 * float(np.spacing(x.dtype.type(size)))
-    # Noise σ of smooth pieces of length l makes slopes wrong by up to 13 σ/l: a parabola, as an
-    # interpolation leaves, is √11.25 σ high, with slopes of 4 heights/l at its ends. Less than
-    # discrepancy · l/32 does not explain it: l is the finest spacing, and 32/13 a margin.
+    # An interpolation in pieces of length l is off by a parabola in each. If its noise is σ, it is
+    # √11.25 σ high and its slope at the ends, 4 heights/l, is about 13 σ/l. So noise below
+    # discrepancy · l/13 explains nothing; 32 leaves a margin, and l is the finest spacing.
     least = max(SAME_WITHIN * known.level, discrepancy * FINEST_SPACING * size / 32)
     spacing = LONGEST_SPACING
     while spacing >= FINEST_SPACING and spacing * size >= finest:

@@ -154,7 +154,7 @@ def _nonlinearity(
     counts = np.diff(ends, prepend=0)
     g, s = (np.concatenate([of_array[k] for of_array in steps.values()]) for k in (0, 1))
     scales = np.repeat([copies.scales[path] for path in steps], counts)
-    # the factor of 1 + a part of the narrow eps fills the bits that only wide numbers have
+    # the factor (1 + about a narrow eps) fills the bits that only wide numbers have
     drawn = rng.uniform(0.75, 1.5, (2, count, g.size)).astype(copies.dtype)
     v = drawn[0] * (1 + drawn[1] * copies.narrow_eps)
     if copies.shared:

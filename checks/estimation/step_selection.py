@@ -22,12 +22,12 @@ LONG, LONGEST = 1e-2, 0.1
 PILOTS = 2  # coordinates that find the step with which all others start
 PILOT_ACCURACY = 10.0  # the error of a pilot has to be this much smaller than the goal
 ROUNDS = 18  # steps tried for one coordinate; 8^-17 of the first is below a last place
-# The error covers FEW_JUMPS times the mean slope of the jumps found: between here and a step away
-# there are few jumps, unevenly spaced, so that a mean over them may be too small.
+# The error covers FEW_JUMPS times the mean slope of the jumps found. That mean may be too small,
+# because the jumps within a step are few and unevenly spaced.
 FEW_JUMPS = 4.0
 # Relative noise below so many eps of the parameters does not come from jumps away from the point.
 PLACES = 64
-FEW = 16  # up to this many slopes are tested one by one, more first with all coordinates moved
+FEW = 16  # up to this many slopes are tested one by one; more are first tested by one common move
 # If all trials of the pilots failed, so many long and as many short steps show noise if their
 # corrections, as differences of costs, are the same up to this factor.
 SOME_TRIALS, SAME_NOISE = 4, 8.0
@@ -342,7 +342,7 @@ class _StepSelection:
             slope, is_straight = slope_where_straight(at, indices, self.scale[indices])
             if not is_straight.any():
                 return
-            # where only other coordinates are straight, a jump is within the steps of this one
+            # a coordinate that is not straight, while others are, has a jump within its steps
             apart = np.where(is_straight, np.abs(self.value[indices] - slope), np.inf)
             self.error[indices] += apart
             self.on_stairs[indices] = True

@@ -16,9 +16,9 @@ __all__ = ["widened"]
 # An array is also tested at the parameters times these: units that are saturated at the point are
 # less so there.
 SHRINK = (1, 2.0**-2, 2.0**-4, 1.5)
-DIRECTIONS = 3  # pairs of random directions; of one, a narrow stage is missed now and then
+DIRECTIONS = 3  # pairs of random directions: a single pair misses a narrow stage now and then
 FAR = 2.0**-6  # moves by this part of its size show whether the cost depends on an entry
-MANY = 2.0**20  # last places of float64; those of float32 are 2^29 as large
+MANY = 2.0**20  # float64 last places that rounding may change: one of float32 is 2^29 of them
 
 
 def widened(evaluations: Evaluations, seed: int) -> Evaluations:

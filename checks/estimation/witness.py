@@ -6,8 +6,8 @@ import numpy as np
 
 __all__ = ["VISIBLE", "confirms"]
 
-# A second estimate sees a discrepancy if its error is at most VISIBLE times that. Two estimates
-# agree if the gap between their intervals is at most AGREEMENT times the discrepancy.
+# A second estimate sees a discrepancy if its error is at most VISIBLE times the discrepancy. Two
+# estimates agree if the gap between their intervals is at most AGREEMENT times the discrepancy.
 VISIBLE, AGREEMENT = 1 / 4, 1 / 100
 
 
