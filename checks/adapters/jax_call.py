@@ -95,7 +95,7 @@ class Call:
         else:
             values, _ = jax.vjp(flat, moved)
         return (
-            # where no output has one, JAX does not ask for the rule
+            # the rule is not called if no output has a derivative
             dict(zip(names, has_derivative or len(names) * [False], strict=True)),
             dict(zip(names, values, strict=True)),
         )

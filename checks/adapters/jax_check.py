@@ -170,7 +170,7 @@ def check_derivative(
 
 
 def _with_values(report: Report, checked: JaxFunction) -> Report:
-    """Return a report with findings, and with outputs that a custom rule returns and are wrong."""
+    """Return a report with findings, and with the outputs that a custom rule returns wrong."""
     arrays = {}
     for (keys, output), other in zip(checked.outputs.items(), checked.differentiated, strict=True):
         n, value, eps = as_array(output), as_array(other), eps_of(output.dtype)

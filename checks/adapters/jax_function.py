@@ -142,7 +142,7 @@ class JaxFunction:
             with self._with_bits(False):
                 at_point = twin._in_jax([leaf.values for leaf in self.leaves])
                 twin._gradients(at_point, [jnp.zeros_like(o) for o in twin.flat(at_point)])
-        except Exception:  # it looks at its numbers, say
+        except Exception:  # if it branches on numbers, say
             return self
         return twin
 
@@ -219,7 +219,7 @@ class JaxFunction:
         """
         parts = self._parts(arrays)
         with self._with_bits(self._is_wide(parts)):
-            # at a few real points the function is called as it is, unless there is a loop already
+            # few real points are not worth compiling a loop, but an existing one is used
             is_complex = any(part.dtype.kind == "c" for part in parts)
             loop = self._loop_of(parts) if is_complex else self._loops.get(_dtypes(parts))
             if loop is None and not self._is_the_same(parts):

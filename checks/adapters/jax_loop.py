@@ -14,7 +14,7 @@ __all__ = ["LEAST", "Loop"]
 
 # A function of fewer entries is called as it is: to compile a loop takes as long as 2,000 calls.
 LEAST = 2**11
-POINTS = 256  # of one call of the loop; results and moved arrays are bounded by that
+POINTS = 256  # in one call of the loop: this bounds the memory it takes
 # How many points are evaluated together, by `jax.vmap`. On a CPU it is faster to take them one by
 # one: those of a network 784-30-10 take 15 µs each, but in batches up to 300 µs, as these do not
 # fit the cache.
@@ -74,14 +74,14 @@ class Loop:
         places, count, found = self._starts[number] + entries, len(entries), []
         for first in range(0, count, POINTS):
             here = min(POINTS, count - first)
-            # the program always gets as many, since it is compiled for that
+            # the program is compiled for POINTS points: fewer are padded
             padded = np.zeros(POINTS, np.int32), np.zeros(POINTS, self._dtype)
             padded[0][:here], padded[1][:here] = (a[first : first + here] for a in (places, values))
             found.append([np.asarray(out)[:here] for out in self._program(theta, *padded, here)])
         return [np.concatenate(results) for results in zip(*found, strict=True)]
 
     def _loop(self, theta: Any, places: Any, values: Any, count: Any) -> list[Any]:
-        """Return the results where one entry of a vector has another value, for many of them."""
+        """Return the results at many points; at each, one entry of the vector has another value."""
         together = self._together
         arrays = [
             theta[first : first + leaf.values.size].reshape(leaf.values.shape).astype(dtype)

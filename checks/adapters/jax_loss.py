@@ -17,7 +17,7 @@ from checks.parameters.nesting import Nesting
 __all__ = ["LossCost"]
 
 FLOAT32_EPS = float(np.finfo(np.float32).eps)
-AT_ONCE = 2**12  # moves between two steps of the bar of progress
+AT_ONCE = 2**12  # moved points between two updates of the progress bar
 
 
 class LossCost:

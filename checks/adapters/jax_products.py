@@ -13,7 +13,7 @@ from jax.extend.core import Literal
 
 __all__ = ["Moved", "Products"]
 
-# Primitives that call a function of JAX, by a parameter: custom rules count as what they compute.
+# The parameter of each calling primitive that holds its function; custom rules are not used.
 CALLS = {
     "jit": "jaxpr",
     "pjit": "jaxpr",
@@ -116,7 +116,7 @@ def _read(values: dict[Any, Any], variable: Any) -> Any:
 def _evaluated(equation: Any, inputs: Sequence[Any]) -> Any:
     """Return what an equation computes of its inputs."""
     bound = equation.primitive.get_bind_params(equation.params)
-    functions, params = bound if isinstance(bound, tuple) else ((), bound)  # by version of JAX
+    functions, params = bound if isinstance(bound, tuple) else ((), bound)  # JAX's versions differ
     outputs = equation.primitive.bind(*functions, *inputs, **params)
     return outputs if equation.primitive.multiple_results else [outputs]
 

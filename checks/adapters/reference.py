@@ -19,9 +19,9 @@ from checks.report.verdict import LAST_PLACES, Rule, Verdict
 
 __all__ = ["Differentiable", "check_by_reference"]
 
-# Rounding is measured at the point and at others within a last place of it. It is bounded by this
-# multiple of its standard deviation, and the rule of the verdict doubles that. As 6 > √32, an error
-# that only one of the points has is always taken for rounding.
+# Rounding is measured at SAMPLES points: the given one, and others within a last place of it. Its
+# bound is SIGMAS standard deviations, and the rule of the verdict doubles that. An error d of a
+# single point has the standard deviation d/√32, and so, as 6 > √32, it counts as rounding.
 SAMPLES, SIGMAS = 32, 3.0
 # How accurate 16-bit claims must be, in last places: a few operations in a row, each rounded. What
 # cancellation loses besides is measured.
@@ -34,7 +34,7 @@ RANDOM_VALUES = (
     "two calls at one point return other values: switch dropout off, or let the function set its "
     "own seed."
 )
-LARGEST_FLOAT16 = 8.0  # cotangents above are scaled, since float16 ends at 65,504
+LARGEST_FLOAT16 = 8.0  # larger cotangents are scaled down, since float16 ends at 65,504
 
 
 class Differentiable(Protocol):
@@ -125,7 +125,7 @@ class _Renested:
                 f"{_shapes(wanted)}, those of the function: return the same tensors that require a "
                 "gradient, in the same order"
             )
-        self._names = dict(zip(names, wanted, strict=True))  # the function's, by the reference's
+        self._names = dict(zip(names, wanted, strict=True))  # reference's name: function's name
 
     def values(self, arrays: Any) -> Any:
         return self._renested(self._reference.values(arrays))
@@ -149,7 +149,7 @@ def _shapes(arrays: Mapping[str, FloatArray]) -> str:
 
 
 class _Pair:
-    """A function and its reference: values of the one in float64, gradients of the other."""
+    """The values of a reference in float64, with the gradients of the function itself."""
 
     def __init__(
         self, claimed: Differentiable, exact: Differentiable, rounding: Differentiable | None
@@ -177,7 +177,7 @@ class _Pair:
         if key not in self._of_cotangent:
             kept, scale = self._rounded_cotangent(u)
             rng = np.random.default_rng(0)
-            # with other signs, terms do not cancel that do here
+            # terms that cancel for u do not for random signs of it
             flipped = _each(lambda part: part * rng.choice((-1, 1), part.shape), kept)
             bound = self._rounding_bound(
                 lambda f, point: f.vjp(point, _each(laid_out_as, u, kept)),
@@ -185,7 +185,7 @@ class _Pair:
                 self._exact.vjp(self._exact.params, flipped),
             )
             self._of_cotangent = {key: (self._at_point(u), _each(lambda b: scale * b, bound))}
-        # moves of a few last places of float64, as the arrays have, would not show in the result
+        # arrays moved by a few last places of float64 give the same result: they are not read
         return _each(
             lambda g, b: g.astype(np.longdouble) - b.astype(np.longdouble),
             *self._of_cotangent[key],
@@ -201,7 +201,7 @@ class _Pair:
         return self._claimed.rounded_cotangent(_each(lambda part: part / scale, u)), scale
 
     def _at_point(self, u: Any) -> Any:
-        """Return the claim for a cotangent that its dtype may not have.
+        """Return the claim for a cotangent that the claim's dtype may not hold.
 
         The rest of the cotangent, below a last place of it, goes through the reference. If the
         function changes the cotangent that it gets, which has the strides of u, u is changed.
@@ -259,7 +259,7 @@ class _Pair:
         return _each(lambda *parts: np.fmax.reduce(parts), *bounds)
 
     def _lost(self, compute: Callable[[Differentiable, Any], Any], narrow: Any, sizes: Any) -> Any:
-        """Return what rounding may have lost of each entry that no point beside this one shows."""
+        """Return what rounding may have lost of each entry at all points alike."""
         finite = (part.max(where=np.isfinite(part), initial=0) for part in leaves(sizes).values())
         largest = float(max(finite))
         eps = self._claimed.eps

@@ -29,7 +29,7 @@ __all__ = ["assert_function", "check_function"]
 Variant: TypeAlias = Callable[[TensorFunction], TensorFunction]
 
 MODES = ("reverse", "batched", "forward", "batched forward")
-MOST = 8  # of at most so many outputs, one is used alone, or all but one are
+MOST = 8  # at most so many outputs are tried as the only one used, or not used
 
 UNUSED = (
     "Autograd hands over None as the cotangent of an output that a loss does not use, here of {}. "
@@ -184,7 +184,7 @@ def check_derivative(
             error.add_note(case.text.format("raises this"))
             raise
         usual = case.usual()
-        # where two usual calls differ as well, it is not the case that makes the difference
+        # where two usual calls differ as well, the case is not to blame
         if not _are_same(product, usual) and _are_same(usual, case.usual()):
             part = case.variant(checked)
             other = check(case.variant) if part.outputs else _of_zeros(part, product, NONE_USED)
@@ -196,7 +196,7 @@ def check_derivative(
 
 
 def _overwriting_input(report: Report, who: str, change: str) -> Report:
-    """Return the report of a function one of whose passes writes to an input; its values may do."""
+    """Return the report of a function that writes to an input, though its values may be right."""
     outputs = {path: a for path, a in report.arrays.items() if path.startswith("output")}
     named = overwriting(report, who, "input", change)
     return record(replace(named, arrays={**named.arrays, **outputs}))
@@ -231,7 +231,7 @@ def _cases(checked: TensorFunction, mode: str, seed: int) -> Iterator[_Case]:
             partial(function.vjp, x, checked.nested_outputs(u))
             for function in (checked, checked.passed_twice())
         )
-        if _returns(again):  # what frees its memory after one pass says so
+        if _returns(again):  # to raise is right too: one pass may free its memory
             variant = methodcaller("passed_twice")
             yield _Case(variant, usual, again, "second backward pass", PASSED_TWICE)
         names = list(leaves({"output": checked.nested_outputs(u)}))
@@ -356,4 +356,4 @@ def _of_zeros(checked: TensorFunction, products: Any, finding: str) -> Report:
         arrays[path] = ArrayReport.judged(path, claim, zeros, zeros, Rule(0, 0))
     seconds = time.perf_counter() - started
     report = Report(arrays, 0.0, 0.0, "central", 0.0, 1, seconds, 0, (finding,), kind="vjp")
-    return record(report) if report.entries else report  # a record has a worst entry
+    return record(report) if report.entries else report  # a record needs a worst entry

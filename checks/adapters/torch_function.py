@@ -179,7 +179,7 @@ class TensorFunction:
         """Whether all floats that the function returns stay the same where its inputs move."""
         rng, moved = np.random.default_rng(0), []
         for values in (memory.values for memory in self.memories):
-            # so far that it shows in 16 bits
+            # far enough to show in 16 bits
             step = rng.uniform(-1 / 16, 1 / 16, values.shape) * np.where(values, values, 1)
             moved.append((values + step).astype(values.dtype))
         try:
@@ -243,7 +243,7 @@ class TensorFunction:
                 with self._called(moved, True) as leaves:
                     tensors = [leaf for _, leaf in leaves if isinstance(leaf, torch.Tensor)]
                     results.append([tensor.detach().clone() for tensor in tensors])
-            except Exception:  # of float32 weights, for example
+            except Exception:  # its weights are float32, for example
                 results.append(None)
         plain, lifted = results
         if plain is None or lifted is None:
@@ -265,14 +265,14 @@ class TensorFunction:
         return self._wide_function, self._wide_constants
 
     def _differs_without_grad(self) -> bool:
-        """Whether the function fails under no_grad or gives other values: it takes longer with."""
+        """Whether the function fails or gives other values under no_grad, which would save time."""
         try:
             with torch.no_grad(), self.calling(self.params, requires_grad=False) as (_, leaves):
                 return not all(
                     torch.equal(leaves[n][1], output)
                     for n, output in zip(self._numbers, self.outputs.values(), strict=True)
                 )
-        except Exception:  # whatever it is, the function is called as it was at first
+        except Exception:  # whatever it is: go on with gradients enabled, as at first
             return True
 
     def values(self, arrays: Any) -> Any:
@@ -509,7 +509,7 @@ def vmap(function: Callable[..., Any], tensors: Sequence[Any], axes: Any = 0) ->
     Random numbers are those of a single call, so that a function that seeds them is taken.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of operations that vmap calls one by one
+        warnings.simplefilter("ignore")  # vmap warns of what it calls one by one
         return torch.func.vmap(function, in_dims=axes, randomness="same")(*tensors)
 
 

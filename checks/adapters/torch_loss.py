@@ -53,7 +53,7 @@ class LossCost:
     ) -> None:
         self._loss, self._tensors, self._arrays, self._buffers = loss, tensors, arrays, buffers
         self._takes_many: bool | None = None  # not known yet
-        self._largest: dict[str, int] = {}  # numbers in an intermediate result, at one point
+        self._largest: dict[str, int] = {}  # by path: the most numbers in a result, at one point
 
     def __call__(self, params: Any) -> Any:
         """Return the loss of the tensors as they are."""
@@ -146,7 +146,7 @@ class LossCost:
         stacks = [torch.from_numpy(np.ascontiguousarray(change)) for change in changes]
         try:
             with restored(self._buffers), torch.no_grad(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of operations that vmap calls one by one
+                warnings.simplefilter("ignore")  # vmap warns of what it calls one by one
                 return torch.func.vmap(loss)(*stacks).numpy()
         except Exception as error:
             if is_control_flow(error):
@@ -229,7 +229,7 @@ class _Substituted(TorchFunctionMode):
     def _result(self, func: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
         first, second = (self._matrix(args[k]) if len(args) > k else None for k in (0, 1))
         if func in TRANSPOSE and first:
-            # code that this mode does not see, as in C++, would read values that have not moved
+            # nan, so that code unseen by this mode, as in C++, cannot read unmoved values
             unreadable = first.tensor.new_full((), torch.nan).expand(first.tensor.shape[::-1])
             self._changed[id(unreadable)] = first.transposed
             self._kept.append(unreadable)

@@ -7,8 +7,8 @@ import torch
 
 __all__ = ["DTYPES", "SPARSE", "Memory", "as_array", "memory_of", "stored_values", "strided"]
 
-# The arrays that stand for tensors. Numbers of 16 bits are exact in float32; a complex number is a
-# pair of real ones along a last axis.
+# Which dtype of numpy stands for a tensor's. Numbers of 16 bits are exact in float32; a complex
+# number is a pair of real ones along a last axis.
 DTYPES = {
     torch.float64: np.float64,
     torch.float32: np.float32,
