@@ -18,7 +18,7 @@ __all__ = ["CERTAIN", "LEFT_OVER", "Case", "Fit", "Hypothesis"]
 # unexplained rest must also lie within the intervals of the estimates.
 LEFT_OVER = 0.05
 SHARE_BITS = 4.0
-# Of so few different entries, the numbers themselves may be short, as in an example: 1.5 for 2.
+# Up to so many different entries may agree by chance if their numbers are short, as 1.5 and 2.
 FEW = 3
 # The evidence for what is seen without a comparison, as an array of zeros.
 CERTAIN = 1e6
@@ -225,8 +225,8 @@ class Case:
         most = LEFT_OVER * min(discrepancy.max(), claimed.max() or discrepancy.max())
         if not (np.max(left_over) <= most and (left_over <= error + limit).all()):
             return None
-        # All entries agree to `share` of their limit, mostly far below 1, and the evidence counts
-        # with that. It was chosen to fit, out of about 2^SHARE_BITS shares, which costs those bits.
+        # All entries agree to `share` of their limit, mostly far below 1, and that is counted as
+        # evidence. `share` was fitted, out of about 2^SHARE_BITS values, which costs these bits.
         beyond = np.maximum(left_over - error, 0)
         share = max(float(np.max(beyond / np.maximum(limit, np.finfo(float).tiny))), 2.0**-24)
         tolerance = error + share * limit

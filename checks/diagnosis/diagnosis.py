@@ -13,8 +13,8 @@ from checks.report.wording import listed
 
 __all__ = ["diagnose"]
 
-# A hypothesis is named if the claim agrees with it by so many bits more than the hypothesis has
-# numbers and alternatives: by chance, that happens once in 4,096 times.
+# A hypothesis is named if its agreement with the claim is worth so many bits more than its numbers
+# and alternatives cost: by chance, that happens once in 4,096 times.
 LEAST_EVIDENCE = 12.0
 # Of two hypotheses that explain the same arrays, one is far likelier if it takes so many bits less.
 # Otherwise both are named.

@@ -17,7 +17,7 @@ __all__ = ["formula_of_a_part", "masked", "one_part", "small_everywhere"]
 # An error below this, relative to the largest entry, is small. A mistake in a formula makes larger
 # errors, unless it is a mistake in a small constant or in the precision.
 SMALL = 1e-2
-# Which entries are wrong is more than chance if this many bits say so.
+# That all wrong entries lie at zeros is no chance from this many bits on.
 PLACE_BITS = 4.0
 
 

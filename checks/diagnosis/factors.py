@@ -196,7 +196,7 @@ def row_factors(case: Case) -> Iterator[Fit]:
         c, uncertainty = np.array(found).T
         wrong = np.abs(c - 1) > uncertainty
         apart = np.diff(np.sort(c)) > 2 * uncertainty.max()
-        # of few different factors, others say more: a part that is wrong, rows of zeros, signs
+        # few different factors are named better by others: a wrong part, rows of zeros, signs
         if not (wrong.mean() > 0.5 and apart.sum() >= 1 and (np.abs(c) > uncertainty).all()):
             continue
         if np.ptp(np.abs(c)) <= 2 * uncertainty.max():

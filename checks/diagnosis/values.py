@@ -12,7 +12,7 @@ __all__ = ["clipped", "not_finite", "powers", "rounded", "zero"]
 
 # Rounding errors in a computation may add up to this many eps, relative to the largest entry.
 LAST_PLACES = 64
-# The bits of evidence that one entry gives if it is a whole number, the estimate rounded.
+# The bits of evidence that one entry gives if it is the estimate, rounded to a whole number.
 INTEGER_BITS = 12.0
 
 

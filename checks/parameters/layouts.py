@@ -28,7 +28,7 @@ def _read_only(array: FloatArray) -> FloatArray:
     return copy
 
 
-# By what completes the sentence "With a cotangent …".
+# The keys complete the sentence "With a cotangent …".
 LAYOUTS: Mapping[str, Callable[[FloatArray], FloatArray]] = {
     "in Fortran order": _fortran,
     "that is a slice of a larger array": _slice_of_larger,

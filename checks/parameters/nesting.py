@@ -62,7 +62,7 @@ class Nesting:
             if isinstance(node, np.ndarray) and type(node) is not np.ndarray:
                 return lambda arrays: _in_subclass(node, arrays[name])
             return itemgetter(name)
-        if _kind(node.__class__) not in (NAMED_TUPLE, TUPLE):  # nothing can be replaced in these
+        if _kind(node.__class__) not in (NAMED_TUPLE, TUPLE):  # no part of a tuple can be replaced
             keys = list(node) if isinstance(node, Mapping) else []
             self._mutable.append(_Container(node, path, parts, keys))
         builders = [self._visit(part, path + step) for step, part in parts]
