@@ -316,7 +316,7 @@ def _is_diagonal(hessian: Any, evaluations: Evaluations) -> bool:
     params = evaluations.nesting.params
     claim = hessian
     if callable(hessian):
-        with suppress(Exception):  # the cost may not take what the claim takes
+        with suppress(Exception):  # called first, as in `_Slopes.after_cost`
             evaluations.call_cost(params)
         claim = evaluations.call_at_point(hessian)
         evaluations.restore()
@@ -326,7 +326,7 @@ def _is_diagonal(hessian: Any, evaluations: Evaluations) -> bool:
     except (TypeError, ValueError):
         return False
     same = list(shapes.values()) == [np.shape(leaf) for leaf in arrays.values()]
-    # of one parameter of shape () the claim is both, and counts as a matrix
+    # for one parameter of shape (), diagonal and matrix look alike: take the matrix
     return same and list(shapes.values()) != [()] and not _is_sparse(claim)
 
 

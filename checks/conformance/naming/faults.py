@@ -84,7 +84,7 @@ def together(*faults: Fault) -> Fault | None:
         PLUS.join(fault.name for fault in faults),
         " And: ".join(fault.text for fault in faults),
         steps,
-        # the size of a penalty that the cost has is known
+        # a penalty's λ is known already, from the cost
         next((f.constant for f in faults if f.constant and "penalty" not in f.steps), ""),
     )
 

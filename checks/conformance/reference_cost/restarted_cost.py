@@ -26,7 +26,7 @@ CHUNK = 2**15  # numbers in a temporary array: a few such arrays fit into one co
 # A cost is taken for the reference's if the values differ by at most this many units in the last
 # place. A sum in another order differs by less; another cost, or float32 inside, by far more.
 MAX_LAST_PLACES = 64
-ONE = 1.0  # a tenth of it is another float where rounding is toward zero
+ONE = 1.0  # ONE / 10 depends on the direction of rounding
 
 
 class RestartedCost:
@@ -178,7 +178,7 @@ class RestartedCost:
 
     def mean_cost(self, a: Array) -> Array:
         """Return C (m, k) from outputs a^L (n_L, B, k, m)."""
-        # nodes outermost, as in a: of mixed memory orders numpy may sum in another order
+        # y in a's memory order, nodes outermost: otherwise numpy may sum in another order
         y = np.asfortranarray(self.y)[:, None, None]
         costs = self.costs_by_sample(a.transpose(1, 2, 3, 0), y)
         # C = (1/B) Σ_samples C(x, y)
@@ -234,7 +234,7 @@ class _ForwardPass:
         return self._slopes[l]
 
     def _forward_mode(self, l: int) -> Array:
-        """Compute these derivatives by carrying ∂a/∂z_i^l up from layer l to the output."""
+        """Compute `slopes_by_node` by carrying ∂a/∂z_i^l up from layer l to the output."""
         w, L, n, B = self.theta.w, self.cost.net.L, self.cost.net.sizes, self.a[0].shape[1]
         if l == L:
             return self.C_prime * self.a_prime[L]

@@ -257,7 +257,7 @@ def _advice(target: Target, trial: Trial) -> str:
     faults = name_fault(target)
     if any(fault.name != UNKNOWN for fault in faults):
         return "; or ".join(f"it looks like {fault.name!r}. {fault.text}" for fault in faults)
-    # an unknown mistake has a condition, which says when it happens; add where
+    # the text of an unknown mistake is the condition under which it happens; add where
     condition = "".join(f"{fault.text} Then: " for fault in faults)
     return condition + _place(target, trial, wrong)
 
@@ -330,7 +330,7 @@ def _log_constant(target: Target, trial: Trial) -> str:
 
 
 def _right_elsewhere(target: Target, trial: Trial) -> str:
-    """Return that a target is right with one output, if it is wrong with several alone."""
+    """Return that a target is right with one output, if it is wrong only with several."""
     least, most = target.takes.outputs
     if trial.report is None or not least == 1 < most:
         return ""
@@ -351,7 +351,7 @@ def _network(target: Target, problem: Problem) -> str:
     row = known_cost(target)
     named = f"{target.activation}, {target.cost_name}"
     if row and (row.activation, row.cost_name, row.output) != (*named.split(", "), ""):
-        named = f"{row}"  # a row that differs from the names by more than a factor
+        named = f"{row}"  # the cost is no multiple of the named one
     elif not row and named == "logistic, mean_squared":
         named = "a cost of its own"  # these are the names of a target that declares none
     kind = f"{problem.regime}, {problem.x.dtype.name}, {named}"

@@ -173,9 +173,7 @@ def _outcome(report: pytest.TestReport) -> tuple[str, str]:
         return "skipped", reason
     if report.failed:
         finding = getattr(report, plugin.FINDING, None)
-        if (
-            finding is None
-        ):  # no AssertionError: neither the suite nor the target says what is wrong
+        if finding is None:  # no AssertionError: nothing says what is wrong
             return "ERROR", ""
         return finding["outcome"] or "WRONG", finding["short"] or ""
     return "ok", ""

@@ -20,7 +20,7 @@ from checks.conformance.targets.probe import probed
 from checks.conformance.targets.target import Target
 from checks.strategies import Problem
 
-SIZES, SAMPLES = (2, 3, 3, 2), 2  # or what comes nearest of what a target takes
+SIZES, SAMPLES = (2, 3, 3, 2), 2  # or the nearest that a target takes
 CALL = "target.gradient(weights, biases, x, y)"
 
 

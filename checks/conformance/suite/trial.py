@@ -29,7 +29,7 @@ Group = tuple[str, str]  # "last layer" or "layers below", and "weights" or "bia
 GRACE = 0.5  # seconds in which a check has to end after its deadline
 NOT_PROPORTIONAL = "not proportional"
 LAST_PLACES = 64 * np.finfo(float).eps  # what a few sums of rounded products may be off by
-# Rounding is 2,048 times smaller in long double, a wrong formula is as wrong.
+# Long double divides rounding by 2,048, a formula's error by 1: this is between.
 NEARER = 256
 PACKAGE = str(Path(__file__).parents[2])
 

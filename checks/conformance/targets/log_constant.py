@@ -16,8 +16,8 @@ __all__ = ["find_log_constant"]
 
 NEAR = 0.05  # a small constant changes the cost by less than this share of it
 NEWTON_STEPS = 8
-# A fitted constant has to explain the change of the cost to this share. The change has to be more
-# than this many last places of the cost.
+# A fitted constant has to explain the cost's change, to SHARE of it. The change has to be more than
+# LAST_PLACES last places of the cost.
 SHARE, LAST_PLACES = 1e-4, 1e3
 
 

@@ -58,7 +58,7 @@ def probed(target: Target) -> Target:
         assert target.step is not None
         own = form.given(weights, biases, x, y)
         result = target.step(*own, learning_rate)
-        # views of the caller's arrays, so that a step in place has moved those
+        # `own` holds views, so a step in place has moved the caller's arrays
         return None if result is None else _brought_back(takes, result, weights, biases)
 
     return replace(
@@ -316,7 +316,7 @@ class _Probe:
                 (_is_missing(db) and not self._reads_biases(candidate))
                 or [np.shape(g) for g in db] == [b.shape for b in given[1]]
             )
-        except Exception:  # the suite reports it
+        except Exception:  # the suite reports the error
             return False
 
     def _weights_fit(self, candidate: _Candidate) -> bool:
@@ -324,7 +324,7 @@ class _Probe:
         try:
             (dw, _), given = self._gradient(candidate.form, self._problem(candidate, 0))
             return [np.shape(g) for g in dw] == [w.shape for w in given[0]]
-        except Exception:  # the suite reports it
+        except Exception:  # the suite reports the error
             return True
 
     def _weights_are_right(self, candidate: _Candidate, last_only: bool = False) -> bool:
@@ -354,7 +354,7 @@ class _Probe:
                 size = float(np.sqrt(sum(np.square(term).sum() for term in terms)))
                 if not abs(claimed - numeric) <= RIGHT * (size + abs(numeric)):
                     return False
-        except Exception:  # the suite reports it
+        except Exception:  # the suite reports the error
             return False
         return True
 
@@ -399,7 +399,7 @@ class _Probe:
                 np.concatenate([np.ravel(g) for g in self._gradient(candidate.form, p)[0][0]])
                 for p in (problem, labelled(problem, "one-hot"))
             )
-        except Exception:  # the suite reports it
+        except Exception:  # the suite reports the error
             return False
         return bool((one == other).all())
 
@@ -500,7 +500,7 @@ class _Probe:
             return self._fixed_layers(candidate)
         if self._gradient_fits(candidate):
             return ""
-        # where samples are rows, a gradient of one sample has weights of other shapes, too
+        # given rows, a gradient of one sample has weights of wrong shapes: else it is a mistake
         is_of_rows = candidate.form.samples == "rows"
         if self._weights_fit(candidate) if is_of_rows else self._is_mean(candidate):
             return ""
@@ -512,7 +512,7 @@ class _Probe:
             (dw, _), _ = self._gradient(candidate.form, self._problem(candidate, 0))
         except ValueError as error:
             return described(error) if "to unpack" in str(error) else ""
-        except Exception:  # the suite reports it
+        except Exception:  # the suite reports the error
             return ""
         count = len(dw)
         return f"the gradient has {count} weights there" if count != candidate.layers else ""
