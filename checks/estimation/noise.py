@@ -261,7 +261,7 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
         level = float(np.median(jumps))  # too few jumps for a table: a whole jump counts as noise
     is_flat = not stochastic and all(cost == at_point for cost in costs)
     if is_flat and not size:
-        # a cost of 0, as √(1 + z) − √z at large z: √eps of its size at smaller parameters is noise
+        # a cost of 0 may cancel, as √(1 + z) − √z: √eps of its size at smaller parameters is noise
         smaller = [evaluations.cost_moved(evaluations.box.shrunken(s)) for s in SHRINK[1:]]
         size = float(np.abs(smaller, where=np.isfinite(smaller), out=np.zeros(len(smaller))).max())
         level = math.sqrt(eps) * size
@@ -438,7 +438,7 @@ def _noise_along(
             size = np.maximum(np.abs(table.costs).max(), terms)
             is_noise = stochastic or noise <= SAME_WITHIN * np.spacing(size)
             if not is_noise:
-                # where no slope shows, this may be an oscillation as short as a few last places
+                # where no slope shows, look DEEPEST: an oscillation may be a few last places long
                 depth = DEPTH if np.ptp(table.costs) > POINTS * noise else DEEPEST
                 place = table.rough_intervals(table.agreeing_order() or 1)[0]
                 noises, _, _ = noise_within(line, place, 2.0, rng, depth)

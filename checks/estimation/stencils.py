@@ -32,10 +32,10 @@ CENTRAL_NOISE, ONE_SIDED_NOISE = 5 * 1.08, 5 * 5.6
 # truncation error 2|D6 − D4| cover together.
 KINK_FACTOR = 0.25
 SEVERAL_KINKS = 3.0  # factor on a kink found: it may be what is left of several that cancel
-# A correction is the difference of two orders. Orders converge if the last correction is at most
-# CONVERGING times the first; the truncation error is then twice the last. If noise hides whether
-# they do, it is 512 ρ² times the last, with the ratio ρ of the two, or 12 times the first if that
-# is less. This covers costs like sign(x)|x|^p at 0, which are off by 4.7 times the last correction
+# A correction is the difference of two orders. If the last one is at most CONVERGING times the
+# first, the orders converge, and the truncation error is twice the last. If noise hides whether
+# they do, it is 512 ρ² times the last, where ρ is last / first, but at most 12 times the larger
+# one. This covers costs like sign(x)|x|^p at 0, which are off by 4.7 times the last correction
 # at ρ = 0.11 (p = 5/2), 9 at 0.20 (p = 2), 22 at 0.27 (p = 3/2), 35 at 0.28 (p = 4/3).
 CONVERGING, UNCERTAIN, UNCERTAIN_RATIO = 1 / 16, 12.0, 512.0
 # D_1 is off by c_3 h², D4 by 4 c_5 h⁴, with the Taylor coefficients c_k of the cost. If c_5 is 0 by

@@ -27,7 +27,7 @@ ROUNDS = 18  # steps tried for one coordinate; 8^-17 of the first is below a las
 FEW_JUMPS = 4.0
 # Relative noise below so many eps of the parameters does not come from jumps away from the point.
 PLACES = 64
-FEW = 16  # up to this many slopes are tested one by one; more are first tested by one common move
+FEW = 16  # of more slopes, one common move tests first whether the cost contradicts any
 # If all trials of the pilots failed, so many long and as many short steps show noise if their
 # corrections, as differences of costs, are the same up to this factor.
 SOME_TRIALS, SAME_NOISE = 4, 8.0

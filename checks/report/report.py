@@ -221,7 +221,7 @@ class Report:
         text = f"{self.worst}."
         if right:
             text += f" {listed(right)} {'is' if len(right) == 1 else 'are'} right."
-        # a check of the suite names mistakes from many networks together
+        # the suite needs no such advice: it names mistakes from many networks
         if context or self.kind != "gradient":
             return [text]
         return [text, "The mistakes of a whole network are named by: python -m checks YOURMODULE"]
