@@ -96,7 +96,7 @@ class LossCost:
     ) -> Iterator[tuple[slice, Any]]:
         flat, first = self._arrays[path].reshape(-1), 0
         while first < len(entries):
-            # the first points are few, as they are tried one by one as well
+            # at first one entry, as its points are also tried one by one, to see that both agree
             points = min(MAX_POINTS, MAX_NUMBERS // self._largest.get(path, MAX_NUMBERS))
             part = slice(first, min(len(entries), first + max(1, points // steps.shape[1])))
             places = np.repeat(entries[part], steps.shape[1])

@@ -73,7 +73,7 @@ def noise_at_steps(
     finest = 4 * float(np.spacing(x.dtype.type(size)))
     # An interpolation in pieces of length l is off by a parabola in each. If its noise is σ, it is
     # √11.25 σ high and its slope at the ends, 4 heights/l, is about 13 σ/l. So noise below
-    # discrepancy · l/13 explains nothing; 32 leaves a margin, and l is the finest spacing.
+    # discrepancy · l/13 does not explain that; 32 leaves a margin, and l is the finest spacing.
     least = max(SAME_WITHIN * known.level, discrepancy * FINEST_SPACING * size / 32)
     spacing = LONGEST_SPACING
     while spacing >= FINEST_SPACING and spacing * size >= finest:

@@ -18,7 +18,7 @@ def as_number(result: Any) -> Any:
     TypeError
         It is not exactly one number.
     """
-    if isinstance(result, (float, complex)):  # numpy's numbers in double precision too
+    if isinstance(result, (float, complex)):  # np.float64 and np.complex128 are such, too
         return np.asarray(result)
     value = as_array(result)
     if np.ma.is_masked(result):  # numpy takes the number behind the mask

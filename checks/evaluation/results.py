@@ -29,14 +29,14 @@ __all__ = [
 
 # The bytes of a long double that hold its value; on x86 the last 6 of 16 are arbitrary.
 USED = 10 if np.finfo(np.longdouble).nmant == 63 else np.dtype(np.longdouble).itemsize
-ABOVE_HALF = 1.5 * 2.0**-53  # 1 + ABOVE_HALF is rounded up to the nearest, and down toward zero
+ABOVE_HALF = 1.5 * 2.0**-53  # 1 + this shows the rounding mode: up to nearest, down toward zero
 
 # The most numbers that are kept at once, 256 MiB in float64, and how often f is called for an entry
 # of x, at a guess.
 MAX_NUMBERS, CALLS_PER_ENTRY = 2**25, 16
 NONE = slice(0, 0)
 UNKNOWN = 1e150  # a noise larger than any: its square is finite
-# Moves in one task of an executor, and tasks that wait.
+# The moves in one task of an executor, and the most tasks that wait.
 MOVES, MAX_PENDING = 8, 256
 # The most points that one call of a function of many points gets, and the most numbers in their
 # arguments and results, 8 MiB in float64.
@@ -93,7 +93,7 @@ class Memo:
         self.most = MAX_POINTS
         self._own = {id(leaf) for leaf in Nesting(params).leaves.values()}
         self._outcomes: dict[Key, list[Any]] = {}
-        self.last: Key | None = None  # the values of the last call
+        self.last: Key | None = None  # the key of the last call
         self.by_move: dict[Key, Any] = {}  # what was returned where a single entry was moved
         self.calls, self.lifts = 0, False
 
@@ -121,7 +121,7 @@ class Memo:
         return outcomes[number]
 
     def renew(self, params: Any) -> None:
-        """Let the last call of the function be one with these values, for what it keeps of them."""
+        """Call the function with these values unless it was last, as it may keep its argument."""
         key = self.key(params)
         if key != self.last:
             self.calls, self.last = self.calls + 1, key
@@ -252,7 +252,7 @@ class Results:
         self._keep_only(_copied)
 
     def _keep_only(self, part: Callable[[list[NDArray[Any]]], tuple[NDArray[Any], ...]]) -> None:
-        """Keep a part of the results from now on, and of all before only those at the point."""
+        """Keep a part of the results from now on, and of earlier ones only those at the point."""
         self._part = part
         self.memo.restart(self.point.nesting.params, part(self._first))
 
@@ -349,7 +349,7 @@ class Results:
         """
         f = np.concatenate(arrays, axis=-1)
         change = f - first
-        # the sums of a stack are those of its points bit for bit, as a matrix product's are not
+        # np.vecdot of a stack is bit for bit that of each point; a matrix product may differ
         sums = np.stack([np.vecdot(u, first) + np.vecdot(u, change) for u in weights], axis=-1)
         if self.noise is None:
             return (sums,)

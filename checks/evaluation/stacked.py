@@ -15,8 +15,8 @@ from checks.parameters.nesting import Nesting, leaves
 
 __all__ = ["StackedCost", "StackedFunction", "is_close"]
 
-# Results at many points that differ by more than so many last places of the largest from those at
-# one are of another function.
+# A call for many points agrees with calls for one if no result differs by more than PLACES last
+# places of the largest.
 PLACES = 16.0
 # To bound the memory that the cost takes, a stack has at most MAX_SETS parameter sets, with at most
 # MAX_NUMBERS numbers in all their arrays. But all steps of one entry are always in one stack.

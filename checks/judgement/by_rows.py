@@ -201,7 +201,7 @@ def _block(name: str, rows: Sequence[Row], path: str, some_seen: bool) -> ArrayR
     if some_seen:
         movable = np.stack([row.movable[path].ravel() for row in rows])
         unseen = np.array([path in row.unseen for row in rows])[:, None]
-        # a row within its error counts as unseen: f = 0, as log(1 + exp(-400)), shows no rounding
+        # also a row that is 0 within its errors: f = 0, as log(1 + exp(-400)), shows no rounding
         unseen |= ~(np.abs(block.numeric) > block.error).any(axis=1, keepdims=True)
         _judge_unseen_rows(block, unseen)
         _accept_zero_rows(block, movable, unseen)
@@ -234,8 +234,8 @@ def _judge_unseen_rows(block: ArrayReport, unseen: Any) -> None:
 def _accept_zero_rows(block: ArrayReport, movable: Any, unseen: Any) -> None:
     """Make rows a MATCH, in place, that are zero as claimed, though nothing shows their scale.
 
-    A result may have no derivative at all, as a dead unit, while others have: then it is one that
-    no move changes, or that is known to be small beside the rows of other results.
+    A result may have no derivative at all, as that of a dead unit, while others have. Then no move
+    changes it, or its row is known to be small beside those of other results.
     """
     zero = ~block.claimed.any(axis=1) & (np.abs(np.nan_to_num(block.numeric)) <= block.error).all(
         axis=1
@@ -247,7 +247,7 @@ def _accept_zero_rows(block: ArrayReport, movable: Any, unseen: Any) -> None:
 
 
 def _on_one_scale(block: ArrayReport, largest: float) -> ArrayReport:
-    """Return a block in which what its rows round is judged by the scale of the whole block.
+    """Return a block judged on one scale, because its rows may round like its largest entries.
 
     `largest` is that of all blocks. No entry is judged more strictly than as part of its row.
     """

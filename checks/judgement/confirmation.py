@@ -20,9 +20,9 @@ from checks.report.verdict import Verdict
 
 __all__ = ["mark_uncertain_kinks", "mark_unconfirmed"]
 
-# Slopes by these steps show whether an entry lies between jumps, if they miss the claim by at most
-# a part NEAR_ENOUGH of the discrepancy. They are in last places of the entry, or so long that the
-# discrepancy changes the wide cost by VISIBLE_PLACES of its own.
+# An entry lies between jumps if its slopes over the steps NEAR miss the claim by at most a part
+# NEAR_ENOUGH of the discrepancy. These steps are in last places of the entry, or in a unit so long
+# that a slope of that part changes the wide cost by VISIBLE_PLACES of its last places.
 NEAR, NEAR_ENOUGH, VISIBLE_PLACES = (4.0, 2.0), 1 / 4, 4.0
 # At most so many flagged entries of an array are estimated again. If all of them are confirmed,
 # the others are taken as confirmed; if one is not, the others are estimated again too.
@@ -120,7 +120,7 @@ def _sharper(
 ) -> Estimate:
     """Return a second estimate in the wider dtype, where that agrees and has smaller errors.
 
-    Only of a cost that lifts, or of which the complex steps do where an offset hides it.
+    It is taken if the cost lifts, or if an offset of the cost hides this but complex steps lift.
     """
     evaluations = estimates.evaluations
     rounding = measure_cost_rounding(evaluations, np.random.default_rng(estimates.seed))
@@ -163,11 +163,11 @@ def _is_stepped(
     claimed: FloatArray,
     confirmed: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    """Whether entries have the claimed slopes between jumps, of which differences see the trend.
+    """Whether entries have the claimed slopes between jumps, while differences step over these.
 
     A function that rounds, as floor does, has such jumps, and its derivative is that between them.
-    In a wider dtype the cost is level close to the point, over several last places, where a cast to
-    the dtype of the parameters is not.
+    In a wider dtype it has that slope over several last places around the point. A cost that casts
+    to the dtype of the parameters has not: it jumps at every last place.
     """
     evaluations, estimate = estimates.evaluations, estimates.by_path[path]
     wide = wider_dtype(coarsest_dtype(evaluations.values))

@@ -30,8 +30,8 @@ from checks.report.verdict import Verdict
 
 __all__ = ["CostSlopes", "GradientEntries", "OwnSlopes", "judged_diagonal"]
 
-# A second difference has the noise √(1 + 1 + 4) σ/h² of the cost. Of the three of `central`, with
-# weights 1.5, −0.6/4 and 0.1/9, that is 1.51 times as much; it takes a slope to have 1.08 times.
+# A second difference of costs with noise σ has the noise √(1 + 1 + 4) σ/h². The three in `central`,
+# with weights 1.5, −0.6/4 and 0.1/9, have 1.51 times that; it assumes 1.08 times, as of slopes.
 SECOND = math.sqrt(6) * 1.51 / 1.08
 
 
@@ -59,7 +59,7 @@ class OwnSlopes:
     calls = 0
 
     def _know(self, by_path: Mapping[str, FloatArray], slopes: Mapping[str, FloatArray]) -> None:
-        """Take the noise of each own slope by path, beside the slopes themselves."""
+        """Store the noise of each own slope, by path, and the size of the slopes."""
         self.levels = {path: np.array(level, float).ravel() for path, level in by_path.items()}
         self.doubt = {path: np.zeros(level.size) for path, level in self.levels.items()}
         self.noise = max(float(level.max(initial=0)) for level in self.levels.values())
@@ -102,11 +102,12 @@ class CostSlopes(OwnSlopes):
         self._errors = {path: e.error for path, e in by_path.items()}
         self._know(self._errors, self._slopes)
         if self._is_complex:
-            # what the cost absorbs of a slope may change as the parameters do
+            # the error of a slope, from terms that the cost absorbs, may change as parameters do
             sizes = {path: entry_sizes(v).ravel() for path, v in evaluations.values.items()}
             self.doubt = {path: error / sizes[path] for path, error in self._errors.items()}
         else:
-            # h⁶ of truncation equals noise/h² where h⁸ ~ the relative noise, and not h⁷
+            # The first step is relative^(1/7). Here relative^(1/8) is wanted, where the truncation
+            # error h⁶ equals noise/h².
             relative = max(estimates.noise.relative, 1e-17)
             self.noise, self.terms = self._level, self._level / relative ** (7 / 8)
 
@@ -220,7 +221,7 @@ def judged_diagonal(
         kind="Hessian",
     )
     if report.verdict is not Verdict.MATCH:
-        # in the shape of the parameters, an order of classes or samples is seen
+        # named in the shape of the parameters, where a wrong order of classes or samples shows
         values = {_name_of(path): value for path, value in evaluations.values.items()}
         named = not_repeatable(arrays, differences) or name_mistakes(arrays, values, report.kind)
         report = replace(report, diagnosis=named)

@@ -147,7 +147,7 @@ def judge_arrays(
     if any(_is_flagged(array).any() for array in arrays.values()):
         rounding = claim.rounding(estimates.seed)
         calls.append(claim.again())
-    # in float64, as the estimates are: a narrower claim is nearly always measured in float64
+    # with the eps of float64: the rounding of a narrower claim is nearly always measured instead
     lost = LAST_PLACES * np.finfo(np.float64).eps * abs(float(estimates.evaluations.at_point))
     differences = dict[str, FloatArray]()
     for path in arrays:

@@ -17,7 +17,7 @@ from checks.parameters.nesting import argument_name
 
 __all__ = ["Cotangent", "RowClaims", "Sum", "VjpClaims", "draw_cotangents"]
 
-MOST = 8  # at most so many cotangents are zero but for one array of results
+MOST = 8  # at most so many arrays of results get a cotangent that is zero in all others
 
 
 class RowClaims:
@@ -79,7 +79,7 @@ class Cotangent:
     values : dict of str to ndarray
         By the path of the results.
     layout : callable
-        Makes the array that is handed over of one of `values`.
+        Makes, from one of `values`, the array that is handed over.
     """
 
     name: str
@@ -101,7 +101,7 @@ def draw_cotangents(
     """Return a random cotangent, and sums of others that are multiples of it.
 
     The parts are those for which a product that is right for one may be wrong: 1000 times as large,
-    another random one, zero but for one array of results, or of a single array but for one entry,
+    another random one, zero but for one array of results (or one entry, if there is one array),
     and of equal entries with stride 0.
     """
 

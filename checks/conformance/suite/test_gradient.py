@@ -100,7 +100,7 @@ def test_the_cost_is_the_one_that_the_target_names(gradient_target: Target) -> N
         if target.names and (row.factor, row.output, row.decay) == ("1", "", (0.0, 0.0)):
             return
         pytest.skip(f"note: {found}")
-    # a name alone, beside something of the target's own, cannot be compared
+    # a target that names only its activation or only its cost may have its own in the other's place
     if (constant and constant[0].has(target)) or (not row and len(target.names) < 2):
         pytest.skip(f"note: {found}; every entry is judged by the target's own cost")
     says = " and ".join(f"{name} = {getattr(target, name)!r}" for name in sorted(target.names))
