@@ -287,12 +287,15 @@ def changes_nothing(
 
     The arrays are moved at the point, and where all arrays are smaller: there units that are
     saturated at the point are less so. A cost that is not finite there does not tell. False where
-    bounds leave no room to see it.
+    none tells, also because bounds leave no room.
     """
     box, paths = evaluations.box, list(paths)
+    tells = False
 
     def differs(moves: Mapping[str, FloatArray], cost: Any) -> bool:
+        nonlocal tells
         moved = evaluations.cost_moved(moves)
+        tells = tells or bool(np.isfinite(moved))
         return bool(np.isfinite(moved) and moved != cost)
 
     sizes = {path: entry_sizes(evaluations.values[path]) for path in paths}
@@ -300,7 +303,6 @@ def changes_nothing(
         path: np.copysign(rng.uniform(0.5, 1, size.shape), rng.uniform(-1, 1, size.shape)) * size
         for path, size in sizes.items()
     }
-    moved_at_all = False
     for shrink in SHRINK:
         base = box.shrunken(shrink)
         if shrink != 1 and not any(move.any() for move in base.values()):
@@ -313,16 +315,15 @@ def changes_nothing(
         for part in (2.0**-8, shrink / 2, 0.125):
             for side in (part, -part):
                 moves = {p: box.clipped(p, base[p] + side * aside[p]) for p in paths}
-                if any(np.any(move != base[path]) for path, move in moves.items()):
-                    moved_at_all = True
-                    if differs(base | moves, unmoved):
-                        return False
-    for part in PROBES if moved_at_all else ():
+                is_moved = any(np.any(move != base[path]) for path, move in moves.items())
+                if is_moved and differs(base | moves, unmoved):
+                    return False
+    for part in PROBES if tells else ():
         ends = box.ends(rng)
         moves = {path: part * ends[path] for path in paths}
         if differs(moves, evaluations.at_point):
             return False
-    return moved_at_all
+    return tells
 
 
 def absorbed_change(

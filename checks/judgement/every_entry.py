@@ -40,6 +40,9 @@ from checks.report.wording import (
 
 __all__ = ["judge_arrays", "judge_gradient", "off_kinks"]
 
+# Derivatives that change the cost by less than this part of it, where their array moves by its own
+# size, are as small as saturated units leave them.
+SATURATED = 2.0**-20
 OUTSIDE_SLOPES = (
     "at a kink the claim does not lie between the slopes on both sides, or these slopes are "
     "uncertain: there is no derivative to compare with. Check at a point beside the kink."
@@ -147,18 +150,28 @@ def judge_arrays(
     if any(_is_flagged(array).any() for array in arrays.values()):
         rounding = claim.rounding(estimates.seed)
         calls.append(claim.again())
-    # with the eps of float64: the rounding of a narrower claim is nearly always measured instead
-    lost = LAST_PLACES * np.finfo(np.float64).eps * abs(float(estimates.evaluations.at_point))
     differences = dict[str, FloatArray]()
     for path in arrays:
         claimed, differences[path] = farthest_claim(estimates, path, [call[path] for call in calls])
         if rounding or claimed is not claim.arrays[path]:
             b = rounding.get(path, 0.0)
-            of_array = replace(rule, lost=lost / estimates.evaluations.scales[path])
+            of_array = replace(rule, lost=_lost_by_saturation(estimates, arrays[path]))
             arrays[path] = _compared(estimates, path, claimed, of_array, claim_error, b)
         arrays[path] = _judge_array(estimates, claim, arrays[path])
         arrays[path] = mark_unrepeated(estimates, arrays[path], differences[path])
     return judge_kinks_together(estimates, arrays), differences
+
+
+def _lost_by_saturation(estimates: Estimates, array: ArrayReport) -> float:
+    """Return what terms that cancel may lose of a claim whose rounding is not known.
+
+    That is 0 unless all derivatives of the array are SATURATED beside the cost. The last places are
+    those of float64: a claim in a narrower dtype has its rounding measured in float64.
+    """
+    evaluations = estimates.evaluations
+    of_cost = abs(float(evaluations.at_point)) / evaluations.scales[array.path]
+    lost = LAST_PLACES * float(np.finfo(np.float64).eps) * of_cost
+    return lost if array.largest <= SATURATED * of_cost else 0.0
 
 
 def _is_flagged(array: ArrayReport) -> NDArray[np.bool_]:

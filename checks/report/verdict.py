@@ -55,9 +55,8 @@ class Rule:
         otherwise                              UNRESOLVED
 
     Where b is not known, t = rtol · max(|g|, |n|), and a MISMATCH needs d − e > rtol · s as well,
-    or rtol · S if every derivative of the array may be 0, |n| ≤ e; and what terms that cancel in
-    the claim may lose, `lost`. At a kink, the slope jump is a
-    part of e, but does not count against the resolution.
+    or rtol · S if every derivative of the array may be 0, |n| ≤ e. It also needs d − e > `lost`.
+    At a kink, the slope jump is a part of e, but does not count against the resolution.
 
     Attributes
     ----------
@@ -72,8 +71,7 @@ class Rule:
     largest : float
         S, as above.
     lost : float
-        As above: some last places of the cost over the size of the parameters. In 1 − tanh² of a
-        saturated tanh, what is left is far smaller than the terms.
+        What terms that cancel in a claim may lose, as 1 − tanh² does where tanh is nearly 1.
 
     Of a Jacobian, s and S are the largest entries of the row; there `rtol` and `largest` are
     columns, with one number for each row.
