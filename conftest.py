@@ -1,5 +1,6 @@
 """What holds for a whole test run: benchmarks, Hypothesis profiles, the count of comparisons."""
 
+import gc
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +49,15 @@ def pytest_configure(config: pytest.Config) -> None:
     # As --benchmark-disable in addopts this would make --benchmark-only a usage error.
     if not (config.option.benchmark_only or config.option.benchmark_enable):
         config.option.benchmark_disable = True
+
+
+def pytest_collection_finish() -> None:
+    """Leave the objects of imported modules out of garbage collection.
+
+    With PyTorch and JAX they are so many that a collection takes 0.2 s. At the end of a session
+    pytest collects five times, and tests of the command and the plugin run their own sessions.
+    """
+    gc.freeze()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
