@@ -53,7 +53,7 @@ class LossCost:
     ) -> None:
         self._loss, self._tensors, self._arrays, self._buffers = loss, tensors, arrays, buffers
         self._takes_many: bool | None = None  # not known yet
-        self._largest: dict[str, int] = {}  # by path: the most numbers in a result, at one point
+        self._largest: dict[str, int] = {}  # by path: numbers in the largest intermediate tensor
 
     def __call__(self, params: Any) -> Any:
         """Return the loss of the tensors as they are."""

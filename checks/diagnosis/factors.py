@@ -68,7 +68,7 @@ def scaled(case: Case) -> Iterator[Fit]:
             )
         )
         yield from plain
-    # People clip to a norm of few digits, as 0.5: to its last places, the claim has that norm.
+    # People clip to a norm of few digits, as 0.5. The claim then has this norm, to rounding.
     eps = float(np.finfo(case.narrowest.dtype).eps)
     for norm, where in _norms(case, c) if eps < 1e-6 else ():
         short, bits = decimal(norm, 8 * eps * norm)

@@ -121,8 +121,8 @@ def estimate_derivatives(
     dtypes = {claim.dtype for claim in (claims or {}).values()}
     if rtol is None:
         eps = max([evaluations.caller_eps, *(float(np.finfo(dtype).eps) for dtype in dtypes)])
-        # A result may be small beside the terms of it that round. That is no reason to expect less
-        # of its derivatives.
+        # One of several results may be tiny as terms cancel: rounding that is large beside it
+        # must not loosen rtol.
         follows_noise = current_noise.stochastic or not evaluations.shared
         noisy = current_noise.relative if follows_noise else 0.0
         # at least the eps of float64, as most costs are in it; at most 1 %, so that rtol ≤ 10 %
@@ -152,7 +152,7 @@ def estimate_derivatives(
         if not evaluations.accept_interrupt():
             raise
     if method == "complex-step":
-        # who asks for complex steps trusts them, so what differences leave unproven does not count
+        # the caller chose complex steps: they count as proven, however coarsely differences agree
         estimates = {path: replace(estimate, proof=0.0) for path, estimate in estimates.items()}
     estimates = {p: estimates.get(p) or _unknown(v.size) for p, v in evaluations.values.items()}
     if evaluations.doubt:
