@@ -636,10 +636,11 @@ def test_a_second_estimate_checks_only_what_converged_after_failures():
             assert found.passed_check
 
 
-@pytest.mark.parametrize(("off", "passed"), [(1.9e-6, True), (-1.9e-6, True), (2.1e-6, False)])
-def test_a_check_passes_if_both_steps_agree(off, passed):
+@pytest.mark.parametrize("sign", SIGNS)
+@pytest.mark.parametrize(("off", "passed"), [(1.9e-6, True), (2.1e-6, False)])
+def test_a_check_passes_if_both_steps_agree(sign, off, passed):
     # the shorter step wins in conflict, so after a failure the next check is of that one
-    stencil = Planted([trial(1.0, 1e-6)] + [trial(1.0 + off, 1e-6)] * 9)
+    stencil = Planted([trial(1.0, 1e-6)] + [trial(1.0 + sign * off, 1e-6)] * 9)
     found = selection(stencil=stencil, goal=1e-3)
     begin(found)
     found.refine()
