@@ -49,6 +49,7 @@ __all__ = [
     "check_jacobian",
     "check_jvp",
     "check_vjp",
+    "compared_with_zeros",
     "numerical_jacobian",
     "overwriting",
 ]
@@ -662,7 +663,7 @@ def _check_vjp(
             products, _ = claims.products(x, Cotangent("a cotangent of zeros", zeros))
             if any(product.any() for product in products.values()):
                 finding = "With a cotangent of zeros, vjp is not zero: it is not linear in it."
-                report = _of_zeros(report, products)
+                report = replace(report, arrays=compared_with_zeros(products), diagnosis=())
     if report:
         finding = (
             f"{len(others) + 2} cotangents were tried: random ones, one output at a time, in "
@@ -716,13 +717,13 @@ def _on_scale_of(first: Report, report: Report) -> Report:
     return replace(report, arrays=arrays)
 
 
-def _of_zeros(report: Report, products: Mapping[str, FloatArray]) -> Report:
-    """Return a report of products that should be zero."""
+def compared_with_zeros(products: Mapping[str, FloatArray]) -> dict[str, ArrayReport]:
+    """Return the reports of products that must be exactly zero, by path."""
     arrays = {}
     for path, product in products.items():
         zero = np.zeros(product.shape)
         arrays[path] = ArrayReport.judged(path, product, zero, zero, Rule(0, 0))
-    return replace(report, arrays=arrays, diagnosis=())
+    return arrays
 
 
 def overwriting(report: Report, who: str, what: str, change: str) -> Report:

@@ -10,10 +10,10 @@ import numpy as np
 from jax import tree_util
 
 from checks.adapters.jax_function import DISAGREES, GRADIENTS, JaxFunction
-from checks.adapters.jax_leaves import as_array, eps_of, in_float64, name_of
+from checks.adapters.jax_leaves import FLOAT32_EPS, as_array, eps_of, in_float64, name_of
 from checks.adapters.reference import PLACES, check_by_reference
 from checks.gradient import require_match
-from checks.jacobian import check_jvp, check_vjp
+from checks.jacobian import check_jvp, check_vjp, compared_with_zeros
 from checks.parameters.claims import flatten_claim
 from checks.report.array_report import ArrayReport
 from checks.report.report import Diagnosis, Report
@@ -23,7 +23,6 @@ from checks.report.verdict import Rule, Verdict
 __all__ = ["assert_function", "check_derivative", "check_function"]
 
 MODES = tuple(GRADIENTS)
-FLOAT32_EPS = float(np.finfo(np.float32).eps)
 GIVE_REFERENCE = (
     "wanted one that shows what its derivatives are: give reference=, a function of the same "
     "meaning, such as its plain form"
@@ -207,10 +206,7 @@ def _without_results(checked: JaxFunction) -> Report:
     started = time.perf_counter()
     u = checked.nested_outputs(np.zeros(output.shape) for output in checked.outputs.values())
     claims, _ = flatten_claim(checked.params, checked.vjp(checked.params, u), "vjp")
-    arrays = {}
-    for path, claim in claims.items():
-        zeros = np.zeros(claim.shape)
-        arrays[path] = ArrayReport.judged(path, claim, zeros, zeros, Rule(0, 0))
+    arrays = compared_with_zeros(claims)
     finding = "All outputs are empty, so that every derivative is zero."
     seconds = time.perf_counter() - started
     return record(Report(arrays, 0.0, 0.0, "central", 0.0, 1, seconds, 0, (finding,)))

@@ -2,7 +2,7 @@
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -205,9 +205,11 @@ class JaxFunction:
 
     def agrees(self) -> bool:
         """Whether at the point the function with all inputs in float64 has the same values."""
+        wide = [leaf.values.astype(np.float64) for leaf in self.leaves]
         with self._with_bits(True):
-            wide = [leaf.values.astype(np.float64) for leaf in self.leaves]
-            return self._is_the_same(wide)
+            if self._agrees is None and self._is_wide(wide):
+                self._agrees = self._are_the_same(self.flat(self._in_jax(wide)))
+        return self._agrees is not False
 
     def values(self, arrays: Any) -> Any:
         """Return the outputs as nested arrays; after a complex step, a real output is complex.
@@ -270,12 +272,7 @@ class JaxFunction:
 
         In float64 it may draw other random numbers.
         """
-        if not self._is_wide(parts):
-            return True
-        if self._agrees is None:
-            wide = [leaf.values.astype(np.float64) for leaf in self.leaves]
-            self._agrees = self._are_the_same(self.flat(self._in_jax(wide)))
-        return self._agrees
+        return not self._is_wide(parts) or self.agrees()
 
     def _is_wide(self, parts: Sequence[Any]) -> bool:
         return any(leaf.is_narrower_than(p) for leaf, p in zip(self.leaves, parts, strict=True))
@@ -317,8 +314,7 @@ class JaxFunction:
             )
 
     def _cotangents(self, u: Any, outputs: Any) -> list[Any]:
-        parts = [np.asarray(leaf_at(u, keys)) for keys in self.outputs]
-        return [_vector(part, output) for part, output in zip(parts, outputs, strict=True)]
+        return _vectors(u, self.outputs, outputs)
 
     def vjp(self, arrays: Any, u: Any) -> Any:
         """Return the gradients for a cotangent u, nested as `params`.
@@ -345,8 +341,7 @@ class JaxFunction:
             return self.nested_outputs(map(as_array, along(self._tangents(v, moved))))
 
     def _tangents(self, v: Any, moved: Sequence[Any]) -> list[Any]:
-        parts = [np.asarray(leaf_at(v, keys)) for keys in self.keys]
-        return [_vector(part, array) for part, array in zip(parts, moved, strict=True)]
+        return _vectors(v, self.keys, moved)
 
 
 def _dtypes(parts: Sequence[Any]) -> str:
@@ -413,11 +408,15 @@ def _conj(array: Any) -> Any:
     return jnp.conj(array) if jnp.iscomplexobj(array) else array
 
 
-def _vector(part: Any, like: Any) -> Any:
-    """Return an array as a tangent or a cotangent of an array of JAX, in its dtype."""
-    if jnp.iscomplexobj(like):
-        part = part[..., 0] + 1j * part[..., 1]
-    return jnp.asarray(np.array(part).astype(like.dtype))
+def _vectors(nested: Any, all_keys: Iterable[Keys], arrays: Iterable[Any]) -> list[Any]:
+    """Return nested arrays as tangents or cotangents of arrays of JAX, in their dtypes."""
+    vectors = []
+    for keys, like in zip(all_keys, arrays, strict=True):
+        part = np.asarray(leaf_at(nested, keys))
+        if jnp.iscomplexobj(like):
+            part = part[..., 0] + 1j * part[..., 1]
+        vectors.append(jnp.asarray(np.array(part).astype(like.dtype)))
+    return vectors
 
 
 def _random(rng: np.random.Generator, like: Any) -> Any:

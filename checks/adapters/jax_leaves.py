@@ -10,7 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax import tree_util
 
-__all__ = ["Leaf", "as_array", "eps_of", "in_float64", "is_float", "name_of", "take_apart"]
+from checks.parameters.nesting import key_step
+
+__all__ = [
+    "FLOAT32_EPS",
+    "Leaf",
+    "as_array",
+    "eps_of",
+    "in_float64",
+    "is_float",
+    "name_of",
+    "take_apart",
+]
+
+FLOAT32_EPS = float(np.finfo(np.float32).eps)
 
 Keys = tuple[Hashable, ...]
 
@@ -60,9 +73,7 @@ def _key(step: Any) -> Hashable:
 def name_of(keys: Keys) -> str:
     """Return the name of a leaf, as a report has it."""
     first, *others = keys
-    return str(first) + "".join(
-        f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]" for key in others
-    )
+    return str(first) + "".join(map(key_step, others))
 
 
 def is_float(leaf: Any) -> bool:

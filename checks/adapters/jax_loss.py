@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from checks.adapters.jax_function import JaxFunction
-from checks.adapters.jax_leaves import eps_of, name_of
+from checks.adapters.jax_leaves import FLOAT32_EPS, as_array, eps_of, name_of
 from checks.adapters.jax_loop import LEAST
 from checks.adapters.keyed_nesting import leaf_at, nest
 from checks.evaluation.control_flow import is_control_flow
@@ -16,7 +16,6 @@ from checks.parameters.nesting import Nesting
 
 __all__ = ["LossCost"]
 
-FLOAT32_EPS = float(np.finfo(np.float32).eps)
 AT_ONCE = 2**12  # moved points between two updates of the progress bar
 
 
@@ -108,7 +107,7 @@ class LossCost:
     def _pairs(self, arrays: Any) -> Any:
         """Return arrays with pairs of real numbers in the place of complex parameters."""
         return self._checked.nested(
-            as_pairs(leaf_at(arrays, keys)) if leaf.is_complex else leaf_at(arrays, keys)
+            as_array(leaf_at(arrays, keys)) if leaf.is_complex else leaf_at(arrays, keys)
             for keys, leaf in zip(self._checked.keys, self._checked.leaves, strict=True)
         )
 
@@ -123,7 +122,3 @@ class LossCost:
 
 def as_complex(pairs: Any) -> Any:
     return np.ascontiguousarray(pairs).view(np.result_type(pairs.dtype, np.complex64))[..., 0]
-
-
-def as_pairs(array: Any) -> Any:
-    return np.stack([array.real, array.imag], axis=-1)

@@ -16,13 +16,12 @@ from checks.adapters.torch_function import TensorFunction, cotangent
 from checks.adapters.torch_memory import as_array
 from checks.evaluation.stacked import StackedFunction
 from checks.gradient import require_match
-from checks.jacobian import check_jvp, check_vjp, overwriting
+from checks.jacobian import check_jvp, check_vjp, compared_with_zeros, overwriting
 from checks.parameters.claims import flatten_claim
 from checks.parameters.nesting import leaves
-from checks.report.array_report import ArrayReport
 from checks.report.report import Diagnosis, Report
 from checks.report.session import record
-from checks.report.verdict import Rule, Verdict
+from checks.report.verdict import Verdict
 
 __all__ = ["assert_function", "check_function"]
 
@@ -350,10 +349,7 @@ def _of_zeros(checked: TensorFunction, products: Any, finding: str) -> Report:
     """Return the report of gradients that are zero, whatever the function is."""
     started = time.perf_counter()
     claims, _ = flatten_claim(checked.params, products, "vjp")
-    arrays = {}
-    for path, claim in claims.items():
-        zeros = np.zeros(claim.shape)
-        arrays[path] = ArrayReport.judged(path, claim, zeros, zeros, Rule(0, 0))
+    arrays = compared_with_zeros(claims)
     seconds = time.perf_counter() - started
     report = Report(arrays, 0.0, 0.0, "central", 0.0, 1, seconds, 0, (finding,), kind="vjp")
     return record(report) if report.entries else report  # a record needs a worst entry

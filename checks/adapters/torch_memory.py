@@ -60,7 +60,7 @@ def strided(
     dense = np.array(values, order="C")
     if not values.size or (places == dense.strides and not offset):
         return torch.from_numpy(dense).to(device, dtype)
-    extent = 1 + sum((n - 1) * s for n, s in zip(values.shape, strides, strict=True))
+    extent = _extent(values.shape, strides)
     buffer = np.full(offset + extent, np.nan, values.dtype)
     view = np.lib.stride_tricks.as_strided(buffer[offset:], values.shape, places)
     view[...] = values
@@ -68,6 +68,11 @@ def strided(
         return torch.from_numpy(dense).to(device, dtype)
     memory = torch.from_numpy(buffer).to(device, dtype)
     return memory.as_strided(values.shape, strides, offset)
+
+
+def _extent(shape: Any, strides: Any) -> int:
+    """Return how many entries of memory lie from the first to the last entry of an array."""
+    return 1 + sum((int(n) - 1) * int(stride) for n, stride in zip(shape, strides, strict=True))
 
 
 def stored_values(tensor: Any) -> Any:
@@ -131,8 +136,8 @@ class Memory:
             array = pairs.reshape((*stack, *self._shape))
         array = np.conj(array) if self._conj else array
         array = -array if self._neg else array
-        extent = 1 + sum((n - 1) * s for n, s in zip(self._shape, self._strides, strict=True))
-        strides = (*[self._offset + extent for _ in stack], *self._strides)
+        apart = self._offset + _extent(self._shape, self._strides)
+        strides = (*[apart for _ in stack], *self._strides)
         tensor = strided(array, strides, self._offset, dtype, self._device)
         tensor = tensor.conj() if self._conj else tensor
         return torch._neg_view(tensor) if self._neg else tensor

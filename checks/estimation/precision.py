@@ -83,11 +83,17 @@ def coarsest_dtype(values: Mapping[str, FloatArray]) -> Any:
     return max(dtypes, key=lambda dtype: float(np.finfo(dtype).eps))
 
 
-def copies_of(evaluations: Evaluations, dtype: Any = None) -> "Copies":
-    """Return the cost, to be called with copies in a dtype: by default the widest of parameters."""
+def copies_of(
+    evaluations: Evaluations, dtype: Any = None, function: Callable[[Any], Any] | None = None
+) -> "Copies":
+    """Return a function, by default the cost, to be called with copies of the parameters.
+
+    They have a dtype in common, by default the widest of the parameters.
+    """
     values = evaluations.values
     dtype = dtype or np.result_type(*(value.dtype for value in values.values()))
-    return Copies(evaluations.cost, evaluations.nesting, values, dtype, evaluations.box)
+    function = function or evaluations.cost
+    return Copies(function, evaluations.nesting, values, dtype, evaluations.box)
 
 
 class Copies:

@@ -7,7 +7,7 @@ import numpy as np
 
 from checks._types import FloatArray
 from checks.estimation.difference_table import POINTS, DifferenceTable, take_table
-from checks.estimation.precision import Copies, coarsest_dtype, wider_dtype
+from checks.estimation.precision import coarsest_dtype, copies_of, wider_dtype
 from checks.estimation.rounding_mode import toward_zero_is_available
 from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.pointwise import Evaluations
@@ -115,10 +115,8 @@ def _table(
 def _vector(evaluations: Evaluations, dtype: Any, toward_zero: bool) -> FloatArray:
     """Return all results at the point, with parameters in a dtype; nan if the function raises."""
     results = evaluations.cost.results
-    values, nesting = evaluations.values, evaluations.nesting
-    dtype = dtype or np.result_type(*values.values())
     try:
-        copies = Copies(results.vector, nesting, values, dtype, evaluations.box)
+        copies = copies_of(evaluations, dtype, results.vector)
         vector: FloatArray = copies.result(toward_zero=toward_zero)
     except Exception as error:  # a library may refuse the dtype
         if is_control_flow(error):

@@ -9,7 +9,7 @@ import numpy as np
 
 from checks._types import FloatArray
 from checks.estimation.claim_rounding import claim_rounding
-from checks.estimation.precision import Copies, wider_dtype
+from checks.estimation.precision import copies_of, wider_dtype
 from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.pointwise import Evaluations
 
@@ -132,9 +132,7 @@ class Claim:
         elif self._evaluations.interrupted:
             self.unmeasured = "interrupted"
         else:
-            copies = Copies(
-                self._function, self._evaluations.nesting, values, wider, self._evaluations.box
-            )
+            copies = copies_of(self._evaluations, wider, self._function)
             rng = np.random.default_rng([seed, len(values)])
             cost = float(self._evaluations.at_point)
             try:

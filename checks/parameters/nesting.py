@@ -9,7 +9,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Nesting", "Parts", "argument_name", "children", "leaves", "path_name", "rebuild"]
+__all__ = [
+    "Nesting",
+    "Parts",
+    "argument_name",
+    "children",
+    "key_step",
+    "leaves",
+    "path_name",
+    "rebuild",
+]
 
 Parts = list[tuple[str, Any]]  # (path step, part), as `children` returns them
 
@@ -157,7 +166,7 @@ def children(node: Any) -> Parts | None:
     if not kind:
         return None
     if kind == MAPPING:
-        return [(_key_step(key), part) for key, part in node.items()]
+        return [(key_step(key), part) for key, part in node.items()]
     if kind == DATACLASS:
         return [(f".{f.name}", getattr(node, f.name)) for f in dataclasses.fields(node)]
     if kind == NAMED_TUPLE:
@@ -165,7 +174,8 @@ def children(node: Any) -> Parts | None:
     return [(f"[{i}]", part) for i, part in enumerate(node)]
 
 
-def _key_step(key: object) -> str:
+def key_step(key: object) -> str:
+    """Return the step of a path into a container, by a key: ``.w`` or ``[0]``."""
     return f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]"
 
 
