@@ -1,7 +1,8 @@
 """The mutation run: it changes what it says, and reports what the tests do not notice."""
 
 import ast
-import os
+import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -118,31 +119,48 @@ def test_tests_that_fail_with_nothing_changed_end_the_run(tree):
 
 def test_tests_that_hang_are_ended(tree):
     (tree / "tests" / "test_hang.py").write_text("import time\ntime.sleep(60)", "utf-8")
-    end, seconds, _ = mutation.ran(tree, ["tests/test_hang.py"], limit=0.3)
+    begun = time.perf_counter()
+    end, _ = mutation.ran(tree, ["tests/test_hang.py"], limit=0.3)
     assert end == "timed out"
-    assert seconds < 30
+    assert time.perf_counter() - begun < 30
 
 
 def test_the_tests_of_its_name_and_of_its_room_come_before_the_others(tree):
-    for name in ("checks/estimation", "checks/conformance/suite"):
-        os.makedirs(f"tests/{name}")
-    own = [
+    noise, costs, stairs, trial, step, other = files = (
         "tests/checks/estimation/test_noise.py",
         "tests/checks/estimation/test_noise_of_costs.py",
-    ]
-    for name in ("tests/checks/test_step.py", *own):
+        "tests/checks/estimation/test_stairs.py",
+        "tests/checks/conformance/suite/test_trial.py",
+        "tests/checks/test_step.py",
+        "tests/test_other.py",
+    )
+    shutil.rmtree("tests")
+    for name in files:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).touch()
-    rounds = {
-        "checks/estimation/noise.py": [own, "tests/checks/estimation", "tests/checks"],
-        "checks/estimation/stairs.py": ["tests/checks/estimation", "tests/checks"],
-        "checks/conformance/suite/trial.py": ["tests/checks/conformance/suite", "tests/checks"],
-        "checks/conformance/naming/faults.py": ["tests/checks/conformance", "tests/checks"],
-        "checks/step.py": ["tests/checks/test_step.py", "tests/checks"],
-        "checks/jacobian.py": ["tests/checks"],
-        "benchmarks/peers.py": ["tests"],
+    expected = {
+        "checks/estimation/noise.py": [[noise, costs], [stairs], [trial, step]],
+        "checks/estimation/witness.py": [[noise, costs, stairs], [trial, step]],
+        "checks/conformance/suite/trial.py": [[trial], [noise, costs, stairs, step]],
+        "checks/conformance/naming/faults.py": [[trial], [noise, costs, stairs, step]],
+        "checks/step.py": [[step], [trial, noise, costs, stairs]],
+        "checks/jacobian.py": [[trial, noise, costs, stairs, step]],
+        "benchmarks/peers.py": [[trial, noise, costs, stairs, step, other]],
     }
-    for path, expected in rounds.items():
-        turns = [(some,) if isinstance(some, str) else tuple(some) for some in expected]
-        assert mutation.rounds(Path(path), None) == turns
-    assert mutation.rounds(Path("checks/step.py"), ["a", "b"])[1:] == [("a", "b")]
-    assert mutation.rounds(Path("checks/estimation/noise.py"), ["a"]) == [tuple(own), ("a",)]
+    for path, groups in expected.items():
+        assert mutation.rounds(Path(path)) == [tuple(sorted(group)) for group in groups], path
+    further = ["tests/checks/estimation", other]
+    assert mutation.rounds(Path("checks/estimation/noise.py"), further) == [
+        (noise, costs),
+        (stairs, other),
+    ]
+
+
+def test_the_seconds_of_a_file_are_those_of_its_tests():
+    printed = """
+0.02s call     tests/test_a.py::test_one
+0.03s setup    tests/test_a.py::test_two[x::y]
+12.00s call     tests/test_b.py::TestIt::test_three
+"""
+    expected = {"tests/test_a.py": pytest.approx(0.05), "tests/test_b.py": 12}
+    assert mutation.seconds_by_file(printed) == expected
