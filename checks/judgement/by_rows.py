@@ -177,7 +177,7 @@ def _block(name: str, rows: Sequence[Row], path: str, some_seen: bool) -> ArrayR
         return np.stack([np.broadcast_to(p, a.claimed.shape).ravel() for p, a in parts])
 
     def column(numbers: Any) -> FloatArray:
-        return np.array(list(numbers), float).reshape(-1, 1)
+        return np.array(list(numbers), float)[:, None]
 
     rule = replace(
         arrays[0].rule,
@@ -203,8 +203,7 @@ def _block(name: str, rows: Sequence[Row], path: str, some_seen: bool) -> ArrayR
         unseen = np.array([path in row.unseen for row in rows])[:, None]
         # also a row that is 0 within its errors: f = 0, as log(1 + exp(-400)), shows no rounding
         unseen |= ~(np.abs(block.numeric) > block.error).any(axis=1, keepdims=True)
-        _judge_unseen_rows(block, unseen)
-        _accept_zero_rows(block, movable, unseen)
+        _judge_unseen_rows(block, movable, unseen)
     is_open = (block.verdicts == Verdict.UNRESOLVED).any(axis=1)
     reasons = [
         array.reason or (UNSEEN if path in row.unseen else "")
@@ -223,26 +222,24 @@ def unseen_error(largest: float) -> float:
     return math.sqrt(np.finfo(float).eps) * largest
 
 
-def _judge_unseen_rows(block: ArrayReport, unseen: Any) -> None:
-    """Make claims in rows that nothing changes UNRESOLVED, in place, unless they are large."""
+def _judge_unseen_rows(block: ArrayReport, movable: Any, unseen: Any) -> None:
+    """Judge rows again, in place, that nothing changes, or that may be zero within their errors.
+
+    Claims in them are no MISMATCH unless they are large. Rows that are zero as claimed are a MATCH,
+    though nothing shows their scale: a result may have no derivative at all, as that of a dead
+    unit, while others have. Then no move changes it, or its row is known to be small beside those
+    of other results.
+    """
     error = np.where(unseen, unseen_error(block.largest), block.error)
     block.error[...] = np.maximum(block.error, error)
-    hidden = unseen & (np.abs(block.claimed) <= 2 * block.error)
-    block.verdicts[hidden & (block.verdicts == Verdict.MISMATCH)] = Verdict.UNRESOLVED
-
-
-def _accept_zero_rows(block: ArrayReport, movable: Any, unseen: Any) -> None:
-    """Make rows a MATCH, in place, that are zero as claimed, though nothing shows their scale.
-
-    A result may have no derivative at all, as that of a dead unit, while others have. Then no move
-    changes it, or its row is known to be small beside those of other results.
-    """
-    zero = ~block.claimed.any(axis=1) & (np.abs(np.nan_to_num(block.numeric)) <= block.error).all(
-        axis=1
-    )
-    zero &= ~(block.verdicts == Verdict.MISMATCH).any(axis=1)
+    accused, numeric = block.verdicts == Verdict.MISMATCH, np.nan_to_num(block.numeric)
+    zero = ~(block.claimed.any(axis=1) | accused.any(axis=1))
+    zero &= (np.abs(numeric) <= block.error).all(axis=1)
     small = block.error <= block.rule.resolution * block.largest
-    dead = unseen & (np.nan_to_num(block.numeric) == 0)
+    dead = unseen & (numeric == 0)
+    block.verdicts[unseen & accused & (np.abs(block.claimed) <= 2 * block.error)] = (
+        Verdict.UNRESOLVED
+    )
     block.verdicts[zero[:, None] & movable & (small | dead)] = Verdict.MATCH
 
 
@@ -266,10 +263,9 @@ def _on_one_scale(block: ArrayReport, largest: float) -> ArrayReport:
 def _never_seen(block: ArrayReport, others_seen: bool) -> ArrayReport:
     """Return a block by an array of x that no result sees: only zeros are accepted of it."""
     unknown = replace(block, error=np.full(block.error.shape, np.inf))
-    unknown.verdicts[...] = Verdict.UNRESOLVED
-    if others_seen and block.all_zero:
-        unknown.verdicts[...] = Verdict.MATCH
-    return replace(unknown, reason=UNSEEN if unknown.verdicts.any() else "")
+    is_right = others_seen and block.all_zero
+    unknown.verdicts[...] = Verdict.MATCH if is_right else Verdict.UNRESOLVED
+    return replace(unknown, reason="" if is_right else UNSEEN)
 
 
 def findings_of(
@@ -283,11 +279,11 @@ def findings_of(
         kinks = np.argwhere(array.slope_jump)
         if kinks.size:
             index = tuple(int(i) for i in kinks[0])
-            ends = array.numeric[index] + array.slope_jump[index] * np.array([-1, 1])
+            middle, half = array.numeric[index], array.slope_jump[index]
             more = f" (and {plural(len(kinks) - 1, 'more entry')})" if len(kinks) > 1 else ""
             yield (
                 f"{entry_name(name, index)} lies on a kink: the slopes on its two sides are "
-                f"{ends[0]:.6g} and {ends[1]:.6g}{more}."
+                f"{middle - half:.6g} and {middle + half:.6g}{more}."
             )
 
 
