@@ -77,8 +77,7 @@ def float_arrays(nesting: Nesting) -> dict[str, FloatArray]:
             )
         # a subclass may compute in its own way: here its numbers are needed
         array = np.asarray(array)
-        writeable = array.size and array.flags.writeable
-        if writeable and overlaps(array.shape, array.strides, array.itemsize):
+        if array.flags.writeable and overlaps(array.shape, array.strides, array.itemsize):
             # several entries are one number in memory, so they can be moved singly only in a copy
             array = array.view()
             array.flags.writeable = False

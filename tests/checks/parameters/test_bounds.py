@@ -122,3 +122,10 @@ def test_wrong_bounds_are_named(name):
     for check in (partial(check_gradient, cost, params), partial(numerical_gradient, cost)):
         with pytest.raises(error, match=re.escape(message)):
             check(params, bounds=bounds)
+
+
+def test_an_entry_may_be_fixed_by_its_bounds():
+    point = np.array([1.0, -2.0])
+    lower, upper = flatten_bounds(point, {"params": point}, (point, [1.0, 3.0]))
+    assert lower["params"].tolist() == [1.0, -2.0]
+    assert upper["params"].tolist() == [1.0, 3.0]

@@ -15,7 +15,7 @@ from checks import (
     numerical_gradient,
     numerical_jacobian,
 )
-from checks.parameters.complex_parts import ComplexPoint
+from checks.parameters.complex_parts import ComplexPoint, jacobian_in_parts
 
 RNG = np.random.default_rng(0)
 A = RNG.standard_normal((4, 4)) + 1j * RNG.standard_normal((4, 4))
@@ -92,6 +92,7 @@ def test_other_kinds_of_complex_numbers():
     moved = []
     check_gradient(lambda z: moved.append(z.copy()) or cost(z), 2 * Z, z, bounds=(Z, Z + 1 + 1j))
     assert all((m.real >= Z.real).all() and (m.imag >= Z.imag).all() for m in moved)
+    assert ComplexPoint(W).taking_parts(cost) is cost
     point = ComplexPoint(z)
     assert pickle.loads(pickle.dumps(point.taking_parts(mixed)))
 
@@ -209,3 +210,8 @@ def test_the_numerical_jacobian_has_real_blocks():
         (found.value.imag.imag, found.error.imag.imag, exact.real),
     ):
         assert np.all(np.abs(block - right) <= error)
+
+
+@pytest.mark.parametrize("claim", [[1.0, 2.0, 3.0], 5.0])
+def test_a_jacobian_of_another_nesting_is_left_to_be_refused(claim):
+    assert jacobian_in_parts(claim, [Z, Z], X) is claim

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from checks.parameters.claims import entry_name, flatten, flatten_claim
+from checks.parameters.claims import entry_name, flatten, flatten_claim, overlaps
 from checks.parameters.nesting import Nesting, argument_name, rebuild
 
 Pair = namedtuple("Pair", "w b")
@@ -286,3 +286,22 @@ def test_an_array_of_a_subclass_is_rebuilt_as_one():
     assert type(again["tagged"]) is Tagged
     assert again["tagged"].tolist() == [3, 4]
     assert type(again["plain"]) is np.ndarray
+
+
+@given(
+    axes=st.lists(st.tuples(st.integers(0, 4), st.integers(-40, 40)), max_size=4),
+    size=st.sampled_from([1, 4, 8]),
+)
+def test_entries_overlap_as_their_bytes_do(axes, size):
+    shape, strides = [n for n, _ in axes], [s for _, s in axes]
+    places = [
+        sum(i * s for i, s in zip(index, strides, strict=True)) for index in np.ndindex(*shape)
+    ]
+    used = [place + byte for place in places for byte in range(size)]
+    if 0 not in shape:
+        assert overlaps(shape, strides, size) == (len(set(used)) < len(used))
+
+
+def test_a_large_array_needs_no_list_of_its_places():
+    assert not overlaps((2**40, 2, 1), (16, 8, 0), 8)
+    assert not overlaps((2**40, 3), (-24, 8), 8)
