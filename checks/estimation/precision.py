@@ -18,7 +18,7 @@ from checks.estimation.narrowing import Narrowing
 from checks.estimation.rounding_mode import call_toward_zero
 from checks.evaluation.box import Box
 from checks.evaluation.control_flow import is_control_flow
-from checks.evaluation.cost_value import as_number
+from checks.evaluation.cost_value import as_number, not_a_number
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.step_sizes import imaginary_step, typical_size
 from checks.parameters.nesting import Nesting
@@ -53,6 +53,8 @@ LINE = (0.0, 0.625, 1.0, 1.75, 2.25)
 # every cost is linear; over so many, the points round differently.
 FAR = 37.0
 
+# The most numbers in the arrays of all points of one call.
+MAX_STACKED = 2**17
 # Libraries share longer loops among threads, each of which has a rounding mode of its own.
 ONE_THREAD = 2**14
 
@@ -144,8 +146,9 @@ class Copies:
         box: Box | None = None,
     ) -> None:
         self._function: Any = function
-        offered = (hasattr(function, name) for name in ("at_entries", "at_points"))
-        self._takes_many = getattr(function, "analytic", False) and all(offered)
+        self._at_points: Any = getattr(function, "at_points", None)
+        is_analytic = getattr(function, "analytic", False) and hasattr(function, "at_entries")
+        self._takes_many = is_analytic and self._at_points is not None
         self._nesting, self.values = nesting, values
         self.box = box or Box(values)
         self.dtype = np.dtype(dtype)
@@ -159,72 +162,76 @@ class Copies:
         self.overflowed = False
         self.shared = getattr(function, "shared", False)
 
-    def result(
-        self,
-        moves: Moves | None = None,
-        *,
-        toward_zero: bool = False,
-        step: tuple[str, int, Any] | None = None,
-    ) -> Any:
+    def result(self, moves: Moves | None = None, *, toward_zero: bool = False) -> Any:
         """Return the result of the function, with arrays moved by `moves`, by path.
-
-        One entry is moved by an imaginary `step` besides: path, flat index, and step.
 
         Raises
         ------
         ValueError
             The moves leave the box.
         """
-        params = self._params(moves or {}, step)
-        self.calls += 1
-        return self._call(self._function, params, toward_zero)
+        arrays = self._moved(moves or {})
+        with self._noting_overflow():
+            return self._called(self._function, arrays, toward_zero)
 
-    def _params(
-        self, moves: Moves, step: tuple[str, int, Any] | None = None, count: int | None = None
-    ) -> Any:
-        """Return the parameters in new copies, with arrays moved; `count` points are stacked."""
-        is_complex = step is not None or any(np.iscomplexobj(move) for move in moves.values())
+    def _moved(
+        self, moves: Moves, count: int | None = None, *, is_complex: bool = False
+    ) -> dict[str, Any]:
+        """Return new copies of the arrays, moved; those of `count` points, stacked."""
+        is_complex = is_complex or any(map(np.iscomplexobj, moves.values()))
         dtype = self.complex_dtype if is_complex else self.dtype
-        copies = {path: np.array(value, dtype) for path, value in self.values.items()}
+        arrays = {path: np.array(value, dtype) for path, value in self.values.items()}
         if count is not None:
-            copies = {p: np.broadcast_to(a, (count, *a.shape)) for p, a in copies.items()}
-            copies |= {path: copies[path].copy() for path in moves}
+            arrays = {p: np.broadcast_to(a, (count, *a.shape)) for p, a in arrays.items()}
+            arrays |= {path: arrays[path].copy() for path in moves}
         for path, move in moves.items():
-            copies[path][...] += move
-        if not all(self.box.holds(path, copies[path]).all() for path in moves):
+            arrays[path][...] += move
+        if not all(self.box.holds(path, arrays[path]).all() for path in moves):
             raise ValueError("a move leaves the bounds")
-        if step is not None:
-            path, entry, imaginary = step
-            copies[path].flat[entry] += imaginary
-        if self.refused:
-            copies = {path: copy.view(Narrowing) for path, copy in copies.items()}
-        return self._nesting.rebuild(copies)
+        return arrays
 
-    def _call(self, function: Callable[[Any], Any], params: Any, toward_zero: bool) -> Any:
-        with np.errstate(over="call", divide="call", call=self._note_overflow):
-            if toward_zero:
-                return call_toward_zero(function, params)
-            return function(params)
+    def _called(
+        self, function: Callable[[Any], Any], arrays: Mapping[str, Any], toward_zero: bool
+    ) -> Any:
+        """Return a function of the parameters that hold these arrays."""
+        if self.refused:
+            arrays = {path: array.view(Narrowing) for path, array in arrays.items()}
+        params = self._nesting.rebuild(arrays)
+        return call_toward_zero(function, params) if toward_zero else function(params)
+
+    def _noting_overflow(self) -> np.errstate:
+        return np.errstate(over="call", divide="call", call=self._note_overflow)
 
     def _note_overflow(self, kind: str, flag: int) -> None:
         self.overflowed = True
 
-    def cost(self, moves: Moves | None = None, **options: Any) -> Any:
+    def cost(self, moves: Moves | None = None, *, toward_zero: bool = False) -> Any:
         """Return the `result` as one number; nan if the function raises an exception."""
-        if self.always_refused:
-            return np.asarray(np.nan)
         try:
-            return as_number(self.result(moves, **options))
+            arrays = self._moved(moves or {})
+        except ValueError as error:
+            self.said = f"{type(error).__name__}: {error}"
+            return self.dtype.type(np.nan)
+        with self._noting_overflow():
+            return self._cost_of(arrays, toward_zero)
+
+    def _cost_of(self, arrays: Mapping[str, Any], toward_zero: bool) -> Any:
+        """Return the cost of some arrays; nan if the function raises an exception."""
+        if self.always_refused:
+            return self.dtype.type(np.nan)
+        self.calls += 1
+        try:
+            return as_number(self._called(self._function, arrays, toward_zero))
         except Exception as error:  # a library may refuse the dtype
             if is_control_flow(error):
                 raise
             if isinstance(error, TypeError) and self.eps < self.narrow_eps:
                 if not self.refused:
                     self.refused = True
-                    return self.cost(moves, **options)
+                    return self._cost_of(arrays, toward_zero)
                 self.always_refused = True
             self.said = f"{type(error).__name__}: {error}"
-            return np.asarray(np.nan)
+            return self.dtype.type(np.nan)
 
     def slope(
         self, direction: Moves, moves: Moves | None = None, *, toward_zero: bool = False
@@ -234,83 +241,116 @@ class Copies:
         Before the complex step, θ is moved by `moves`, which are real.
         """
         h, moves = self._stepped(direction, moves)
-        return self._quotient(self.cost(moves, toward_zero=toward_zero), h)
+        cost = self._complex(self.cost(moves, toward_zero=toward_zero))
+        return cost.imag / h, cost.real
 
-    def _quotient(self, cost: Any, h: Any) -> tuple[Any, Any]:
-        """Return Im C/h and Re C; nan if the cost is not complex, or in a narrower dtype."""
-        if cost.dtype.kind != "c" or self.rounds(cost):
-            self.said = self.said or f"cost(params) is {cost!r}"
-            return self.dtype.type(np.nan), self.dtype.type(np.nan)
-        return cost.imag[()] / h, cost.real[()]
+    def _complex(self, cost: Any) -> Any:
+        """Return a cost; nan if it is not complex, or in a narrower dtype."""
+        if cost.dtype == self.complex_dtype or (cost.dtype.kind == "c" and not self.rounds(cost)):
+            return cost
+        self.said = self.said or f"cost(params) is {cost!r}"
+        return not_a_number(self.complex_dtype)
 
     def slopes(
         self,
-        path: str,
-        entries: IntArray,
+        entries: Mapping[str, IntArray],
         moves: Moves | None = None,
         *,
         toward_zero: bool = False,
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return Im C/h and Re C for complex steps of single entries, (m,) each: m calls.
+    ) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
+        """Return Im C/h and Re C for complex steps of single entries, by path: a call for each.
 
-        An analytic cost may move all entries in one call, see `checks.evaluation.pointwise`; and so
-        does one of several results, if the function takes many points at once.
+        A cost that takes many points is called once for all entries, if these are few. An analytic
+        cost may move all entries of an array in one call, see `checks.evaluation.pointwise`.
+
+        Parameters
+        ----------
+        entries : dict of str to (m,) int
+            Flat indices into some arrays, by path.
+        moves, toward_zero
+            As in `slope`.
         """
-        cost, h = self._function, self._step([path])
-        if self._takes_many:
-            steps = np.full((entries.size, 1), 1j * h, self.complex_dtype)
+        steps = {path: self._step([path]) for path in entries}
+        costs = self._stacked_costs(entries, steps, moves or {}, toward_zero)
+        if costs is None and len(entries) > 1:
+            each = [
+                self.slopes({path: some}, moves, toward_zero=toward_zero)
+                for path, some in entries.items()
+            ]
+            found, at = ({p: a for of in each for p, a in of[k].items()} for k in (0, 1))
+            return found, at
+        if costs is None:
+            ((path, some),) = entries.items()
+            costs = {path: self._costs_of_array(path, some, steps[path], moves or {}, toward_zero)}
+        found = {path: array.imag / steps[path] for path, array in costs.items()}
+        return found, {path: array.real for path, array in costs.items()}
 
-            def costs_at(params: Any) -> Any:
-                pieces = cost.at_entries(params, path, entries, steps)
-                return np.concatenate([piece[:, 0] for _, piece in pieces])
-
-            self.calls += entries.size
-            costs = self._call(costs_at, self._params(moves or {}), toward_zero)
-            return costs.imag / h, costs.real
-        if self.shared and getattr(cost, "at_points", None) is not None and entries.size > 1:
-            together = self._slopes_together(path, entries, dict(moves or {}), toward_zero)
-            if together is not None:
-                return together
-        both = np.full((2, entries.size), np.nan, self.dtype)
-        for k, entry in enumerate(entries):
-            if self.always_refused:
-                break
-            moved = self.cost(moves, toward_zero=toward_zero, step=(path, entry, 1j * h))
-            both[:, k] = self._quotient(moved, h)
-        return both[0], both[1]
-
-    def _slopes_together(
-        self, path: str, entries: IntArray, moves: dict[str, Any], toward_zero: bool
-    ) -> tuple[FloatArray, FloatArray] | None:
-        """Return `slopes` from one call at many points; None where the function takes none."""
-        count, value, h = entries.size, self.values[path], self._step([path])
-        if self.always_refused or (toward_zero and count * value.size > ONE_THREAD):
+    def _stacked_costs(
+        self, entries: Mapping[str, IntArray], steps: Moves, moves: Moves, toward_zero: bool
+    ) -> dict[str, Any] | None:
+        """Return costs with single entries moved, all from one call; None where that fails."""
+        counts = list(map(np.size, entries.values()))
+        count = sum(counts)
+        numbers = count * sum(value.size for value in self.values.values())
+        most = ONE_THREAD if toward_zero else MAX_STACKED
+        if self._at_points is None or self._takes_many or self.always_refused:
+            return None  # where at_entries moves single entries, it takes less work
+        if count < 2 or numbers > most:
             return None
-        steps = np.zeros((count, value.size), self.complex_dtype)
-        steps[np.arange(count), entries] = 1j * h
-        moves[path] = moves.get(path, 0) + steps.reshape(count, *value.shape)
+        stacked, ends = dict(moves), np.cumsum(counts)
+        for (path, some), end in zip(entries.items(), ends, strict=True):
+            value = self.values[path]
+            move = np.zeros((count, value.size), self.complex_dtype)
+            move[np.arange(end - some.size, end), some] = 1j * steps[path]
+            stacked[path] = moves.get(path, 0) + move.reshape(count, *value.shape)
         try:
-            params = self._params(moves, count=count)
-            costs = self._call(self._function.at_points, params, toward_zero)
+            arrays = self._moved(stacked, count)
+            with self._noting_overflow():
+                costs = self._called(self._at_points, arrays, toward_zero)
+            if costs.dtype.kind != "c" or self.rounds(costs):
+                return None
         except Exception as error:
             if is_control_flow(error):
                 raise
             return None
-        if costs.dtype.kind != "c" or self.rounds(costs):
-            return None
         self.calls += count
-        return costs.imag / h, costs.real
+        return dict(zip(entries, np.split(costs, ends[:-1]), strict=True))
+
+    def _costs_of_array(
+        self, path: str, entries: IntArray, h: Any, moves: Moves, toward_zero: bool
+    ) -> Any:
+        """Return complex costs (m,) with entries of an array moved by ih one at a time."""
+        if self._takes_many:
+            steps = np.full((entries.size, 1), 1j * h, self.complex_dtype)
+
+            def costs_at(params: Any) -> Any:
+                pieces = self._function.at_entries(params, path, entries, steps)
+                return np.concatenate([piece[:, 0] for _, piece in pieces])
+
+            self.calls += entries.size
+            with self._noting_overflow():
+                return self._called(costs_at, self._moved(moves), toward_zero)
+        arrays = self._moved(moves, is_complex=True)
+        flat, costs = arrays[path].reshape(-1), np.empty(entries.size, self.complex_dtype)
+        saved = flat[entries]
+        with self._noting_overflow():
+            for k, entry in enumerate(entries.tolist()):
+                flat[entry] += 1j * h
+                costs[k] = self._complex(self._cost_of(arrays, toward_zero))
+                flat[entry] = saved[k]
+        return costs
 
     def slopes_along(self, directions: Moves, moves: Moves | None = None) -> Iterator[Any]:
         """Yield what `slope` finds along k directions; arrays, by path, are (k, ...).
 
         An analytic cost that takes many points is called once for all of them.
         """
-        count, cost = len(next(iter(directions.values()))), self._function
+        count = len(next(iter(directions.values())))
         if self._takes_many:
             h, moves = self._stepped(directions, moves)
             self.calls += count
-            costs = self._call(cost.at_points, self._params(moves, count=count), toward_zero=False)
+            with self._noting_overflow():
+                costs = self._called(self._at_points, self._moved(moves, count), False)
             yield from costs.imag / h
             return
         for k in range(count):

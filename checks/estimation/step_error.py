@@ -193,15 +193,13 @@ def _changes_toward_zero(
         return {path: np.zeros(entries[path].size) for path in steps}
     copies = copies_of(evaluations)
     try:
-        return {
-            path: np.abs(
-                copies.slopes(path, entries[path], toward_zero=True)[0]
-                - array.slopes.ravel()[entries[path]]
-            ).astype(float)
-            for path, array in steps.items()
-        }
+        truncated, _ = copies.slopes({p: entries[p] for p in steps}, toward_zero=True)
     finally:
         evaluations.count += copies.calls
+    return {
+        path: np.abs(truncated[path] - array.slopes.ravel()[entries[path]]).astype(float)
+        for path, array in steps.items()
+    }
 
 
 def _keeps_digits(evaluations: Evaluations, path: str, array: ComplexSteps) -> bool:
@@ -215,16 +213,16 @@ def _keeps_digits(evaluations: Evaluations, path: str, array: ComplexSteps) -> b
         return False
     copies = copies_of(evaluations)
     slopes = array.slopes.ravel()
-    entries = np.argsort(-np.abs(slopes))[:SOME]
+    entries = {path: np.argsort(-np.abs(slopes))[:SOME]}
     try:
         for shrink in SHRINK:
             moves = evaluations.box.shrunken(shrink)
-            slopes, costs = copies.slopes(path, entries, moves)
+            slopes, costs = (of[path] for of in copies.slopes(entries, moves))
             size = np.abs(slopes)
             floor = copies.eps * float(np.abs(costs).max()) / (shrink * evaluations.scales[path])
             if size.max() > floor:
-                truncated, _ = copies.slopes(path, entries, moves, toward_zero=True)
-                kept = np.abs(truncated - slopes) <= KEPT * copies.eps * size
+                truncated, _ = copies.slopes(entries, moves, toward_zero=True)
+                kept = np.abs(truncated[path] - slopes) <= KEPT * copies.eps * size
                 return bool(size.max() < floor * SMALL_PART and kept.all())
         return False
     finally:

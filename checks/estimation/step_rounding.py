@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -72,86 +73,77 @@ def complex_step_rounding(
     last places. An entry of v is about 1/g: all terms are alike in size, so that a narrow stage of
     any entry shows. A real offset of the cost cannot hide it, as a constant has no imaginary part.
     """
+    counts = np.array([g.size for g in narrow.values()])
+    ends = counts.cumsum()
+    starts = ends - counts
+    part = dict(zip(narrow, map(slice, starts, ends), strict=True))
     some = {p: np.arange(g.size) if entries is None else entries[p] for p, g in narrow.items()}
-    wide: dict[str, FloatArray] = {}
-    error: dict[str, FloatArray] = {}
-    changes: dict[str, FloatArray] = {}
-    sizes, largest_terms = {}, {}
-    for path, slopes in narrow.items():
-        wide[path], costs = copies.slopes(path, some[path])
-        # The cost may be a small difference of large terms, whose size shows in its rounding: a
-        # cost of 1 that is a difference of terms of 1e8 is off by 1e8 last places.
-        terms = float(np.abs(costs - cost).max(initial=0)) / copies.narrow_eps
-        largest_terms[path] = max(float(np.abs(costs).max(initial=0)), terms)
-        largest = float(np.abs(wide[path]).max(initial=0))
-        # Derivatives below the floor change those terms by less than a wide last place when a
-        # parameter changes by its typical size. Added to the terms, they are lost in both dtypes.
-        floor = copies.eps * max(largest_terms[path] / copies.scales[path], largest)
-        change = changes[path] = np.abs(slopes - wide[path])
-        size = np.abs(wide[path])
-        largest_change = float(change.max(initial=0))
-        # The rounding of the wide steps is that of the narrow ones times the ratio of eps, with a
-        # factor of 32. The largest change counts: that of a single entry may be small by chance.
-        wide_rounding = 32 * copies.eps / copies.narrow_eps * largest_change + floor
-        error[path] = STRETCH * change + copies.narrow_eps / 2 * size + wide_rounding
-        if not largest_change <= LOST * largest:
-            error[path][...] = np.inf
-        sizes[path] = size + 2**10 * floor
+    wide, costs = (np.concatenate(list(of.values())) for of in copies.slopes(some))
+    size, change = np.abs(wide), np.abs(np.concatenate(list(narrow.values())) - wide)
 
-    lifts: dict[str, Lift] = {}
+    def largest_of(values: Any) -> Any:
+        """Return the largest of values, one for each entry, by array."""
+        return np.maximum.reduceat(values, starts)
 
-    def test(paths: Sequence[str]) -> Lift:
-        steps = {p: (wide[p], sizes[p], some[p]) for p in paths}
-        deviations = _nonlinearity(copies, steps, rng, DIRECTIONS)
-        shows = any(not off <= LIFTED * unit for off, unit in deviations)
-        return Lift.NARROW if shows else Lift.LIFTS
+    largest, largest_change = largest_of(size), largest_of(change)
+    # The cost may be a small difference of large terms, whose size shows in its rounding: a cost of
+    # 1 that is a difference of terms of 1e8 is off by 1e8 last places.
+    rounding = largest_of(np.abs(costs - cost))
+    terms = np.maximum(largest_of(np.abs(costs)), rounding / copies.narrow_eps)
+    # Derivatives below the floor change those terms by less than a wide last place when a parameter
+    # changes by its typical size. Added to the terms, they are lost in both dtypes.
+    floor = copies.eps * np.maximum(terms / [copies.scales[path] for path in narrow], largest)
+    # The rounding of the wide steps is that of the narrow ones times the ratio of eps, with a
+    # factor of 32. The largest change counts: that of a single entry may be small by chance.
+    wide_rounding = 32 * copies.eps / copies.narrow_eps * largest_change + floor
+    error = STRETCH * change + copies.narrow_eps / 2 * size + np.repeat(wide_rounding, counts)
+    error[np.repeat(~(largest_change <= LOST * largest), counts)] = np.inf
+    sizes = size + 2**10 * np.repeat(floor, counts)
 
-    testable = []
-    for path, slopes in wide.items():
-        lifts[path] = Lift.HIDDEN if np.isfinite(slopes).all() else Lift.NARROW
-        # A cost of exactly 0 does not tell how large its terms are, so the floor is not known. Nor
-        # is it where an intermediate result is infinite: all that is added to it is lost.
-        floor_is_known = largest_terms[path] > 0 and not copies.overflowed
-        is_above = bool((np.abs(slopes) > sizes[path] / 4).any())
-        if lifts[path] is Lift.HIDDEN and floor_is_known and is_above:
-            testable.append(path)
-    groups = [testable[k : k + TOGETHER] for k in range(0, len(testable), TOGETHER)]
-    for group in groups:
-        found = test(group)
-        one_by_one = found is Lift.NARROW and len(group) > 1
-        for path in group:
-            lifts[path] = test([path]) if one_by_one else found
+    is_finite = np.logical_and.reduceat(np.isfinite(wide), starts)
+    is_above = np.logical_or.reduceat(size > sizes / 4, starts)
+    # A cost of exactly 0 does not tell how large its terms are, so the floor is not known. Nor is
+    # it where an intermediate result is infinite: all that is added to it is lost.
+    is_testable = is_finite & is_above & (terms > 0) & (not copies.overflowed)
+    lifts = {p: Lift.HIDDEN if f else Lift.NARROW for p, f in zip(narrow, is_finite, strict=True)}
     # The relative change of derivatives when parameters move by wide last places. It is large where
     # digits are lost in both dtypes, as in sin(1e20 x): a last place of x is a period or more.
     shaken = 0.0
-    for group in groups if Lift.LIFTS in lifts.values() else []:
-        steps = {p: (wide[p], sizes[p], some[p]) for p in group}
-        for off, _ in _nonlinearity(copies, steps, rng, SHAKES, shaken=True):
-            shaken = max(shaken, off)
-    for path, slopes in wide.items():
-        size = np.abs(slopes)
-        # terms that cancel exceed their entry: by up to 1/16 of the largest entry, it is assumed
-        of_terms = size + float(size.max(initial=0)) / 16
-        error[path] = error[path] + (2 * shaken * of_terms if shaken < LOST else np.inf)
-    return StepRounding(error, changes, lifts)
+
+    def test(paths: Sequence[str]) -> Lift:
+        nonlocal shaken
+        steps = {p: (wide[part[p]], sizes[part[p]], some[p]) for p in paths}
+        deviations = _nonlinearity(copies, steps, rng)
+        if any(not off <= LIFTED * unit for off, unit in islice(deviations, DIRECTIONS)):
+            return Lift.NARROW
+        shaken = max([shaken, *(off for off, _ in deviations)])
+        return Lift.LIFTS
+
+    testable = [path for path, tested in zip(narrow, is_testable, strict=True) if tested]
+    for first in range(0, len(testable), TOGETHER):
+        group = testable[first : first + TOGETHER]
+        lift = test(group)
+        one_by_one = lift is Lift.NARROW and len(group) > 1
+        for path in group:
+            lifts[path] = test([path]) if one_by_one else lift
+    # terms that cancel exceed their entry: by up to 1/16 of the largest entry, it is assumed
+    of_terms = size + np.repeat(largest, counts) / 16
+    error += 2 * shaken * of_terms if shaken < LOST else np.inf
+    errors, changes = ({path: of[part[path]] for path in narrow} for of in (error, change))
+    return StepRounding(errors, changes, lifts)
 
 
 def _nonlinearity(
-    copies: Copies,
-    steps: Mapping[str, tuple[Any, Any, IntArray]],
-    rng: np.random.Generator,
-    count: int,
-    *,
-    shaken: bool = False,
+    copies: Copies, steps: Mapping[str, tuple[Any, Any, IntArray]], rng: np.random.Generator
 ) -> Iterator[tuple[float, float]]:
     """Yield |Im C/h − Σ g v| along random directions v, and what it is about for a narrow stage.
 
     Both are relative to Σ |g v|; the first is inf where it is not finite. `steps` has, by path, the
-    derivatives g, the sizes s for v ~ 1/s, and the flat indices of the entries. If `shaken`, the
-    parameters are moved as well, by `SHAKE` last places of the wide dtype.
+    derivatives g, the sizes s for v ~ 1/s, and the flat indices of the entries. After `DIRECTIONS`
+    of these, there are `SHAKES` more, where all parameters are moved as well, by `SHAKE` last
+    places of the wide dtype.
     """
-    ends = np.cumsum([entries.size for _, _, entries in steps.values()])
-    counts = np.diff(ends, prepend=0)
+    counts, count = [entries.size for _, _, entries in steps.values()], DIRECTIONS + SHAKES
     g, s = (np.concatenate([of_array[k] for of_array in steps.values()]) for k in (0, 1))
     scales = np.repeat([copies.scales[path] for path in steps], counts)
     # the factor (1 + about a narrow eps) fills the bits that only wide numbers have
@@ -165,16 +157,17 @@ def _nonlinearity(
     # scaled by a power of two, so that no entry of v exceeds the typical size of its array
     longest = (np.abs(v) / scales).max(axis=1)
     v *= (2.0 ** -np.frexp(longest.astype(float))[1].astype(copies.dtype))[:, None]
-    directions, moves = {}, {}
+    directions, moves, ends = {}, {}, np.cumsum(counts)
     for (path, (_, _, entries)), part in zip(
         steps.items(), np.split(v, ends[:-1], axis=1), strict=True
     ):
         directions[path] = np.zeros((count, *copies.values[path].shape), copies.dtype)
         directions[path].reshape(count, -1)[:, entries] = part
-    for path in copies.values if shaken else ():
+    for path in copies.values:
         places = SHAKE * copies.eps / copies.narrow_eps * copies.last_places(path)
-        signs = 2 * rng.integers(2, size=(count, *places.shape)) - 1
-        moves[path] = copies.box.reflected(path, places * signs)
+        moves[path] = np.zeros((count, *places.shape), copies.dtype)
+        signs = 2 * rng.integers(2, size=(SHAKES, *places.shape)) - 1
+        moves[path][DIRECTIONS:] = copies.box.reflected(path, places * signs)
     terms = g * v
     totals, sizes = terms.sum(axis=1), np.abs(terms).sum(axis=1)
     norms = np.sqrt(np.square(terms).sum(axis=1))

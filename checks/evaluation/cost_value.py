@@ -11,15 +11,17 @@ __all__ = ["as_finite_real", "as_number", "not_a_number"]
 
 
 def as_number(result: Any) -> Any:
-    """Return a cost as a 0-d numpy number; it may be a float, an array of one, or a scalar tensor.
+    """Return a cost as a numpy scalar; it may be a float, an array of one, or a scalar tensor.
 
     Raises
     ------
     TypeError
         It is not exactly one number.
     """
-    if isinstance(result, (float, complex)):  # np.float64 and np.complex128 are such, too
-        return np.asarray(result)
+    if isinstance(result, np.inexact):
+        return result
+    if isinstance(result, (float, complex)):
+        return np.asarray(result)[()]
     value = as_array(result)
     if np.ma.is_masked(result):  # numpy takes the number behind the mask
         value = np.asarray(None)
@@ -30,8 +32,8 @@ def as_number(result: Any) -> Any:
         raise TypeError(
             f"cost(params) returned {describe(result)}, wanted one number: {_remedy(result)}"
         )
-    number = value.reshape(())
-    return number.astype(np.float64) if number.dtype.kind in "iu" else number
+    number = value.astype(np.float64) if value.dtype.kind in "iu" else value
+    return number.reshape(())[()]
 
 
 def as_finite_real(result: Any) -> Any:

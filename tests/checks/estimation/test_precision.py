@@ -116,7 +116,7 @@ def measured_steps(cost, params, seed=1):
     narrow_dtype = next(iter(values.values())).dtype
     narrow = Copies(cost, nesting, values, narrow_dtype)
     wide = Copies(cost, nesting, values, wider_dtype(narrow_dtype))
-    steps = {path: narrow.slopes(path, np.arange(v.size))[0] for path, v in values.items()}
+    steps, _ = narrow.slopes({path: np.arange(v.size) for path, v in values.items()})
     with np.errstate(all="ignore"):
         rounding = complex_step_rounding(steps, cost(params), wide, np.random.default_rng(seed))
     return steps, rounding, wide
@@ -343,11 +343,11 @@ def test_copies_are_what_is_moved():
 
     copies = Copies(cost, Nesting(params), params, np.float64)
     copies.cost({"w": params["w"] / 2})
-    copies.slopes("w", np.arange(2))
+    copies.slopes({"w": np.arange(2)})
     assert copies.calls == 3
     assert np.isnan(copies.cost({"w": np.full(4, 100.0)}))  # out of the box: not called
     assert copies.calls == 3
-    assert len({id(array) for array in kept}) == 3
+    assert not any(array is params["w"] for array in kept)
     assert all((params[path] == value).all() for path, value in before.items())
 
 

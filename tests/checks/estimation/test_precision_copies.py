@@ -52,7 +52,7 @@ def test_a_slope_is_that_of_the_cost_along_a_direction(scale):
         assert found == approx(float(np.sum(3 * x**2 * v)), rel=1e-14)
         assert cost == approx(float(np.sum(x**3)), rel=1e-14)
     assert copies.calls == 2
-    each, at = copies.slopes("w", np.array([2, 0]))
+    (each,), (at,) = (of.values() for of in copies.slopes({"w": np.array([2, 0])}))
     np.testing.assert_allclose(each, 3 * w[[2, 0]] ** 2, rtol=1e-14)
     np.testing.assert_allclose(at, np.sum(w**3), rtol=1e-14)
     assert not copies.overflowed
@@ -83,10 +83,10 @@ def test_an_analytic_cost_is_called_once_for_all_entries_or_directions(toward_ze
     wide = np.longdouble
     copies, alone = copies_of(Cubes(), values, wide), copies_of(Cubes().__call__, values, wide)
     for moves in ({}, {"w": np.array([0.5, 0.0, 0.25, -0.01])}):
-        found, cost = copies.slopes("w", some, moves, toward_zero=toward_zero)
-        expected, at = alone.slopes("w", some, moves, toward_zero=toward_zero)
-        np.testing.assert_allclose(found, expected, rtol=16 * copies.eps)
-        np.testing.assert_allclose(cost, at, rtol=16 * copies.eps)
+        found, cost = copies.slopes({"w": some}, moves, toward_zero=toward_zero)
+        expected, at = alone.slopes({"w": some}, moves, toward_zero=toward_zero)
+        np.testing.assert_allclose(found["w"], expected["w"], rtol=16 * copies.eps)
+        np.testing.assert_allclose(cost["w"], at["w"], rtol=16 * copies.eps)
     assert asked == [np.dtype(wide)] * 2
     assert copies.calls == alone.calls == 6
     directions = {"w": np.arange(-3.0, 5.0).reshape(2, 4)}
@@ -104,8 +104,8 @@ def test_an_analytic_cost_that_takes_one_point_is_called_for_each():
     cost.analytic = True
     w = np.array([1.0, -2.0, 0.5])
     copies = copies_of(cost, {"w": w})
-    found, _ = copies.slopes("w", np.arange(3))
-    np.testing.assert_allclose(found, 3 * w**2)
+    found, _ = copies.slopes({"w": np.arange(3)})
+    np.testing.assert_allclose(found["w"], 3 * w**2)
     along = list(copies.slopes_along({"w": np.eye(3)}))
     np.testing.assert_allclose(along, 3 * w**2)
     assert copies.calls == 6
@@ -167,27 +167,47 @@ def test_moves_that_leave_the_bounds_are_refused_and_overflow_is_noted():
 
 
 @pytest.mark.parametrize("toward_zero", [False, True])
-def test_complex_steps_of_one_of_several_results_are_taken_in_one_call(toward_zero):
+def test_complex_steps_of_all_arrays_are_taken_in_one_call_if_the_function_takes_many_points(
+    toward_zero,
+):
     calls = []
 
     def together(points):
-        calls.append(len(points["a"]))
+        calls.append(points["a"].shape)
         return points["a"].sum(axis=-1) ** 3 * points["b"][..., 0]
 
     x = {"a": np.array([0.7, 0.1, 1.3]), "b": np.array([0.3, 2.0])}
     alone = Copies(lambda p: p["a"].sum() ** 3 * p["b"][0], Nesting(x), x, np.float64)
 
     class Cost:
-        shared = True
         at_points = staticmethod(together)
 
-    copies, entries = Copies(Cost(), Nesting(x), x, np.float64), np.array([0, 2])
+    copies = Copies(Cost(), Nesting(x), x, np.float64)
+    entries = {"b": np.array([1, 0]), "a": np.array([0, 2])}
     moves = {"b": np.array([0.125, 0.0])}
-    found = copies.slopes("a", entries, moves, toward_zero=toward_zero)
-    wanted = alone.slopes("a", entries, moves, toward_zero=toward_zero)
-    np.testing.assert_allclose(found, wanted, rtol=1e-15)
-    assert calls[-1] == 2
-    assert copies.calls == 2
+    found = copies.slopes(entries, moves, toward_zero=toward_zero)
+    wanted = alone.slopes(entries, moves, toward_zero=toward_zero)
+    for one, other in zip(found, wanted, strict=True):
+        assert [*one] == [*other] == ["b", "a"]
+        for path in x:
+            np.testing.assert_allclose(one[path], other[path], rtol=1e-15)
+    assert calls == [(4, 3)]
+    assert copies.calls == alone.calls == 4
+
+
+def test_complex_steps_are_taken_one_by_one_where_a_call_for_many_points_fails():
+    class Cost:
+        def __call__(self, x):
+            return x.sum() ** 2
+
+        def at_points(self, x):
+            raise ValueError("not all of them")
+
+    x = np.array([0.7, 0.1, 1.3])
+    copies = Copies(Cost(), Nesting(x), {"params": x}, np.float64)
+    found, _ = copies.slopes({"params": np.arange(3)})
+    np.testing.assert_allclose(found["params"], 2 * x.sum())
+    assert copies.calls == 3
 
 
 def test_a_cost_that_refuses_the_wider_dtype_is_not_asked_again():
@@ -204,5 +224,5 @@ def test_a_cost_that_refuses_the_wider_dtype_is_not_asked_again():
     copies = Copies(refusing, Nesting(x), {"params": x}, np.longdouble)
     assert np.isnan(copies.cost())
     assert copies.always_refused
-    assert np.isnan(copies.slopes("params", np.arange(3))).all()
+    assert all(np.isnan(of["params"]).all() for of in copies.slopes({"params": np.arange(3)}))
     assert calls == 2  # the second time with arrays that narrow where they are refused

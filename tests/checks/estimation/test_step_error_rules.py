@@ -248,12 +248,13 @@ class Shrunken:
     def __init__(self, slopes, off=0.0, cost=4.0):
         self.planted, self.off, self.cost, self.asked = slopes, off, cost, []
 
-    def slopes(self, path, entries, moves, toward_zero=False):
+    def slopes(self, entries, moves, toward_zero=False):
+        ((path, entries),) = entries.items()
         self.asked.append((entries.tolist(), moves, toward_zero))
         found = np.array(self.planted[min(len(self.asked), len(self.planted)) - 1], float)[entries]
         if toward_zero:
             found = found + np.array(self.off)[entries]
-        return found, np.full(entries.size, self.cost)
+        return {path: found}, {path: np.full(entries.size, self.cost)}
 
 
 @pytest.mark.parametrize("sign", SIGNS)

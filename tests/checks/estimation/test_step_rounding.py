@@ -29,8 +29,9 @@ class Steps:
         self.moved.append(moves)
         return moves
 
-    def slopes(self, path, entries):
-        return self.wide[path][entries], np.full(entries.size, self.cost)
+    def slopes(self, entries):
+        found = {path: self.wide[path][some] for path, some in entries.items()}
+        return found, {path: np.full(some.size, self.cost) for path, some in entries.items()}
 
     def slopes_along(self, directions, moves):
         for k in range(len(next(iter(directions.values())))):
@@ -39,9 +40,10 @@ class Steps:
 
     def slope(self, direction, moves):
         total = sum(float(np.vdot(self.wide[path], v)) for path, v in direction.items())
-        self.tested.append((sorted(direction), bool(moves)))
+        is_moved = any(move.any() for move in moves.values())
+        self.tested.append((sorted(direction), is_moved))
         self.directions.append(direction)
-        off = self.shaken if moves else self.off
+        off = self.shaken if is_moved else self.off
         off = off.get(tuple(sorted(direction)), 0.0) if isinstance(off, dict) else off
         return total * (1 + off), 0.0
 
@@ -94,8 +96,9 @@ def test_three_directions_test_the_lift_of_up_to_four_arrays_together():
     found, copies = step_rounding_of(planted, planted)
     assert set(found.lifts.values()) == {Lift.LIFTS}
     together, alone = ["a", "b", "c", "d"], ["e"]
-    tests = [(together, False)] * 3 + [(alone, False)] * 3
-    assert copies.tested == tests + [(together, True)] * 2 + [(alone, True)] * 2
+    assert copies.tested == [
+        (paths, shaken) for paths in (together, alone) for shaken in [False] * 3 + [True] * 2
+    ]
 
 
 @pytest.mark.parametrize("sign", SIGNS)
@@ -192,11 +195,11 @@ def test_a_direction_along_which_nothing_changes_is_off_by_everything():
     copies = Steps({"a": np.zeros(2)})
     entries = np.arange(2)
     with np.errstate(invalid="ignore"):
-        found = steps._nonlinearity(copies, {"a": (np.zeros(2), np.ones(2), entries)}, rng(), 2)
-        assert [off for off, _ in found] == [INF, INF]
+        found = steps._nonlinearity(copies, {"a": (np.zeros(2), np.ones(2), entries)}, rng())
+        assert [off for off, _ in found] == [INF] * 5
     copies = Steps({"a": np.ones(2)})
     copies.slope = lambda direction, moves: (NAN, 0.0)
-    ((off, unit),) = steps._nonlinearity(copies, {"a": (np.ones(2), np.ones(2), entries)}, rng(), 1)
-    assert off == INF
-    # two terms about alike: √2/2 of a quarter of the narrow eps
-    assert unit == approx(NARROW / 4 / math.sqrt(2), rel=0.1)
+    for off, unit in steps._nonlinearity(copies, {"a": (np.ones(2), np.ones(2), entries)}, rng()):
+        assert off == INF
+        # two terms about alike: √2/2 of a quarter of the narrow eps
+        assert unit == approx(NARROW / 4 / math.sqrt(2), rel=0.1)
