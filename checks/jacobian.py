@@ -29,6 +29,7 @@ from checks.judgement.interruption import finish
 from checks.judgement.shared_claims import (
     Cotangent,
     RowClaims,
+    Sum,
     VjpClaims,
     draw_cotangents,
 )
@@ -366,11 +367,11 @@ def check_vjp(
     """Check a vector–Jacobian product, the backward pass of a function with many results.
 
     Every entry of vjp(x, u) must match the gradient of ⟨u, f(x)⟩ for a random cotangent u. For
-    others it must be as linear as the product is: for 1000 times u and another random cotangent;
+    others it must be as linear as the product is: for -1000 times u and another random cotangent;
     for some that are zero but for one array of f(x), or one entry; for one of equal entries; and
     for zeros. Where it is not, it is compared with the gradient for these as well. The first is
-    handed over in other memory layouts too: in Fortran order, as a slice of a larger array, and
-    read-only; that of equal entries has stride 0. The product must not change its cotangent. All
+    handed over in other memory layouts too, in Fortran order and as a read-only slice of a larger
+    array; that of equal entries has stride 0. The product must not change its cotangent. All
     share the evaluations of f.
 
     Parameters
@@ -440,9 +441,9 @@ def check_jvp(
     """Check a Jacobian–vector product, the forward derivative of a function with many results.
 
     For tangents v_j, jvp(x, v_j) must match the derivative of f(x + Σ t_j v_j) by t_j at t = 0, in
-    every result. They are random ones of different sizes, in C and Fortran order, as a slice of a
-    larger array, and read-only; where x has several arrays, some that are zero but for one of
-    them; and zeros, for which the product must be zero. It must not change its tangent.
+    every result. They are random ones of different sizes, in C and Fortran order and as a read-only
+    slice of a larger array; where x has several arrays, some that are zero but for one of them;
+    and zeros, for which the product must be zero. It must not change its tangent.
 
     Parameters
     ----------
@@ -602,7 +603,9 @@ def _check_vjp(
     vjp = product_in_parts(vjp, point, results.complex, point)
     claims = VjpClaims(vjp, results)
     # Not default_rng(seed): x may be its first numbers, and a norm's gradient along x is zero.
-    first, sums = draw_cotangents(results.at_point, np.random.default_rng([options.seed, 1]))
+    first, together, sums = draw_cotangents(
+        results.at_point, np.random.default_rng([options.seed, 1])
+    )
     others = [part for one_sum in sums for part in one_sum.parts]
     cost_of = {id(first): results.contractions([first.values])[0]}
     reports: list[tuple[str, Report]] = []
@@ -611,8 +614,11 @@ def _check_vjp(
     def judge(cotangent: Cotangent, cost: Contraction | None = None) -> Evaluations:
         """Append the report of a cotangent; the costs of all but the first share evaluations."""
         nonlocal is_random
-        with results.point.restoring_parameters():
-            layouts = [] if reports else claims.other_layouts(cotangent)
+        known, layouts = None, list[Cotangent]()
+        if not reports:
+            with results.point.restoring_parameters():
+                known = claims.at_point(cotangent)
+                layouts = claims.other_layouts(cotangent, known[0])
         if cost is None and id(cotangent) not in cost_of:
             costs = results.contractions([other.values for other in others])
             cost_of.update(zip(map(id, others), costs, strict=True))
@@ -621,7 +627,10 @@ def _check_vjp(
         given, estimates = next(found)
         with given.restoring_parameters(), estimates.evaluations.restoring_parameters():
             for layout in (cotangent, *layouts):
-                claim, findings = claims.with_cotangent(layout, given)
+                if known and layout is cotangent:
+                    claim, findings = claims.claim(known[0], cotangent, given), known[1]
+                else:
+                    claim, findings = claims.with_cotangent(layout, given)
                 report = judge_gradient(
                     estimates, claim, options.resolution, options.scale, started, findings
                 )
@@ -648,9 +657,16 @@ def _check_vjp(
         evaluations = judge(first)
         whole = {path: array.claimed for path, array in reports[0][1].arrays.items()}
         rounding = {p: np.nan_to_num(a.rounding) for p, a in reports[0][1].arrays.items()}
-        for one_sum in sums if is_open() else []:
-            writes = claims.overwritten and any(p.layout is not np.array for p in one_sum.parts)
-            if not writes and not claims.are_linear(one_sum, whole, reports[0][1].rtol, rounding):
+
+        def is_linear(one_sum: Sum) -> bool:
+            return claims.are_linear(one_sum, whole, reports[0][1].rtol, rounding)
+
+        # what writes to its cotangent cannot be handed one whose entries share memory
+        writes = bool(claims.overwritten)
+        for one_sum in sums if is_open() and (writes or not is_linear(together)) else []:
+            if writes and any(part.layout is not np.array for part in one_sum.parts):
+                continue
+            if not is_linear(one_sum):
                 for part in one_sum.parts:
                     if is_open():
                         evaluations = judge(part)
@@ -666,8 +682,8 @@ def _check_vjp(
                 report = replace(report, arrays=compared_with_zeros(products), diagnosis=())
     if report:
         finding = (
-            f"{len(others) + 2} cotangents were tried: random ones, one output at a time, in "
-            "other memory layouts, and zeros."
+            f"{len(together.parts) + 2} cotangents were tried: random ones, one output at a "
+            "time, in other memory layouts, and zeros."
         )
     report = replace(
         report,

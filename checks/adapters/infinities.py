@@ -57,7 +57,7 @@ class WithoutInfinities:
     def __init__(self, function: Any) -> None:
         self._function = function
         self._inputs = _masks(function.params, lambda array: ~np.isfinite(array))
-        at_point = function.values(function.params)
+        at_point = function.at_point()
         self._results = _masks(at_point, np.isinf)
         self.params = _replaced(function.params, self._inputs)
         self.findings = [

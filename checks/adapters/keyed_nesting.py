@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from functools import reduce
+from functools import cache, reduce
 from operator import getitem
 from typing import Any
 
@@ -17,19 +17,24 @@ def keyed_leaves(
     Containers are those of `checks.parameters.nesting`, and the order is the same.
     """
     parts: Iterable[tuple[Hashable, Any]]
-    if dataclasses.is_dataclass(node) and not isinstance(node, type):
+    if not _is_container(node.__class__):
+        yield keys, node
+        return
+    if dataclasses.is_dataclass(node):
         parts = [(field.name, getattr(node, field.name)) for field in dataclasses.fields(node)]
     elif isinstance(node, tuple) and hasattr(node, "_fields"):
         parts = zip(node._fields, node, strict=True)
     elif isinstance(node, Mapping):
         parts = node.items()
-    elif isinstance(node, (list, tuple)):
-        parts = enumerate(node)
     else:
-        yield keys, node
-        return
+        parts = enumerate(node)
     for key, part in parts:
         yield from keyed_leaves(part, (*keys, key))
+
+
+@cache
+def _is_container(kind: type) -> bool:
+    return dataclasses.is_dataclass(kind) or issubclass(kind, (list, tuple, Mapping))
 
 
 def nest(leaves: Iterable[tuple[Sequence[Hashable], Any]]) -> Any:

@@ -174,8 +174,11 @@ def check_derivative(
                 "modes in float32 or float64"
             )
         check = _by_reference(checked, reference, options)
-    report, seed = check(lambda function: function), options.get("seed", 0)
-    cases = _cases(checked, mode, seed) if undefined else iter(())
+    report = check(lambda function: function)
+    rng, graph = np.random.default_rng(options.get("seed", 0)), None
+    if mode == "reverse":
+        graph = _Graph(checked, rng)
+    cases = _cases(checked, mode, graph, rng) if undefined else iter(())
     while report.verdict is not Verdict.MISMATCH and (case := next(cases, None)):
         try:
             product = case.product()
@@ -190,8 +193,7 @@ def check_derivative(
             if other.verdict > report.verdict:
                 named = Diagnosis(case.name, case.text.format("gives other values than for zeros"))
                 report = replace(other, diagnosis=(named, *other.diagnosis))
-    who, change = checked.overwritten() if mode == "reverse" else ("", "")
-    return _overwriting_input(report, who, change) if change else report
+    return _overwriting_input(report, *graph.writes) if graph and graph.writes[1] else report
 
 
 def _overwriting_input(report: Report, who: str, change: str) -> Report:
@@ -222,15 +224,36 @@ class _Case:
     text: str
 
 
-def _cases(checked: TensorFunction, mode: str, seed: int) -> Iterator[_Case]:
-    rng, x = np.random.default_rng(seed), checked.params
-    if mode == "reverse":
-        u = _random_like(map(as_array, checked.outputs.values()), rng)
-        usual, again = (
-            partial(function.vjp, x, checked.nested_outputs(u))
-            for function in (checked, checked.passed_twice())
-        )
-        if _returns(again):  # to raise is right too: one pass may free its memory
+class _Graph:
+    """What two backward passes through one graph show, for a random cotangent.
+
+    Attributes
+    ----------
+    u : list of ndarray
+        The cotangent, an array for each output.
+    is_stable : bool
+        The second pass has the gradients of the first, or raises.
+    writes : tuple of str
+        Which pass writes to an input, and to which entry.
+    """
+
+    def __init__(self, checked: TensorFunction, rng: np.random.Generator) -> None:
+        self.u = _random_like(map(as_array, checked.outputs.values()), rng)
+        first, second, self.writes = checked.two_passes(checked.nested_outputs(self.u))
+        self.is_stable = second is None or _are_same(first, second)
+
+
+def _cases(
+    checked: TensorFunction, mode: str, graph: _Graph | None, rng: np.random.Generator
+) -> Iterator[_Case]:
+    x = checked.params
+    if graph is not None:
+        u = graph.u
+        if not graph.is_stable:
+            usual, again = (
+                partial(function.vjp, x, checked.nested_outputs(u))
+                for function in (checked, checked.passed_twice())
+            )
             variant = methodcaller("passed_twice")
             yield _Case(variant, usual, again, "second backward pass", PASSED_TWICE)
         names = list(leaves({"output": checked.nested_outputs(u)}))
@@ -240,13 +263,12 @@ def _cases(checked: TensorFunction, mode: str, seed: int) -> Iterator[_Case]:
             used = [a for place, a in enumerate(u) if place not in unused]
             variant = methodcaller("without", unused)
             part = variant(checked)
-            yield _Case(
-                variant,
-                partial(checked.vjp, x, checked.nested_outputs(zeros)),
-                partial(part.vjp, x, part.nested_outputs(used)),
-                "undefined cotangent",
-                UNUSED.format(which, "{}"),
-            )
+            usual = partial(checked.vjp, x, checked.nested_outputs(zeros))
+            if not used:  # the product must be zero, whatever it is for zeros
+                usual = partial(checked.nested, [np.zeros_like(a) for a in leaves(x).values()])
+            product = partial(part.vjp, x, part.nested_outputs(used))
+            text = UNUSED.format(which, "{}")
+            yield _Case(variant, usual, product, "undefined cotangent", text)
     elif mode == "forward" and len(checked.keys) > 1:
         v = _random_like((memory.values for memory in checked.memories), rng)
         names = list(leaves(checked.params))
@@ -266,14 +288,6 @@ def _cases(checked: TensorFunction, mode: str, seed: int) -> Iterator[_Case]:
 def _are_same(one: Any, other: Any) -> bool:
     pairs = zip(leaves(one).values(), leaves(other).values(), strict=True)
     return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
-
-
-def _returns(function: Callable[[], Any]) -> bool:
-    try:
-        function()
-    except Exception:
-        return False
-    return True
 
 
 def _random_like(arrays: Iterable[Any], rng: np.random.Generator) -> list[Any]:
@@ -310,7 +324,7 @@ def _by_reference(
 ) -> Callable[[Variant], Report]:
     """Return the check of a function by its reference, or by itself in float64."""
     try:
-        exact = checked.at_point(reference, wide=True)
+        exact = checked.twin(reference, wide=True)
     except Exception as error:
         remedy = f"give reference=, {EAGER}" if reference is None else f"let it be {EAGER}"
         raise ValueError(
@@ -319,7 +333,7 @@ def _by_reference(
             f"{remedy}"
         ) from error
     try:
-        rounding = None if reference is None else checked.at_point(reference)
+        rounding = None if reference is None else checked.twin(reference)
     except Exception:  # the reference may take float64 alone
         rounding = None
     whose = "the reference in float64" if reference is not None else "the function in float64"

@@ -226,7 +226,8 @@ class TensorFunction:
         inner = function.function if isinstance(function, FirstGradient) else function
         buffers = list(inner.buffers()) if isinstance(inner, torch.nn.Module) else []
         lifted: Any = InFloat64 if wide and self._casts else contextlib.nullcontext
-        with restored([*constants.values(), *buffers]), lifted():
+        kept = [*constants.values(), *buffers]
+        with restored(kept) if kept else contextlib.nullcontext(), lifted():
             arguments = *given["inputs"], *given["cotangents"]
             yield dense_leaves(function(*arguments, **given["kwargs"]))
 
@@ -286,6 +287,10 @@ class TensorFunction:
                 for n, output in zip(self._numbers, self.outputs.values(), strict=True)
             )
 
+    def at_point(self) -> Any:
+        """Return what `values` does at the point, without a call."""
+        return self.nested_outputs(map(as_array, self.outputs.values()))
+
     def values_at_points(self, points: Any) -> Any:
         """Return what `values` does of many points, by `torch.func.vmap`.
 
@@ -341,7 +346,7 @@ class TensorFunction:
         given = self._nesting.params
         return TensorFunction(first, given["inputs"], given["kwargs"], cotangents)
 
-    def at_point(
+    def twin(
         self, function: Callable[..., Any] | None = None, wide: bool = False
     ) -> "TensorFunction":
         """Return this or another function at the same point, or at that in float64."""
@@ -377,30 +382,33 @@ class TensorFunction:
         The backward pass gets a cotangent of the same strides. If it changes that, u is changed.
         """
         with self.calling(arrays) as (moved, leaves):
-            used = [
-                (leaves[n][1], leaf_at(u, keys))
-                for n, keys in zip(self._numbers, self.outputs, strict=True)
-                if leaves[n][1].requires_grad
-            ]
-            unused = [leaves[n][1] for n in self._unused if leaves[n][1].requires_grad]
-            if not used and not unused:
-                return self.nested(np.zeros_like(memory.values) for memory in self.memories)
-            outputs = [*(output for output, _ in used), *map(Unused.apply, unused)]
             for left in reversed(range(self._passes)):
-                cotangents = [cotangent(part, output) for output, part in used]
-                before = [as_array(tensor).copy() for tensor in cotangents]
-                slopes = torch.autograd.grad(
-                    outputs,
-                    moved,
-                    [*cotangents, *map(torch.zeros_like, unused)],
-                    retain_graph=left > 0,
-                    materialize_grads=True,
-                )
-            for (_, part), tensor, values in zip(used, cotangents, before, strict=True):
-                after = as_array(tensor)
-                if not np.array_equal(after, values, equal_nan=True):
-                    part[...] = after
-            return self._nested_gradients(slopes)
+                gradients = self._gradients(moved, leaves, u, left > 0)
+            return gradients
+
+    def _gradients(self, moved: Any, leaves: Any, u: Any, retain_graph: bool = False) -> Any:
+        """Return what `vjp` does, after a call of the function."""
+        used = [
+            (leaves[n][1], leaf_at(u, keys))
+            for n, keys in zip(self._numbers, self.outputs, strict=True)
+            if leaves[n][1].requires_grad
+        ]
+        unused = [leaves[n][1] for n in self._unused if leaves[n][1].requires_grad]
+        if not used and not unused:
+            return self.nested(np.zeros_like(memory.values) for memory in self.memories)
+        cotangents = [cotangent(part, output) for output, part in used]
+        before = [tensor.clone() for tensor in cotangents]
+        slopes = torch.autograd.grad(
+            [*(output for output, _ in used), *map(Unused.apply, unused)],
+            moved,
+            [*cotangents, *map(torch.zeros_like, unused)],
+            retain_graph=retain_graph,
+            materialize_grads=True,
+        )
+        for (_, part), after, tensor in zip(used, cotangents, before, strict=True):
+            if not torch.equal(after, tensor):
+                part[...] = as_array(after)
+        return self._nested_gradients(slopes)
 
     def reads_between_entries(self) -> bool:
         """Whether results are nan that are not if inputs are dense, without nan between entries."""
@@ -410,8 +418,13 @@ class TensorFunction:
         with self._called([tensor.requires_grad_() for tensor in moved], False) as leaves:
             return not any(leaves[n][1].isnan().any() for n in self._numbers)
 
-    def overwritten(self) -> tuple[str, str]:
-        """Return which pass writes to an input that is moved, and which entry it changes."""
+    def two_passes(self, u: Any) -> tuple[Any, Any, tuple[str, str]]:
+        """Return the gradients of two backward passes through one graph, and what they write to.
+
+        The second are None where a second pass raises: one pass may free its memory. Last comes
+        which pass writes to an input that is moved, and which entry it changes; empty if none does.
+        After a forward pass that does there is no backward pass.
+        """
         moved = [memory.tensor(memory.values).requires_grad_() for memory in self.memories]
 
         def values() -> dict[str, Any]:
@@ -419,14 +432,16 @@ class TensorFunction:
             arrays = (memory.gradient(tensor).copy() for memory, tensor in pairs)
             return dict(zip(self._paths, arrays, strict=True))
 
-        before = values()
+        before, second = values(), None
         with self._called(moved, False) as leaves:
             if change := overwritten(before, values()):
-                return "the forward pass", change
-            outputs = [leaves[n][1] for n in self._numbers if leaves[n][1].requires_grad]
-            ones = [torch.ones_like(output) for output in outputs]
-            torch.autograd.grad(outputs, moved, ones, allow_unused=True)
-        return "the backward pass", overwritten(before, values())
+                return None, None, ("the forward pass", change)
+            # copied, because the second pass may write to what the first has returned
+            first = copy.deepcopy(self._gradients(moved, leaves, u, retain_graph=True))
+            change = overwritten(before, values())
+            with contextlib.suppress(Exception):
+                second = self._gradients(moved, leaves, u)
+        return first, second, ("the backward pass", change) if change else ("", "")
 
     def batched_vjp(self, arrays: Any, u: Any) -> Any:
         """Return what `vjp` returns, from a batch of two cotangents, of which u is the first."""

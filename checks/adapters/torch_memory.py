@@ -1,5 +1,6 @@
 """Tensors as arrays of numpy and back: where they lie in memory, their dtypes and devices."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,12 @@ def as_array(tensor: Any, name: str = "a tensor") -> Any:
         single = dense.to(torch.complex64) if dense.dtype is torch.complex32 else dense
         dense = torch.view_as_real(single)
     return (dense.float() if dense.dtype.itemsize < 4 else dense).numpy()
+
+
+@cache
+def eps_of(dtype: Any) -> float:
+    """Return the spacing of numbers at 1 in a dtype of numpy."""
+    return float(np.finfo(dtype).eps)
 
 
 def strided(
@@ -111,7 +118,7 @@ class Memory:
 
     def is_narrower_than(self, array: Any) -> bool:
         """Whether an array is in a wider dtype than that which stands for this tensor."""
-        return bool(np.finfo(array.dtype).eps < np.finfo(self.values.dtype).eps)
+        return eps_of(array.dtype) < eps_of(self.values.dtype)
 
     def tensor(self, array: Any) -> Any:
         """Return a tensor of other values that lies in new memory as this one does in its own.

@@ -89,20 +89,21 @@ class Cotangent:
 
 @dataclass(frozen=True, eq=False)
 class Sum:
-    """Cotangents that add up to a multiple of another, so that their products must as well."""
+    """Cotangents that, each times a factor, add up to another, so that their products must too."""
 
     parts: tuple[Cotangent, ...]
-    factor: int = 1
+    factors: tuple[float, ...]
 
 
 def draw_cotangents(
     results: Mapping[str, FloatArray], rng: np.random.Generator
-) -> tuple[Cotangent, list[Sum]]:
-    """Return a random cotangent, and sums of others that are multiples of it.
+) -> tuple[Cotangent, Sum, list[Sum]]:
+    """Return a random cotangent u, a sum of others that is u, and more such sums.
 
-    The parts are those for which a product that is right for one may be wrong: 1000 times as large,
-    another random one, zero but for one array of results (or one entry, if there is one array),
-    and of equal entries with stride 0.
+    The others are those for which a product that is right for u may be wrong: -1000 times as large,
+    zero but for one array of results (or one entry, if there is one array), of equal entries with
+    stride 0, and another random one. The first sum has all of them, so that one product for each
+    shows whether all are linear. If they are not, the other sums, of one kind each, show which.
     """
 
     def random() -> dict[str, FloatArray]:
@@ -112,35 +113,41 @@ def draw_cotangents(
         }
 
     u = random()
-    first = Cotangent("a random cotangent", u)
+    sums, kinds = list[Sum](), list[Cotangent]()
 
-    def split(name: str, part: Mapping[str, FloatArray], other: str, layout: Any = np.array) -> Sum:
-        rest = {path: np.asarray(array - part[path]) for path, array in u.items()}
-        return Sum((Cotangent(name, part, layout), Cotangent(other, rest)))
+    def split(part: Cotangent, other: str) -> None:
+        rest = {path: np.asarray(array - part.values[path]) for path, array in u.items()}
+        sums.append(Sum((part, Cotangent(other, rest)), (1, 1)))
 
-    def alone(part: Mapping[str, FloatArray], place: str) -> Sum:
-        text = f"a cotangent that is zero but for {place}", f"a cotangent that is zero in {place}"
-        return split(text[0], part, text[1])
+    def alone(part: Mapping[str, FloatArray], place: str) -> None:
+        kinds.append(Cotangent(f"a cotangent that is zero but for {place}", part))
+        split(kinds[-1], f"a cotangent that is zero in {place}")
 
-    large = {path: np.asarray(1000 * array) for path, array in u.items()}
-    sums = [Sum((Cotangent("a random cotangent times 1000", large),), 1000)]
-    sums.append(split("another random cotangent", random(), "the difference of two random ones"))
+    large = {path: np.asarray(-1000 * array) for path, array in u.items()}
+    scaled = Cotangent("a random cotangent times -1000", large)
+    sums.append(Sum((scaled,), (-1 / 1000,)))
+    other = Cotangent("another random cotangent", random())
+    split(other, "the difference of two random ones")
     filled = [path for path, array in results.items() if array.size]
-    sums += [
+    for path in filled[:MOST] if len(filled) > 1 else []:
         alone({p: a if p == path else np.zeros_like(a) for p, a in u.items()}, path)
-        for path in (filled[:MOST] if len(filled) > 1 else [])
-    ]
     (path, one), *others = u.items()
     if not others and one.size > 1:
         entry = int(rng.integers(one.size))
         index = [int(i) for i in np.unravel_index(entry, one.shape)]
         part = np.where(np.arange(one.size).reshape(one.shape) == entry, one, np.zeros_like(one))
-        sums.append(alone({path: part}, f"{path}{index}"))
+        alone({path: part}, f"{path}{index}")
     if any(array.size > 1 for array in results.values()):
         equal = {p: np.full_like(a, a.dtype.type(rng.normal())) for p, a in u.items()}
-        name, other = "a cotangent of equal entries, with stride 0", "another random cotangent"
-        sums.append(split(name, equal, other, expanded))
-    return first, sums
+        name = "a cotangent of equal entries, with stride 0"
+        kinds.append(Cotangent(name, equal, expanded))
+        split(kinds[-1], "another random cotangent")
+    if not kinds:  # of a single number, a product for -1000 u shows all
+        return Cotangent("a random cotangent", u), sums[0], sums
+    mixed = {p: np.asarray(2 * a + sum(k.values[p] for k in kinds), a.dtype) for p, a in u.items()}
+    parts = (scaled, *kinds, replace(other, values=mixed))
+    whole = Sum(parts, (1 / 1000, *(-1 for _ in kinds), 1))
+    return Cotangent("a random cotangent", u), whole, sums
 
 
 class VjpClaims:
@@ -179,17 +186,26 @@ class VjpClaims:
         self.last = {path: array.copy() for path, array in arrays.items()}
         return self.last, findings
 
-    def other_layouts(self, cotangent: Cotangent) -> list[Cotangent]:
-        """Return the cotangent in those layouts in which the product differs, bit for bit."""
-        different, point = list[Cotangent](), self._results.point
+    def at_point(self, cotangent: Cotangent) -> tuple[dict[str, FloatArray], list[str]]:
+        """Return `products` at the caller's own arrays, which it must not change."""
+        point = self._results.point
         with point.unchanged("vjp"):
-            right, _ = self.products(point.nesting.params, cotangent)
+            return self.products(point.nesting.params, cotangent)
+
+    def other_layouts(
+        self, cotangent: Cotangent, right: Mapping[str, FloatArray]
+    ) -> list[Cotangent]:
+        """Return the cotangent in those layouts in which the product is not `right`, bit for bit.
+
+        A layout that does not change how the cotangent lies in memory is not tried.
+        """
+        different = list[Cotangent]()
         for name, layout in LAYOUTS.items():
-            if self.overwritten:
-                break
+            laid_out = map(layout, cotangent.values.values())
+            if self.overwritten or not any(map(_is_unusual, laid_out)):
+                continue
             same = replace(cotangent, name=f"a cotangent {name}", layout=layout)
-            with point.unchanged("vjp"):
-                products, _ = self.products(point.nesting.params, same)
+            products, _ = self.at_point(same)
             if not all(np.array_equal(products[p], g, equal_nan=True) for p, g in right.items()):
                 different.append(same)
         return different
@@ -225,23 +241,20 @@ class VjpClaims:
         rtol: float,
         rounding: Mapping[str, FloatArray],
     ) -> bool:
-        """Whether the products of the parts add up to the same multiple of `whole`.
+        """Whether the products of the parts, each times its factor, add up to `whole`.
 
         Within rtol of the terms, and twice the own `rounding` of each of them.
         """
-        point = self._results.point
-        calls = one_sum.factor * (1 + len(one_sum.parts))
-        rounds = {path: 2 * calls * b for path, b in rounding.items()}
+        calls = 1 + len(one_sum.parts)
         total = {path: np.zeros(g.shape) for path, g in whole.items()}
-        terms = {path: np.abs(one_sum.factor * g) for path, g in whole.items()}
-        for part in one_sum.parts:
-            with point.unchanged("vjp"):
-                products, _ = self.products(point.nesting.params, part)
+        terms = {path: np.abs(g) for path, g in whole.items()}
+        for part, factor in zip(one_sum.parts, one_sum.factors, strict=True):
+            products, _ = self.at_point(part)
             for path, product in products.items():
-                total[path] = total[path] + product
-                terms[path] = terms[path] + np.abs(product)
+                total[path] = total[path] + factor * product
+                terms[path] = terms[path] + np.abs(factor * product)
         return all(
-            bool((np.abs(total[p] - one_sum.factor * g) <= rtol * terms[p] + rounds[p]).all())
+            bool((np.abs(total[p] - g) <= rtol * terms[p] + 2 * calls * rounding[p]).all())
             for p, g in whole.items()
         )
 
@@ -251,4 +264,14 @@ class VjpClaims:
         """Return the product as the claimed gradient of ⟨u, f(x)⟩, at the caller's own point."""
         with evaluations.unchanged("vjp"):
             arrays, findings = evaluations.call_at_point(lambda x: self.products(x, cotangent))
-        return Claim(evaluations, arrays, lambda x: self.products(x, cotangent)[0]), findings
+        return self.claim(arrays, cotangent, evaluations), findings
+
+    def claim(
+        self, arrays: dict[str, FloatArray], cotangent: Cotangent, evaluations: Evaluations
+    ) -> Claim:
+        """Return a product that is known at the point as a claimed gradient."""
+        return Claim(evaluations, arrays, lambda x: self.products(x, cotangent)[0])
+
+
+def _is_unusual(array: FloatArray) -> bool:
+    return not (array.flags.c_contiguous and array.flags.writeable)

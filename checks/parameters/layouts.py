@@ -13,26 +13,21 @@ def _fortran(array: FloatArray) -> FloatArray:
     return np.array(array, order="F")
 
 
-def _slice_of_larger(array: FloatArray) -> FloatArray:
+def _read_only_slice(array: FloatArray) -> FloatArray:
     """Return every second entry of a larger array; what lies between is nan."""
-    if not array.ndim:
-        return array.copy()
-    larger = np.full((*array.shape[:-1], 2 * array.shape[-1] + 1), np.nan, array.dtype)
-    larger[..., 1::2] = array
-    return larger[..., 1::2]
-
-
-def _read_only(array: FloatArray) -> FloatArray:
-    copy = np.array(array)
-    copy.flags.writeable = False
-    return copy
+    part = np.array(array)
+    if array.ndim:
+        larger = np.full((*array.shape[:-1], 2 * array.shape[-1] + 1), np.nan, array.dtype)
+        larger[..., 1::2] = array
+        part = larger[..., 1::2]
+    part.flags.writeable = False
+    return part
 
 
 # The keys complete the sentence "With a cotangent …".
 LAYOUTS: Mapping[str, Callable[[FloatArray], FloatArray]] = {
     "in Fortran order": _fortran,
-    "that is a slice of a larger array": _slice_of_larger,
-    "that is read-only": _read_only,
+    "that is a read-only slice of a larger array": _read_only_slice,
 }
 
 

@@ -257,9 +257,9 @@ WRONG_FOR_SOME = {  # wrong on purpose, each
             if u.strides[1] != 8 and u.strides[0] > u.strides[1]
             else 3 * u
         ),
-        "With a cotangent that is a slice of a larger array.",
+        "With a cotangent that is a read-only slice of a larger array.",
     ),
-    "saturates": (np.exp, lambda x, u: np.clip(u, -5, 5) * np.exp(x), "times 1000"),
+    "saturates": (np.exp, lambda x, u: np.clip(u, -5, 5) * np.exp(x), "times -1000"),
     "|u|": (np.exp, lambda x, u: np.abs(u) * np.exp(x), "With a random cotangent."),
 }
 

@@ -21,25 +21,30 @@ def drawn(results, seed=0):
 
 
 @pytest.mark.parametrize("results", [RESULTS, {"f(x)": np.zeros((3, 2))}, {"f(x)": np.zeros(())}])
-def test_the_parts_of_each_sum_add_up_to_its_multiple(results):
-    first, sums = drawn(results)
+def test_the_parts_of_each_sum_add_up(results):
+    first, together, sums = drawn(results)
     u = first.values
     assert {path: (a.shape, a.dtype) for path, a in u.items()} == {
         path: (a.shape, a.dtype) for path, a in results.items()
     }
-    for one_sum in sums:
+    for one_sum in (together, *sums):
         for path, array in u.items():
-            total = sum(part.values[path] for part in one_sum.parts)
-            np.testing.assert_allclose(total, one_sum.factor * array, rtol=1e-5, atol=1e-6)
+            pairs = list(zip(one_sum.parts, one_sum.factors, strict=True))
+            total = sum(factor * part.values[path] for part, factor in pairs)
+            np.testing.assert_allclose(total, array, rtol=1e-5, atol=1e-6)
             assert all(part.values[path].dtype == array.dtype for part in one_sum.parts)
-    large = sums[0]
-    assert (large.factor, len(large.parts)) == (1000, 1)
+    (large,) = sums[0].parts
+    assert all((large.values[path] == -1000 * a).all() for path, a in u.items())
+    # each kind of cotangent is in the sum of all, so that one product for each shows all mistakes
+    kinds = {id(one_sum.parts[0]) for one_sum in sums[2:]} | {id(large)}
+    assert kinds <= {id(part) for part in together.parts}
+    assert len(together.parts) == len(kinds) + (len(sums) > 2)
     assert sums[1].parts[0].name == "another random cotangent"
     assert all((sums[1].parts[0].values[path] != u[path]).all() for path in u)
 
 
 def test_each_array_of_results_is_tried_alone():
-    first, sums = drawn(RESULTS)
+    first, _, sums = drawn(RESULTS)
     alone = [s for s in sums if "zero but for" in s.parts[0].name]
     for one_sum, path in zip(alone, ["f(x)[0]", "f(x)[1]", "f(x)[2]"], strict=True):
         only, rest = one_sum.parts
@@ -49,14 +54,14 @@ def test_each_array_of_results_is_tried_alone():
             np.testing.assert_array_equal(only.values[other], array if other == path else 0 * array)
             np.testing.assert_array_equal(rest.values[other], 0 * array if other == path else array)
     for arrays, tried in ((2, 2), (12, 8)):
-        _, sums = drawn({f"f(x)[{i}]": np.zeros(1) for i in range(arrays)})
+        _, _, sums = drawn({f"f(x)[{i}]": np.zeros(1) for i in range(arrays)})
         assert sum("zero but for" in s.parts[0].name for s in sums) == tried
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("shape", [(2, 3), (2,)])
 def test_one_entry_of_a_single_array_is_tried_alone(shape, seed):
-    first, sums = drawn({"f(x)": np.zeros(shape)}, seed)
+    first, _, sums = drawn({"f(x)": np.zeros(shape)}, seed)
     (only,) = [s.parts[0] for s in sums if "zero but for" in s.parts[0].name]
     index = tuple(np.argwhere(only.values["f(x)"])[0].tolist())
     assert only.name == f"a cotangent that is zero but for f(x){list(index)}"
@@ -65,7 +70,7 @@ def test_one_entry_of_a_single_array_is_tried_alone(shape, seed):
 
 
 def test_equal_entries_are_handed_over_with_stride_0():
-    _, sums = drawn(RESULTS)
+    _, _, sums = drawn(RESULTS)
     equal, rest = sums[-1].parts
     assert equal.name == "a cotangent of equal entries, with stride 0"
     assert rest.name == "another random cotangent"
@@ -73,12 +78,12 @@ def test_equal_entries_are_handed_over_with_stride_0():
     assert np.unique(values).size == 1
     assert equal.layout(values).strides == (0, 0)
     for small in ({"f(x)": np.zeros(())}, {"f(x)": np.zeros(1)}):
-        _, sums = drawn(small)
+        _, _, sums = drawn(small)
         assert [s.parts[0].name for s in sums] == [
-            "a random cotangent times 1000",
+            "a random cotangent times -1000",
             "another random cotangent",
         ]
-    assert "stride 0" in drawn({"f(x)": np.zeros(2)})[1][-1].parts[0].name
+    assert "stride 0" in drawn({"f(x)": np.zeros(2)})[2][-1].parts[0].name
 
 
 class Planted:
@@ -91,10 +96,10 @@ class Planted:
         return np.array([next(self.values)])
 
 
-def are_linear(parts, whole, factor=1, rtol=0.0, rounding=0.0):
+def are_linear(parts, whole, factor=1.0, rtol=0.0, rounding=0.0):
     claims = VjpClaims(Planted(*parts), Results(np.exp, np.ones(1)))
     u = {"f(x)": np.ones(1)}
-    one_sum = Sum(tuple(Cotangent("one", u) for _ in parts), factor)
+    one_sum = Sum(tuple(Cotangent("one", u) for _ in parts), (factor,) * len(parts))
     by_path = {"params": np.array([whole])}
     return claims.are_linear(one_sum, by_path, rtol, {"params": np.array([rounding])})
 
@@ -112,13 +117,13 @@ def test_products_of_the_parts_add_up_within_the_tolerance_of_the_terms(sign):
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_a_multiple_owes_a_multiple(sign):
-    part, whole = sign * 3008.0, sign * 3.0
-    assert are_linear([sign * 3000.0], whole, 1000)
-    assert are_linear([part], whole, 1000, rtol=8.01 / 6008)
-    assert not are_linear([part], whole, 1000, rtol=7.99 / 6008)
-    assert are_linear([part], whole, 1000, rounding=8.01 / 4000)
-    assert not are_linear([part], whole, 1000, rounding=7.99 / 4000)
+def test_a_part_counts_by_its_factor(sign):
+    part, whole, factor = sign * -3072.0, sign * 2.875, -1 / 1024  # off by an eighth, of 3
+    assert are_linear([sign * -2944.0], whole, factor)
+    assert are_linear([part], whole, factor, rtol=0.126 / 5.875)
+    assert not are_linear([part], whole, factor, rtol=0.124 / 5.875)
+    assert are_linear([part], whole, factor, rounding=0.126 / 4)
+    assert not are_linear([part], whole, factor, rounding=0.124 / 4)
 
 
 def test_all_entries_of_all_arrays_have_to_add_up():
@@ -127,27 +132,38 @@ def test_all_entries_of_all_arrays_have_to_add_up():
         made = [np.ones(2) + off[:2], np.ones(1) + off[2]]
         claims = VjpClaims(lambda x, u, made=made: made, results)
         whole = {"params[0]": np.ones(2), "params[1]": np.ones(1)}
-        one_sum = Sum((Cotangent("one", {"f(x)": np.ones(2)}),))
+        one_sum = Sum((Cotangent("one", {"f(x)": np.ones(2)}),), (1,))
         zero = {path: 0 * array for path, array in whole.items()}
         assert claims.are_linear(one_sum, whole, 0.0, zero) == (not any(off))
 
 
 def test_layouts_in_which_the_product_differs():
+    seen = []
+
     def vjp(x, u):
+        seen.append((u.flags.c_contiguous, u.flags.writeable))
         return 2 * x * u if u.flags.c_contiguous else 3 * x * u
 
     u = Cotangent("a random cotangent", {"f(x)": np.arange(6.0).reshape(2, 3)})
+
+    def layouts(claims, u=u):
+        return [other.name for other in claims.other_layouts(u, claims.at_point(u)[0])]
+
     claims = VjpClaims(vjp, Results(np.square, np.ones((2, 3))))
-    assert [other.name for other in claims.other_layouts(u)] == [
+    assert layouts(claims) == [
         "a cotangent in Fortran order",
-        "a cotangent that is a slice of a larger array",
+        "a cotangent that is a read-only slice of a larger array",
     ]
     assert claims.overwritten == ""
     results = Results(lambda p: p[0] * p[1], [np.ones((2, 3)), np.ones((2, 3))])
     second = VjpClaims(lambda x, u: [np.ones((2, 3)), vjp(x[1], u)], results)
-    assert len(second.other_layouts(u)) == 2
+    assert len(layouts(second)) == 2
     nan = VjpClaims(lambda x, u: np.full(x.shape, np.nan), Results(np.square, np.ones((2, 3))))
-    assert nan.other_layouts(u) == []
+    assert layouts(nan) == []
+    seen.clear()
+    flat = Cotangent("a random cotangent", {"f(x)": np.ones(3)})
+    layouts(VjpClaims(vjp, Results(np.square, np.ones(3))), flat)
+    assert seen == [(True, True), (False, False)]  # Fortran order is the usual one of a vector
 
 
 def test_a_cotangent_that_is_changed_is_not_tried_in_further_layouts():
@@ -160,7 +176,7 @@ def test_a_cotangent_that_is_changed_is_not_tried_in_further_layouts():
 
     u = Cotangent("a random cotangent", {"f(x)": np.zeros((2, 3))})
     claims = VjpClaims(vjp, Results(np.square, np.ones((2, 3))))
-    assert claims.other_layouts(u) == []
+    assert claims.other_layouts(u, claims.at_point(u)[0]) == []
     assert claims.overwritten == "f(x)[0, 0] from 0.0 to 1.0"
     assert seen == [False]
     claims.products(np.ones((2, 3)), Cotangent("another", {"f(x)": np.ones((2, 3))}))
