@@ -223,6 +223,7 @@ def _joined(by_complex_steps: Estimate | None, entries: IntArray, rest: Estimate
         slopes=slopes,
         method="mixed",
         on_stairs=on_stairs,
+        by_differences=entries,
     )
 
 

@@ -50,7 +50,7 @@ class Estimate:
         The slopes on the left and on the right of an entry that lies on a kink, nan for other
         entries; empty, (0, 2), from complex steps. value ± error holds both and all between them.
     method : str
-        "central" or "complex-step".
+        "central", "complex-step" or "mixed".
     proof : float
         Of complex steps: by how much a single one may be off, relative to the largest of the array,
         without the differences that prove them showing it.
@@ -66,6 +66,8 @@ class Estimate:
     may_be_noise : bool
         Moves of the whole array change the cost by about as much as its noise. Nothing is known of
         the derivatives then.
+    by_differences : (k,) int
+        Of a "mixed" estimate, the entries that are not by complex steps.
     """
 
     value: FloatArray
@@ -77,6 +79,14 @@ class Estimate:
     on_stairs: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
     unseen: bool = False
     may_be_noise: bool = False
+    by_differences: IntArray = field(default_factory=lambda: np.zeros(0, int))
+
+    @property
+    def by_complex_steps(self) -> NDArray[np.bool_]:
+        """Which values are by complex steps, (m,)."""
+        found = np.full(self.value.shape, self.method != "central")
+        found[self.by_differences] = False
+        return found
 
     @property
     def slope_jump(self) -> FloatArray:

@@ -120,7 +120,7 @@ class Copies:
     calls : int
         How often the function was called.
     refused : bool
-        Some stage of the cost refused the wide dtype, and gets narrow arguments since then.
+        Some stage of the function refused the wide dtype, and gets narrow arguments since then.
     always_refused : bool
         It refused these as well, so that it is not called any more: its results are nan.
     said : str
@@ -172,7 +172,18 @@ class Copies:
         """
         arrays = self._moved(moves or {})
         with self._noting_overflow():
+            return self._result(arrays, toward_zero)
+
+    def _result(self, arrays: Mapping[str, Any], toward_zero: bool) -> Any:
+        """Return the result for some arrays, as `Narrowing` if a stage refuses the wide dtype."""
+        self.calls += 1
+        try:
             return self._called(self._function, arrays, toward_zero)
+        except TypeError:  # as np.linalg raises it
+            if self.refused or not self.eps < self.narrow_eps:
+                raise
+        self.refused = True
+        return self._result(arrays, toward_zero)
 
     def _moved(
         self, moves: Moves, count: int | None = None, *, is_complex: bool = False
@@ -219,17 +230,12 @@ class Copies:
         """Return the cost of some arrays; nan if the function raises an exception."""
         if self.always_refused:
             return self.dtype.type(np.nan)
-        self.calls += 1
         try:
-            return as_number(self._called(self._function, arrays, toward_zero))
+            return as_number(self._result(arrays, toward_zero))
         except Exception as error:  # a library may refuse the dtype
             if is_control_flow(error):
                 raise
-            if isinstance(error, TypeError) and self.eps < self.narrow_eps:
-                if not self.refused:
-                    self.refused = True
-                    return self._cost_of(arrays, toward_zero)
-                self.always_refused = True
+            self.always_refused |= isinstance(error, TypeError) and self.eps < self.narrow_eps
             self.said = f"{type(error).__name__}: {error}"
             return self.dtype.type(np.nan)
 

@@ -1,6 +1,7 @@
 """Flagged entries are estimated a second time before they are called wrong."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from checks.estimation.noise import Noise
 from checks.estimation.precision import Lift, coarsest_dtype, copies_of, wider_dtype
 from checks.estimation.step_noise import noise_at_steps
 from checks.estimation.witness import VISIBLE, confirms
+from checks.evaluation.pointwise import Evaluations
 from checks.report.array_report import ArrayReport
 from checks.report.verdict import Verdict
 
@@ -35,6 +37,9 @@ MEASURED = 2
 # The second estimate starts from steps this much smaller: whatever lies far from the point and
 # misled the first estimate does not mislead the second.
 SMALLER = 1 / 16
+# Nothing far from the point misleads complex steps. Where they were first and the second estimate
+# is blurred, a third may start with steps that are longer.
+LONGER = 1 / 2
 
 
 def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> bool:
@@ -118,26 +123,35 @@ def _sharper(
     rng: np.random.Generator,
     goal: float,
 ) -> Estimate:
-    """Return a second estimate in the wider dtype, where that agrees and has smaller errors.
+    """Return a second estimate with smaller errors, where another agrees with it.
 
-    It is taken if the cost lifts, or if an offset of the cost hides this but complex steps lift.
+    After complex steps, longer steps are tried. Others are taken in the wider dtype, if the cost
+    lifts, or if an offset of the cost hides this but complex steps lift.
     """
-    evaluations = estimates.evaluations
-    rounding = measure_cost_rounding(evaluations, np.random.default_rng(estimates.seed))
-    steps_lift = estimates.by_path[path].precision in ("lifted", "sampled")
-    lifts = {Lift.LIFTS, Lift.HIDDEN} if steps_lift else {Lift.LIFTS}
-    if rounding is None or rounding.lift not in lifts:
-        return second
-    wide = evaluations.in_dtype(wider_dtype(coarsest_dtype(evaluations.values)))
-    level = rounding.wide_level
-    noise = Noise(level, level / (abs(float(wide.at_point)) or level), False, False)
-    found = differences(wide, path, entries, noise, rng, goal, start=SMALLER)
-    evaluations.count = wide.count
-    agrees = np.abs(found.value - second.value) <= found.error + second.error
-    sharper = (agrees & (found.error < second.error)) | np.isnan(second.value)
-    parts = ("value", "error", "on_stairs")
-    chosen = {p: np.where(sharper, getattr(found, p), getattr(second, p)) for p in parts}
-    return replace(second, **chosen)
+    evaluations, estimate = estimates.evaluations, estimates.by_path[path]
+    start = LONGER if estimate.by_complex_steps[entries].all() else SMALLER
+
+    def others() -> Iterator[tuple[Evaluations, Noise]]:
+        if start == LONGER:
+            yield evaluations, estimates.noise
+        rounding = measure_cost_rounding(evaluations, np.random.default_rng(estimates.seed))
+        steps_lift = estimate.precision in ("lifted", "sampled")
+        lifts = {Lift.LIFTS, Lift.HIDDEN} if steps_lift else {Lift.LIFTS}
+        if rounding is not None and rounding.lift in lifts:
+            wide = evaluations.in_dtype(wider_dtype(coarsest_dtype(evaluations.values)))
+            level = rounding.wide_level
+            relative = level / (abs(float(wide.at_point)) or level)
+            yield wide, Noise(level, relative, False, False)
+
+    for at, noise in others():
+        found = differences(at, path, entries, noise, rng, goal, start=start)
+        evaluations.count = at.count
+        agrees = np.abs(found.value - second.value) <= found.error + second.error
+        sharper = (agrees & (found.error < second.error)) | np.isnan(second.value)
+        parts = ("value", "error", "on_stairs")
+        chosen = {p: np.where(sharper, getattr(found, p), getattr(second, p)) for p in parts}
+        second = replace(second, **chosen)
+    return second
 
 
 def _may_oscillate(

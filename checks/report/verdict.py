@@ -26,8 +26,9 @@ __all__ = [
 
 SCALES = ("entry", "array")
 
-# Rounding may change any entry by this many last places of the gradient's largest entry, even if
-# less was measured: a small entry may be the difference of terms as large as that.
+# Rounding may change any entry by this many last places of the gradient's largest entry, since a
+# small entry may be the difference of terms as large as that; or by as many times what was measured
+# of its own rounding, if that is less.
 LAST_PLACES = 2.0**6
 
 
@@ -50,12 +51,13 @@ class Rule:
     S that of all arrays, claimed or numeric, and b the claim's own rounding:
 
         t = rtol · max(|g|, |n|) + min(2 b, rtol · s)
-        d − e > max(t, 2 b, 2⁶ eps S)          MISMATCH
+        d − e > max(t, 2 b, 2⁶ min(eps S, b))  MISMATCH
         d − e ≤ t  and  e ≤ resolution · s     MATCH
         otherwise                              UNRESOLVED
 
     Where b is not known, t = rtol · max(|g|, |n|), and a MISMATCH needs d − e > rtol · s as well,
     or rtol · S if every derivative of the array may be 0, |n| ≤ e. It also needs d − e > `lost`.
+    There, and where b was not measured, the last term of the bound is 2⁶ eps S.
     At a kink, the slope jump is a part of e, but does not count against the resolution.
 
     Attributes
@@ -106,7 +108,8 @@ def bounds(
     # cancel. Then their size s says nothing of how large that rounding is, but S does.
     unknown = rule.rtol * (s if is_seen(numeric, error) else np.maximum(s, rule.largest))
     unknown = np.maximum(unknown, rule.lost)
-    floor = LAST_PLACES * rule.eps * rule.largest
+    floor = rule.eps * rule.largest
+    floor = LAST_PLACES * np.where(b > 0, np.minimum(floor, b), floor)
     least = np.maximum(np.where(is_unknown, unknown, known), floor)
     return t, np.maximum(t, least)
 

@@ -502,6 +502,27 @@ def test_a_millionth_of_one_entry_is_seen_beside_an_offset(entry):
     assert report.worst.index == entry
 
 
+def test_a_millionth_of_a_tiny_entry_is_seen_though_another_row_refuses_a_wider_dtype():
+    def f(x):
+        return np.array([np.linalg.det(np.diag(x[:2])), np.sin(1e4 * x[2]) + 1e-5 * x[1]])
+
+    def jacobian(x):
+        rows = np.zeros((2, 3), x.dtype)
+        rows[0, :2] = np.linalg.det(np.diag(x[:2])) / x[:2]
+        rows[1, 1:] = 1e-5, 1e4 * np.cos(1e4 * x[2])
+        return rows
+
+    def wrong(x):
+        # wrong on purpose: by less than 2⁶ last places of the row's largest entry
+        return jacobian(x) * np.where(np.arange(6).reshape(2, 3) == 4, 1 + 1e-6, 1)
+
+    x = np.array([0.7, -1.3, 1e-4])
+    assert check_jacobian(f, jacobian, x)
+    report = check_jacobian(f, wrong, x)
+    assert report.verdict is Verdict.MISMATCH, str(report)
+    assert report.worst.index == (1, 1)
+
+
 def test_a_result_that_rounds_to_zero_may_have_a_derivative():
     def f(x):
         z = x * (1 - x)

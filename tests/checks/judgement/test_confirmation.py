@@ -32,11 +32,12 @@ class Case:
         values = options.pop("values", np.ones(self.claimed.shape))
         estimate = Estimate(self.numeric.reshape(-1), e, slopes, **options)
         self.second = self.numeric.reshape(-1).copy(), np.full(m, 1e-9)
+        self.third = self.numeric.reshape(-1).copy(), np.full(m, np.inf)
         self.second_slopes = slopes
         self.on_stairs = np.zeros(m, bool)
         self.estimates = SimpleNamespace(
             by_path={"w": estimate}, seed=0, noise=noise, rtol=1e-4,
-            evaluations=SimpleNamespace(values={"w": values}),
+            evaluations=SimpleNamespace(values={"w": values}, count=0),
         )  # fmt: skip
         jump = estimate.slope_jump.reshape(self.claimed.shape)
         self.array = ArrayReport.judged(
@@ -51,11 +52,15 @@ class Case:
         monkeypatch.setattr(confirmation, "measure_cost_rounding", lambda *_: self.rounding)
 
     def differences(self, evaluations, path, entries, noise, rng, goal, start):
-        assert start == 1 / 16  # from shorter steps than at first
+        # from shorter steps than at first; only a third estimate, after complex steps, is not
+        after_complex_steps = self.estimates.by_path["w"].by_complex_steps[entries].all()
+        is_third = after_complex_steps and entries.tolist() in self.estimated
+        assert start == (1 / 2 if is_third else 1 / 16)
+        values = self.third if is_third else self.second
         self.estimated.append(entries.tolist())
         self.goals.append(goal)
         self.noises.append(noise)
-        value, error = (part[entries] for part in self.second)
+        value, error = (part[entries] for part in values)
         slopes = self.second_slopes[entries] if self.second_slopes.size else np.empty((0, 2))
         return Estimate(value, error, slopes, on_stairs=self.on_stairs[entries])
 
@@ -191,6 +196,36 @@ def test_a_blurred_second_estimate_is_taken_in_the_wider_dtype(
         assert asked == [wider_dtype(np.float64)]
         assert case.noises[-1] == Noise(1e-20, 0.25e-20, False, False)
         assert case.estimates.evaluations.count == 50
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(
+    ("method", "by_differences", "expected"),
+    [
+        ("complex-step", [], [[0], [0]]),
+        ("mixed", [1], [[0], [0]]),
+        ("mixed", [0], [[0]]),
+        ("central", [], [[0]]),
+    ],
+)
+def test_after_complex_steps_a_blurred_second_estimate_is_followed_by_longer_steps(
+    monkeypatch, method, by_differences, expected, sign
+):
+    case = Case(
+        monkeypatch, [sign * 2.0, sign], [sign, sign], method=method, proof=9.0,
+        by_differences=np.array(by_differences, int), on_stairs=np.zeros(2, bool),
+    )  # fmt: skip
+    case.second[1][:] = 0.3
+    case.third[1][:] = 0.2
+    is_seen = len(expected) == 2
+    assert case.marked() != is_seen
+    assert case.estimated == expected
+    assert case.verdicts() == [MISMATCH if is_seen else UNRESOLVED, MATCH]
+    # what contradicts the second is not believed
+    case = Case(monkeypatch, [2.0], [1.0], method="complex-step", proof=9.0)
+    case.second[1][:] = 0.3
+    case.third[0][:], case.third[1][:] = 1.4, 0.01
+    assert case.marked()
 
 
 def test_an_estimate_in_the_wider_dtype_that_contradicts_the_second_is_not_believed(monkeypatch):
