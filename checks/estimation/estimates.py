@@ -199,9 +199,10 @@ def _with_absorbed(
     """Return estimates with exact zeros, their errors widened by what the cost may absorb there."""
     flat = {p: np.flatnonzero((e.value == 0) & np.isfinite(e.error)) for p, e in estimates.items()}
     flat = {path: entries for path, entries in flat.items() if entries.size}
-    absorbed = absorbed_change(evaluations, flat, rng) if flat else 0.0
-    grown = {}
-    for path, entries in flat.items() if absorbed else ():
+    if not flat:
+        return {}
+    absorbed, grown = absorbed_change(evaluations, flat, rng), {}
+    for path, entries in flat.items():
         error = estimates[path].error.copy()
         error[entries] += FEW_JUMPS * absorbed / entry_sizes(evaluations.values[path]).flat[entries]
         grown[path] = replace(estimates[path], error=error)

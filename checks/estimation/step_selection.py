@@ -216,7 +216,7 @@ class _StepSelection:
             checked = np.flatnonzero(self.is_rough)
             if self.is_first:
                 checked = np.union1d(self.pilots[:1], checked)
-            checked = checked[(is_settled & ~self.passed_check)[checked]]
+            checked = checked[is_settled[checked]]
             if not checked.size and not self.needs_step(self.goal).any():
                 break
             value, error = self.value[checked], self.error[checked]

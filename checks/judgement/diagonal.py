@@ -55,7 +55,8 @@ class OwnSlopes:
     """
 
     evaluations: Evaluations
-    noise = terms = 0.0
+    noise: float
+    terms: float
     calls = 0
 
     def _know(self, by_path: Mapping[str, FloatArray], slopes: Mapping[str, FloatArray]) -> None:
@@ -96,20 +97,20 @@ class CostSlopes(OwnSlopes):
         with evaluations.restoring_parameters():
             estimates = estimate_derivatives(evaluations, "auto", seed)
             self._is_complex = estimates.method == "complex-step"
-            self._level = 0.0 if self._is_complex else estimates.noise.level
+            noise = None if self._is_complex else estimates.noise
         by_path = estimates.by_path
         self._slopes = {path: np.nan_to_num(e.value) for path, e in by_path.items()}
         self._errors = {path: e.error for path, e in by_path.items()}
         self._know(self._errors, self._slopes)
-        if self._is_complex:
+        if noise is None:
             # the error of a slope, from terms that the cost absorbs, may change as parameters do
             sizes = {path: entry_sizes(v).ravel() for path, v in evaluations.values.items()}
             self.doubt = {path: error / sizes[path] for path, error in self._errors.items()}
         else:
             # The first step is relative^(1/7). Here relative^(1/8) is wanted, where the truncation
             # error h⁶ equals noise/h².
-            relative = max(estimates.noise.relative, 1e-17)
-            self.noise, self.terms = self._level, self._level / relative ** (7 / 8)
+            relative = max(noise.relative, 1e-17)
+            self.noise, self.terms = noise.level, noise.level / relative ** (7 / 8)
 
     def changes(self, path: str, entries: IntArray, steps: Any) -> Any:
         """Return by how much the own slopes of entries (m,) change over their steps (m, k)."""
@@ -120,7 +121,7 @@ class CostSlopes(OwnSlopes):
         costs = evaluations.at_entries(path, entries, steps)
         with np.errstate(divide="ignore", invalid="ignore"):
             shortest = np.where(steps == 0, np.inf, np.abs(steps)).min(axis=1)
-            level = SECOND * self._level / shortest
+            level = SECOND * self.noise / shortest
             self.levels[path][entries] = level + self._errors[path][entries]
             return 2 * ((costs - evaluations.at_point) / steps - slopes)
 
@@ -152,7 +153,7 @@ class GradientEntries(OwnSlopes):
     def _entry(self, params: Any) -> Any:
         number, entry = self._place
         leaf = list(Nesting(self._gradient(params)).leaves.values())[number]
-        return np.asarray(leaf).reshape(-1)[entry]
+        return np.asarray(leaf).ravel()[entry]
 
     def changes(self, path: str, entries: IntArray, steps: Any) -> Any:
         """Return by how much the own slopes of entries (m,) change over their steps (m, k)."""
@@ -160,7 +161,7 @@ class GradientEntries(OwnSlopes):
         for row, entry in enumerate(entries):
             self._place = number, int(entry)
             slopes = self.evaluations.at_entries(path, entries[[row]], steps[[row]])
-            found.append(slopes[0] - self._slopes[path].reshape(-1)[entry])
+            found.append(slopes[0] - self._slopes[path].ravel()[entry])
         return np.array(found).reshape(steps.shape)
 
     def handing_back(self, claim: Any) -> AbstractContextManager[None]:

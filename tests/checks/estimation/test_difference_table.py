@@ -212,6 +212,8 @@ def test_a_jump_is_found_by_bisection_and_a_kink_is_not(size, where):
     place, slope, finest = (-1.0, 2.0), 3 * size, 2.0**-20
     for height, found in ((0.5, True), (0.99, True), (1.01, False)):
         assert has_jump(line_of(jump), place, slope, height * abs(size), finest) is found
+    # far higher than what is asked for, too
+    assert has_jump(line_of(jump), place, slope, 1e-3 * abs(size), finest)
     assert not has_jump(line_of(kink), place, slope, 0.5 * abs(size), finest)
     # a smooth cost of that slope has none, however low
     assert not has_jump(line_of(lambda t: slope * t), place, slope, 1e-3 * abs(size), finest)

@@ -9,6 +9,7 @@ from checks.estimation import estimates as module
 from checks.estimation.estimates import estimate_derivatives
 from checks.estimation.finite_differences import Estimate
 from checks.estimation.noise import Noise
+from checks.estimation.precision import wider_dtype
 from checks.evaluation.pointwise import Evaluations
 
 INF, NAN = np.inf, np.nan
@@ -19,7 +20,8 @@ class Case:
     """Arrays "a" of two entries and "b" of one, with what each method finds of them."""
 
     def __init__(self, monkeypatch, steps=None, noise=EPS, nothing=(), value=5.0):
-        self.goals, self.entries, self.value, self.measured = [], {}, value, 0
+        self.goals, self.entries, self.value, self.measured, self.noise = [], {}, value, 0, None
+        self.error = 1e-9
         steps = {p: np.asarray(e, float) for p, e in (steps or {}).items()}
         self.steps = {
             p: Estimate(np.where(np.isfinite(e), 1.0, NAN), e, method="complex-step", proof=0.25)
@@ -30,6 +32,7 @@ class Case:
         class Planted:
             def __init__(self, evaluations, seed):
                 self.known, self.far = Noise(1.0, EPS, False, False), 2
+                case.noise = self
 
             @property
             def measured(self):
@@ -49,7 +52,7 @@ class Case:
         m = entries.size
         slopes = np.full((m, 2), NAN)
         slopes[:, :] = 3.0, 4.0
-        found = np.full(m, self.value), np.full(m, 1e-9)
+        found = np.resize(self.value, m), np.full(m, self.error)
         return Estimate(*found, slopes, on_stairs=np.ones(m, bool))
 
     def found(self, method="auto", rtol=None, claims=None):
@@ -68,12 +71,17 @@ def test_what_complex_steps_leave_out_is_estimated_by_differences(monkeypatch):
     assert (a.method, b.method, found.method) == ("mixed", "central", "mixed")
     assert a.proof == 0.25
     assert case.measured > 0
+    assert case.noise.far == 5
+    case.evaluations.shared = True
+    case.found()
+    assert case.noise.far == 4
 
 
 def test_where_complex_steps_cover_everything_no_noise_is_measured(monkeypatch):
     case = Case(monkeypatch, {"a": [1e-12, 1e-12], "b": [1e-12]})
     found = case.found()
     assert (case.entries, case.measured, found.method) == ({}, 0, "complex-step")
+    assert case.noise.far == 2  # as it was
     case.found("central")
     assert case.entries == {"a": [0, 1], "b": [0]}
 
@@ -109,9 +117,19 @@ def test_the_default_rtol_is_the_root_of_the_noise_or_of_the_coarsest_eps(
     assert case.goals == pytest.approx([rtol / 100] * 2)
     assert case.found("central", 0.125, claims).rtol == 0.125
     assert case.goals[-1] == 0.00125
-    # claims in a narrow dtype may underflow
-    tiny = float(np.finfo(np.float32).tiny) if dtype is np.float32 else 0.0
-    assert found.by_path["b"].error.tolist() == [1e-9 + tiny]
+
+
+def test_claims_in_a_narrow_dtype_may_underflow(monkeypatch):
+    case, tiny = Case(monkeypatch), {d: float(np.finfo(d).tiny) for d in (np.float16, np.float32)}
+    case.error = 0.0
+    for dtypes, expected in (
+        ((np.float64, np.float64), 0.0),
+        ((np.float64, np.float32), tiny[np.float32]),
+        ((np.float16, np.float32), tiny[np.float16]),
+    ):
+        claims = {path: np.ones(1, dtype) for path, dtype in zip("ab", dtypes, strict=True)}
+        found = case.found("central", claims=claims)
+        assert [e.error.tolist() for e in found.by_path.values()] == [[expected] * 2, [expected]]
 
 
 def test_costs_that_share_evaluations_need_no_more_than_a_16th(monkeypatch):
@@ -130,6 +148,9 @@ def test_an_array_that_changes_nothing_is_unseen(monkeypatch, shared, value):
     unseen = value != 5  # nan and 0 show no slope
     assert (found["a"].unseen, found["b"].unseen) == (False, unseen)
     assert found["b"].error.tolist() == [INF if unseen and not shared else 1e-9]
+    # one entry that shows a slope is enough
+    case = Case(monkeypatch, nothing=("a", "b"), value=[0.0, 5.0])
+    assert not case.found("central").by_path["a"].unseen
     # an array of which some complex steps are known is seen
     case = Case(monkeypatch, {"b": [INF]}, nothing=("b",), value=0.0)
     assert not case.found().by_path["b"].unseen
@@ -145,3 +166,73 @@ def test_estimates_know_their_shape_and_whether_they_are_wider(monkeypatch):
     case.evaluations.caller_eps = case.evaluations.eps
     assert found.wider_dtype == ""
     assert found.seed == 0
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_exact_zeros_may_be_what_the_cost_absorbs(monkeypatch, shared):
+    case, asked = Case(monkeypatch, {"a": [1e-12, INF]}, value=0.0), []
+    case.evaluations.values["b"][0], case.evaluations.shared = 4.0, shared
+
+    def absorbed_change(evaluations, flat, rng):
+        asked.append({path: entries.tolist() for path, entries in flat.items()})
+        return 0.5
+
+    monkeypatch.setattr(module, "absorbed_change", absorbed_change)
+    found = case.found().by_path
+    assert asked == ([] if shared else [{"a": [1], "b": [0]}])
+    more = 0.0 if shared else module.FEW_JUMPS * 0.5  # over the size of the entry
+    assert found["a"].error.tolist() == [1e-12, 1e-9 + more]
+    assert found["b"].error.tolist() == [1e-9 + more / 4]
+
+
+def test_the_doubt_of_evaluations_is_relative_to_each_slope(monkeypatch):
+    case = Case(monkeypatch, value=-5.0)
+    case.evaluations.doubt = 0.125
+    found = case.found("central").by_path
+    assert found["b"].error.tolist() == [1e-9 + 0.625]
+    case.value = NAN
+    assert case.found("central").by_path["b"].error.tolist() == [1e-9]
+
+
+needs_long_double = pytest.mark.skipif(not wider_dtype(np.float64), reason="no dtype is wider here")
+
+
+@needs_long_double
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_changes_a_cost_as_much_as_its_noise_may_be_noise(sign):
+    moved, height = [], 0.0
+
+    def cost(p):
+        moved.append(p["a"][0] / 4 - 1)
+        return sign * height if p["a"][0] != 4 else 0.0
+
+    evaluations = Evaluations(cost, {"a": np.full(1, 4.0)})
+
+    def may_be_noise(level=1.0, places=5.0, stochastic=False):
+        noise, rng = Noise(level, places * EPS, stochastic, False), np.random.default_rng(0)
+        moved.clear()
+        return module._may_be_noise(evaluations, "a", noise, rng)
+
+    for height, expected in ((0.0, 0), (0.124, 0), (0.125, 1), (8.0, 1), (8.1, 0), (NAN, 0)):
+        before = evaluations.count
+        assert may_be_noise() == expected, height
+        assert evaluations.count - before == len(moved) == 1 + 4
+        assert moved[0] == 0
+        assert all(1 / 16 <= abs(move) <= 1 / 8 for move in moved[1:])
+    assert min(moved) < 0 < max(moved)
+    height = 1.0
+    assert not may_be_noise(places=4.0)
+    assert may_be_noise(places=4.1)
+    assert not may_be_noise(stochastic=True)
+    assert not may_be_noise(level=INF)
+    evaluations.shared = True
+    assert not may_be_noise(places=1000.0)
+    assert may_be_noise(places=1050.0)
+
+
+def test_nothing_is_known_of_what_may_be_noise(monkeypatch):
+    case = Case(monkeypatch)
+    monkeypatch.setattr(module, "_may_be_noise", lambda e, path, *_: path == "b")
+    a, b = case.found("central").by_path.values()
+    assert (a.may_be_noise, b.may_be_noise) == (False, True)
+    assert (a.error.tolist(), b.error.tolist()) == ([1e-9] * 2, [INF])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from checks.estimation import result_noise
 from checks.estimation.noise import CostNoise
 from checks.estimation.result_noise import measure_result_noise
 from checks.evaluation.pointwise import Evaluations
@@ -88,3 +89,40 @@ def test_a_result_that_an_entry_does_not_move_counts_less():
     found = evaluations.noise_of("params", np.arange(X.size), 1.0)
     assert found[0] == 1
     assert (found[1:] < 1 / 8).all()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_a_wider_dtype_or_rounding_toward_zero_changes_counts(monkeypatch, sign):
+    deltas = {}
+
+    def vector(evaluations, dtype, toward_zero):
+        off = deltas.get("toward zero" if toward_zero else "wider", 0.0)
+        return evaluations.cost.results.vector(X) + sign * off
+
+    monkeypatch.setattr(result_noise, "_vector", vector)
+    monkeypatch.setattr(result_noise, "toward_zero_is_available", lambda: True)
+    found = lambda: levels_of(lambda x: noisy(x, 1e-9)).level  # noqa: E731
+    alone = found()
+    for name, factor in (("wider", 1), ("toward zero", 1024)):
+        deltas = {name: 0.9 * factor * alone}
+        np.testing.assert_allclose(found(), alone)
+        deltas = {name: 1.1 * factor * alone}
+        np.testing.assert_allclose(found(), 1.1 * factor * alone, rtol=1e-6)
+    deltas = {"wider": np.nan}
+    np.testing.assert_array_equal(found(), alone)
+    deltas = {"toward zero": np.nan}  # as large as the results are
+    np.testing.assert_array_equal(found(), np.abs(noisy(X, 1e-9)))
+
+
+def test_the_last_place_is_that_of_the_narrowest_dtype_that_holds_a_result():
+    wide = np.array([0.1, 0.2, 0.3])
+    single, half = wide.astype(np.float32), wide.astype(np.float16)
+    two = np.array([0.5, 0.25, 0.5])  # so few numbers may be short by chance
+    holes = np.where([0, 0, 0, 1], np.nan, [0.5, 0.25, -0.75, 0])
+    columns = [np.append(c, c[0]).astype(float) for c in (wide, -single, half, two)]
+    places, is_narrow = result_noise._last_places(np.stack([*columns, holes], axis=1))
+    spacing = [np.spacing(0.3), np.spacing(single[2]), np.spacing(half[2])]
+    assert places.tolist() == [*spacing, np.spacing(0.5), np.spacing(np.float16(0.75))]
+    assert not is_narrow
+    _, is_narrow = result_noise._last_places(np.stack(columns[1:], axis=1))
+    assert is_narrow

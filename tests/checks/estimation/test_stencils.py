@@ -300,3 +300,11 @@ def test_steps_that_the_dtype_of_x_rounds_are_repaired():
         assert abs(taken - h) > 1e-9
         assert rounded.value[0] == pytest.approx(exact.value[0], rel=1e-10)
         assert rounded.correction[0] == pytest.approx(exact.correction[0], rel=1e-4)
+
+
+def test_a_cost_of_zero_has_a_slope_of_zero():
+    for stencil, _, _ in STENCILS.values():
+        noise = Noise(0.0, 0.0, False, False)
+        with np.errstate(all="ignore"):  # as around the whole search
+            found = stencil(lambda s: 0 * s, np.ones(1), np.array([0.5]), np.ones(1), 0.0, noise)
+        assert (found.value[0], found.error[0]) == (0, 0)

@@ -1,6 +1,7 @@
 """Noise at the steps of differences: found where a cost has it, and not where it is smooth."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -169,7 +170,8 @@ def test_noise_within_most_of_three_places_is_noise(monkeypatch):
     assert not planted(monkeypatch, {FIRST: [0.24, 0.2], LAST: [0.24, 0.2]}, jump=False)[0]
     assert planted(monkeypatch, {FIRST: [0.25, 0.2], LAST: [0.25, 0.2]}, jump=False)[0]
     assert not planted(monkeypatch, {FIRST: dense}, jump=False)[0]
-    # nor grow, as beside a pole
+    # nor grow by more than a factor of 16, as beside a pole
+    assert planted(monkeypatch, {FIRST: [0.3, 0.0], LAST: [0.3, 4.7]}, jump=False)[0]
     assert not planted(monkeypatch, {FIRST: [0.3, 0.0], LAST: [0.3, 5.0]}, jump=False)[0]
 
 
@@ -182,3 +184,20 @@ def test_a_jump_in_one_of_the_three_roughest_intervals_is_noise(monkeypatch):
     # a table there that shows nothing has no jump
     smooth = {(n, n + 1.0): [0.5, 0.0] for n in (4.0, 2.0, 5.0)}
     assert not planted(monkeypatch, smooth)[0]
+
+
+def test_tables_are_narrower_each_until_an_order_shows_no_noise(monkeypatch):
+    levels, reaches = [1.0] * 7, []
+
+    def take_table(line, first, last, rng):
+        assert first == -last
+        reaches.append(last)
+        return SimpleNamespace(levels=levels, agreeing_order=lambda: 0)
+
+    monkeypatch.setattr(step_noise, "take_table", take_table)
+    evaluations, known = Evaluations(np.sum, np.array([2.0, 8.0])), Noise(1e-16, 1e-16, 0, 0)
+    for smooth, tables in ((None, 4), (6, 4), (5, 1), (0, 1)):
+        levels, reaches = [float(k != smooth) for k in range(7)], []
+        assert step_noise.noise_at_steps(evaluations, "params", 1, known, 0.1, rng()) is known
+        expected = 8 * 0.35 * 0.25 ** np.arange(tables)
+        np.testing.assert_allclose(reaches, expected)

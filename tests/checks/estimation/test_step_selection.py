@@ -36,13 +36,14 @@ class Planted:
 
 def selection(
     x=(1.0,), stencil=None, goal=1e-6, start=1.0, scale=1.0, noise=1e-16, cost=None, seed=0,
-    longest=INF, finest=1e-15, cost_moved=None, level=None, stochastic=False,
+    longest=INF, finest=1e-15, cost_moved=None, level=None, stochastic=False, grid=0,
 ):  # fmt: skip
     x = np.asarray(x, float)
     cost = cost or (lambda i, s: np.zeros(np.shape(s)))
     at = Coordinates(
         cost, x, scale, np.broadcast_to(finest, x.shape), np.broadcast_to(longest, x.shape), 0.0,
         Noise(noise if level is None else level, noise, stochastic, False), cost_moved,
+        **({"grid": grid} if grid else {}),
     )  # fmt: skip
     return _StepSelection(
         at, stencil or Planted([trial(0.0)]), np.random.default_rng(seed), goal, start
@@ -120,6 +121,15 @@ def test_a_step_is_jittered_and_the_next_follows_the_ratio(size):
         assert found.step == first / 2
         assert found.best_trial.ravel().tolist() == [7, 8, 9]
     assert max(seen) - min(seen) > 0.2
+
+
+@pytest.mark.parametrize("scale", [2.0**-20, 8.0])
+@pytest.mark.parametrize("longest", [INF, 2.0**-8, 0.5])
+def test_steps_on_a_grid_are_relative_to_the_scale(scale, longest):
+    at_one = selection([1.0], grid=2, longest=longest).jittered(ONE)
+    found = selection([scale], scale=scale, grid=2, longest=scale * longest)
+    assert selection([1.0]).grid is None
+    assert found.jittered(ONE) == scale * at_one
 
 
 def test_steps_stay_between_the_finest_and_the_longest():

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from checks import Verdict, check_gradient, check_step, numerical_gradient
+from checks.estimation.widened import widened
+from checks.evaluation.pointwise import Evaluations
 
 NARROW = [np.float16, np.float32]
 
@@ -111,3 +113,14 @@ def test_a_step_in_float32():
     )
     assert report.verdict is not Verdict.MISMATCH
     assert "in float64" in str(report)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_of_an_array_that_the_cost_does_not_read_nothing_is_in_doubt(sign):
+    def of_w(p):
+        return sign * np.sum(np.exp(np.sin(p["w"])))
+
+    assert widened(Evaluations(of_w, point(np.float32)), 0).doubt == 0
+    # unless rounding toward zero shows a narrow stage
+    narrow = lambda p: of_w(p) * float(np.float32(1) / np.float32(3))  # noqa: E731
+    assert widened(Evaluations(narrow, point(np.float32)), 0).doubt > 0

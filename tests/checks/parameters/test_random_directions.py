@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from checks.parameters.random_directions import PIECE, Direction, Region
+from checks.parameters.random_directions import MIN_VISIBLE_SHARE, PIECE, Direction, Region
 
 WORD = 0xFFFFFFFF
 
@@ -111,3 +111,11 @@ def test_pieces_are_of_limited_size_and_cover_the_region_once(region, sizes):
             (before.top, before.right),
         ]
     assert (pieces[0].top, pieces[0].left) == (region.top, region.left)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_entry_of_a_direction_is_below_the_visible_share(seed):
+    region = Region(0, 300, 0, 300)
+    size = np.abs(Direction(seed, 0, 0, region).values_in(region))
+    assert MIN_VISIBLE_SHARE <= size.min() < 1.05 * MIN_VISIBLE_SHARE
+    assert 0.95 < size.max() <= 1
