@@ -2,8 +2,8 @@
 
 `estimates` is about every entry, `directional` about directions of whole arrays. They take complex
 steps (`complex_step`, with errors of `step_error`) or differences (`finite_differences`: formulas
-in `stencils`, steps from `step_selection`, jumps found by `stairs`). `numeric_gradient` makes a
-function of them. `noise` measures a cost's noise by a `difference_table`, `result_noise` that of
-many results, `step_noise` that at long steps. `precision` calls functions in a wider dtype, and
-`narrowing` those that refuse it. Imports evaluation and parameters. Read `estimates` first.
+in `stencils`, steps from `step_selection`, jumps found by `stairs`). `noise` measures that of a
+cost by a `difference_table`, `result_noise` that of many results, `step_noise` that at long steps.
+`precision` calls functions in a wider dtype, and `narrowing` those that refuse it; what both lose
+`hidden_rounding` finds. Imports evaluation and parameters. Read `estimates` first.
 """

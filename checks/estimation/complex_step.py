@@ -15,7 +15,7 @@ from checks.estimation.finite_differences import (
     fitted_line,
 )
 from checks.estimation.noise import ASSUMED_PLACES, CostNoise, Noise
-from checks.estimation.step_error import ComplexSteps, step_errors
+from checks.estimation.step_error import CAUTION, ComplexSteps, step_errors
 from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.pointwise import Evaluations
 
@@ -116,11 +116,13 @@ def _proven_estimates(
     """Return estimates of the arrays whose complex steps are proven and accurate enough."""
     proofs = _proofs(evaluations, steps, direction, noise)
     estimates = {}
-    for path, (error, precision) in step_errors(
+    for path, (of_rounding, precision) in step_errors(
         evaluations, {p: steps[p] for p in proofs}, rng
     ).items():
         array = steps[path]
         known, covered = array.known.ravel(), proofs[path].covered.ravel()
+        of_factor = _off_in_real_part(evaluations, path, array)
+        error = of_rounding + of_factor * np.abs(array.slopes.ravel())
         # where rounding exceeds PROOF, differences are taken, which can also find a kink
         if error[known].max() <= PROOF * array.largest:
             estimates[path] = Estimate(
@@ -131,6 +133,19 @@ def _proven_estimates(
                 precision=precision,
             )
     return estimates
+
+
+def _off_in_real_part(evaluations: Evaluations, path: str, array: ComplexSteps) -> float:
+    """Return by what part of themselves steps are off if the complex cost has other factors.
+
+    Functions of complex numbers may lose digits that those of real ones keep, in a wider dtype too,
+    as numpy's log1p does at 1e-25. A factor may then be off by as much as the real part of the cost
+    differs from the real cost, relative to its terms. 0 where that is by a few last places.
+    """
+    off = float(np.abs(array.costs - evaluations.at_point).max(initial=0))
+    terms = float(np.abs(array.slopes * evaluations.values[path]).sum())
+    off /= max(abs(float(evaluations.at_point)), terms) or 1.0
+    return CAUTION * off if off > ASSUMED_PLACES / 4 * evaluations.eps else 0.0
 
 
 @dataclass(frozen=True, eq=False)

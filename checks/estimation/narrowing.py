@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Narrowing"]
+__all__ = ["Narrowing", "converted"]
 
 NARROWER = {
     np.dtype(wide): np.dtype(narrow)
@@ -32,21 +32,21 @@ class Narrowing(np.ndarray[Any, Any]):
             result = super().__array_function__(function, types, args, kwargs)
         except TypeError:
             return _of_narrow(function, args, kwargs)
-        return _converted(result, _view)
+        return converted(result, _view)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        function, options = getattr(ufunc, method), _converted(kwargs, np.asarray)
+        function, options = getattr(ufunc, method), converted(kwargs, np.asarray)
         try:
-            result = function(*_converted(inputs, np.asarray), **options)
+            result = function(*converted(inputs, np.asarray), **options)
         except TypeError:
             return _of_narrow(function, inputs, kwargs)
-        return _converted(result, _view)
+        return converted(result, _view)
 
 
 def _of_narrow(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Call a function with narrow arguments, and return its results wide."""
-    result = function(*_converted(args, _narrow), **_converted(kwargs, _narrow))
-    return _converted(result, lambda array: _view(_cast(array, WIDER)))
+    result = function(*converted(args, _narrow), **converted(kwargs, _narrow))
+    return converted(result, lambda array: _view(_cast(array, WIDER)))
 
 
 def _view(array: Any) -> Any:
@@ -61,14 +61,14 @@ def _cast(array: Any, dtypes: Any) -> Any:
     return np.asarray(array, dtypes.get(array.dtype, array.dtype))
 
 
-def _converted(nested: Any, convert: Callable[[Any], Any]) -> Any:
+def converted(nested: Any, convert: Callable[[Any], Any]) -> Any:
     """Return arrays converted, and those in lists, tuples and dicts."""
     if isinstance(nested, np.ndarray | np.generic):
         return convert(nested)
     if isinstance(nested, dict):
-        return {key: _converted(value, convert) for key, value in nested.items()}
+        return {key: converted(value, convert) for key, value in nested.items()}
     if isinstance(nested, list | tuple):
-        items = [_converted(item, convert) for item in nested]
+        items = [converted(item, convert) for item in nested]
         # np.linalg returns named tuples
         return type(nested)(*items) if hasattr(nested, "_fields") else type(nested)(items)
     return nested

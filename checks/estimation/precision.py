@@ -133,6 +133,8 @@ class Copies:
         As in `checks.evaluation.pointwise.Evaluations`.
     narrow_eps : float
         The same in the coarsest dtype of the values.
+    follow : callable, optional
+        Takes each of the copies, and returns what the function gets instead.
     scales : dict of str to float
         The typical size of every array's entries.
     """
@@ -160,6 +162,7 @@ class Copies:
         self.refused = self.always_refused = False
         self.said = ""
         self.overflowed = False
+        self.follow: Callable[[Any], Any] | None = None
         self.shared = getattr(function, "shared", False)
 
     def result(self, moves: Moves | None = None, *, toward_zero: bool = False) -> Any:
@@ -207,6 +210,8 @@ class Copies:
         """Return a function of the parameters that hold these arrays."""
         if self.refused:
             arrays = {path: array.view(Narrowing) for path, array in arrays.items()}
+        if self.follow is not None:
+            arrays = {path: self.follow(array) for path, array in arrays.items()}
         params = self._nesting.rebuild(arrays)
         return call_toward_zero(function, params) if toward_zero else function(params)
 

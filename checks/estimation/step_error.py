@@ -16,7 +16,7 @@ from checks.estimation.rounding_mode import toward_zero_is_available
 from checks.estimation.step_rounding import STRETCH, complex_step_rounding
 from checks.evaluation.pointwise import MAX_NUMBERS, Evaluations
 
-__all__ = ["ESTIMATED", "LIFTED", "SAMPLED", "ComplexSteps", "step_errors"]
+__all__ = ["CAUTION", "ESTIMATED", "LIFTED", "SAMPLED", "ComplexSteps", "step_errors"]
 
 # How the rounding of an array's derivatives is known: measured in the wider dtype for every entry;
 # measured for SOME entries; or estimated from calls in the narrow dtype.

@@ -235,7 +235,10 @@ def test_only_steps_that_are_known_and_covered_are_estimates(monkeypatch):
     monkeypatch.setattr(module, "_proofs", lambda *_: proofs)
     asked = []
     monkeypatch.setattr(module, "step_errors", lambda e, s, rng: asked.append(list(s)) or errors)
-    found = module._proven_estimates(None, steps, {}, None, None)
+    evaluations = SimpleNamespace(
+        at_point=1.0, values=dict.fromkeys("ab", np.ones((2, 2))), eps=2.0**-52
+    )
+    found = module._proven_estimates(evaluations, steps, {}, None, None)
     assert asked == [["a", "b"]]
     assert list(found) == ["a"]  # of the other, rounding takes too much
     np.testing.assert_array_equal(found["a"].value, [1, NAN, NAN, 4])
@@ -245,3 +248,19 @@ def test_only_steps_that_are_known_and_covered_are_estimates(monkeypatch):
         "lifted",
         0.25,
     )
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("places", "cost", "slope", "part"), [
+    (100, 4.0, 1.0, 100), (8, 4.0, 1.0, 0), (100, 0.0, 2.0, 100), (100, 4.0, 100.0, 0),
+])  # fmt: skip
+def test_a_real_part_beside_the_real_cost_is_a_doubt(places, cost, slope, part, sign):
+    # relative to the cost 4, or to the terms slope · 2, of which the cost may be a difference
+    eps = 2.0**-52
+    evaluations = SimpleNamespace(
+        at_point=sign * cost, values={"a": np.array([sign * 2.0])}, eps=eps
+    )
+    costs = np.array([sign * cost, sign * cost + 4 * places * eps])
+    array = ComplexSteps(H, np.array([slope]), np.ones(1, bool), slope, costs)
+    found = module._off_in_real_part(evaluations, "a", array)
+    assert found == pytest.approx(4 * part * eps, rel=0.1, abs=0)

@@ -1,0 +1,138 @@
+"""Digits that a cost loses alike at every point near by, shown by rounding at random.
+
+(exp(z) − 1)/z is 0 where |z| is below a last place of 1, in a wider dtype and beside the point too.
+As a factor of derivatives by other parameters it makes them wrong, though differences and complex
+steps agree on them.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from checks._types import FloatArray
+from checks.estimation.finite_differences import Estimate, draw_direction
+from checks.estimation.noise import Noise
+from checks.estimation.precision import EVERY, copies_of
+from checks.estimation.random_rounding import Operations, TooManyOperations
+from checks.estimation.step_error import LIFTED
+from checks.evaluation.pointwise import Evaluations
+from checks.evaluation.step_sizes import entry_sizes
+
+__all__ = ["hidden_errors"]
+
+SAMPLES = 3  # calls with other random changes
+# A change of the cost, or of a difference of costs, by up to MUCH times the noise is a part of the
+# errors already.
+MUCH = 8.0
+# Factor from the largest change seen to the error. Every inexact operation changes by at least as
+# much as it may round by, so that too little shows only where changes of several cancel.
+CAUTION = 2.0
+KNOWN = 4.0  # complex steps that lift have errors of all other rounding: up to KNOWN times that
+STEP = 2.0**-7  # of differences, times the size of each entry
+
+
+def hidden_errors(
+    evaluations: Evaluations, estimates: Mapping[str, Estimate], noise: Noise, seed: int
+) -> dict[str, FloatArray]:
+    """Return errors of estimates for digits that are lost without showing, by path.
+
+    Nothing is done where the complex steps of all entries lift. Elsewhere it takes four calls of
+    the cost, and three to eight more for each array whose derivatives may be off.
+
+    Parameters
+    ----------
+    evaluations
+        The cost.
+    estimates
+        Its derivatives, by path.
+    noise
+        Of the cost.
+    seed
+        Draws changes and directions.
+    """
+    if all(estimate.precision == LIFTED for estimate in estimates.values()):
+        return {}
+    if noise.stochastic or math.isinf(noise.level) or evaluations.size > EVERY:
+        return {}
+    at_random = _AtRandom(evaluations, seed)
+    try:
+        found = at_random.errors(estimates, MUCH * noise.level) if at_random.repeats() else {}
+        return {} if at_random.copies.said else found  # it may refuse what is not quite a sum of 1
+    except TooManyOperations:
+        return {}
+    finally:
+        evaluations.count += at_random.copies.calls
+
+
+class _AtRandom:
+    """Calls a cost whose operations round at random: in every call of one sample alike."""
+
+    def __init__(self, evaluations: Evaluations, seed: int) -> None:
+        self._evaluations, self._seed = evaluations, seed
+        self.copies, self._most = copies_of(evaluations), 0
+
+    def repeats(self) -> bool:
+        """Whether the operations can be followed, and the cost is what it is at the point."""
+        followed = Operations()
+        self.copies.follow = followed.follow
+        # leaves room for loops that take a few turns more
+        cost, self._most = self.copies.cost(), 2 * followed.count + 16
+        return bool(followed.count and cost == self._evaluations.at_point)
+
+    def errors(self, estimates: Mapping[str, Estimate], least: float) -> dict[str, FloatArray]:
+        """Return errors by path; changes of costs up to `least` do not count."""
+        at, errors = self._evaluations.at_point, dict[str, FloatArray]()
+        change = max(_size(self._cost(k) - at) for k in range(SAMPLES))
+        for path, estimate in estimates.items():
+            slopes = np.nan_to_num(estimate.value)
+            part = self._part_lost(path, slopes, estimate.method, change, least)
+            lost = np.where(slopes, part * np.abs(slopes), 0)
+            known = estimate.error.max(where=np.isfinite(estimate.error), initial=0)
+            is_known = estimate.precision == LIFTED and lost.max(initial=0) <= KNOWN * known
+            errors[path] = np.zeros(lost.size) if is_known else CAUTION * lost
+            if change > least:
+                sizes = entry_sizes(self._evaluations.values[path]).ravel()
+                errors[path] = np.where(slopes, errors[path], CAUTION * change / sizes)
+        return errors
+
+    def _part_lost(
+        self, path: str, slopes: FloatArray, method: str, change: float, least: float
+    ) -> float:
+        """Return by what part of themselves the derivatives of an array change at random."""
+        if not slopes.any() or (method != "complex-step" and change <= least):
+            return 0.0
+        evaluations, copies = self._evaluations, self.copies
+        value = evaluations.values[path]
+        rng = np.random.default_rng([self._seed, list(evaluations.values).index(path)])
+        slopes = slopes.reshape(value.shape)
+        move = STEP * np.copysign(draw_direction(value.shape, rng), slopes) * entry_sizes(value)
+        move = np.where(slopes, evaluations.box.clipped(path, move), 0)
+        if method == "complex-step":
+            total, found = float((slopes * move).sum()), list[Any]()
+            for k in range(SAMPLES):
+                copies.follow = self._operations(k)
+                found.append(copies.slope({path: move})[0])
+            least = 0.0
+        else:
+            ends = {path: move}, {path: -move}
+            total, *found = (
+                self._cost(k, ends[0]) - self._cost(k, ends[1]) for k in (None, *range(SAMPLES))
+            )
+        off = max(_size(each - total) for each in found)
+        return off / abs(float(total)) if off > least else 0.0
+
+    def _operations(self, sample: int | None) -> Any:
+        if sample is None:
+            return None
+        return Operations(self._seed + sample, self._most).follow
+
+    def _cost(self, sample: int | None, moves: Mapping[str, Any] | None = None) -> Any:
+        self.copies.follow = self._operations(sample)
+        return self.copies.cost(moves)
+
+
+def _size(change: Any) -> float:
+    """Return the absolute value of a change, inf where it is not finite."""
+    return abs(float(change)) if np.isfinite(change) else math.inf

@@ -1,0 +1,88 @@
+"""Digits that are lost alike at every point near by, in a factor of other derivatives."""
+
+import math
+
+import numpy as np
+import pytest
+
+from checks import Verdict, check_gradient, numerical_gradient
+
+
+def growth(z):
+    """(e^z − 1)/z, written naively: 0 instead of 1 where z is below a last place of 1."""
+    return (np.exp(z) - 1) / z
+
+
+# Each has parameters a and z, and the exact derivatives by both. What z gives is a factor of that
+# by a, is wrong in every dtype, and does not change near z.
+COSTS = {
+    "absorbed": (lambda p: p["a"] * (1 + growth(p["z"])), 3.0, 1e-25, 2.0, 1.5),
+    "beside an offset": (lambda p: 40 + p["a"] * (1 + growth(p["z"])), 3.0, 1e-25, 2.0, 1.5),
+    "cast": (
+        lambda p: p["a"] / (1 - np.tanh(p["z"]).astype(np.float64)),
+        2.0,
+        14.0,
+        0.5 + math.exp(28) / 2,  # 1/(1 − tanh z) = (1 + e^2z)/2
+        2.0 * math.exp(28),
+    ),
+    "saturated twice": (
+        lambda p: p["a"] * (1 + growth(np.exp(-p["z"]))),
+        -0.7,
+        75.0,
+        2.0,
+        -0.7 * -math.exp(-75) / 2,
+    ),
+}
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [(name, "float64") for name in COSTS] + [(name, "float32") for name in COSTS if name != "cast"],
+)
+def test_a_factor_without_digits_is_no_evidence(name, dtype, method):
+    cost, a, z, by_a, by_z = COSTS[name]
+    params = {"a": np.array(a, dtype), "z": np.array(z, dtype)}
+    claim = {"a": np.array(by_a), "z": np.array(by_z)}
+    assert check_gradient(cost, claim, params, method=method).verdict is not Verdict.MISMATCH
+    found = numerical_gradient(cost, params, method=method)
+    assert abs(found.value["a"] - by_a) <= found.error["a"] + 1e-6 * abs(by_a) * (
+        dtype != "float64"
+    )
+
+
+def test_a_factor_that_keeps_its_digits_is_believed():
+    def cost(p):  # the same factor by a function that is made for it, and a unit that is dead
+        return p["a"] * (1 + np.expm1(p["z"]) / p["z"]) + np.maximum(p["d"], 0)
+
+    params = {"a": np.array(3.0), "z": np.array(1e-9), "d": np.array(-1.0)}
+    claim = {"a": np.array(2.0 + 5e-10), "z": np.array(1.5), "d": np.array(0.0)}
+    for method in ("auto", "central"):
+        report = check_gradient(cost, claim, params, method=method)
+        assert report.arrays["a"].verdict is Verdict.MATCH
+        wrong = claim | {"a": np.array(2.002)}  # wrong on purpose
+        assert check_gradient(cost, wrong, params, method=method).verdict is Verdict.MISMATCH
+
+
+def test_a_cost_whose_loop_ends_by_rounding_is_left_alone():
+    def cost(p):
+        total, term, n = 0 * p["a"], 1 + 0 * p["a"], 0
+        while total + term != total:  # the series of e^a
+            total, n = total + term, n + 1
+            term = term * p["a"] / n
+        return total + np.maximum(p["d"], 0)
+
+    params = {"a": np.array(0.5), "d": np.array(-1.0)}
+    claim = {"a": np.array(math.exp(0.5)), "d": np.array(0.0)}
+    report = check_gradient(cost, claim, params, method="central")
+    assert report.arrays["a"].verdict is Verdict.MATCH
+
+
+def test_a_cost_that_refuses_rounded_numbers_is_left_alone():
+    def cost(p):
+        if (p["w"] * 3 != p["w"] + p["w"] + p["w"]).any():
+            raise ValueError("not a multiple")
+        return np.sum(p["w"] ** 2) + np.maximum(p["d"], 0)
+
+    params = {"w": np.array([1.0, 2.0]), "d": np.array(-1.0)}
+    numerical_gradient(cost, params, method="central")
