@@ -98,7 +98,7 @@ def check_by_reference(
     outputs = pair.compared_values(rtol)
     values: Any = pair.values
     if hasattr(exact, "values_at_points"):
-        values = StackedFunction(pair.values, pair.values_at_points)
+        values = StackedFunction(pair.values, pair.values_at_points, np.float64, keeps_nothing=True)
     report = check_vjp(values, pair.vjp, _widened(claimed.params), rtol=rtol, **options)
     report = replace(report, arrays={**outputs, **report.arrays})
     wrong = [array for array in outputs.values() if array.verdict is Verdict.MISMATCH]

@@ -309,7 +309,7 @@ def _check_variant(
     checked: TensorFunction, mode: str, options: Mapping[str, Any], variant: Variant
 ) -> Report:
     part = without_infinities(variant(checked))
-    values = StackedFunction(part.values, part.values_at_points)
+    values = StackedFunction(part.values, part.values_at_points, np.float64, keeps_nothing=True)
     if "forward" in mode:
         jvp = part.jvp if mode == "forward" else part.batched_jvp
         report = check_jvp(values, jvp, part.params, **options)

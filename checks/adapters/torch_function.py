@@ -215,21 +215,22 @@ class TensorFunction:
         with self._called(moved, any(m.is_narrower_than(a) for m, a in pairs)) as leaves:
             yield moved, leaves
 
-    @contextlib.contextmanager
-    def _called(self, moved: Sequence[Any], wide: bool) -> Iterator[list[Any]]:
+    def _called(
+        self, moved: Sequence[Any], wide: bool
+    ) -> contextlib.AbstractContextManager[list[Any]]:
         wide = wide or self._is_wide
         if wide and self._casts is None:
             self._casts = self._casts_in_float64()
         function, constants = self._in_float64() if wide else (self._function, self._constants)
         moved_by_path = dict(zip(self._paths, moved, strict=True))
         given = self._nesting.rebuild({**self._nesting.leaves, **constants, **moved_by_path})
+        arguments, kwargs = (*given["inputs"], *given["cotangents"]), given["kwargs"]
         inner = function.function if isinstance(function, FirstGradient) else function
-        buffers = list(inner.buffers()) if isinstance(inner, torch.nn.Module) else []
-        lifted: Any = InFloat64 if wide and self._casts else contextlib.nullcontext
-        kept = [*constants.values(), *buffers]
-        with restored(kept) if kept else contextlib.nullcontext(), lifted():
-            arguments = *given["inputs"], *given["cotangents"]
-            yield dense_leaves(function(*arguments, **given["kwargs"]))
+        buffers = inner.buffers() if isinstance(inner, torch.nn.Module) else ()
+        kept, lifts = [*constants.values(), *buffers], wide and self._casts
+        if not kept and not lifts:
+            return contextlib.nullcontext(dense_leaves(function(*arguments, **kwargs)))
+        return _protected(kept, lifts, lambda: dense_leaves(function(*arguments, **kwargs)))
 
     def _casts_in_float64(self) -> bool:
         """Whether the function, called in float64, fails or computes in a narrower dtype inside."""
@@ -560,6 +561,14 @@ def cotangent(array: Any, output: Any) -> Any:
         array = array.copy()
         strides = [stride // array.itemsize for stride in array.strides]
     return strided(array, strides, 0, output.dtype, output.device)
+
+
+@contextlib.contextmanager
+def _protected(kept: Sequence[Any], lifts: Any, call: Callable[[], list[Any]]) -> Iterator[Any]:
+    """Yield what a call returns, in float64 if it `lifts`; restore tensors at the end."""
+    lifted: Any = InFloat64 if lifts else contextlib.nullcontext
+    with restored(kept), lifted():
+        yield call()
 
 
 @contextlib.contextmanager

@@ -164,7 +164,8 @@ def _lifted(
     without complex steps are tested by real moves.
     """
     wide = wider_dtype(coarsest_dtype(evaluations.values))
-    if wide is None:
+    widest = getattr(evaluations.cost, "widest", wide)
+    if wide is None or np.finfo(wide).eps < np.finfo(widest).eps:
         return {}, {}, set()
     copies = copies_of(evaluations, wide)
     slopes = {path: array.slopes.ravel()[entries[path]] for path, array in steps.items()}

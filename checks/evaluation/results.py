@@ -15,7 +15,7 @@ from checks.evaluation.executors import in_order
 from checks.evaluation.restoring import RestoresParameters, restore_arrays
 from checks.parameters.claims import UNFIT, as_array, describe, entry_name, float_arrays
 from checks.parameters.complex_parts import ComplexPoint, in_parts
-from checks.parameters.nesting import Nesting, argument_name
+from checks.parameters.nesting import Nesting, argument_name, leaves
 
 __all__ = [
     "UNKNOWN",
@@ -80,7 +80,11 @@ class Memo:
         The most points that it gets at once.
     lifts : bool
         Some of its results were found to lift, see `checks.estimation.precision.Lift`.
+    widest
+        The widest dtype that the function takes, as far as that is known beforehand.
     """
+
+    widest: Any = np.longdouble
 
     def __init__(
         self,
@@ -136,21 +140,21 @@ class Memo:
 
     def key(self, params: Any) -> Key:
         """Return what the outcome depends on: the values, whose they are, and the rounding mode."""
-        leaves = _leaves(params)
-        is_own = any(id(leaf) in self._own for leaf in leaves)
-        return (1.0 + ABOVE_HALF, is_own, *map(_contents, map(np.asarray, leaves)))
+        arrays = _arrays(params)
+        is_own = any(id(array) in self._own for array in arrays)
+        return (1.0 + ABOVE_HALF, is_own, *map(_contents, map(np.asarray, arrays)))
 
     def is_own(self, params: Any) -> bool:
         """Whether these are the caller's own arrays, not copies."""
-        return any(id(leaf) in self._own for leaf in _leaves(params))
+        return any(id(array) in self._own for array in _arrays(params))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_outcomes": {}, "by_move": {}}  # a worker starts without them
 
 
-def _leaves(params: Any) -> list[Any]:
+def _arrays(params: Any) -> list[Any]:
     is_array = type(params) is np.ndarray
-    return [params] if is_array else list(Nesting(params).leaves.values())
+    return [params] if is_array else list(leaves(params).values())
 
 
 def _contents(array: NDArray[Any]) -> tuple[str, bytes]:
@@ -247,6 +251,7 @@ class Results:
         at_points = getattr(f, "at_points", None)
         of_stack = None if at_points is None else partial(self._flat_stack, at_points)
         self.memo = Memo(self._flat, x, of_stack)
+        self.memo.widest = getattr(f, "widest", np.longdouble)
         self.memo.most = min(MAX_POINTS, max(1, MAX_STACKED // (self._entries + self.size)))
         self.memo.calls, self.memo.last = 1, self.memo.key(x)
         self._keep_only(_copied)
@@ -261,9 +266,8 @@ class Results:
         result = self.f(x)
         if self.complex.is_complex:
             result = in_parts(result)
-        leaves = Nesting(result, self._root).leaves
         try:
-            arrays = {path: np.asarray(leaf) for path, leaf in leaves.items()}
+            arrays = {p: np.asarray(leaf) for p, leaf in leaves(result, self._root).items()}
         except ValueError:  # lists of different lengths
             arrays = {}
         shapes = {path: array.shape for path, array in arrays.items()}
@@ -286,8 +290,8 @@ class Results:
         result = at_points(points)
         if result is None:
             return None
-        found = Nesting(in_parts(result) if self.complex.is_complex else result, self._root)
-        arrays = [np.asarray(leaf) for leaf in found.leaves.values()]
+        found = leaves(in_parts(result) if self.complex.is_complex else result)
+        arrays = [np.asarray(leaf) for leaf in found.values()]
         self.memo.calls += len(arrays[0])
         return self._part([array.reshape(len(array), -1) for array in arrays])
 
@@ -361,8 +365,11 @@ class Results:
     def renew(self, x: Any) -> None:
         """Let the last call of f be at `x`, as a claim may read what f kept of it.
 
-        A backward pass does, for example. What f raises is left for those who ask for its results.
+        A backward pass does, for example, but not if f says that nothing is: ``keeps_nothing``.
+        What f raises is left for those who ask for its results.
         """
+        if getattr(self.f, "keeps_nothing", False):
+            return
         try:
             self.memo.renew(x)
         except Exception as error:
@@ -432,6 +439,7 @@ class Result:
         self._asked: dict[Key, int] = {}
         self._asked_of_stacks: dict[Key, int] = {}
         self._moved: set[Key] = set()  # moves of single entries that were asked for
+        self._again: dict[Key, Any] = {}  # what another call has returned for some of these
         self._last: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -440,6 +448,7 @@ class Result:
             "_asked": {},
             "_asked_of_stacks": {},
             "_moved": set(),
+            "_again": {},
             "_last": None,
             "executor": None,
         }
@@ -470,6 +479,11 @@ class Result:
         return None
 
     @property
+    def widest(self) -> Any:
+        """The widest dtype that the function takes."""
+        return self.memo.widest
+
+    @property
     def at_points(self) -> Callable[[Any], Any] | None:
         """Return the result at many points, if the function takes these in one call."""
         return None if self.memo.stacks is None else self._at_points
@@ -487,7 +501,8 @@ class Result:
             return
         known = self.memo.by_move
         moves = _keys(of, entries, steps, wanted)
-        missing = [(row, column) for row, column, key in moves if key not in known]
+        asked = self._moved if self.executor is None else ()
+        missing = [(r, column) for r, column, key in moves if key not in known or key in asked]
         if self.executor is None:
             self._fetch_stacks(params, of, entries, steps, np.array(missing).reshape(-1, 2).T)
             return
@@ -526,19 +541,25 @@ class Result:
             if found is None:
                 return
             keys = ((*of, *move) for move in zip(places.tolist(), taken.tolist(), strict=True))
-            known.update(zip(keys, zip(*found, strict=True), strict=True))
+            for key, outcome in zip(keys, zip(*found, strict=True), strict=True):
+                (self._again if key in self._moved else known)[key] = outcome
 
     def recall(self, of: Key, entries: Any, steps: Any, wanted: Any, costs: Any) -> None:
         """Fill in costs (m, k) that are known of other readers, and take them off `wanted`.
 
-        It is the same as calling for each, but faster. Moves that were asked for before are left,
-        for the function is called again then, and so are results that are not finite.
+        It is the same as calling for each, but faster. Of moves that were asked for before only
+        another call counts: they are left unless `fetch` has made it for many at once. So are
+        results that are not finite.
         """
         if not self.memo.by_move:
             return
-        known, moved = self.memo.by_move, self._moved
+        moved, again = self._moved, self._again
         moves = _keys(of, entries, steps, wanted)
-        moves = [move for move in moves if move[2] in known and move[2] not in moved]
+        known: dict[Key, Any] = {
+            key: (again if key in moved else self.memo.by_move).get(key) for _, _, key in moves
+        }
+        again.clear()
+        moves = [move for move in moves if known[move[2]] is not None]
         found = np.array([known[key][self._leaf][self._entry] for _, _, key in moves])
         if not moves or found.dtype.kind == "c" != costs.dtype.kind:
             return

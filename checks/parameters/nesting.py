@@ -150,9 +150,20 @@ def _cached_properties(kind: type) -> list[str]:
     return [name for name, member in members if isinstance(member, cached_property)]
 
 
-def leaves(params: Any) -> dict[str, Any]:
-    """Return the leaves of a nesting, whatever they are, by their paths."""
-    return Nesting(params).leaves
+def leaves(params: Any, path: str = "") -> dict[str, Any]:
+    """Return the leaves of a nesting, whatever they are, by their paths, as `Nesting` has them."""
+    found: dict[str, Any] = {}
+    _collect(params, path, found)
+    return found
+
+
+def _collect(node: Any, path: str, found: dict[str, Any]) -> None:
+    parts = children(node)
+    if parts is None:
+        found[path_name(path)] = node
+    else:
+        for step, part in parts:
+            _collect(part, path + step, found)
 
 
 def rebuild(params: Any, arrays: Mapping[str, Any]) -> Any:

@@ -195,6 +195,8 @@ def test_a_function_of_many_points_is_the_same_check(method, dtype):
 
 SPOILT = {  # wrong on purpose
     "mixes the points": lambda r: {**r, "a": r["a"][::-1]},
+    "returns the first point": lambda r: {**r, "a": np.repeat(r["a"][:1], len(r["a"]), axis=0)},
+    "returns the last point": lambda r: {**r, "a": np.repeat(r["a"][-1:], len(r["a"]), axis=0)},
     "raises": lambda r: 1 / 0,
     "is another function": lambda r: {**r, "a": r["a"] * (1 + 1e-12)},
     "has another dtype": lambda r: {**r, "a": r["a"].astype(np.longdouble)},
@@ -212,6 +214,41 @@ def test_a_function_that_differs_at_many_points_is_called_one_by_one(spoilt):
     for path, array in report.arrays.items():
         assert np.array_equal(array.numeric, alone.arrays[path].numeric)
     assert len(layer.points) <= 3  # it is tried for each array that moves, and for both
+
+
+def test_moves_that_are_asked_for_again_are_made_again_at_many_points():
+    layer, entries = Layer(), np.arange(12)
+    cost = next(results.Results(layer.function, point()).costs())
+    evaluations = Evaluations(cost, point())
+    found = []
+    for other in (-1, 2):
+        steps = np.full((12, 2), [2.0**-9, other * 2.0**-9])
+        before = layer.alone, len(layer.points)
+        found.append(evaluations.at_entries("w", entries, steps))
+    assert np.array_equal(found[0][:, 0], found[1][:, 0])
+    assert (layer.alone, len(layer.points)) == (before[0], before[1] + 1)
+    assert layer.points[-2:] == [24, 24]
+
+
+def test_a_function_that_keeps_nothing_is_not_called_before_its_claim():
+    calls = []
+
+    def f(x):
+        calls.append("f")
+        return np.sin(x)
+
+    def vjp(x, u):
+        calls.append("vjp")
+        return u * np.cos(x)
+
+    x, found = np.array([0.5, 1.0, 2.0]), []
+    for keeps_nothing in (False, True):
+        calls.clear()
+        function = stacked.StackedFunction(f, np.sin, keeps_nothing=keeps_nothing)
+        assert check_vjp(function, vjp, x)
+        last = len(calls) - 1 - calls[::-1].index("vjp")
+        found.append(calls[:last].count("f"))
+    assert found[0] == found[1] + 1  # after estimates at moved points
 
 
 def test_points_where_one_raises_are_evaluated_one_by_one():
