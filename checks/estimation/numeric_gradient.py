@@ -171,11 +171,11 @@ class NumericGradient:
         slopes = {}
         for path, array in arrays.items():
             h = array.real.dtype.type(imaginary_step(array.dtype))
-            found, flat = [], array.reshape(-1)
-            for entry in range(flat.size):
-                flat.imag[entry] = h
+            found, imag = [], array.imag.flat
+            for entry in range(array.size):
+                imag[entry] = h
                 found.append(self._cost(moved, asked).imag / h)
-                flat.imag[entry] = 0
+                imag[entry] = 0
             slopes[path] = np.array(found, array.real.dtype).reshape(array.shape)
         return self._nesting.rebuild(slopes)
 

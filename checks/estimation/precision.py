@@ -342,7 +342,7 @@ class Copies:
             with self._noting_overflow():
                 return self._called(costs_at, self._moved(moves), toward_zero)
         arrays = self._moved(moves, is_complex=True)
-        flat, costs = arrays[path].reshape(-1), np.empty(entries.size, self.complex_dtype)
+        flat, costs = arrays[path].flat, np.empty(entries.size, self.complex_dtype)
         saved = flat[entries]
         with self._noting_overflow():
             for k, entry in enumerate(entries.tolist()):

@@ -633,7 +633,7 @@ def _outcomes(
     """Return what a function returns where an entry of a copy is moved, None where it raises."""
     nesting = Nesting(params)
     copies = {p: np.array(leaf) for p, leaf in nesting.leaves.items()}
-    moved, flat, found = nesting.rebuild(copies), copies[path].reshape(-1), list[Any]()
+    moved, flat, found = nesting.rebuild(copies), copies[path].flat, list[Any]()
     with np.errstate(all="ignore"):
         for entry, step in zip(entries, steps, strict=True):
             saved = flat[entry]

@@ -185,13 +185,14 @@ def _is_stepped(
     """
     evaluations, estimate = estimates.evaluations, estimates.by_path[path]
     wide = wider_dtype(coarsest_dtype(evaluations.values))
-    stepped = np.zeros(entries.size, bool)
-    if wide is None or estimate.method == "complex-step" or evaluations.interrupted:
+    stepped, possible = np.zeros(entries.size, bool), np.flatnonzero(confirmed)
+    is_complex = estimate.method == "complex-step"
+    if wide is None or is_complex or evaluations.interrupted or not possible.size:
         return stepped
     copies, value = copies_of(evaluations, wide), evaluations.values[path]
     last_places, at = copies.last_places(path).ravel(), abs(float(evaluations.at_point))
-    cost = copies.cost() if confirmed.any() else 0
-    for k in np.flatnonzero(confirmed):
+    cost = copies.cost()
+    for k in possible:
         entry, claim = entries[k], claimed[entries[k]]
         apart = NEAR_ENOUGH * abs(claim - estimate.value[entry])
         unit = max(last_places[entry], VISIBLE_PLACES * copies.eps * at / apart)

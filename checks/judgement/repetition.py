@@ -29,7 +29,8 @@ def farthest_claim(
 ) -> tuple[FloatArray, FloatArray]:
     """Return each entry's claim farthest from the estimate, and by how much its claims differ."""
     numeric = estimates.shaped(path, estimates.by_path[path].value)
-    farthest, difference = calls[0], np.zeros(calls[0].shape)
+    farthest = calls[0]
+    difference = np.zeros(farthest.shape)
     for call in calls[1:]:
         if call is calls[0]:  # given as arrays
             continue

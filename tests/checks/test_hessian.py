@@ -114,6 +114,15 @@ def test_right_hessians_match(name, given):
     assert "symmetric" not in str(report)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_entries_of_any_memory_layout_are_moved(order):
+    x = np.array(A[:2, :3], order=order)
+    found = numerical_hessian(lambda x: np.sum(x**3), x)
+    exact = np.diag(6 * x.ravel()).reshape(2, 3, 2, 3)
+    assert (np.abs(found.value - exact) <= found.error).all()
+    assert found.error.max() < 1e-6
+
+
 @pytest.mark.parametrize("given", [True, False], ids=["gradient", "cost alone"])
 def test_one_wrong_entry_is_named_and_asymmetry_is_a_finding(given):
     def wrong(x):

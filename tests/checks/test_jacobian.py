@@ -289,6 +289,18 @@ def test_results_are_those_of_an_executor():
             assert np.array_equal(found.value, alone.value[:2, :2])
 
 
+def test_an_executor_moves_entries_of_any_memory_layout():
+    x = np.asfortranarray(A[:2, :3])
+    with ThreadPoolExecutor(2) as threads:
+        report = check_jacobian(
+            lambda x: np.abs(x).ravel() ** 3,
+            lambda x: np.diag(3 * x.ravel() * np.abs(x).ravel()),
+            x,
+            executor=threads,
+        )
+    assert report, str(report)
+
+
 def test_a_function_of_a_stack():
     calls = 0
 

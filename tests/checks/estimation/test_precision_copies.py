@@ -40,6 +40,13 @@ def test_the_coarsest_dtype(dtypes, coarsest):
     assert copies_of(lambda p: 0.0, values).narrow_eps == float(np.finfo(coarsest).eps)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_entries_of_any_memory_layout_are_moved(order):
+    w = np.array([[1.0, -2.0, 0.5], [3.0, 4.0, -1.0]], np.float32, order=order)
+    found, _ = copies_of(lambda p: np.sum(p["w"] ** 3), {"w": w}).slopes({"w": np.array([1, 4])})
+    np.testing.assert_allclose(found["w"], [3 * 4, 3 * 16], rtol=1e-14)
+
+
 @pytest.mark.parametrize("scale", [2.0**-70, 3.0, 2.0**70])
 def test_a_slope_is_that_of_the_cost_along_a_direction(scale):
     values = {"w": scale * np.array([1.0, -2.0, 0.5], np.float32)}

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from checks.judgement.blurred_claim import lost_digits, why_claim_is_blurred
+from checks.judgement.blurred_claim import lost_digits, suspected_entry, why_claim_is_blurred
 from checks.report.array_report import ArrayReport
 from checks.report.verdict import Rule, Verdict
 
@@ -87,6 +87,8 @@ def test_a_rounding_that_is_not_known_is_the_reason():
     unseen = report_of([1e-3, 0.0], [np.nan, 0.0], numeric=[1.0, 1e4], error=1e5)
     reason = why_claim_is_blurred(unseen, np.array([True, False]), CLAIM)
     assert "but not of the whole gradient's largest entry" in reason
+    # of one of two unresolved entries, too
+    assert "not known" in why_claim_is_blurred(array, np.array([True, True]), CLAIM)
     # of entries that are unresolved only
     assert "not known" not in why_claim_is_blurred(array, np.array([False, True]), CLAIM)
 
@@ -107,3 +109,32 @@ def test_what_explains_the_blur(sign):
 def test_twice_the_rounding_is_explained_by_it():
     array = report_of([2.0**-9], 2.0**-10)
     assert "its own rounding" in why_claim_is_blurred(array, np.array([True]), CLAIM)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_unresolved_entry_whose_claim_is_off_the_most_is_suspected(sign):
+    def arrays(off_v, off_w, error=0.0, unresolved=True):
+        found = {
+            "v": report_of(sign * np.array([off_v]), 1e-3, sign * np.array([1.0]), error, "v"),
+            "w": report_of(sign * np.array(off_w), 1e-3, sign * np.array([[1.0, 100.0]]), error),
+        }
+        for array in found.values():
+            array.verdicts[...] = UNRESOLVED if unresolved else MATCH
+        return found
+
+    # relative to its own size
+    assert suspected_entry(arrays(0.01, [[0.02, 0.5]])) == ("w", (0, 0))
+    assert suspected_entry(arrays(0.01, [[0.0, 5.0]])) == ("w", (0, 1))
+    assert suspected_entry(arrays(0.03, [[0.02, 0.5]])) == ("v", (0,))
+    assert suspected_entry(arrays(0.01, [[0.0, 0.5]])) == ("v", (0,))
+    both = arrays(0.01, [[0.02, 0.0]])
+    assert suspected_entry(dict(reversed(both.items()))) == ("w", (0, 0))
+    # by more than the error and the tolerance, which are 0.01 and 1e-6
+    assert suspected_entry(arrays(0.0102, [[0.0099, 0.0]], 0.01)) == ("v", (0,))
+    assert suspected_entry(arrays(0.0099, [[0.0099, 0.0]], 0.01)) is None
+    assert suspected_entry(arrays(0.9e-6, [[0.9e-6, 0.9e-4]])) is None
+    assert suspected_entry(arrays(0.01, [[0.02, 0.0]], unresolved=False)) is None
+    assert suspected_entry({}) is None
+    exact = report_of(sign * np.array([2.0**-10]), 0.0, -sign * 1.0, rule=Rule(2.0**-10))
+    exact.verdicts[...] = UNRESOLVED
+    assert suspected_entry({"w": exact}) is None  # at the tolerance, not above it

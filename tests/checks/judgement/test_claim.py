@@ -91,15 +91,55 @@ def test_what_a_claim_raises_in_the_wider_dtype_is_told():
     assert claim.unmeasured == "called with float64 parameters, some of it does not use it"
 
 
+def test_one_entry_of_unknown_rounding_is_said(monkeypatch):
+    for b, unmeasured in (([1e-9, 0.0, 1e-9], ""), ([1e-9, np.nan, 1e-9], "called with float64")):
+        found = SimpleNamespace(rounding={"params": np.array(b)}, said="")
+        monkeypatch.setattr(module, "claim_rounding", lambda *_, found=found: found)
+        claim, _ = claim_of(lambda x: 2 * x)
+        np.testing.assert_array_equal(claim.rounding(0)["params"], b)
+        assert claim.unmeasured.startswith(unmeasured)
+        assert bool(claim.unmeasured) == bool(unmeasured)
+
+
+def test_moves_that_show_whether_a_claim_follows_the_cost_stay_within_bounds():
+    moved = []
+
+    def cost(x):
+        moved.append(x - X)
+        return float(np.sum(x**2))
+
+    differs = iter([1, *[0] * 9])
+    evaluations = Evaluations(cost, X.copy(), bounds=(X, X + 1))
+    claim = Claim(evaluations, {"params": X}, lambda x: {"params": X + next(differs)})
+    claim.again()
+    assert all(((move >= 0) & (move <= 1)).all() for move in moved)
+    assert max(move.max() for move in moved) > 0
+
+
+@pytest.mark.parametrize("pattern", ["01", "10", "0011", "0110", "1100", "1001", "001", "110"])
+def test_a_claim_that_differs_in_every_second_or_fourth_call_does_not_follow_the_cost(pattern):
+    calls = []
+
+    def function(x):
+        calls.append(1)
+        return {"params": 2 * x + int(pattern[len(calls) % len(pattern)])}
+
+    for start in range(len(pattern)):
+        calls[:] = [1] * start
+        claim = Claim(Evaluations(lambda x: float(np.sum(x**2)), X), {"params": 2 * X}, function)
+        assert not claim._reads_cost(function)
+
+
 @pytest.mark.parametrize("raises", [False, True])
 def test_a_claim_that_reads_what_the_cost_kept_is_called_after_it(raises):
-    kept = []
+    kept, calls = [], []
 
     def cost(x):
         kept[:] = [np.array(x)]
         return float(np.sum(np.square(x.real)))
 
     def function(x):
+        calls.append(1)
         if raises and not np.array_equal(kept[0], x):
             raise ValueError("kept another")
         return 2 * kept[0]
@@ -108,9 +148,29 @@ def test_a_claim_that_reads_what_the_cost_kept_is_called_after_it(raises):
     evaluations.call_cost(X + 1)
     assert np.array_equal(claim.again()["params"], 2 * X)
     evaluations.call_cost(X + 1)
+    calls.clear()
     assert np.array_equal(claim.again()["params"], 2 * X)  # from now on
+    assert len(calls) == 1
     claim.rounding(0)
     assert "two calls" not in claim.unmeasured
+
+
+def test_a_claim_that_is_another_after_every_moved_cost_does_not_follow_the_cost():
+    kept, calls = [], []
+
+    def cost(x):
+        kept[:] = [np.array(x)]
+        return float(np.sum(np.square(x)))
+
+    def function(x):
+        calls.append(1)
+        return 2 * x + (0 if np.array_equal(kept[0], X) else len(calls))
+
+    claim, evaluations = claim_of(function, arrays={"params": 2 * X}, cost=cost)
+    evaluations.call_cost(X + 1)
+    assert not np.array_equal(claim.again()["params"], 2 * X)
+    claim.rounding(0)
+    assert claim.unmeasured == "two calls of it at one point differ"
 
 
 def test_control_flow_passes_through():

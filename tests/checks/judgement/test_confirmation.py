@@ -10,6 +10,7 @@ from checks import check_gradient
 from checks.estimation.finite_differences import Estimate
 from checks.estimation.noise import Noise
 from checks.estimation.precision import Lift, wider_dtype
+from checks.evaluation.pointwise import Evaluations
 from checks.judgement import confirmation
 from checks.judgement.confirmation import mark_uncertain_kinks, mark_unconfirmed
 from checks.report.array_report import ArrayReport
@@ -342,6 +343,47 @@ def test_a_claim_that_is_not_finite_is_wrong_at_a_kink_too(monkeypatch):
 
 X = np.array([3.3, -1.7, 12.9])
 needs_long_double = pytest.mark.skipif(not wider_dtype(np.float64), reason="no dtype is wider here")
+
+
+@needs_long_double
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("offset", [0.0, 2.0**20, -(2.0**20)])
+def test_between_jumps_a_cost_has_about_the_claimed_slope(sign, offset):
+    moves, slope = [], 0.0
+
+    def cost(p):
+        moves.append(p[1] - 3)
+        return offset + slope * (p[1] - 3)
+
+    def stepped(claimed=1.0, bounds=None, method="central", confirmed=True, interrupted=False):
+        estimate = SimpleNamespace(value=np.array([9.0, 0.5 * sign]), method=method)
+        evaluations = Evaluations(cost, np.array([2.0, 3.0]), bounds=bounds)
+        evaluations.interrupted = interrupted
+        estimates = SimpleNamespace(evaluations=evaluations, by_path={"params": estimate})
+        moves.clear()
+        before = evaluations.count
+        claims = sign * np.array([9.0, claimed])
+        (found,) = confirmation._is_stepped(
+            estimates, "params", np.array([1]), claims, np.array([confirmed])
+        )
+        assert evaluations.count - before == len(moves)
+        return found
+
+    # within a quarter of claimed − numeric, which is ½; over 4 and 2 last places of the entry, or,
+    # beside an offset, over so much that an eighth changes the cost by 4 last places
+    unit = max(2.0**-51, 4 * 2.0**20 * float(np.finfo(np.longdouble).eps) * 8 if offset else 0)
+    for off, expected in ((0.12, True), (0.13, False), (-0.12, True), (-0.13, False), (-2, False)):
+        slope = sign * (1 + off)
+        assert stepped() == expected
+        assert moves[0] == 0
+        assert np.abs(moves[1:]).tolist() == [4 * unit, 2 * unit]
+    slope = sign
+    assert stepped(bounds=(None, [2.0, 3.0]))
+    assert moves[1:] == [-4 * unit, -2 * unit]
+    assert not stepped(method="complex-step")
+    assert not stepped(confirmed=False)
+    assert not stepped(interrupted=True)
+    assert moves == []
 
 
 @needs_long_double

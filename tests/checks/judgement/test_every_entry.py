@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from checks import check_gradient
 from checks.estimation.estimates import estimate_derivatives
 from checks.estimation.finite_differences import Estimate
 from checks.estimation.noise import Noise
@@ -19,6 +20,7 @@ from checks.judgement.every_entry import (
     _findings,
     _is_flagged,
     _judge_array,
+    _lost_by_saturation,
     _why_unresolved,
     judge_gradient,
     off_kinks,
@@ -325,3 +327,21 @@ def test_what_the_caller_knows_of_the_claims_errors_is_no_mistake():
         report = judge_gradient(estimates, claim, 1e-3, "entry", 0.0, claim_error=known)
         assert report.verdict is verdict
         assert report.seconds > 0
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("cost", "scale"), [(4.0, 1.0), (4.0, 2.0**-10), (2.0**-30, 2.0**10)])
+def test_terms_that_cancel_lose_digits_only_where_all_derivatives_are_small(sign, cost, scale):
+    of_cost = cost / scale  # as large as derivatives by this array would be
+    evaluations = SimpleNamespace(at_point=sign * cost, scales={"w": scale})
+    for part, lost in ((1.0, 64 * 2.0**-52), (1.01, 0.0)):
+        g = np.array([0.0, sign * part * 2.0**-20 * of_cost])
+        array = ArrayReport.judged("w", g, g, 0 * g, Rule(1e-6))
+        found = _lost_by_saturation(SimpleNamespace(evaluations=evaluations), array)
+        assert found == pytest.approx(lost * of_cost)
+
+
+def test_a_report_says_how_long_the_check_took():
+    report = check_gradient(lambda p: np.sum(p**2), lambda p: 2 * p, np.ones(2))
+    assert report
+    assert 0 < report.seconds < 60
