@@ -15,8 +15,10 @@ from checks.estimation.finite_differences import Estimate, differences
 from checks.estimation.noise import Noise
 from checks.estimation.precision import Lift, coarsest_dtype, copies_of, wider_dtype
 from checks.estimation.step_noise import noise_at_steps
+from checks.estimation.step_selection import first_step
 from checks.estimation.witness import VISIBLE, confirms
 from checks.evaluation.pointwise import Evaluations
+from checks.evaluation.step_sizes import entry_sizes, steps_taken
 from checks.report.array_report import ArrayReport
 from checks.report.verdict import Verdict
 
@@ -26,6 +28,10 @@ __all__ = ["mark_uncertain_kinks", "mark_unconfirmed"]
 # NEAR_ENOUGH of the discrepancy. These steps are in last places of the entry, or in a unit so long
 # that a slope of that part changes the wide cost by VISIBLE_PLACES of its last places.
 NEAR, NEAR_ENOUGH, VISIBLE_PLACES = (4.0, 2.0), 1 / 4, 4.0
+# Where the changes of the cost that claim and estimate expect differ by APART times its noise, one
+# is closer to it by more than five standard deviations. Shorter steps than FEW_PLACES last places
+# of an entry may round alike.
+APART, FEW_PLACES = 16.0, 16
 # At most so many flagged entries of an array are estimated again. If all of them are confirmed,
 # the others are taken as confirmed; if one is not, the others are estimated again too.
 CONFIRMED_FIRST = 16
@@ -95,7 +101,8 @@ def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> bool:
             )
             oscillate = _may_oscillate(estimates, array.path, entries, claimed[entries])
             is_stepped = _is_stepped(estimates, array.path, entries, claimed, confirmed)
-            return np.asarray(confirmed & ~oscillate & ~is_stepped)
+            shows = _shows_nearby(estimates, array.path, entries, claimed[entries])
+            return np.asarray(confirmed & ~oscillate & ~is_stepped & ~shows)
 
         confirmed = are_confirmed(second)
         blurred = ~(second.error <= VISIBLE * discrepancy[entries])
@@ -168,6 +175,32 @@ def _may_oscillate(
         return np.zeros(entries.size, bool)
     period = FASTEST * np.spacing(np.abs(value)).astype(np.float64)
     return np.asarray(np.abs(claimed) * period >= noise.level)
+
+
+def _shows_nearby(
+    estimates: Estimates, path: str, entries: IntArray, claimed: FloatArray
+) -> NDArray[np.bool_]:
+    """Whether the shortest steps that tell claim and estimate apart show the claimed slopes.
+
+    Over these steps, the changes of the cost that the two expect differ by `APART` times its noise.
+    Longer ones may span periods of an oscillation, and agree by chance if it is little above noise.
+    """
+    evaluations, estimate = estimates.evaluations, estimates.by_path[path]
+    value, numeric = evaluations.values[path], estimate.value[entries]
+    sizes = entry_sizes(value).ravel()[entries]
+    steps = APART / 2 * estimates.noise.level / np.abs(claimed - numeric)
+    steps = np.maximum(steps, FEW_PLACES * np.spacing(sizes.astype(value.dtype)))
+    is_short = steps < sizes * first_step(estimates.noise.relative) * SMALLER
+    is_short &= ~estimate.by_complex_steps[entries] & (not estimates.noise.stochastic)
+    x = value.ravel()[entries]
+    ends = steps_taken(x[:, None], np.multiply.outer(steps, [1, -1]))
+    shows = np.zeros(entries.size, bool)
+    if is_short.any():
+        costs = evaluations.at_entries(path, entries[is_short], ends[is_short])
+        slopes = (costs[:, 0] - costs[:, 1]) / (ends[is_short, 0] - ends[is_short, 1])
+        nearer = np.abs(slopes - claimed[is_short]) < np.abs(slopes - numeric[is_short])
+        shows[is_short] = nearer
+    return shows
 
 
 def _is_stepped(

@@ -1,6 +1,7 @@
 """Flagged entries and their second estimates, which are planted here."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -48,7 +49,8 @@ class Case:
         self.estimated, self.goals, self.noises, self.measured = [], [], [], []
         monkeypatch.setattr(confirmation, "differences", self.differences)
         monkeypatch.setattr(confirmation, "noise_at_steps", self.noise_at_steps)
-        monkeypatch.setattr(confirmation, "_is_stepped", lambda *args: np.zeros(args[2].size, bool))
+        for name in ("_is_stepped", "_shows_nearby"):
+            monkeypatch.setattr(confirmation, name, lambda *args: np.zeros(args[2].size, bool))
         self.rounding = None
         monkeypatch.setattr(confirmation, "measure_cost_rounding", lambda *_: self.rounding)
 
@@ -408,3 +410,33 @@ def test_a_missing_gradient_is_wrong_where_a_stage_casts_to_the_dtype_of_the_par
 
     report = check_gradient(cost, np.zeros(3, dtype), X.astype(dtype))
     assert report.verdict is Verdict.MISMATCH
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_shortest_steps_that_tell_them_apart_show_the_slope_of_an_oscillation(dtype, sign):
+    # its amplitude is 32 last places of the cost, its period far below a step of differences
+    x, offset = np.array([3.0, 300.0]), 1 / (64 * np.finfo(dtype).eps)
+    evaluations = Evaluations(
+        lambda p: (sign * np.cos(50 * p[1]) - dtype(offset) + 0 * p[0]).astype(dtype),
+        x.astype(dtype),
+    )
+    slope = -sign * 50 * math.sin(50 * 300)
+    path = next(iter(evaluations.values))
+    noise = Noise(float(np.finfo(dtype).eps) * offset, 2.0**-24, False, False)
+
+    def shows(numeric, claimed, noise=noise, **options):
+        estimate = Estimate(np.array([0.0, numeric]), np.full(2, 0.1), **options)
+        estimates = SimpleNamespace(by_path={path: estimate}, evaluations=evaluations, noise=noise)
+        entries = np.array([1])
+        return confirmation._shows_nearby(estimates, path, entries, np.array([claimed])).tolist()
+
+    assert shows(0.01, slope) == [True]
+    assert shows(0.01, 1.05 * slope) == [True]
+    assert shows(slope, 0.01) == [False]  # wrong on purpose
+    assert shows(slope, 1.05 * slope) == [False]  # wrong on purpose
+    # complex steps are no differences; a random cost has no slope to show
+    assert shows(0.01, slope, method="complex-step") == [False]
+    assert shows(0.01, slope, noise=replace(noise, stochastic=True)) == [False]
+    # a step that differences take themselves shows nothing new
+    assert shows(0.01, slope, noise=replace(noise, level=1e3 * abs(slope))) == [False]
