@@ -13,7 +13,7 @@ from checks.estimation.cost_rounding import measure_cost_rounding
 from checks.estimation.estimates import Estimates
 from checks.estimation.finite_differences import Estimate, differences
 from checks.estimation.noise import Noise
-from checks.estimation.precision import Lift, coarsest_dtype, copies_of, wider_dtype
+from checks.estimation.precision import Copies, Lift, coarsest_dtype, copies_of, wider_dtype
 from checks.estimation.step_noise import noise_at_steps
 from checks.estimation.step_selection import first_step
 from checks.estimation.witness import VISIBLE, confirms
@@ -24,10 +24,12 @@ from checks.report.verdict import Verdict
 
 __all__ = ["mark_uncertain_kinks", "mark_unconfirmed"]
 
-# An entry lies between jumps if its slopes over the steps NEAR miss the claim by at most a part
-# NEAR_ENOUGH of the discrepancy. These steps are in last places of the entry, or in a unit so long
-# that a slope of that part changes the wide cost by VISIBLE_PLACES of its last places.
-NEAR, NEAR_ENOUGH, VISIBLE_PLACES = (4.0, 2.0), 1 / 4, 4.0
+# An entry lies between jumps if the cost has the claimed slope over PIECE units around it, up to a
+# part NEAR_ENOUGH of the discrepancy. The ends are sought between SHORT and FAR units to either
+# side. A unit is a last place of the entry, or so long that a slope of that part of the discrepancy
+# changes the cost by VISIBLE_PLACES last places of what it returns.
+PIECE, SHORT, FAR, FINE = 1.9, 1 / 4, 2.0, 1 / 32
+NEAR_ENOUGH, VISIBLE_PLACES = 1 / 4, 4.0
 # Where the changes of the cost that claim and estimate expect differ by APART times its noise, one
 # is closer to it by more than five standard deviations. Shorter steps than FEW_PLACES last places
 # of an entry may round alike.
@@ -213,8 +215,8 @@ def _is_stepped(
     """Whether entries have the claimed slopes between jumps, while differences step over these.
 
     A function that rounds, as floor does, has such jumps, and its derivative is that between them.
-    In a wider dtype it has that slope over several last places around the point. A cost that casts
-    to the dtype of the parameters has not: it jumps at every last place.
+    So has a cost in a wider dtype if it casts a part to the dtype of the parameters. The part that
+    is a power of an entry, or a multiple, jumps then at every second last place of it at least.
     """
     evaluations, estimate = estimates.evaluations, estimates.by_path[path]
     wide = wider_dtype(coarsest_dtype(evaluations.values))
@@ -222,22 +224,45 @@ def _is_stepped(
     is_complex = estimate.method == "complex-step"
     if wide is None or is_complex or evaluations.interrupted or not possible.size:
         return stepped
-    copies, value = copies_of(evaluations, wide), evaluations.values[path]
-    last_places, at = copies.last_places(path).ravel(), abs(float(evaluations.at_point))
-    cost = copies.cost()
+    copies = copies_of(evaluations, wide)
+    cost, last_places = copies.cost(), copies.last_places(path).ravel()
+    last_place = float(np.finfo(cost.dtype).eps) * abs(float(evaluations.at_point))
     for k in possible:
         entry, claim = entries[k], claimed[entries[k]]
         apart = NEAR_ENOUGH * abs(claim - estimate.value[entry])
-        unit = max(last_places[entry], VISIBLE_PLACES * copies.eps * at / apart)
-        stepped[k] = True
-        for places in NEAR:
-            move = np.zeros(value.size, wide)
-            move[entry] = places * unit
-            move = evaluations.box.reflected(path, move.reshape(value.shape))
-            change = copies.cost({path: move}) - cost
-            stepped[k] &= bool(abs(change / (move.sum() or np.nan) - claim) <= apart)
+        unit = max(last_places[entry], VISIBLE_PLACES * last_place / apart)
+        stepped[k] = _claimed_slope_reaches(copies, path, entry, claim, cost, apart, unit) >= PIECE
     evaluations.count += copies.calls
     return stepped
+
+
+def _claimed_slope_reaches(
+    copies: Copies, path: str, entry: int, claim: float, cost: Any, apart: float, unit: float
+) -> float:
+    """Return over how many units around an entry the cost has the claimed slope, up to `apart`.
+
+    Its ends are found by bisection between `SHORT` and `FAR` units to either side.
+    """
+
+    def has_slope(units: float) -> bool:
+        move = np.zeros(copies.values[path].size, copies.dtype)
+        move[entry] = units * unit
+        change = copies.cost({path: move.reshape(copies.values[path].shape)}) - cost
+        return bool(abs(change / move[entry] - claim) <= apart)
+
+    reach = 0.0
+    for side in (1, -1):
+        if not has_slope(side * SHORT):
+            continue
+        if has_slope(side * FAR):
+            reach += FAR
+            continue
+        near, far = SHORT, FAR
+        while far - near > FINE:
+            middle = (near + far) / 2
+            near, far = (middle, far) if has_slope(side * middle) else (near, middle)
+        reach += near
+    return reach
 
 
 def mark_uncertain_kinks(estimates: Estimates, array: ArrayReport) -> bool:

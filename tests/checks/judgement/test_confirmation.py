@@ -401,6 +401,35 @@ def test_between_fine_steps_a_slope_of_zero_is_not_called_wrong(rounds, offset, 
     assert check_gradient(cost, 2 * trend, X).verdict is Verdict.MISMATCH
 
 
+@needs_long_double
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("rounds", [np.floor, np.ceil, np.trunc, np.rint])
+def test_steps_of_a_few_last_places_are_not_called_a_slope(rounds, dtype, seed):
+    # steps of 1, which are 2 to 64 last places of x, from wherever they begin
+    rng = np.random.default_rng(seed)
+    places = np.exp2(rng.integers(1, 7, 4))
+    x = (rng.choice([-1, 1], 4) * rng.uniform(1, 2, 4) / places / np.finfo(dtype).eps).astype(dtype)
+    w = rng.normal(size=4).astype(dtype)
+    assert check_gradient(lambda p: w @ rounds(p), 0 * w, x).verdict is not Verdict.MISMATCH
+    report = check_gradient(lambda p: w @ (rounds(p) + p), w, x)
+    assert report.verdict is not Verdict.MISMATCH
+
+
+@pytest.mark.parametrize("returned", [float, np.float64, np.asarray])
+def test_a_missing_gradient_is_wrong_where_the_cost_returns_a_float(returned):
+    # an entry changes a cost that is rounded when it is returned only after many last places
+    x = np.random.default_rng(0).normal(size=30)
+    for dtype in (np.float64, np.float32):
+        claim = 2 * x.astype(dtype)
+        claim[3] = 0  # wrong on purpose
+        report = check_gradient(
+            lambda p: returned(np.sum(p**2)), claim, x.astype(dtype), method="central"
+        )
+        assert report.verdict is Verdict.MISMATCH
+        assert report.worst.index == (3,)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_missing_gradient_is_wrong_where_a_stage_casts_to_the_dtype_of_the_parameters(dtype):
     def cost(p):
