@@ -29,7 +29,7 @@ __all__ = ["mark_uncertain_kinks", "mark_unconfirmed"]
 # side. A unit is a last place of the entry, or so long that a slope of that part of the discrepancy
 # changes the cost by VISIBLE_PLACES last places of what it returns.
 PIECE, SHORT, FAR, FINE = 1.9, 1 / 4, 2.0, 1 / 32
-NEAR_ENOUGH, VISIBLE_PLACES = 1 / 4, 4.0
+NEAR_ENOUGH, VISIBLE_PLACES = 1 / 4, 8.0
 # Where the changes of the cost that claim and estimate expect differ by APART times its noise, one
 # is closer to it by more than five standard deviations. Shorter steps than FEW_PLACES last places
 # of an entry may round alike.

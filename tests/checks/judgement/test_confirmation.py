@@ -10,7 +10,7 @@ import pytest
 from checks import check_gradient
 from checks.estimation.finite_differences import Estimate
 from checks.estimation.noise import Noise
-from checks.estimation.precision import Lift, wider_dtype
+from checks.estimation.precision import Lift, copies_of, wider_dtype
 from checks.evaluation.pointwise import Evaluations
 from checks.judgement import confirmation
 from checks.judgement.confirmation import mark_uncertain_kinks, mark_unconfirmed
@@ -371,21 +371,44 @@ def test_between_jumps_a_cost_has_about_the_claimed_slope(sign, offset):
         assert evaluations.count - before == len(moves)
         return found
 
-    # within a quarter of claimed − numeric, which is ½; over 4 and 2 last places of the entry, or,
-    # beside an offset, over so much that an eighth changes the cost by 4 last places
-    unit = max(2.0**-51, 4 * 2.0**20 * float(np.finfo(np.longdouble).eps) * 8 if offset else 0)
-    for off, expected in ((0.12, True), (0.13, False), (-0.12, True), (-0.13, False), (-2, False)):
+    # within a quarter of claimed − numeric, which is ½; in last places of the entry, or, beside an
+    # offset, in units so long that an eighth changes the cost by 8 last places
+    unit = max(2.0**-51, 8 * 2.0**20 * float(np.finfo(np.longdouble).eps) * 8 if offset else 0)
+    # the cost beside an offset is rounded to a quarter of what a slope of an eighth changes it by
+    within, beyond = (0.09, 0.16) if offset else (0.12, 0.13)
+    for off, expected in (
+        (within, True), (beyond, False), (-within, True), (-beyond, False), (-2, False),
+    ):  # fmt: skip
         slope = sign * (1 + off)
         assert stepped() == expected
-        assert moves[0] == 0
-        assert np.abs(moves[1:]).tolist() == [4 * unit, 2 * unit]
+        tried = [0, 1 / 4, 2, -1 / 4, -2] if expected else [0, 1 / 4, -1 / 4]
+        assert moves == [units * unit for units in tried]
     slope = sign
     assert stepped(bounds=(None, [2.0, 3.0]))
-    assert moves[1:] == [-4 * unit, -2 * unit]
+    assert moves[1:] == [-unit / 4, -2 * unit]
     assert not stepped(method="complex-step")
     assert not stepped(confirmed=False)
     assert not stepped(interrupted=True)
     assert moves == []
+
+
+@needs_long_double
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("below", [0.0, 0.1, 0.6, 1.3, 2.5])
+def test_a_piece_between_jumps_is_as_long_as_two_last_places(below, sign):
+    place = 2.0**-51
+
+    def reach(length):
+        def cost(p):  # level from `below` places below 3 to `length` − `below` above
+            units = sign * (p[0] - 3) / place
+            return np.where(units < -below, -9.0, np.where(units >= length - below, 9.0, 0.0))
+
+        copies = copies_of(Evaluations(cost, np.array([3.0])), np.longdouble)
+        return confirmation._claimed_slope_reaches(copies, "params", 0, 0.0, 0.0, 0.1, place)
+
+    for length in (2.8, 6.0):
+        sides = [min(side, 2.0) if side >= 1 / 4 else 0 for side in (below, length - below)]
+        assert reach(length) == pytest.approx(sum(sides), abs=1 / 16)
 
 
 @needs_long_double
