@@ -141,10 +141,13 @@ def small_everywhere(case: Case) -> Iterator[Fit]:
     wrong = case.wrong
     largest = max(np.abs(case.claimed).max(initial=0), np.abs(case.numeric).max(initial=0))
     share = np.max(case.discrepancy) / largest
-    if share < SMALL and np.mean(wrong) > 0.5 and wrong.size >= 3:
+    if share < SMALL and np.mean(wrong) > 0.5:
+        extent = f"of its largest entry, in {int(wrong.sum()):,} of {wrong.size:,}"
+        if wrong.size == 1:
+            extent = "of its size"
         clause = (
-            f"off by up to {share:.1e} of its largest entry, in {int(wrong.sum()):,} of "
-            f"{wrong.size:,}: small and everywhere, as from a constant within a log or a division, "
-            "or from a lower precision"
+            f"off by {'up to ' * (wrong.size > 1)}{share:.1e} {extent}: small and everywhere, as "
+            "from a constant within a log or a division, from a lower precision, or from an "
+            "approximation such as a solver's (say what that owes by rtol)"
         )
         yield Fit("small", clause, 3)

@@ -180,6 +180,20 @@ def test_a_mistake_is_named_and_nothing_else_is(name, text, examples, mistake):
         assert text in report.diagnosis[0].text
 
 
+@pytest.mark.parametrize("off", [[3e-4], [-3e-4, 2e-4], [5e-3, 4e-3]])
+def test_an_approximation_of_few_entries_is_told_to_say_what_it_owes(off):
+    x = np.array([0.7, 1.3])[: len(off)]
+    report = check_gradient(
+        lambda x: np.sum(np.exp(x)), lambda x: np.exp(x) * (1 + np.array(off)), x
+    )
+    assert [found.name for found in report.diagnosis] == ["small"]
+    assert "a solver's (say what that owes by rtol)" in report.diagnosis[0].text
+    right = check_gradient(
+        lambda x: np.sum(np.exp(x)), lambda x: np.exp(x) * (1 + np.array(off)), x, rtol=1e-2
+    )
+    assert right.verdict is Verdict.MATCH
+
+
 def test_each_array_may_have_a_mistake_of_its_own():
     def both(grad, params):
         return {"u": 2 * grad["u"], "v": grad["v"] + 0.1 * params["v"]}
