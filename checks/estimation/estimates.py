@@ -56,10 +56,12 @@ class Estimates:
         return self.cost_noise.measured
 
     @property
-    def wider_dtype(self) -> str:
-        """The dtype of the estimates if it is wider than that of the caller's arrays, or empty."""
+    def other_dtype(self) -> str:
+        """The dtype of the estimates if it is not that of the caller's arrays, or empty."""
         evaluations = self.evaluations
-        return "float64" if evaluations.eps < evaluations.caller_eps else ""
+        if evaluations.eps == evaluations.caller_eps:
+            return ""
+        return str(coarsest_dtype(evaluations.values))
 
     @property
     def method(self) -> str:

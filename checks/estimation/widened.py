@@ -1,9 +1,15 @@
-"""Derivatives by float16 or float32 parameters are estimated in float64, if the cost can."""
+"""The dtype in which derivatives are estimated follows from what the cost computes in.
+
+By float16 or float32 parameters they are estimated in float64, if the cost can compute in it. By
+float64 parameters that the cost rounds to float32, they are estimated in float32.
+"""
 
 import math
+from typing import Any
 
 import numpy as np
 
+from checks._types import FloatArray
 from checks.estimation.cost_rounding import cost_rounding, measure_cost_rounding
 from checks.estimation.finite_differences import draw_direction
 from checks.estimation.precision import LIFTED, Copies, Lift, copies_of
@@ -19,6 +25,9 @@ SHRINK = (1, 2.0**-2, 2.0**-4, 1.5)
 DIRECTIONS = 3  # pairs of random directions: a single pair misses a narrow stage now and then
 FAR = 2.0**-6  # moves by this part of its size show whether the cost depends on an entry
 MANY = 2.0**20  # float64 last places that rounding may change: one of float32 is 2^29 of them
+# Whether the cost rounds its parameters to float32 is asked at the point, and at POINTS points that
+# are up to SEVERAL last places of float32 away.
+POINTS, SEVERAL, EPS32 = 3, 2**7, 2.0**-23
 
 
 def widened(evaluations: Evaluations, seed: int) -> Evaluations:
@@ -27,14 +36,19 @@ def widened(evaluations: Evaluations, seed: int) -> Evaluations:
     The given evaluations are returned if the parameters are float64 already, or if some stage of
     the cost computes in a narrower dtype whatever it is given. Where that cannot be told of an
     array, as the cost hardly depends on it, all errors will grow by a last place of that dtype, or
-    by twice what rounding does to the cost if that is more. The count of calls goes on, and the
-    default tolerance still follows the dtype of the caller's arrays.
+    by twice what rounding does to the cost if that is more.
+
+    A cost that rounds all of its float64 parameters to float32 before it uses them is constant
+    between two float32 numbers. Evaluations around float32 copies are returned then.
+
+    The count of calls goes on, and the default tolerance still follows the dtype of the caller's
+    arrays.
     """
-    float64 = np.dtype(np.float64)
-    if evaluations.eps <= float(np.finfo(float64).eps):
-        return evaluations
+    float64, rng = np.dtype(np.float64), np.random.default_rng(seed)
     with evaluations.restoring_parameters():
-        rng = np.random.default_rng(seed)
+        if evaluations.eps <= float(np.finfo(float64).eps):
+            reads_float32 = _reads_float32(evaluations, rng)
+            return evaluations.in_dtype(np.float32) if reads_float32 else evaluations
         rounding = measure_cost_rounding(evaluations, rng)
         if rounding is None or rounding.lift is not Lift.LIFTS:
             return evaluations
@@ -43,6 +57,36 @@ def widened(evaluations: Evaluations, seed: int) -> Evaluations:
         wide = evaluations.in_dtype(float64)
         wide.doubt = 0.0 if lifts else max(evaluations.eps, 2 * rounding.relative)
         return wide
+
+
+def _reads_float32(evaluations: Evaluations, rng: np.random.Generator) -> bool:
+    """Whether the cost is the same of float64 parameters and of copies of them in float32.
+
+    It must also differ between points a few float32 places apart: floor, and what is lost beside a
+    large term, are the same of such copies, but steps so short show no derivatives of them.
+    """
+    values, box = evaluations.values, evaluations.box
+
+    def same_of_copies(cost: Any, at: dict[str, FloatArray]) -> bool:
+        if not all(box.holds(path, value.astype(np.float32)) for path, value in at.items()):
+            return False
+        evaluations.count += 1
+        copies = Copies(evaluations.cost, evaluations.nesting, at, np.float32, box)
+        return bool(copies.cost() == cost)
+
+    if not same_of_copies(evaluations.at_point, values):
+        return False
+    costs = {float(evaluations.at_point)}
+    for _ in range(POINTS):
+        moves = {}
+        for path, value in values.items():
+            move = SEVERAL * EPS32 * entry_sizes(value) * rng.uniform(-1, 1, value.shape)
+            moves[path] = box.clipped(path, move)
+        cost = evaluations.cost_moved(moves)
+        if not same_of_copies(cost, {path: value + moves[path] for path, value in values.items()}):
+            return False
+        costs.add(float(cost))
+    return len(costs) == 1 + POINTS
 
 
 def _lifts_alone(evaluations: Evaluations, path: str, rng: np.random.Generator) -> bool:

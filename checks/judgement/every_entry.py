@@ -252,7 +252,7 @@ def _compared(
         estimates.shaped(path, estimate.slope_jump),
         estimate.method,
         estimate.precision,
-        estimates.wider_dtype,
+        estimates.other_dtype,
     )
 
 

@@ -84,7 +84,8 @@ class ArrayReport:
         "sampled": that was done for a few entries; "estimated": the cost does not compute in a
         wider dtype. Empty for differences.
     dtype : str
-        "float64" if derivatives for narrower parameters were estimated in float64; else empty.
+        That of the estimates, if it is not that of the parameters: "float64" for narrower ones that
+        the cost takes in float64, "float32" where it rounds them to float32. Else empty.
     by_rows : bool
         An entry's array, for its scale, is its row: of a Jacobian, one result by one array of x.
     """

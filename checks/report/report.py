@@ -182,14 +182,15 @@ class Report:
         )
 
     def _method(self) -> str:
-        """Return the method, the wider dtype it used, and whether rounding is only estimated.
+        """Return the method, its dtype if not the parameters', and whether rounding is estimated.
 
         As in "complex step in float64, rounding estimated".
         """
         text = self.method.replace("-", " ")
         arrays = [array for array in self.arrays.values() if isinstance(array, ArrayReport)]
-        if any(array.dtype for array in arrays):
-            text += " in float64"
+        dtypes = [array.dtype for array in arrays if array.dtype]
+        if dtypes:
+            text += f" in {dtypes[0]}"
         if any(array.precision == "estimated" for array in arrays):
             text += ", rounding estimated"
         return text

@@ -160,11 +160,11 @@ def test_estimates_know_their_shape_and_whether_they_are_wider(monkeypatch):
     case = Case(monkeypatch)
     found = case.found()
     assert found.shaped("a", np.arange(2)).tolist() == [0, 1]
-    assert found.wider_dtype == ""
+    assert found.other_dtype == ""
     case.evaluations.caller_eps = 2.0**-23
-    assert found.wider_dtype == "float64"
+    assert found.other_dtype == "float64"
     case.evaluations.caller_eps = case.evaluations.eps
-    assert found.wider_dtype == ""
+    assert found.other_dtype == ""
     assert found.seed == 0
 
 

@@ -1,4 +1,4 @@
-"""Narrow parameters are estimated in float64, where the cost computes in it."""
+"""Estimates are in the dtype that the cost computes in: float64, or float32 where it rounds."""
 
 import numpy as np
 import pytest
@@ -78,6 +78,61 @@ def test_a_cost_that_ignores_its_argument_stays_in_float32():
     report = check_gradient(lambda _: cost(params), gradient, params)
     assert report.verdict is not Verdict.MISMATCH
     assert "float64" not in str(report)
+
+
+def rounding(p):
+    """Read the parameters in float32, as a model in float32 behind an optimizer in float64 does."""
+    return cost({path: np.asarray(value).astype(np.float32) for path, value in p.items()})
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+@pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
+def test_parameters_that_the_cost_rounds_to_float32_are_moved_in_float32(method):
+    params = {"w": np.array([0.51, -1.23, 2.01]), "b": np.array([0.77, -0.13])}
+    report = check_gradient(rounding, gradient, params, method=method)
+    assert report.verdict is Verdict.MATCH
+    assert "central in float32" in str(report)
+    wrong = check_gradient(
+        rounding,
+        lambda p: gradient(p) | {"w": gradient(p)["w"] * [1, 1, 1.2]},
+        params,
+        method=method,
+    )
+    assert wrong.verdict is Verdict.MISMATCH
+    estimate = numerical_gradient(rounding, params, method=method)
+    for path, exact in gradient(params).items():
+        assert (np.abs(estimate.value[path] - exact) <= estimate.error[path]).all()
+        assert estimate.error[path].max() < 1e-3 * np.abs(exact).max()
+
+
+OTHER = {
+    "float64": cost,
+    "both": lambda p: rounding(p) + cost(p),
+    "floor": lambda p: float(np.sum(np.floor(8 * p["w"])) + np.sum(np.floor(8 * p["b"]))),
+    "absorbed": lambda p: 1e12 + rounding(p),
+    "one array": lambda p: cost({"w": p["w"].astype(np.float32), "b": p["b"]}),
+}
+
+
+@pytest.mark.parametrize("name", OTHER)
+@pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
+def test_other_parameters_stay_in_float64(name):
+    params = {"w": np.array([0.51, -1.23, 2.01]), "b": np.array([0.77, -0.13])}
+    assert "in float32" not in str(check_gradient(OTHER[name], gradient, params))
+
+
+@pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
+def test_bounds_hold_where_parameters_are_rounded_to_float32():
+    seen = []
+
+    def recorded(p):
+        seen.append(np.real(p).max())
+        return float(np.sum(np.asarray(p).astype(np.float32) ** 2))
+
+    x = np.array([0.1, 0.2])  # float32 rounds both up
+    report = check_gradient(recorded, lambda p: 2 * p, x, bounds=(None, x))
+    assert max(seen) <= 0.2
+    assert report.verdict is not Verdict.MISMATCH
 
 
 def test_a_claim_below_the_smallest_float32_is_not_wrong():

@@ -58,7 +58,7 @@ def estimates_of(arrays, stochastic=False, bounds=None, **options):
     evaluations = Evaluations(lambda p: 0.0, point, bounds=bounds)
     return SimpleNamespace(
         evaluations=evaluations, by_path=by_path, noise=noise, rtol=1e-4, seed=0,
-        cost_noise=SimpleNamespace(known=noise), wider_dtype="",
+        cost_noise=SimpleNamespace(known=noise), other_dtype="",
         shaped=lambda path, values: values.reshape(point[path].shape),
     )  # fmt: skip
 
