@@ -63,9 +63,12 @@ def _reads_float32(evaluations: Evaluations, rng: np.random.Generator) -> bool:
     """Whether the cost is the same of float64 parameters and of copies of them in float32.
 
     It must also differ between points a few float32 places apart: floor, and what is lost beside a
-    large term, are the same of such copies, but steps so short show no derivatives of them.
+    large term, are the same of such copies, but steps so short show no derivatives of them. A cost
+    that returns more digits than float32 has is taken to compute in float64, without further calls.
     """
-    values, box = evaluations.values, evaluations.box
+    values, box, at_point = evaluations.values, evaluations.box, evaluations.at_point
+    if not getattr(evaluations.cost, "is_narrow", np.float32(at_point) == at_point):
+        return False
 
     def same_of_copies(cost: Any, at: dict[str, FloatArray]) -> bool:
         if not all(box.holds(path, value.astype(np.float32)) for path, value in at.items()):
@@ -74,9 +77,9 @@ def _reads_float32(evaluations: Evaluations, rng: np.random.Generator) -> bool:
         copies = Copies(evaluations.cost, evaluations.nesting, at, np.float32, box)
         return bool(copies.cost() == cost)
 
-    if not same_of_copies(evaluations.at_point, values):
+    if not same_of_copies(at_point, values):
         return False
-    costs = {float(evaluations.at_point)}
+    costs = {float(at_point)}
     for _ in range(POINTS):
         moves = {}
         for path, value in values.items():

@@ -595,6 +595,12 @@ class Contraction(Result):
             self._noises[*of, entry] = np.maximum(before, outcome[1][self._number])
 
     @property
+    def is_narrow(self) -> bool:
+        """Whether float32 holds all results at the point."""
+        results = self.results.at_point.values()
+        return all(np.array_equal(array, array.astype(np.float32)) for array in results)
+
+    @property
     def whole_noise(self) -> float:  # type: ignore[override]
         """√Σ (u σ)² with the noise σ of each result, 0 if that is not known."""
         noise = self.results.noise

@@ -82,7 +82,7 @@ def test_a_cost_that_ignores_its_argument_stays_in_float32():
 
 def rounding(p):
     """Read the parameters in float32, as a model in float32 behind an optimizer in float64 does."""
-    return cost({path: np.asarray(value).astype(np.float32) for path, value in p.items()})
+    return float(cost({path: np.asarray(value).astype(np.float32) for path, value in p.items()}))
 
 
 @pytest.mark.parametrize("method", ["auto", "central"])
