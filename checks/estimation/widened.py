@@ -63,11 +63,11 @@ def _reads_float32(evaluations: Evaluations, rng: np.random.Generator) -> bool:
     """Whether the cost is the same of float64 parameters and of copies of them in float32.
 
     It must also differ between points a few float32 places apart: floor, and what is lost beside a
-    large term, are the same of such copies, but steps so short show no derivatives of them. A cost
-    that returns more digits than float32 has is taken to compute in float64, without further calls.
+    large term, are the same of such copies, but steps so short show no derivatives of them. Of
+    several results, none is asked if one has more digits than float32.
     """
     values, box, at_point = evaluations.values, evaluations.box, evaluations.at_point
-    if not getattr(evaluations.cost, "is_narrow", np.float32(at_point) == at_point):
+    if evaluations.shared and not evaluations.cost.memo.is_narrow:
         return False
 
     def same_of_copies(cost: Any, at: dict[str, FloatArray]) -> bool:

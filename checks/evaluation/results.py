@@ -82,6 +82,8 @@ class Memo:
         Some of its results were found to lift, see `checks.estimation.precision.Lift`.
     widest
         The widest dtype that the function takes, as far as that is known beforehand.
+    is_narrow : bool
+        float32 holds all its results at the point.
     """
 
     widest: Any = np.longdouble
@@ -99,7 +101,7 @@ class Memo:
         self._outcomes: dict[Key, list[Any]] = {}
         self.last: Key | None = None  # the key of the last call
         self.by_move: dict[Key, Any] = {}  # what was returned where a single entry was moved
-        self.calls, self.lifts = 0, False
+        self.calls, self.lifts, self.is_narrow = 0, False, False
 
     def read(self, params: Any, asked: dict[Key, int]) -> Any:
         """Return the function of `params`, or raise what it raised.
@@ -254,6 +256,7 @@ class Results:
         self.memo.widest = getattr(f, "widest", np.longdouble)
         self.memo.most = min(MAX_POINTS, max(1, MAX_STACKED // (self._entries + self.size)))
         self.memo.calls, self.memo.last = 1, self.memo.key(x)
+        self.memo.is_narrow = all(np.array_equal(a, a.astype(np.float32)) for a in self._first)
         self._keep_only(_copied)
 
     def _keep_only(self, part: Callable[[list[NDArray[Any]]], tuple[NDArray[Any], ...]]) -> None:
@@ -593,12 +596,6 @@ class Contraction(Result):
         if len(outcome) > 1:
             before = self._noises.get((*of, entry), 0.0)
             self._noises[*of, entry] = np.maximum(before, outcome[1][self._number])
-
-    @property
-    def is_narrow(self) -> bool:
-        """Whether float32 holds all results at the point."""
-        results = self.results.at_point.values()
-        return all(np.array_equal(array, array.astype(np.float32)) for array in results)
 
     @property
     def whole_noise(self) -> float:  # type: ignore[override]
