@@ -11,7 +11,7 @@ from checks.parameters.claims import entry_name
 
 __all__ = ["StepCurve", "measure_step_curve"]
 
-STEPS = 10  # of two evaluations each; in float64 each is 1/55 of the one before
+STEPS = 9  # of two evaluations each; in float64 each is 1/90 of the one before
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ def measure_step_curve(
     Parameters
     ----------
     evaluations
-        The cost; 20 evaluations are spent.
+        The cost; 18 evaluations are spent.
     path, index
         The entry.
     noise
