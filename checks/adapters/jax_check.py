@@ -14,11 +14,12 @@ from checks.adapters.jax_leaves import FLOAT32_EPS, as_array, eps_of, in_float64
 from checks.adapters.reference import PLACES, check_by_reference
 from checks.gradient import require_match
 from checks.jacobian import check_jvp, check_vjp, compared_with_zeros
+from checks.judgement.interruption import recorded_once
 from checks.parameters.claims import flatten_claim
 from checks.report.array_report import ArrayReport
 from checks.report.report import Diagnosis, Report
-from checks.report.session import record
 from checks.report.verdict import Rule, Verdict
+from checks.report.wording import PRODUCTS, of_order
 
 __all__ = ["assert_function", "check_derivative", "check_function"]
 
@@ -111,6 +112,7 @@ def assert_function(function: Callable[..., Any], *inputs: Any, **options: Any) 
     return require_match(check_function(function, *inputs, **options))
 
 
+@recorded_once
 def check_derivative(
     function: Callable[..., Any],
     given: Mapping[str, Any],
@@ -165,7 +167,8 @@ def check_derivative(
     else:
         vjp = checked.in_mode(mode).vjp
         report = check_vjp(checked.values, vjp, checked.params, **options)
-    return _with_values(report, checked)
+    kind = of_order(len(of_first) + 1, PRODUCTS[mode])
+    return replace(_with_values(report, checked), kind=kind)
 
 
 def _with_values(report: Report, checked: JaxFunction) -> Report:
@@ -191,13 +194,11 @@ def _with_values(report: Report, checked: JaxFunction) -> Report:
         for array in arrays.values()
         if array.verdict is Verdict.MISMATCH
     ]
-    return record(
-        replace(
-            report,
-            arrays={**arrays, **report.arrays},
-            diagnosis=(*diagnosis[:1], *report.diagnosis),
-            findings=(*report.findings, *checked.findings),
-        )
+    return replace(
+        report,
+        arrays={**arrays, **report.arrays},
+        diagnosis=(*diagnosis[:1], *report.diagnosis),
+        findings=(*report.findings, *checked.findings),
     )
 
 
@@ -209,4 +210,4 @@ def _without_results(checked: JaxFunction) -> Report:
     arrays = compared_with_zeros(claims)
     finding = "All outputs are empty, so that every derivative is zero."
     seconds = time.perf_counter() - started
-    return record(Report(arrays, 0.0, 0.0, "central", 0.0, 1, seconds, 0, (finding,)))
+    return Report(arrays, 0.0, 0.0, "central", 0.0, 1, seconds, 0, (finding,))

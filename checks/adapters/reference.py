@@ -14,7 +14,6 @@ from checks.parameters.layouts import laid_out_as
 from checks.parameters.nesting import leaves, rebuild
 from checks.report.array_report import ArrayReport
 from checks.report.report import Diagnosis, Report
-from checks.report.session import record
 from checks.report.verdict import LAST_PLACES, Rule, Verdict
 
 __all__ = ["Differentiable", "check_by_reference"]
@@ -105,7 +104,7 @@ def check_by_reference(
     if wrong:
         text = f"The values are wrong before any gradient is. {wrong[0].worst}, by {whose}."
         report = replace(report, diagnosis=(Diagnosis("values", text), *report.diagnosis))
-    return record(report)
+    return report
 
 
 class _Renested:

@@ -17,11 +17,12 @@ from checks.adapters.torch_memory import as_array
 from checks.evaluation.stacked import StackedFunction
 from checks.gradient import require_match
 from checks.jacobian import check_jvp, check_vjp, compared_with_zeros, overwriting
+from checks.judgement.interruption import recorded_once
 from checks.parameters.claims import flatten_claim
 from checks.parameters.nesting import leaves
 from checks.report.report import Diagnosis, Report
-from checks.report.session import record
 from checks.report.verdict import Verdict
+from checks.report.wording import PRODUCTS, of_order
 
 __all__ = ["assert_function", "check_function"]
 
@@ -141,6 +142,7 @@ def random_cotangents(checked: TensorFunction, seed: int = 0) -> list[Any]:
     return [tensor.requires_grad_() for tensor in map(cotangent, arrays, outputs)]
 
 
+@recorded_once
 def check_derivative(
     checked: TensorFunction,
     mode: str = "reverse",
@@ -157,8 +159,20 @@ def check_derivative(
         Whether outputs without a cotangent, and inputs without a tangent, are tried too.
     """
     sizes = [output.numel() for output in checked.outputs.values()]
-    if not any(sizes) or not any(memory.values.size for memory in checked.memories):
-        return _without_entries(checked, "outputs" if not any(sizes) else "inputs")
+    if any(sizes) and any(memory.values.size for memory in checked.memories):
+        report = _report(checked, mode, reference, undefined, options)
+    else:
+        report = _without_entries(checked, "outputs" if not any(sizes) else "inputs")
+    return replace(report, kind=of_order(checked.order, PRODUCTS[mode]))
+
+
+def _report(
+    checked: TensorFunction,
+    mode: str,
+    reference: Callable[..., Any] | None,
+    undefined: bool,
+    options: Mapping[str, Any],
+) -> Report:
     if "forward" in mode and any(memory.is_sparse for memory in checked.memories):
         raise TypeError(
             f"mode is {mode!r} and an input is sparse, wanted dense ones: PyTorch has no forward "
@@ -200,7 +214,7 @@ def _overwriting_input(report: Report, who: str, change: str) -> Report:
     """Return the report of a function that writes to an input, though its values may be right."""
     outputs = {path: a for path, a in report.arrays.items() if path.startswith("output")}
     named = overwriting(report, who, "input", change)
-    return record(replace(named, arrays={**named.arrays, **outputs}))
+    return replace(named, arrays={**named.arrays, **outputs})
 
 
 @dataclass(frozen=True, eq=False)
@@ -365,5 +379,4 @@ def _of_zeros(checked: TensorFunction, products: Any, finding: str) -> Report:
     claims, _ = flatten_claim(checked.params, products, "vjp")
     arrays = compared_with_zeros(claims)
     seconds = time.perf_counter() - started
-    report = Report(arrays, 0.0, 0.0, "central", 0.0, 1, seconds, 0, (finding,), kind="vjp")
-    return record(report) if report.entries else report  # a record needs a worst entry
+    return Report(arrays, 0.0, 0.0, "central", 0.0, 1, seconds, 0, (finding,))

@@ -18,7 +18,7 @@ from checks.adapters.torch_memory import DTYPES, SPARSE, as_array, memory_of, st
 from checks.parameters.layouts import overwritten
 from checks.parameters.nesting import Nesting
 
-__all__ = ["NoGradient", "TensorFunction", "cotangent", "in_float64", "restored"]
+__all__ = ["NoGradient", "TensorFunction", "cotangent", "in_float64", "restored", "vmap"]
 
 NO_INPUT = (
     "no input is a tensor that requires a gradient, wanted at least one: call requires_grad_() on "
@@ -174,6 +174,11 @@ class TensorFunction:
         self._unused: list[int] = []
         self._passes, self._has_zero_tangents = 1, True
         self._needs_grad = self._differs_without_grad()
+
+    @property
+    def order(self) -> int:
+        """Which derivative of the caller's function its derivative is."""
+        return 2 if isinstance(self._function, FirstGradient) else 1
 
     def _is_constant(self) -> bool:
         """Whether all floats that the function returns stay the same where its inputs move."""

@@ -1,6 +1,5 @@
 """A loss of tensors that it closes over, as a cost of arrays that takes many points at once."""
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from checks._types import IntArray
-from checks.adapters.torch_function import restored
+from checks.adapters.torch_function import restored, vmap
 from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.stacked import is_close
 from checks.parameters.nesting import leaves
@@ -145,9 +144,8 @@ class LossCost:
         """Return the losses (S,) of changes of S points; None where vmap does not take the loss."""
         stacks = [torch.from_numpy(np.ascontiguousarray(change)) for change in changes]
         try:
-            with restored(self._buffers), torch.no_grad(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # vmap warns of what it calls one by one
-                return torch.func.vmap(loss)(*stacks).numpy()
+            with restored(self._buffers), torch.no_grad():
+                return vmap(loss, stacks).numpy()
         except Exception as error:
             if is_control_flow(error):
                 raise

@@ -1,17 +1,21 @@
-"""A check ended by Ctrl-C still reports what it had compared by then."""
+"""The end of a check: its report is recorded, also if Ctrl-C ended it before all was compared."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec
 
 import numpy as np
 
 from checks.evaluation.pointwise import Evaluations
 from checks.report.array_report import ArrayReport
 from checks.report.report import Report
-from checks.report.session import record
+from checks.report.session import record, unrecorded
 from checks.report.verdict import Verdict
 
-__all__ = ["CheckInterrupted", "finish"]
+__all__ = ["CheckInterrupted", "finish", "recorded_once"]
+
+P = ParamSpec("P")
 
 
 class CheckInterrupted(KeyboardInterrupt):
@@ -58,6 +62,25 @@ def finish(report: Report, evaluations: Evaluations) -> Report:
         findings=(*report.findings, finding),
     )
     raise CheckInterrupted(record(partial))
+
+
+def recorded_once(check: Callable[P, Report]) -> Callable[P, Report]:
+    """Return a check that consists of others, of which only the report as a whole is recorded.
+
+    A report without entries is not, since a record names the worst one.
+    """
+
+    @wraps(check)
+    def recorded(*args: P.args, **kwargs: P.kwargs) -> Report:
+        try:
+            with unrecorded():
+                report = check(*args, **kwargs)
+        except CheckInterrupted as interruption:
+            record(interruption.report)
+            raise
+        return record(report) if report.entries else report
+
+    return recorded
 
 
 def _with_reason(array: ArrayReport) -> ArrayReport:

@@ -3,10 +3,11 @@
 Every pytest session imports this file, so it imports nothing heavy.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-__all__ = ["context", "describe", "listeners", "record"]
+__all__ = ["context", "describe", "listeners", "record", "unrecorded"]
 
 R = TypeVar("R")
 
@@ -22,6 +23,16 @@ def record(report: R) -> R:
     for listener in listeners:
         listener(report)
     return report
+
+
+@contextmanager
+def unrecorded() -> Iterator[None]:
+    """Keep checks from the listeners: those that are part of another check, or shrink a failure."""
+    saved, listeners[:] = listeners[:], []
+    try:
+        yield
+    finally:
+        listeners[:] = saved
 
 
 def describe(**properties: Any) -> None:

@@ -9,12 +9,14 @@ __all__ = [
     "DISAGREE",
     "LOST_DIGITS",
     "ONLY_ZEROS",
+    "PRODUCTS",
     "STAIRS",
     "UNSEEN",
     "left_domain",
     "listed",
     "no_room",
     "nothing_compared",
+    "of_order",
     "paragraph",
     "plural",
     "shortened",
@@ -22,6 +24,14 @@ __all__ = [
     "table",
 ]
 
+# What a check of a function of another library compares, by mode.
+PRODUCTS = {
+    "reverse": "vjp",
+    "batched": "batched vjp",
+    "forward": "jvp",
+    "batched forward": "batched jvp",
+    "linearized": "linearized jvp",
+}
 COLUMNS = 100  # the width of printed text
 
 # Reasons why an array is UNRESOLVED.
@@ -160,3 +170,9 @@ def _without(parts: list[str], omitted: Collection[int]) -> str:
         elif not text.endswith("…"):
             text += "…"
     return text
+
+
+def of_order(order: int, product: str) -> str:
+    """Return the name of a product with the derivatives of an order, as "second-order vjp"."""
+    names = {1: "", 2: "second-order ", 3: "third-order "}
+    return names.get(order, f"order-{order} ") + product

@@ -9,13 +9,14 @@ import numpy as np
 
 from checks.conformance.naming.fault_name import UNKNOWN, name_fault
 from checks.conformance.suite.digits import load_digits
-from checks.conformance.suite.smallest_failure import SearchResult, unrecorded
+from checks.conformance.suite.smallest_failure import SearchResult
 from checks.conformance.suite.trial import Trial, try_out
 from checks.conformance.targets.known_costs import known_cost
 from checks.conformance.targets.log_constant import find_log_constant
 from checks.conformance.targets.takes import Takes
 from checks.conformance.targets.target import Target
 from checks.gradient import check_gradient
+from checks.report.session import unrecorded
 from checks.report.verdict import Verdict
 from checks.report.wording import COLUMNS, plural
 from checks.strategies import Problem

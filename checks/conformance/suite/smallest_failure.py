@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from checks.conformance.suite.trial import Trial
 from checks.conformance.targets.problems import rounded_problem
 from checks.conformance.targets.takes import Takes
-from checks.report import session
+from checks.report.session import unrecorded
 from checks.strategies import Problem, layer_sizes
 
-__all__ = ["Networks", "SearchResult", "find_failure", "rounded_problem", "unrecorded"]
+__all__ = ["Networks", "SearchResult", "find_failure", "rounded_problem"]
 
 # The most networks that are checked to make a failure smaller, the first wrong one counted. That
 # takes a second or two; the smallest wrong network found by then is shown.
@@ -202,13 +202,3 @@ def _problems(draw: st.DrawFn, networks: Networks) -> tuple[bool, Problem]:
 def _size(trial: Trial) -> tuple[int, int, int]:
     problem = trial.problem
     return len(problem.sizes), sum(problem.sizes), len(problem.x)
-
-
-@contextmanager
-def unrecorded() -> Iterator[None]:
-    """Keep checks out of the session's record: those that shrink a failure or help to name it."""
-    listeners, session.listeners[:] = session.listeners[:], []
-    try:
-        yield
-    finally:
-        session.listeners[:] = listeners

@@ -19,16 +19,11 @@ from checks.conformance.suite.failure import (
     seen,
     unresolved_text,
 )
-from checks.conformance.suite.smallest_failure import (
-    Networks,
-    SearchResult,
-    find_failure,
-    unrecorded,
-)
+from checks.conformance.suite.smallest_failure import Networks, SearchResult, find_failure
 from checks.conformance.suite.trial import Trial, digits_are_lost, is_clipped, try_out
 from checks.conformance.targets.probe import described, probed
 from checks.conformance.targets.target import Target
-from checks.report.session import describe, record
+from checks.report.session import describe, record, unrecorded
 from checks.report.verdict import Verdict
 from checks.report.wording import LOST_DIGITS, plural
 from checks.strategies import Problem

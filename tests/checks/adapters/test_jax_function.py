@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from checks import Verdict
+from checks.report import session
 
 jax = pytest.importorskip("jax", reason="needs the extra gradient-gate[jax]")
 
@@ -108,12 +109,31 @@ def test_empty_outputs_and_inputs_are_fine():
 
 
 @pytest.mark.parametrize(
-    ("mode", "order"),
-    [("reverse", 2), ("reverse", 3), ("batched", 1), ("forward", 2), ("linearized", 1)],
+    ("mode", "order", "named"),
+    [
+        ("reverse", 2, "second-order vjp"),
+        ("reverse", 3, "third-order vjp"),
+        ("batched", 1, "batched vjp"),
+        ("forward", 2, "second-order jvp"),
+        ("linearized", 1, "linearized jvp"),
+    ],
 )
-def test_modes_and_orders(mode, order):
+def test_modes_and_orders(mode, order, named):
     with jax.enable_x64(True):
-        assert_function(lambda x: x**4, draw(2, dtype=np.float64), mode=mode, order=order)
+        report = assert_function(lambda x: x**4, draw(2, dtype=np.float64), mode=mode, order=order)
+    assert str(report).startswith(f"{named} check: MATCH")
+
+
+@pytest.mark.parametrize("output", [jnp.sin, lambda x: x[:0] * 2], ids=["sin", "empty"])
+@pytest.mark.parametrize("reference", [None, jnp.sin])
+def test_a_check_is_recorded_once(output, reference, monkeypatch):
+    reports = []
+    monkeypatch.setattr(session, "listeners", [reports.append])
+    checked = lambda x: (output(x), jnp.floor(x))  # noqa: E731 — a finding says that it is constant
+    kept = None if reference is None else checked
+    assert check_function(checked, draw(3), reference=kept) is reports[-1]
+    assert len(reports) == 1
+    assert str(reports[0]).startswith("vjp check: ")
 
 
 def second(factor):

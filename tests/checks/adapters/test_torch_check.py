@@ -101,6 +101,54 @@ def test_an_assertion_raises_the_whole_report_and_is_recorded(monkeypatch):
         assert_function(torch.floor, x)
 
 
+class Writes(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, u):
+        (x,) = ctx.saved_tensors
+        slope = 2 * x * u
+        x.numpy()[...] = 0  # wrong on purpose
+        return slope
+
+
+MADE_OF_CHECKS = {
+    "by a reference": lambda x: check_function(torch.sin, x, reference=torch.sin),
+    "of an undefined cotangent": lambda x: check_function(pair("first"), x),
+    "of what writes to its input": lambda x: check_function(Writes.apply, x),
+    "with findings": lambda x: check_function(lambda x: torch.stack([x, torch.inf * x]), x),
+    "in forward mode": lambda x: check_function(torch.sin, x, mode="forward"),
+    "of empty outputs": lambda x: check_function(lambda x: x[:0], x),
+}
+
+
+@pytest.mark.parametrize("check", MADE_OF_CHECKS.values(), ids=MADE_OF_CHECKS)
+def test_a_check_is_recorded_once(check, monkeypatch):
+    reports = []
+    monkeypatch.setattr(session, "listeners", [reports.append])
+    assert check(draw(3)) is reports[-1]
+    assert len(reports) == 1
+
+
+KINDS = {
+    ("reverse", 1): "vjp check: MATCH",
+    ("batched", 1): "batched vjp check: MATCH",
+    ("forward", 1): "jvp check: MATCH",
+    ("batched forward", 1): "batched jvp check: MATCH",
+    ("reverse", 2): "second-order vjp check: MATCH",
+    ("forward", 2): "second-order jvp check: MATCH",
+}
+
+
+@pytest.mark.parametrize(("mode", "order"), KINDS)
+def test_a_report_says_which_derivative_was_checked(mode, order):
+    report = check_function(torch.sin, draw(3), mode=mode, order=order)
+    assert str(report).startswith(KINDS[mode, order])
+
+
 class Cube(torch.autograd.Function):
     """x³ w, with a backward pass that `CubeBackward` differentiates."""
 

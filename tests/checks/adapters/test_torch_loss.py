@@ -199,10 +199,10 @@ def test_a_wrong_gradient_is_found_at_many_points_too():
 def test_memory_is_bounded_and_parameters_are_restored(monkeypatch):
     sizes = []
 
-    def recorded(function):
+    def recorded(function, **options):
         def vmapped(*stacks):
             sizes.append(len(stacks[0]))
-            return vmap(function)(*stacks)
+            return vmap(function, **options)(*stacks)
 
         return vmapped
 

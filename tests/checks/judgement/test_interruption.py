@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from checks.judgement.interruption import CheckInterrupted, finish
+from checks.judgement.interruption import CheckInterrupted, finish, recorded_once
+from checks.report import session
 from checks.report.array_report import ArrayReport
 from checks.report.report import Report
 from checks.report.verdict import Rule, Verdict
@@ -73,3 +74,23 @@ def test_it_can_be_sent_to_another_process():
     again = pickle.loads(pickle.dumps(stop.value))
     assert str(again) == str(stop.value)
     assert again.report.findings == stop.value.report.findings
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_check_that_consists_of_others_is_recorded_once(interrupted, monkeypatch):
+    reports, stop = [], SimpleNamespace(interrupted=interrupted)
+    monkeypatch.setattr(session, "listeners", [reports.append])
+
+    @recorded_once
+    def check(name):
+        finish(report_of(array_of("part", [1e-9])), SimpleNamespace(interrupted=False))
+        return finish(report_of(array_of(name, [1e-9])), stop)
+
+    try:
+        report = check("whole")
+    except CheckInterrupted as interruption:
+        report = interruption.report
+    assert [r is report for r in reports] == [True]
+    assert list(report.arrays) == ["whole"]
+    assert recorded_once(lambda: report_of(array_of("empty", [])))().entries == 0
+    assert len(reports) == 1  # a record names the worst entry
