@@ -1,12 +1,13 @@
 """What calls in a wider dtype show of a cost whose rounding is planted."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 
 from checks.estimation import cost_rounding as costs
-from checks.estimation.precision import Copies, Lift
+from checks.estimation.precision import LINE, Copies, Lift
 from checks.evaluation.pointwise import Evaluations
 from tests.checks.estimation.planted import INF, NAN, NARROW, SIGNS, WIDE, approx, rng
 
@@ -132,8 +133,8 @@ def test_curvature_is_told_from_noise_by_shorter_lines():
 
 
 def test_the_noise_of_the_wide_cost_is_at_least_that_of_its_last_places():
-    assert cost_rounding_of(lambda t: 4.0)[0].wide_level == 2 * WIDE * 4
     for sign in SIGNS:
+        assert cost_rounding_of(lambda t, s=sign: 4.0 * s)[0].wide_level == 2 * WIDE * 4
         found, _ = cost_rounding_of(lambda t: 4 + 1e-3 * t, 4 + sign * 1e-4)
         assert found.wide_level == approx(4 * 1e-4 * WIDE / NARROW)
     bent = lambda t: 4 + 1e-2 * t + 1e-6 * is_third(t)  # noqa: E731
@@ -173,12 +174,88 @@ def test_points_far_away_are_moved_by_parts_of_each_entry(monkeypatch):
     evaluations = Evaluations(lambda x: float(np.sum(x.astype(float) ** 2)), x)
     assert costs.measure_cost_rounding(evaluations, rng()) == "found"
     assert seen["copies"].dtype == np.float64
-    for (moves, cost), part in zip(seen["moved"], (2.0**-6, 2.0**-8), strict=True):
+    assert len(list(seen["moved"])) == 2
+    costs.measure_cost_rounding(evaluations, rng(), 5)
+    signs, factors, parts = set(), [], 2.0 ** -np.array([6, 8, 7, 9, 10])
+    for (moves, cost), part in zip(seen["moved"], parts, strict=True):
+        signs.add(tuple(np.sign(moves["params"]).tolist()))
         relative = np.abs(moves["params"]) / np.abs(x)
-        assert np.all((relative > 0.7 * part) & (relative < 1.55 * part))
+        assert np.all((relative > 0.749 * part) & (relative < 1.501 * part))
+        factors.extend(relative / part)
         moved = (x + moves["params"]).astype(np.float32)
         assert np.array_equal(moved.astype(float) - x, moves["params"])
         assert cost == float(np.sum(moved.astype(float) ** 2))
+    assert len(signs) > 2  # of each entry by itself
+    assert min(factors) < 1
+    assert max(factors) > 1.34
+
+
+def test_calls_in_the_wider_dtype_and_toward_zero_are_counted():
+    calls = []
+    evaluations = Evaluations(lambda x: calls.append(1) or np.sum(np.sin(x)), np.ones(3))
+    for measure in (partial(costs.measure_cost_rounding, rng=rng()), costs.estimate_cost_rounding):
+        calls.clear()
+        before = evaluations.count
+        with evaluations.restoring_parameters():
+            measure(evaluations)
+        assert evaluations.count - before == len(calls)
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_much_noise_may_be_that_of_a_smooth_cost_on_shorter_lines(monkeypatch, sign):
+    asked = []
+
+    def where_smooth(line_of, noise, least, shortest):
+        asked.append((noise, least, shortest))
+        return Lift.LIFTS
+
+    monkeypatch.setattr(costs, "_where_smooth", where_smooth)
+    for places, lift in ((3.9, Lift.NARROW), (4.1, Lift.LIFTS)):
+        noise = sign * places * 4 * NARROW  # last places of the cost
+        found, _ = cost_rounding_of(lambda t, noise=noise: 4 + noise * is_third(t))
+        assert found.lift is lift
+    ((noise, least, shortest),) = asked
+    assert noise == approx(4.1 * 4 * NARROW)
+    assert least == 2 * WIDE * 4
+    assert shortest == 8 * WIDE / NARROW
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_a_cost_is_smooth_if_shorter_lines_are_straighter_by_the_square_of_their_length(sign):
+    t = np.array(LINE)
+    bent = float(costs.off_the_line(t**2))  # of a parabola, over a line of length 1
+
+    def where_smooth(power, noise, least=0.0, straight=64.0, shortest=1e-3):
+        lengths = []
+
+        def line_of(length):
+            lengths.append(length)
+            return sign * ((length * t) ** power + straight * length * t + 0.5)
+
+        return costs._where_smooth(line_of, noise, least, shortest), lengths
+
+    first = costs.FAR / 64 / 8
+    expected = first / 8.0 ** np.arange(20)
+    # the second line is the first that is compared; scaled up to the longest, it is `noise`
+    found, lengths = where_smooth(2, bent * (costs.FAR / 64) ** 2)
+    assert (found, lengths) == (Lift.LIFTS, expected[:2].tolist())
+    for factor, lift in ((1023, Lift.LIFTS), (1025, Lift.NARROW)):
+        found, lengths = where_smooth(2, factor * bent * (costs.FAR / 64) ** 2)
+        assert found is lift
+    assert lengths == expected[expected >= 1e-3].tolist()
+    assert where_smooth(2, 1e-9, shortest=first / 8)[0] is Lift.LIFTS
+    assert where_smooth(2, 1e-9, shortest=first / 7.9)[0] is Lift.NARROW
+    # lines may be straighter by 64 up to a factor of 3, and as long as that shows
+    assert [where_smooth(p, 1e-9)[0] for p in (1.4, 1.5, 2.5, 2.6)] == [
+        Lift.NARROW, Lift.LIFTS, Lift.LIFTS, Lift.NARROW,
+    ]  # fmt: skip
+    second = bent * expected[1] ** 2
+    assert where_smooth(2, 1e-9, least=0.99 * second)[0] is Lift.LIFTS
+    assert where_smooth(2, 1e-9, least=second)[0] is Lift.NARROW
+    # and the cost has to change by four times as much from end to end
+    for factor, lift in ((4.1, Lift.LIFTS), (3.9, Lift.NARROW)):
+        straight = factor * bent * expected[1] / LINE[-1] - LINE[-1] * expected[1]
+        assert where_smooth(2, 1e-9, straight=straight, shortest=expected[1])[0] is lift
 
 
 @pytest.mark.parametrize("sign", SIGNS)

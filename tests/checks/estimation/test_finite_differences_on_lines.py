@@ -43,6 +43,14 @@ def test_the_slope_jump_is_half_of_what_the_slopes_differ_by():
     assert Estimate(np.ones(4), np.ones(4)).slope_jump.tolist() == [0] * 4
 
 
+def test_which_values_are_by_complex_steps():
+    known = np.ones(3), np.ones(3)
+    assert Estimate(*known, method="complex-step").by_complex_steps.tolist() == [True] * 3
+    assert Estimate(*known).by_complex_steps.tolist() == [False] * 3
+    mixed = Estimate(*known, method="mixed", by_differences=np.array([0, 2]))
+    assert mixed.by_complex_steps.tolist() == [False, True, False]
+
+
 @pytest.mark.parametrize("sign", SIGNS)
 @pytest.mark.parametrize(
     ("left", "right", "value", "error", "kink"),
@@ -127,6 +135,19 @@ def test_entries_that_fail_are_estimated_on_both_sides(monkeypatch, sign):
         (-1, [2, 3, 4], 0.5),
         (1, [2, 3, 4], 0.5),
     ]
+
+
+def test_the_finest_step_is_of_16_last_places_and_of_zeros_by_the_size_of_the_array(monkeypatch):
+    asked, x = [], np.array([0.0, 1.0, -4.0])
+
+    def best_slopes(at, *args, **options):
+        asked.append(at.finest.tolist())
+        return np.zeros(3), np.zeros(3), np.zeros(3, bool)
+
+    monkeypatch.setattr(finite_differences, "best_slopes", best_slopes)
+    differences(Evaluations(lambda x: 0.0, x.copy()), "params", np.arange(3), QUIET, rng(), 1e-3)
+    of_zero = np.spacing(2.0**-10 * np.sqrt(17 / 3))
+    assert asked == [(16 * np.array([of_zero, 2.0**-52, 2.0**-50])).tolist()]
 
 
 def test_steps_reach_a_third_of_the_room_or_a_quarter_on_one_side(monkeypatch):
@@ -256,6 +277,16 @@ def test_on_a_bound_the_line_points_inside(side):
         assert isinstance(line.stencil, partial)
         assert line.stencil.func is one_sided
         assert line.stencil.keywords == {"side": 1}
+
+
+@pytest.mark.parametrize("size", [8.0, 2.0**-10])
+def test_an_entry_with_64_times_as_much_room_on_the_other_side_is_on_a_bound(size):
+    point = np.full(2, size)
+    evaluations = Evaluations(
+        lambda p: 0.0, point, bounds=(point * [1 - 2.0**-7, 1 - 2.0**-5], None)
+    )
+    line = fitted_line(evaluations, {"params": -size * np.ones(2)}, QUIET, {})
+    assert np.sign(line.directions["params"]).tolist() == [1, -1]
 
 
 @pytest.mark.parametrize("fixed", ["a", "b"])

@@ -12,12 +12,14 @@ from checks.estimation.noise import (
     Noise,
     _narrowest_dtype,
     _noise_along,
+    absorbed_change,
     changes_nothing,
     measure_noise,
 )
 from checks.estimation.precision import Lift
 from checks.estimation.result_noise import draw_units
 from checks.evaluation.pointwise import Evaluations
+from checks.evaluation.results import Results
 
 EPS = 2.0**-52
 SIGNS = [1, -1]
@@ -439,6 +441,105 @@ def test_where_the_cost_is_not_finite_at_smaller_parameters_it_is_not_moved_ther
     assert not found or calls  # nan differs from the cost: moves toward zero see it
     complete = nothing(lambda p: 1.0, X)[1]
     assert calls < complete == 2 + 3 * 6 + 3
+
+
+def test_the_last_moves_lead_a_quarter_of_the_way_to_an_end_and_almost_all_of_it():
+    moved, at = [], X["a"].copy()
+    assert nothing(lambda p: moved.append(p["a"] / at - 1) or 1.0, X)[0]
+    parts = np.abs(moved[-3:])
+    np.testing.assert_allclose(parts, np.repeat([[0.25], [1 - 2.0**-10], [1 - 2.0**-10]], 2, 1))
+    assert min(map(np.min, moved[-3:])) < 0  # half of the entries come close to 0
+
+
+@pytest.mark.parametrize(
+    ("cost", "above"),
+    [
+        (lambda x: float(np.sum(np.sin(x))), 64 * EPS),
+        (lambda x: float(np.float32(np.sum(np.sin(x)))), 2.0**-23),
+        (lambda x: float(np.sin(x[0] - 0.5)), 2.0**-23),  # beside 0 a kink is many last places high
+    ],
+    ids=["float64", "float32", "zero"],
+)
+def test_more_noise_than_places_of_the_costs_may_be_jumps(cost, above):
+    found = measure_noise(Evaluations(cost, np.array([0.5, -1.25, 2.0])), rng())
+    assert found.may_jump_above == above
+
+
+@pytest.mark.parametrize(("dtype", "above"), [(np.float32, 2.0**-23), (np.float64, 2.0**-30)])
+def test_more_noise_than_a_float32_has_may_be_jumps_of_results(monkeypatch, dtype, above):
+    results = Results(lambda x: np.sin(x).astype(dtype), np.array([0.5, -1.25, 2.0]))
+    contraction = results.contractions([{"f(x)": np.ones(3)}])[0]
+    evaluations = Evaluations(contraction, np.array([0.5, -1.25, 2.0]))
+    noise = Noise(1e-9, 1e-9, False, False, 2.0**-30)
+    monkeypatch.setattr(noise_module, "measure_noise", lambda *_: noise)
+    monkeypatch.setattr(noise_module, "measure_cost_rounding", lambda *_: None)
+    with evaluations.restoring_parameters():
+        assert CostNoise(evaluations, 0).measured.may_jump_above == above
+    assert Noise(1.0, 1.0, False, False).may_jump_above == 2.0**-23
+
+
+# What a cost absorbs.
+
+
+def absorbed(cost, x=(4.0, -2.0), entries=(1,), seed=0):
+    """Return what shows of entries, and how they moved relative to the size of all, shrunken."""
+    x, moved = np.array(x), []
+
+    def of_shrink(p):
+        shrink = p[0] / x[0]  # entry 0 only shrinks
+        off = p[1:] / (shrink * x[1:]) - 1
+        moved.append((shrink, off))
+        return cost(shrink, off)
+
+    evaluations = Evaluations(of_shrink, x.copy())
+    moved.clear()
+    with evaluations.restoring_parameters():
+        found = absorbed_change(evaluations, {"params": np.array(entries)}, rng(seed))
+    return found, moved
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+@pytest.mark.parametrize("at", [0.9, 0.3, 0.06, 0.002])
+def test_what_a_cost_absorbs_is_the_jump_where_it_first_shows(sign, at):
+    # the change is proportional to the move where it shows, and the jump to where that is
+    cost = lambda shrink, off: sign * (1 + 1e-3 * (shrink < at) * shrink * off[0])  # noqa: E731
+    for seed in range(4):
+        found, moved = absorbed(cost, seed=seed)
+        offs = [abs(off[0]) for _, off in moved[1:] if off[0]]
+        assert len(offs) == len(moved) - -(len(moved) // -3)  # two of three
+        assert all(1 / 16 <= off <= 1 / 8 for off in offs)
+        assert found == pytest.approx(1e-3 * at * offs[-1], rel=1e-4)
+        first, second = (off[0] for _, off in moved[1:3])
+        assert first == pytest.approx(-second)
+        assert len(moved) <= 99
+
+
+def test_entries_that_may_be_absorbed_move_to_either_side():
+    ratios = []
+    for seed in range(8):
+        _, moved = absorbed(lambda shrink, off: 1.0, (4.0, -2.0, 3.0), (1, 2), seed)
+        ratios.append(moved[1][1][0] / moved[1][1][1])
+    assert min(ratios) < 0 < max(ratios)
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+@pytest.mark.parametrize("size", [1.0, 2.0**20, 2.0**-20])
+def test_what_grows_from_nothing_is_not_absorbed(sign, size):
+    def jump(places, at=0.3):
+        return lambda shrink, off: sign * size * (1 + places * EPS * (shrink < at) * bool(off[0]))
+
+    # where a change begins without a jump, it is of 4 to 8 last places
+    for places, shows in ((0, False), (4, False), (8, False), (9, True), (13, True)):
+        found, moved = absorbed(jump(places))
+        assert found == (places * EPS * size if shows else 0)
+        if places <= 4:
+            shrinks = 2.0 ** -np.append(np.arange(0, 4.1, 0.5), [6, 8, 10])
+            np.testing.assert_allclose([shrink for shrink, _ in moved], np.repeat(shrinks, 3))
+    assert absorbed(jump(100, at=2.0))[0] == 0  # it shows at the point
+    one_side = lambda shrink, off: 1 + 100 * EPS * (shrink < 0.3) * (off[0] * sign > 0)  # noqa: E731
+    assert absorbed(one_side)[0] == 100 * EPS
+    nan = lambda shrink, off: NAN if off[0] * sign > 0 else jump(100)(shrink, off)  # noqa: E731
+    assert absorbed(nan)[0] == 100 * EPS * size
 
 
 # Small parts.
