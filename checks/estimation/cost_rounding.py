@@ -119,12 +119,12 @@ def cost_rounding(
     narrow dtype, such a move changes nothing, or makes it jump by a last place.
     """
     moves: dict[str, Any] = {}
+    base = base or {}
     for path in paths or copies.values:
-        last_places = copies.last_places(path)
+        last_places = copies.last_places(path, base.get(path, 0))
         sign = 2 * rng.integers(2, size=last_places.shape) - 1
         move = last_places * (sign * rng.uniform(0.75, 1.5, last_places.shape))
         moves[path] = copies.box.reflected(path, move, reach=FAR * LINE[-1])
-    base = base or {}
 
     def cost_at(multiple: float) -> Any:
         along = {path: base.get(path, 0) + multiple * move for path, move in moves.items()}

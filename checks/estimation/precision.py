@@ -387,9 +387,12 @@ class Copies:
         """Whether a result is in a dtype narrower than that of the copies, or holds no floats."""
         return result.dtype.kind not in "fc" or float(np.finfo(result.dtype).eps) > self.eps
 
-    def last_places(self, path: str) -> FloatArray:
-        """Return the last place of every entry in its own dtype, and for zeros a typical one."""
-        value = self.values[path]
+    def last_places(self, path: str, move: Any = 0) -> FloatArray:
+        """Return the last place of every entry in its own dtype, and for zeros a typical one.
+
+        They are those of entries to which a move has been added.
+        """
+        value = (self.values[path] + move).astype(self.values[path].dtype)
         size = np.where(value == 0, value.dtype.type(self.scales[path]), value)
         return np.asarray(np.spacing(np.abs(size)), self.dtype)
 

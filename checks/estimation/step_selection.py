@@ -320,9 +320,13 @@ class _StepSelection:
         # A cost may end beside its widest stairs: log(1 − σ(z)) is −inf where 1 − σ rounds to 0.
         # Then jumps are searched for further away.
         ends = np.flatnonzero(np.isnan(found).any(axis=0))
-        if ends.size:
-            further = search(ends, np.minimum(LONGEST * self.scale[rough[ends]], within[ends]))
-            added[ends] = np.fmax(added[ends], np.fmax.reduce(further))
+        # So they are where a cost that is level is found level at `far` too, though a step between
+        # has failed: jumps up and down may cancel.
+        level = np.flatnonzero((value == 0) & (added == 0) & (failed < far))
+        for rows, distance in ((ends, LONGEST * self.scale[rough]), (level, 8 * far)):
+            if rows.size:
+                further = search(rows, np.minimum(distance, within)[rows])
+                added[rows] = np.fmax(added[rows], np.fmax.reduce(further))
         self.on_stairs[rough] = added > 0
         self.error[rough] += FEW_JUMPS * np.nan_to_num(added)
 

@@ -21,7 +21,7 @@ class Line:
         self.values, self.function, self.far, self.calls = {"w": np.ones(1)}, cost, far, 0
         self.box = self
 
-    def last_places(self, path):
+    def last_places(self, path, move=0):
         return np.ones(1)
 
     def reflected(self, path, move, reach):

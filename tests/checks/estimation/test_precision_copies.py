@@ -157,6 +157,8 @@ def test_last_places_are_those_of_each_entry_and_for_zeros_typical():
     copies = copies_of(lambda p: 0.0, {"w": np.array([1.0, -8.0, 0.0], np.float32)})
     typical = np.spacing(np.float32(math.sqrt(65 / 3)))
     assert copies.last_places("w").tolist() == [2.0**-23, 2.0**-20, typical]
+    shrunken = np.array([-0.75, 7.0, 0.0])  # to 0.25 and −1
+    assert copies.last_places("w", shrunken).tolist() == [2.0**-25, 2.0**-23, typical]
 
 
 def test_moves_that_leave_the_bounds_are_refused_and_overflow_is_noted():

@@ -553,6 +553,25 @@ def test_where_the_cost_ends_jumps_are_searched_for_further_away(monkeypatch):
     assert found.on_stairs.all()
 
 
+def test_jumps_up_and_down_that_cancel_are_searched_for_further_away(monkeypatch):
+    # level to the last bit, where a longer step failed: not so if it has a slope, if no longer step
+    # failed, or if jumps are found near by
+    found = selection(np.ones(4), scale=2.0, longest=1.0)
+    found.value[:], found.error[:] = [0.0, 0.5, 0.0, 0.0], 1e-3
+    found.best_step[:], found.is_rough[:] = 0.004, True
+    found.failed_step[:] = [0.008, 0.008, INF, 0.008]
+    asked = []
+
+    def slope(at, indices, value, error, near, far):
+        asked.append((indices.tolist(), far.tolist()))
+        return np.array([0, 0, 0, 0.25]) if len(indices) == 4 else np.array([0.125])
+
+    monkeypatch.setattr(step_selection, "slope_of_jumps", slope)
+    found.widen_beside_jumps((-1, 1))
+    assert asked[2:] == [([0], [-0.256]), ([0], [0.256])]
+    assert found.error.tolist() == pytest.approx([1e-3 + 4 * 0.125, 1e-3, 1e-3, 1e-3 + 4 * 0.25])
+
+
 @pytest.mark.parametrize("off", [0.25, -0.25])
 def test_between_jumps_the_error_covers_the_straight_slope(monkeypatch, off):
     asked = []

@@ -179,3 +179,17 @@ def test_of_an_array_that_the_cost_does_not_read_nothing_is_in_doubt(sign):
     # unless rounding toward zero shows a narrow stage
     narrow = lambda p: of_w(p) * float(np.float32(1) / np.float32(3))  # noqa: E731
     assert widened(Evaluations(narrow, point(np.float32)), 0).doubt > 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_narrow_stage_that_shows_at_smaller_parameters_alone_is_doubted(seed):
+    def cost(p):  # at the point, 400 b changes so much that the rounding of a is hidden
+        buffer = np.zeros(1, np.float32)
+        buffer[...] = p["a"] * 3e8
+        return np.tanh(buffer[0]) * np.sum(np.sin(400 * p["b"]))
+
+    rng = np.random.default_rng(seed)
+    a, b = rng.uniform(0.5, 2, 1) * 1e-9, rng.uniform(1, 4, 3)
+    evaluations = Evaluations(cost, {"a": a.astype(np.float32), "b": b.astype(np.float32)})
+    wide = widened(evaluations, seed)
+    assert wide.eps == evaluations.eps or wide.doubt > 0
