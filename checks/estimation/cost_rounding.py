@@ -24,6 +24,7 @@ from checks.estimation.precision import (
 )
 from checks.estimation.rounding_mode import toward_zero_is_available
 from checks.evaluation.pointwise import Evaluations
+from checks.evaluation.results import Contraction
 from checks.evaluation.step_sizes import entry_sizes
 
 __all__ = [
@@ -48,6 +49,11 @@ NO_DIGITS = 2.0**-6  # slopes may not be known if rounding changes this part of 
 # Factor on moves of 0.75 to 1.5 last places. It makes them at most ⅛ of a last place, so that a
 # stage that casts to the narrow dtype rounds them away.
 NEAR = 1 / 12
+
+
+# A change by rounding toward zero of more than BRANCH of the cost may be another choice of entries,
+# see `_only_copies`, which moves entries by up to COPIED of their size.
+BRANCH, COPIED = 2.0**-26, 2.0**-6
 
 
 @dataclass(frozen=True)
@@ -245,13 +251,36 @@ def estimate_cost_rounding(evaluations: Evaluations) -> float:
     """Return by how much the cost at the point changes when every operation rounds toward zero.
 
     |cost| if it is not finite then, as log(1 − 1/(1 + t)) where 1 + t is cut to 1. 0 where the
-    rounding mode cannot be changed.
+    rounding mode cannot be changed, and of a function that only copies its parameters.
     """
     if not toward_zero_is_available():
         return 0.0
-    copies = copies_of(evaluations)
+    copies, at_point = copies_of(evaluations), abs(float(evaluations.at_point))
     try:
         change = abs(float(copies.cost(toward_zero=True) - evaluations.at_point))
+        if change > BRANCH * max(at_point, getattr(evaluations.cost, "terms", 0.0)):
+            change = 0.0 if _only_copies(evaluations, copies) else change
     finally:
         evaluations.count += copies.calls
-    return change if math.isfinite(change) else abs(float(evaluations.at_point))
+    return change if math.isfinite(change) else at_point
+
+
+def _only_copies(evaluations: Evaluations, copies: Copies) -> bool:
+    """Whether all results are entries of the parameters, or 0, in both modes of rounding.
+
+    Such a function may choose other entries when rounding is toward zero, because it computes an
+    index in floats, as nearest-neighbour interpolation does. That is no rounding of its results.
+    They are taken at a moved point, where they are hardly equal to entries by chance.
+    """
+    moves, rng = dict[str, Any](), np.random.default_rng(0)
+    for path, value in copies.values.items():
+        move = entry_sizes(value) * rng.uniform(-COPIED, COPIED, value.shape)
+        moves[path] = evaluations.box.shortened(path, move)
+    entries = [np.zeros(1), *((value + moves[p]).ravel() for p, value in copies.values.items())]
+    for toward_zero in (False, True):
+        found = copies.cost(moves, toward_zero=toward_zero)
+        if isinstance(evaluations.cost, Contraction):
+            found = np.concatenate(evaluations.cost.results.latest)
+        if not np.isin(found, np.concatenate(entries)).all():
+            return False
+    return True

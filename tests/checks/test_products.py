@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from checks import GradientMismatch, Verdict, assert_jvp, assert_vjp, check_jvp, check_vjp
+from checks.estimation.rounding_mode import call_toward_zero, toward_zero_is_available
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((3, 4))  # three samples
@@ -459,3 +460,46 @@ def test_results_that_are_zero_at_the_point(dtype):
     assert report.verdict is Verdict.MISMATCH
     kinked = lambda y: np.abs(residual(y))  # noqa: E731
     assert check_vjp(kinked, lambda y, u: 0 * u, x)  # between the slopes -1 and 1
+
+
+STEP, SHARE = 0.1, 0.6
+
+
+def nearest(length, scale=10.0):
+    """Return which entry each of some results copies: an index that floats decide."""
+    return np.floor(np.arange(length) * STEP * scale).astype(int)
+
+
+def spread(index, x, u):
+    slope = np.zeros_like(x)
+    np.add.at(slope, index, u)
+    return slope
+
+
+def test_a_function_that_copies_entries_is_not_quantised():
+    # rounding toward zero makes 2 of the index 0.1 * 3 * 10, and copies another entry
+    x = np.random.default_rng(0).normal(size=8)
+    if toward_zero_is_available():
+        assert nearest(8)[3] == 3 != call_toward_zero(nearest, 8)[3]
+    copied, index = lambda x: x[nearest(8)], nearest(8)
+    report = check_vjp(copied, lambda x, u: spread(index, x, u), x, method="central")
+    assert report, str(report)
+
+    def wrong(x, u):
+        return spread(index, x, u) * np.where(np.arange(8) == 3, 1.001, 1)
+
+    report = check_vjp(copied, wrong, x, method="central")
+    assert report.verdict is Verdict.MISMATCH
+    assert report.worst.index == (3,)
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+def test_a_length_that_floats_decide_is_that_of_the_usual_rounding(method):
+    # rounding toward zero makes 0.6 * 5 less than 3, and the results shorter
+    x = np.random.default_rng(0).normal(size=3)
+    if toward_zero_is_available():
+        assert call_toward_zero(lambda n: int(SHARE * n), 5) == 2
+    f = lambda x: np.sin(x[: int(SHARE * 5)])  # noqa: E731
+    assert check_vjp(f, lambda x, u: u * np.cos(x), x, method=method)
+    report = check_vjp(f, lambda x, u: 1.001 * u * np.cos(x), x, method=method)
+    assert report.verdict is Verdict.MISMATCH

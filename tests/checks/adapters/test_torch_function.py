@@ -478,3 +478,12 @@ def test_sparse_constants_are_given_back():
 
     assert check_function(function, matrix, y)
     assert torch.equal(matrix.to_dense(), before)
+
+
+@pytest.mark.parametrize("size", [{"size": 3}, {"size": 7}, {"scale_factor": 0.6}])
+@pytest.mark.parametrize("mode", ["nearest-exact", "nearest", "bilinear"])
+def test_interpolation_copies_or_mixes_entries_whatever_the_rounding(mode, size):
+    # toward zero, nearest-exact copies other entries, and 0.6 times 5 are two of them
+    x = torch.tensor(np.random.default_rng(0).normal(size=(1, 2, 5, 4)), requires_grad=True)
+    interpolate = lambda x: torch.nn.functional.interpolate(x, mode=mode, **size)  # noqa: E731
+    assert check_function(interpolate, x).verdict is Verdict.MATCH

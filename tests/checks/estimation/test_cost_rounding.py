@@ -8,6 +8,7 @@ import pytest
 
 from checks.estimation import cost_rounding as costs
 from checks.estimation.precision import LINE, Copies, Lift
+from checks.estimation.rounding_mode import toward_zero_is_available
 from checks.evaluation.pointwise import Evaluations
 from tests.checks.estimation.planted import INF, NAN, NARROW, SIGNS, WIDE, approx, rng
 
@@ -266,8 +267,27 @@ def test_the_rounding_is_estimated_by_rounding_toward_zero(monkeypatch, sign):
         Copies, "cost", lambda self, moves=None, toward_zero=False: planted[toward_zero]
     )
     evaluations = Evaluations(lambda x: sign * 4.0, np.ones(2))
+    planted[False] = np.float64(4.0)
     for truncated, change in ((sign * 3.75, 0.25), (sign * 4.5, 0.5), (NAN, 4.0), (INF, 4.0)):
         planted[True] = np.float64(truncated)
         assert costs.estimate_cost_rounding(evaluations) == change
     monkeypatch.setattr(costs, "toward_zero_is_available", lambda: False)
     assert costs.estimate_cost_rounding(evaluations) == 0
+
+
+def copying(x):
+    index = np.array([0.1]) * 3 * 10  # less than 3 if rounding is toward zero
+    return x[int(index[0])]
+
+
+@pytest.mark.parametrize("of_copies", [copying, lambda x: copying(x) * 0])
+def test_another_choice_of_entries_is_no_rounding(of_copies):
+    x = np.array([0.5, -1.5, 2.5, 3.5])
+    assert costs.estimate_cost_rounding(Evaluations(of_copies, x)) == 0
+
+
+def test_what_is_lost_beside_entries_that_are_whole_numbers_is_rounding():
+    x = np.array([0.0, 1.0, 2.0, 3.0])
+    absorbed = lambda x: (1e16 + x[3]) - 1e16  # noqa: E731 — 4, or 2 toward zero: both are even
+    rounding = costs.estimate_cost_rounding(Evaluations(absorbed, np.append(x, 4.0)))
+    assert rounding == (2.0 if toward_zero_is_available() else 0.0)
