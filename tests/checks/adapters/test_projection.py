@@ -62,6 +62,15 @@ def test_jax_moves_in_the_same_directions_as_numpy(jax, shape):
     assert np.isclose(parameter.project(parameter.real, DIRECTION), np.sum(values * dense(shape)))
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_norm_and_largest_of_a_claim_are_those_of_numpy(sign, torch, jax):
+    claim = sign * np.array([[3.0, -4.0, 0.5], [0.0, 12.0, 0.25]])
+    for array in (torch.from_numpy(claim), jax.numpy.asarray(claim)):
+        parameter = parameter_array(array, "w")
+        assert parameter.norm(array) == pytest.approx(np.linalg.norm(claim), rel=1e-12)
+        assert parameter.largest(array) == 12
+
+
 LAYOUTS = {
     "transposed": lambda tensor: tensor.reshape(6, 4).t(),
     "permuted": lambda tensor: tensor.reshape(2, 3, 2, 2).permute(3, 1, 0, 2),

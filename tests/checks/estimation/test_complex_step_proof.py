@@ -264,3 +264,67 @@ def test_a_real_part_beside_the_real_cost_is_a_doubt(places, cost, slope, part, 
     array = ComplexSteps(H, np.array([slope]), np.ones(1, bool), slope, costs)
     found = module._off_in_real_part(evaluations, "a", array)
     assert found == pytest.approx(4 * part * eps, rel=0.1, abs=0)
+
+
+POINT = {"a": np.array([2.0, -3.0]), "b": np.array([0.5], np.float32), "c": np.array([1.0, 1.0])}
+DIRECTION = {"a": np.array([0.5, -1.0]), "b": np.array([0.25]), "c": np.array([1.0, -0.5])}
+
+
+class Cost:
+    """A cost that notes the imaginary parts of its arguments."""
+
+    def __init__(self, of_point):
+        self.of_point, self.met = of_point, []
+
+    def __call__(self, p):
+        imag = {path: np.imag(value).tolist() for path, value in p.items()}
+        if any(map(np.iscomplexobj, p.values())):
+            self.met.append(imag)
+        return self.of_point(p)
+
+
+def complex_steps_of(of_point, analytic=None):
+    cost = Cost(of_point)
+    if analytic is not None:
+        cost.analytic = analytic
+    evaluations = Evaluations(cost, {path: value.copy() for path, value in POINT.items()})
+    with evaluations.restoring_parameters(), np.errstate(all="ignore"):
+        return module._complex_steps(evaluations, DIRECTION), cost.met
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_complex_steps_are_tried_along_a_direction_and_then_taken_one_by_one(sign):
+    found, met = complex_steps_of(lambda p: sign * (np.sum(p["a"] ** 3) - 2 * np.sum(p["b"])))
+    # by the smallest step of all arrays, 2^-100 of float64 and 2^-40 of float32
+    assert met[0] == {path: (2.0**-100 * v).tolist() for path, v in DIRECTION.items()}
+    assert len(met) == 1 + 5
+    assert list(found) == ["a", "b"]  # all slopes by "c" are 0
+    assert found["a"].slopes.tolist() == [sign * 12, sign * 27]
+    assert found["b"].slopes.tolist() == [sign * -2]
+    assert (found["a"].h, found["b"].h) == (2.0**-100, 2.0**-40)
+    assert (found["a"].largest, found["b"].largest) == (27, 2)
+
+
+def test_an_analytic_cost_needs_no_trial():
+    for analytic, calls in ((True, 5), (False, 6)):
+        _, met = complex_steps_of(lambda p: np.sum(p["a"] ** 3), analytic)
+        assert len(met) == calls
+
+
+@pytest.mark.parametrize("imag", [0.0, NAN])
+def test_no_steps_are_taken_of_a_cost_that_drops_imaginary_parts(imag):
+    def cost(p):
+        beside = complex(0, imag) if np.iscomplexobj(p["a"]) else 0
+        return np.sum(np.real(p["a"])) + beside
+
+    found, met = complex_steps_of(cost)
+    assert found == {}
+    assert len(met) == 1
+
+
+def test_an_array_with_a_step_that_is_not_finite_is_left_out():
+    def cost(p):
+        beside = complex(0, NAN) if np.imag(p["a"][1]) and not np.any(np.imag(p["b"])) else 0
+        return np.sum(p["a"]) + np.sum(p["b"]) + beside
+
+    assert list(complex_steps_of(cost)[0]) == ["b"]

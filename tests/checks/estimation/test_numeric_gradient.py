@@ -178,14 +178,17 @@ def test_a_cost_that_raises_leaves_the_parameters_as_they_were(monkeypatch):
 
 
 def test_a_cost_that_ignores_its_argument_takes_the_caller_s_own_arrays_alone(monkeypatch):
-    own, (cost, gradient) = {}, powers(2)
+    own, first_move, (cost, gradient) = {}, [], powers(2)
     slopes = gradient(POINT)
 
     def closure(p):
         own.update(p if not own else {})
+        move = np.abs(own["w"] / POINT["w"] - 1).ravel()
+        first_move.extend(move.tolist() if move.any() and not first_move else [])
         return cost(own)
 
     found, point = numeric(monkeypatch, closure, slopes)
+    assert first_move == [2.0**-6] * 2
     for path, g in found(point).items():
         np.testing.assert_allclose(g, slopes[path], rtol=1e-12)
     with pytest.raises(TypeError, match="closes over its parameters"):

@@ -132,6 +132,15 @@ def test_steps_on_a_grid_are_relative_to_the_scale(scale, longest):
     assert found.jittered(ONE) == scale * at_one
 
 
+@pytest.mark.parametrize(
+    ("grid", "ratio", "can"), [(0, 3, True), (3, 3, False), (3, 40, True), (3, 1.9, False)]
+)
+def test_a_longer_step_is_tried_if_the_grid_has_one(grid, ratio, can):
+    found = selection([1.0], Planted([trial(3.0, step_ratio=ratio)]), grid=grid)
+    found.advance(ONE)
+    assert found.can_improve.tolist() == [can]
+
+
 def test_steps_stay_between_the_finest_and_the_longest():
     for longest, finest, expected in ((2e-3, 1e-15, 2e-3), (INF, 0.01, 0.01), (1.0, 0.5, 0.5)):
         stencil = Planted([trial(3.0, 1e-3, 4.0)])
@@ -347,6 +356,9 @@ def test_pilots_whose_steps_all_fail_may_meet_noise(sign):
     long, short = [1, 1, 3, 1, 1, 1, 1], [1] * n  # the medians of both halves count
     for factor, is_noise in ((7, True), (1 / 7, True), (9, False), (1 / 9, False)):
         assert (met(*(factor * np.array(long)), *short) > 0) == is_noise
+    late = np.array([1, 1, 20, 20, 20, 20, 20])
+    assert met(*(late * 7 / 20), *short) > 0
+    assert met(*(late * 9 / 20), *short) == 0
     assert met(*[1, 3] * n, error=1e-9) == 0  # the steps do not fail
     assert met(*[1, 3] * n, finest=1e-6) == 0  # there are too few steps
 

@@ -1,9 +1,13 @@
 """Estimates are in the dtype that the cost computes in: float64, or float32 where it rounds."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from checks import Verdict, check_gradient, check_step, numerical_gradient
+from checks.estimation import widened as module
+from checks.estimation.precision import Lift
 from checks.estimation.widened import widened
 from checks.evaluation.pointwise import Evaluations
 
@@ -193,3 +197,24 @@ def test_a_narrow_stage_that_shows_at_smaller_parameters_alone_is_doubted(seed):
     evaluations = Evaluations(cost, {"a": a.astype(np.float32), "b": b.astype(np.float32)})
     wide = widened(evaluations, seed)
     assert wide.eps == evaluations.eps or wide.doubt > 0
+
+
+def test_an_array_is_also_tried_at_other_parameters(monkeypatch):
+    tried, x = [], point(np.float32)
+
+    def cost_rounding(narrow, copies, rng, paths, base):
+        ratios = [(1 + base[path] / x[path]).ravel() for path in x]
+        tried.append((paths, np.unique(np.concatenate(ratios))))
+        return SimpleNamespace(lift=Lift.HIDDEN if len(tried) < 4 else lift, value=0.0)
+
+    monkeypatch.setattr(module, "cost_rounding", cost_rounding)
+    monkeypatch.setattr(module, "_adds_up", lambda *_: False)
+    for lift in (Lift.LIFTS, Lift.NARROW):
+        tried.clear()
+        evaluations = Evaluations(cost, point(np.float32))
+        with evaluations.restoring_parameters():
+            lifts = module._lifts_alone(evaluations, "w", np.random.default_rng(0))
+        assert lifts == (lift is Lift.LIFTS)
+        assert [paths for paths, _ in tried] == [["w"]] * 4
+        for (_, ratio), shrink in zip(tried, (1, 1 / 4, 1 / 16, 1.5), strict=True):
+            np.testing.assert_allclose(ratio, shrink, rtol=1e-6)
