@@ -138,10 +138,10 @@ def differences(
 
     def slopes_by(
         stencil: Stencil, subset: IntArray, room: FloatArray, points: int, sides: tuple[int, ...]
-    ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+    ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_], NDArray[np.bool_]]:
         """Return `best_slopes` of some entries; nan, inf without room for `points` steps each."""
         value, error = (unknown[subset] for unknown in nothing_known)
-        on_stairs = np.zeros(subset.size, bool)
+        on_stairs, beside_kink = np.zeros((2, subset.size), bool)
         longest = WITHIN * room / points
         movable = longest[subset] >= finest[subset]
         some = subset[movable]
@@ -165,25 +165,30 @@ def differences(
                 lambda indices: evaluations.noise_of(path, entries[some[indices]], noise.level),
             )
             found = best_slopes(at, stencil, rng, goal, start, sides)
-            value[movable], error[movable], on_stairs[movable] = found
-        return value, error, on_stairs
+            value[movable], error[movable], on_stairs[movable], beside_kink[movable] = found
+        return value, error, on_stairs, beside_kink
 
-    def use_the_roomier_side() -> None:
-        """Replace slopes beside a bound by one-sided ones that agree and have smaller errors."""
+    def use_one_side() -> None:
+        """Replace slopes beside a bound or a kink by one-sided ones.
+
+        They have to agree, and to have smaller errors, as those away from a kink at longer steps.
+        """
         largest = np.abs(value[np.isfinite(error)]).max(initial=0)
         blurred = np.isfinite(error) & (error > goal * largest)
         for side, room, other in ((-1, below, above), (1, above, below)):
-            near = np.flatnonzero(blurred & (other < ON_BOUND * room))
+            near = np.flatnonzero(blurred & (beside_kink | (other < ON_BOUND * room)))
             stencil = partial(one_sided, side=side)
-            its_value, its_error, its_stairs = slopes_by(stencil, near, room, 4, (side,))
+            its_value, its_error, its_stairs, _ = slopes_by(stencil, near, room, 4, (side,))
             agrees = np.abs(its_value - value[near]) <= its_error + error[near]
             better = agrees & (its_error < error[near])
             value[near[better]], error[near[better]] = its_value[better], its_error[better]
             on_stairs[near[better]] = its_stairs[better]
 
     narrower = np.minimum(below, above)
-    value, error, on_stairs = slopes_by(central, np.arange(x.size), narrower, 3, (-1, 1))
-    use_the_roomier_side()
+    value, error, on_stairs, beside_kink = slopes_by(
+        central, np.arange(x.size), narrower, 3, (-1, 1)
+    )
+    use_one_side()
     slopes = np.full((x.size, 2), np.nan)
     failed = np.flatnonzero(~np.isfinite(error))
     if failed.size:

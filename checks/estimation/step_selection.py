@@ -41,10 +41,11 @@ def best_slopes(
     goal: float,
     start: float = 1.0,
     sides: tuple[int, ...] = (-1, 1),
-) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
-    """Return the slope by every coordinate from the best step found, its error, and on_stairs.
+) -> tuple[FloatArray, FloatArray, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return the slope by every coordinate from the best step found, and its error.
 
-    on_stairs tells where the cost has jumps within reach of steps; the error covers these.
+    Also on_stairs, where the cost has jumps within reach of steps, which the error covers; and
+    where steps that are longer than the best have met a kink.
 
     Parameters
     ----------
@@ -71,7 +72,8 @@ def best_slopes(
     selection.compare_with_shorter_steps()
     selection.widen_beside_jumps(sides)
     selection.widen_between_jumps()
-    return selection.value, selection.error, selection.on_stairs
+    beside_kink = (selection.slope_jump > 0) & (selection.failed_step > selection.best_step)
+    return selection.value, selection.error, selection.on_stairs, beside_kink
 
 
 def first_step(relative_noise: float) -> float:
@@ -280,10 +282,10 @@ class _StepSelection:
     def compare_with_shorter_steps(self) -> None:
         """Widen errors where long steps may span several kinks, which hide each other.
 
-        If the first step was long and any coordinate is rough, every error grows by the difference
-        from the slope of a step a third as long.
+        If the first step was long and any coordinate is rough, the error of every step that stayed
+        long grows by the difference from the slope of a step a third as long.
         """
-        known = np.flatnonzero(np.isfinite(self.error))
+        known = np.flatnonzero(np.isfinite(self.error) & (self.best_step > LONG * self.scale))
         if self.first_step > LONG and self.is_rough.any() and known.size:
             shorter = self.try_steps(known, self.best_step[known] / 3)
             difference = np.abs(shorter.value - self.value[known])

@@ -332,6 +332,17 @@ def test_elementwise_functions_in_float32_get_a_verdict(name, casts, seed):
     assert report.worst.index == (int(x.argmax()),)
 
 
+@pytest.mark.parametrize("seed", [28, 31, 49])
+def test_near_ties_do_not_blur_max_pooling_that_casts(seed):
+    f, vjp = map(inside_float32, FLOAT32["max pooling"])
+    x = np.random.default_rng(seed).standard_normal(400)
+    assert check_vjp(f, vjp, x, seed=seed).verdict is Verdict.MATCH
+    wrong = lambda x, u: vjp(x, u) * np.where(x == x.max(), np.float32(1.01), np.float32(1))  # noqa: E731
+    report = check_vjp(f, wrong, x, seed=seed)
+    assert report.verdict is Verdict.MISMATCH
+    assert report.worst.index == (int(x.argmax()),)
+
+
 def gelu_slope(x):
     s = 1 / (1 + np.exp(np.float32(-1.702) * x))
     return s + np.float32(1.702) * x * s * (1 - s)

@@ -99,11 +99,12 @@ class Selection:
         side = 0 if stencil is central else stencil.keywords["side"]
         assert sides == ((-1, 1) if stencil is central else (side,))
         self.asked.append((side, at.x.tolist(), at.longest.tolist(), start))
-        value, error, stairs = self.planted[side]
+        value, error, stairs, *kinks = self.planted[side]
         chosen = [int(x) - 1 for x in at.x]
+        beside_kink = kinks[0] if kinks else np.zeros(len(value))
         return tuple(
             np.array(part, d)[chosen]
-            for part, d in ((value, float), (error, float), (stairs, bool))
+            for part, d in ((value, float), (error, float), (stairs, bool), (beside_kink, bool))
         )
 
 
@@ -142,12 +143,28 @@ def test_the_finest_step_is_of_16_last_places_and_of_zeros_by_the_size_of_the_ar
 
     def best_slopes(at, *args, **options):
         asked.append(at.finest.tolist())
-        return np.zeros(3), np.zeros(3), np.zeros(3, bool)
+        return np.zeros(3), np.zeros(3), *np.zeros((2, 3), bool)
 
     monkeypatch.setattr(finite_differences, "best_slopes", best_slopes)
     differences(Evaluations(lambda x: 0.0, x.copy()), "params", np.arange(3), QUIET, rng(), 1e-3)
     of_zero = np.spacing(2.0**-10 * np.sqrt(17 / 3))
     assert asked == [(16 * np.array([of_zero, 2.0**-52, 2.0**-50])).tolist()]
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_beside_a_kink_one_side_is_taken_where_it_agrees_and_is_sharper(monkeypatch, sign):
+    s, none = sign, [False] * 5
+    planted = Selection(
+        monkeypatch,
+        # the fourth is sharp enough, and the fifth is blurred for another reason
+        ([s * 1.0] * 5, [0.1, 0.1, 0.1, 1e-9, 0.1], none, [True, True, True, True, False]),
+        ([s * 1.05, s * 1.05, s * 1.5] + [NAN] * 2, [0.01, 0.2, 0.01, INF, INF], none),
+        ([s * 1.05, s * 1.05, s * 1.05] + [NAN] * 2, [0.2, 0.01, 0.2, INF, INF], none),
+    )
+    found = estimated(5)
+    np.testing.assert_allclose(found.value, [s * 1.05, s * 1.05, s, s, s])
+    np.testing.assert_allclose(found.error, [0.01, 0.01, 0.1, 1e-9, 0.1])
+    assert [(side, x) for side, x, *_ in planted.asked][1:] == [(-1, [1, 2, 3]), (1, [1, 2, 3])]
 
 
 def test_steps_reach_a_third_of_the_room_or_a_quarter_on_one_side(monkeypatch):
@@ -415,7 +432,7 @@ def test_stairs_on_either_side_of_a_direction_are_told(monkeypatch):
         assert at.longest == pytest.approx([WITHIN * 0.5 / 2 / 4, WITHIN * 0.5 / 1 / 4])
         assert at.finest == pytest.approx([16 * 2.0**-52 / 2, 16 * 2.0**-52])
         stairs = [sides == (-1,), sides == (1,)]
-        return np.array(ok[0]), np.array(ok[1]), np.array(stairs)
+        return np.array(ok[0]), np.array(ok[1]), np.array(stairs), np.zeros(2, bool)
 
     monkeypatch.setattr(finite_differences, "best_slopes", best)
     evaluations = evaluations_of(n=3, bounds=(0.5, 1.5))
@@ -460,7 +477,8 @@ def test_their_grid_is_coarse_at_first_and_fine_for_a_second_estimate(monkeypatc
 
     def best(at, stencil, rng, goal, start=1.0, sides=(-1, 1)):
         grids.append(at.grid)
-        return np.ones(at.x.size), np.zeros(at.x.size), np.zeros(at.x.size, bool)
+        none = np.zeros(at.x.size, bool)
+        return np.ones(at.x.size), np.zeros(at.x.size), none, none
 
     monkeypatch.setattr(finite_differences, "best_slopes", best)
     evaluations = evaluations_of(n=2)
