@@ -12,8 +12,9 @@ from jax import tree_util
 from checks.adapters.jax_function import DISAGREES, GRADIENTS, JaxFunction
 from checks.adapters.jax_leaves import FLOAT32_EPS, as_array, eps_of, in_float64, name_of
 from checks.adapters.reference import PLACES, check_by_reference
+from checks.derivatives.linearity import compared_with_zeros
 from checks.gradient import require_match
-from checks.jacobian import check_jvp, check_vjp, compared_with_zeros
+from checks.jacobian import check_jvp, check_vjp
 from checks.judgement.interruption import recorded_once
 from checks.parameters.claims import flatten_claim
 from checks.report.array_report import ArrayReport

@@ -14,9 +14,10 @@ from checks.adapters.infinities import with_findings, without_infinities
 from checks.adapters.reference import check_by_reference
 from checks.adapters.torch_function import TensorFunction, cotangent
 from checks.adapters.torch_memory import as_array
+from checks.derivatives.linearity import compared_with_zeros, overwriting
 from checks.evaluation.stacked import StackedFunction
 from checks.gradient import require_match
-from checks.jacobian import check_jvp, check_vjp, compared_with_zeros, overwriting
+from checks.jacobian import check_jvp, check_vjp
 from checks.judgement.interruption import recorded_once
 from checks.parameters.claims import flatten_claim
 from checks.parameters.nesting import leaves

@@ -24,7 +24,7 @@ from checks.estimation.precision import (
 )
 from checks.estimation.rounding_mode import toward_zero_is_available
 from checks.evaluation.pointwise import Evaluations
-from checks.evaluation.results import Contraction
+from checks.evaluation.result import Contraction
 from checks.evaluation.step_sizes import entry_sizes
 
 __all__ = [

@@ -27,7 +27,7 @@ from checks.estimation.difference_table import (
 from checks.estimation.precision import EVERY, Lift
 from checks.estimation.result_noise import draw_units, measure_result_noise
 from checks.evaluation.pointwise import Evaluations
-from checks.evaluation.results import Contraction
+from checks.evaluation.result import Contraction
 from checks.evaluation.step_sizes import entry_sizes
 
 __all__ = [

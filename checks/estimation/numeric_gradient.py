@@ -10,8 +10,9 @@ import numpy as np
 from checks._types import FloatArray
 from checks.estimation.estimates import estimate_derivatives
 from checks.evaluation.cost_value import as_number
+from checks.evaluation.memo import Memo
 from checks.evaluation.pointwise import Evaluations
-from checks.evaluation.results import Memo, Result
+from checks.evaluation.result import Result
 from checks.evaluation.step_sizes import entry_sizes, imaginary_step
 from checks.parameters.claims import entry_name
 from checks.parameters.nesting import Nesting

@@ -11,7 +11,7 @@ from checks.estimation.precision import coarsest_dtype, copies_of, wider_dtype
 from checks.estimation.rounding_mode import toward_zero_is_available
 from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.pointwise import Evaluations
-from checks.evaluation.results import UNKNOWN, ResultNoise
+from checks.evaluation.result import UNKNOWN, ResultNoise
 from checks.evaluation.step_sizes import entry_sizes
 
 __all__ = ["draw_units", "measure_result_noise"]
@@ -58,7 +58,7 @@ def measure_result_noise(evaluations: Evaluations, level: float, seed: Any) -> N
     Parameters
     ----------
     evaluations
-        Of a `checks.evaluation.results.Contraction`, whose `results` get the noise.
+        Of a `checks.evaluation.result.Contraction`, whose `results` get the noise.
     level
         The noise of the sum.
     seed

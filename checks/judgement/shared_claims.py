@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from checks._types import FloatArray
+from checks.evaluation.memo import Memo
 from checks.evaluation.pointwise import Evaluations
-from checks.evaluation.results import Memo, Results
+from checks.evaluation.results import Results
 from checks.judgement.claim import Claim
 from checks.parameters.claims import describe, entry_name, flatten_claim
 from checks.parameters.jacobian_claims import flatten_jacobian

@@ -26,6 +26,7 @@ TOWER = (
     "step",
     "hessian",
     "jacobian",
+    "derivatives",
     "gradient",
     "judgement",
     "diagnosis",

@@ -7,7 +7,8 @@ from checks.estimation import result_noise
 from checks.estimation.noise import CostNoise
 from checks.estimation.result_noise import measure_result_noise
 from checks.evaluation.pointwise import Evaluations
-from checks.evaluation.results import UNKNOWN, Results
+from checks.evaluation.result import UNKNOWN
+from checks.evaluation.results import Results
 
 X = np.random.default_rng(0).uniform(0.5, 2, 40)
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from checks.estimation.rounding_mode import call_toward_zero, toward_zero_is_available
+from checks.evaluation.memo import Memo
 from checks.evaluation.pointwise import Evaluations
-from checks.evaluation.results import Memo, Results, ResultsChanged
+from checks.evaluation.results import Results, ResultsChanged
 
 X = np.array([0.5, -2.0, 3.0])
 

@@ -1,0 +1,132 @@
+"""The options of a check of many derivatives, and estimates of them, row by row."""
+
+import itertools
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from checks._types import FloatArray
+from checks.estimation.estimates import Estimates, estimate_derivatives
+from checks.estimation.numeric_gradient import Doubt
+from checks.estimation.widened import widened
+from checks.evaluation.pointwise import Evaluations
+from checks.evaluation.progress import Progress
+from checks.evaluation.result import Result
+from checks.evaluation.results import Results
+from checks.evaluation.stacked import StackedFunction
+from checks.gradient import check_options, evaluations_around
+from checks.parameters.nesting import Nesting
+
+__all__ = ["JACOBIAN", "Names", "Options"]
+
+
+@dataclass(frozen=True)
+class Names:
+    """How a report and errors name what is checked, the claim, the results, and x."""
+
+    kind: str = "Jacobian"
+    claim: str = "jacobian"
+    results: str = "f(x)"
+    x: str = "x"
+
+
+JACOBIAN = Names()
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a check of a function with many results, as `check_gradient` has them."""
+
+    rtol: float | None = None
+    scale: str = "entry"
+    resolution: float = 1e-3
+    method: str = "auto"
+    bounds: Any = None
+    seed: int = 0
+    executor: Executor | None = None
+    progress: bool = True
+    stacked: bool = False
+    coverage: str = "every"
+
+    def __post_init__(self) -> None:
+        check_options(self.method, self.seed, self.rtol, self.resolution, self.coverage, self.scale)
+        if self.coverage != "every":
+            raise ValueError(
+                f"coverage is {self.coverage!r}, wanted 'every': a function with many results is "
+                "checked entry by entry. ⟨u, f(x)⟩ with a fixed u is a cost, for check_gradient"
+            )
+
+    def one_by_one(self, f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Return f as a function of one x, and of many, if it takes many along a leading axis."""
+        if not self.stacked or not callable(f):
+            return f
+        return StackedFunction(partial(_one_of_a_stack, f), f)
+
+    def estimates(
+        self,
+        costs: Iterable[Result],
+        x: Any,
+        total: int,
+        claimed: Callable[[int], dict[str, FloatArray]] | None = None,
+    ) -> Generator[tuple[Evaluations, Estimates]]:
+        """Yield each cost at the caller's own point, and what is known of it, until interrupted."""
+        with Progress(self.progress).of("f(x)", total) as advance:
+            for number, cost in enumerate(costs):
+                # the first cost shows whether the executor gives the same numbers
+                executor = None if number else self.executor
+                given = evaluations_around(cost, x, self.bounds, self.seed, executor, False, False)
+                if self.executor is not None:
+                    cost.executor = self.executor
+                    given = evaluations_around(cost, x, self.bounds, self.seed, None, False, False)
+                evaluations = widened(given, self.seed)
+                claims = claimed(number) if claimed else None
+                with (
+                    given.restoring_parameters(),
+                    evaluations.restoring_parameters(),
+                    evaluations.tolerating_interrupt(),
+                ):
+                    estimates = estimate_derivatives(
+                        evaluations, self.method, self.seed, self.rtol, claims
+                    )
+                yield given, estimates
+                if evaluations.interrupted:
+                    return
+                advance(1)
+
+    def rows(
+        self,
+        results: Results,
+        x: Any,
+        claimed: Callable[[int], dict[str, FloatArray]] | None = None,
+        doubt: Doubt | None = None,
+    ) -> Iterator[tuple[Evaluations, Estimates]]:
+        """Yield what `estimates` does of every result, with errors to which a doubt is added."""
+        costs = results.costs() if doubt is None else doubt.noisy(results.costs())
+        found = self.estimates(costs, x, results.size, claimed)
+        others: Iterable[Any] = itertools.repeat(None)
+        if doubt is not None and doubt.low is not None:
+            low = Results(doubt.low, x)
+            others = replace(self, progress=False).estimates(doubt.noisy(low.costs()), x, low.size)
+        for number, ((given, one), other) in enumerate(zip(found, others, strict=False)):
+            if doubt is None:
+                yield given, one
+                continue
+            by_path = {}
+            for path, estimate in one.by_path.items():
+                error = estimate.error + doubt.error(number, path)
+                if other:
+                    error = error + 2 * np.abs(estimate.value - other[1].by_path[path].value)
+                by_path[path] = replace(estimate, error=error)
+            yield given, replace(one, by_path=by_path)
+
+
+def _one_of_a_stack(f: Callable[[Any], Any], x: Any) -> Any:
+    """Return the results at one x of a function that takes many along a leading axis."""
+    nesting = Nesting(x)
+    one = {path: np.asarray(leaf)[None] for path, leaf in nesting.leaves.items()}
+    results = Nesting(f(nesting.rebuild(one)))
+    return results.rebuild({path: np.asarray(leaf)[0] for path, leaf in results.leaves.items()})
