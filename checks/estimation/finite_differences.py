@@ -247,7 +247,7 @@ def directional_slopes(
         return Estimate(nothing_known, np.full(count, np.inf))
     at = Coordinates(costs, np.zeros(count), 1.0, finest, longest / 4, evaluations.at_point, noise)
     left, right = (
-        best_slopes(at, partial(one_sided, side=side), rng, goal, sides=(side,)) for side in (-1, 1)
+        best_slopes(at, partial(one_sided, side=side), rng, goal, 1.0, (side,)) for side in (-1, 1)
     )
     value, error, slopes = _from_both_sides(left[:2], right[:2], nothing_known)
     return Estimate(value, error, slopes, on_stairs=left[2] | right[2])

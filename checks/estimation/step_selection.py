@@ -39,8 +39,8 @@ def best_slopes(
     stencil: Stencil,
     rng: np.random.Generator,
     goal: float,
-    start: float = 1.0,
-    sides: tuple[int, ...] = (-1, 1),
+    start: float,
+    sides: tuple[int, ...],
 ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_], NDArray[np.bool_]]:
     """Return the slope by every coordinate from the best step found, and its error.
 

@@ -49,6 +49,7 @@ def test_which_values_are_by_complex_steps():
     assert Estimate(*known).by_complex_steps.tolist() == [False] * 3
     mixed = Estimate(*known, method="mixed", by_differences=np.array([0, 2]))
     assert mixed.by_complex_steps.tolist() == [False, True, False]
+    assert mixed.proof == 0
 
 
 @pytest.mark.parametrize("sign", SIGNS)

@@ -209,6 +209,50 @@ def test_the_largest_of_three_tables_counts_up_to_64_times_the_others(monkeypatc
         assert not found.is_constant
 
 
+@pytest.mark.parametrize("sign", SIGNS)
+def test_noise_is_relative_to_the_largest_cost_that_was_met(monkeypatch, sign):
+    for at_point, beside in ((4.0, -64.0), (64.0, 4.0)):
+        cost = lambda x, at=at_point, b=beside: sign * (at if x[0] == 1 else b)  # noqa: E731
+        found, _ = measured(monkeypatch, [(1e-6, False)] * 3, cost)
+        assert found.relative == pytest.approx(1e-6 / 64)
+
+
+def test_two_tables_lie_beside_the_point(monkeypatch):
+    # 2^-5 of the size times ½ to 1, in units of two or six last places that count as four
+    far = []
+    for seed in range(20):
+        met = []
+        measured(
+            monkeypatch,
+            [(0.0, False)] * 3,
+            lambda x, met=met: met.append(x[0]) or 1.0,
+            (1.0,),
+            seed,
+        )
+        moves = np.abs(np.array(met[2:11]) - 1).reshape(3, 3)
+        assert moves[0].max() < 2.0**-40
+        far.extend(moves[1:, 0])
+    assert 2.0**-7.01 < min(far) < 2.0**-6.5
+    assert 2.0**-5 < max(far) < 1.501 * 2.0**-5
+
+
+def test_where_no_slope_shows_an_oscillation_is_searched_for_to_the_end(monkeypatch):
+    depths = []
+
+    def noise_within(line, place, finest, rng, depth):
+        depths.append(depth)
+        return [1e-6] * 3, place, 0.0
+
+    monkeypatch.setattr(noise_module, "noise_within", noise_within)
+    planted = rng(3).standard_normal(1000)
+    for slope, depth in ((0.0, noise_module.DEEPEST), (1e-3, noise_module.DEPTH)):
+        depths.clear()
+        drawn = iter(planted)
+        line = lambda t, s=slope, d=drawn: (t, 1 + s * t + 1e-6 * np.array([next(d) for _ in t]))  # noqa: E731
+        _noise_along(line, 0, 64.0, 2.0**30, False, 0.0, rng())
+        assert depths[0] == depth
+
+
 def test_three_more_tables_are_taken_where_one_was_widened(monkeypatch):
     for widened in range(3):
         tables = [(1e-6, k == widened) for k in range(3)] + [(2e-6, False)] * 3

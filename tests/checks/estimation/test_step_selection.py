@@ -361,6 +361,14 @@ def test_pilots_whose_steps_all_fail_may_meet_noise(sign):
     assert met(*(late * 9 / 20), *short) == 0
     assert met(*[1, 3] * n, error=1e-9) == 0  # the steps do not fail
     assert met(*[1, 3] * n, finest=1e-6) == 0  # there are too few steps
+    for trials, is_noise in ((7, False), (8, True)):
+        # the next step would be shorter than a quarter of the finest
+        finest = 0.00518 / 8.0 ** (trials - 1)
+        stencil = Planted(lambda h, x: trial(np.full(x.size, sign), INF, 1 / 8))
+        few = selection(stencil=stencil, finest=finest)
+        few.noise_of_pilots()
+        assert len(stencil.steps) == trials
+        assert (met(*[1, 3] * n, finest=finest) > 0) == is_noise
 
 
 # Checks of what may be luck.
