@@ -86,10 +86,10 @@ def _complex_steps(
             together = evaluations.cost_moved(moves).imag
             if together == 0 or np.isnan(together):
                 return steps
-        for path, value in evaluations.values.items():
-            h, entries = evaluations.complex_step(path), np.arange(value.size)
-            costs = evaluations.at_entries(path, entries, np.full((value.size, 1), 1j * h))
-            slopes = costs.imag.reshape(value.shape) / h
+        lengths = {path: evaluations.complex_step(path) for path in evaluations.values}
+        for path, costs in evaluations.at_every_entry(lengths).items():
+            h = lengths[path]
+            slopes = costs.imag.reshape(evaluations.values[path].shape) / h
             known = np.isfinite(slopes)
             if not known.all():
                 if not evaluations.interrupted:

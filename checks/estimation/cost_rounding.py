@@ -141,7 +141,8 @@ def cost_rounding(
         return CostRounding(at, math.nan, math.nan, math.nan, math.nan, Lift.NARROW, True)
     near, moved = cost_at(NEAR), list(moved)
     costs = np.array([narrow, *(cost for _, cost in moved)])
-    wide_costs = np.array([at, *(copies.cost(far) for far, _ in moved)])
+    far = {path: np.stack([moves[path] for moves, _ in moved]) for path in copies.values if moved}
+    wide_costs = np.array([at, *(copies.costs(far) if moved else ())])
     changes = np.abs(costs - wide_costs)
     change = float(changes.max())
     largest = float(np.abs(costs).max())

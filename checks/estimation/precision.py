@@ -137,6 +137,8 @@ class Copies:
         Takes each of the copies, and returns what the function gets instead.
     scales : dict of str to float
         The typical size of every array's entries.
+    size : int
+        The number of entries of all arrays.
     """
 
     def __init__(
@@ -158,6 +160,9 @@ class Copies:
         self.eps = float(np.finfo(self.dtype).eps)
         self.narrow_eps = float(np.finfo(coarsest_dtype(values)).eps)
         self.scales = {path: typical_size(value) for path, value in values.items()}
+        self.size = sum(value.size for value in values.values())
+        # the most points of one call
+        self._most = min(getattr(function, "most", MAX_STACKED), max(1, MAX_STACKED // self.size))
         self.calls = 0
         self.refused = self.always_refused = False
         self.said = ""
@@ -302,11 +307,9 @@ class Copies:
         """Return costs with single entries moved, all from one call; None where that fails."""
         counts = list(map(np.size, entries.values()))
         count = sum(counts)
-        numbers = count * sum(value.size for value in self.values.values())
-        most = ONE_THREAD if toward_zero else MAX_STACKED
-        if self._at_points is None or self._takes_many or self.always_refused:
-            return None  # where at_entries moves single entries, it takes less work
-        if count < 2 or numbers > most:
+        most = min(self._most, ONE_THREAD // self.size) if toward_zero else self._most
+        # where at_entries moves single entries, it takes less work
+        if self._at_points is None or self._takes_many or not 2 <= count <= most:
             return None
         stacked, ends = dict(moves), np.cumsum(counts)
         for (path, some), end in zip(entries.items(), ends, strict=True):
@@ -314,18 +317,27 @@ class Copies:
             move = np.zeros((count, value.size), self.complex_dtype)
             move[np.arange(end - some.size, end), some] = 1j * steps[path]
             stacked[path] = moves.get(path, 0) + move.reshape(count, *value.shape)
+        costs = self._costs_at(self._moved(stacked, count), count, toward_zero)
+        if costs is None:
+            return None
+        return dict(zip(entries, np.split(costs, ends[:-1]), strict=True))
+
+    def _costs_at(self, arrays: Moves, count: int, toward_zero: bool = False) -> Any:
+        """Return costs at points that are stacked, from one call; None if that fails."""
+        if self._at_points is None or self.always_refused:
+            return None
+        is_complex = any(map(np.iscomplexobj, arrays.values()))
         try:
-            arrays = self._moved(stacked, count)
             with self._noting_overflow():
                 costs = self._called(self._at_points, arrays, toward_zero)
-            if costs.dtype.kind != "c" or self.rounds(costs):
-                return None
+            if np.iscomplexobj(costs) == is_complex and not self.rounds(costs):
+                self.calls += count
+                return costs
         except Exception as error:
             if is_control_flow(error):
                 raise
-            return None
-        self.calls += count
-        return dict(zip(entries, np.split(costs, ends[:-1]), strict=True))
+        self._at_points = None  # it is not asked again
+        return None
 
     def _costs_of_array(
         self, path: str, entries: IntArray, h: Any, moves: Moves, toward_zero: bool
@@ -343,30 +355,43 @@ class Copies:
                 return self._called(costs_at, self._moved(moves), toward_zero)
         arrays = self._moved(moves, is_complex=True)
         flat, costs = arrays[path].flat, np.empty(entries.size, self.complex_dtype)
-        saved = flat[entries]
+        saved, step = flat[entries], 1j * h
         with self._noting_overflow():
             for k, entry in enumerate(entries.tolist()):
-                flat[entry] += 1j * h
+                flat[entry] += step
                 costs[k] = self._complex(self._cost_of(arrays, toward_zero))
                 flat[entry] = saved[k]
         return costs
 
     def slopes_along(self, directions: Moves, moves: Moves | None = None) -> Iterator[Any]:
-        """Yield what `slope` finds along k directions; arrays, by path, are (k, ...).
+        """Yield what `slope` finds along k directions; arrays, by path, are (k, ...)."""
+        h, moves = self._stepped(directions, moves)
+        for cost in self.costs(moves):
+            yield self._complex(cost).imag / h
 
-        An analytic cost that takes many points is called once for all of them.
+    def costs(self, moves: Moves) -> Iterator[Any]:
+        """Yield the `cost` at k points; moves, by path, are (k, ...).
+
+        A cost that takes many points is called once for all of them, if these are not too large.
         """
-        count = len(next(iter(directions.values())))
-        if self._takes_many:
-            h, moves = self._stepped(directions, moves)
-            self.calls += count
-            with self._noting_overflow():
-                costs = self._called(self._at_points, self._moved(moves, count), False)
-            yield from costs.imag / h
-            return
-        for k in range(count):
-            moved = {path: several[k] for path, several in (moves or {}).items()}
-            yield self.slope({path: v[k] for path, v in directions.items()}, moved)[0]
+        count = len(next(iter(moves.values())))
+        most = count if self._takes_many else self._most
+        for first in range(0, count, most):
+            part = {path: move[first : first + most] for path, move in moves.items()}
+            number = min(most, count - first)
+            try:
+                arrays = self._moved(part, number)
+            except ValueError:  # some are outside
+                yield from (self.cost({p: m[k] for p, m in part.items()}) for k in range(number))
+                continue
+            costs = self._costs_at(arrays, number)
+            if costs is not None:
+                yield from costs
+                continue
+            for k in range(number):
+                with self._noting_overflow():
+                    cost = self._cost_of({path: a[k] for path, a in arrays.items()}, False)
+                yield cost
 
     def _stepped(self, directions: Moves, moves: Moves | None) -> tuple[Any, dict[str, Any]]:
         """Return h, and the moves with complex steps ihv along directions."""

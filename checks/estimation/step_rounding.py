@@ -158,15 +158,13 @@ def _nonlinearity(
     longest = (np.abs(v) / scales).max(axis=1)
     v *= (2.0 ** -np.frexp(longest.astype(float))[1].astype(copies.dtype))[:, None]
     directions, moves, ends = {}, {}, np.cumsum(counts)
-    for (path, (_, _, entries)), part in zip(
-        steps.items(), np.split(v, ends[:-1], axis=1), strict=True
-    ):
+    for (path, (_, _, entries)), end in zip(steps.items(), ends, strict=True):
         directions[path] = np.zeros((count, *copies.values[path].shape), copies.dtype)
-        directions[path].reshape(count, -1)[:, entries] = part
+        directions[path].reshape(count, -1)[:, entries] = v[:, end - entries.size : end]
     for path in copies.values:
         places = SHAKE * copies.eps / copies.narrow_eps * copies.last_places(path)
-        moves[path] = np.zeros((count, *places.shape), copies.dtype)
         signs = 2 * rng.integers(2, size=(SHAKES, *places.shape)) - 1
+        moves[path] = np.zeros((count, *places.shape), places.dtype)
         moves[path][DIRECTIONS:] = copies.box.reflected(path, places * signs)
     terms = g * v
     totals, sizes = terms.sum(axis=1), np.abs(terms).sum(axis=1)

@@ -1,5 +1,6 @@
 """The cost at the parameters, and with single entries or whole arrays moved."""
 
+import cmath
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
@@ -43,6 +44,7 @@ class Evaluations(RestoresParameters):
       the cost is not defined.
     - a method ``at_points(params)`` that returns the costs (S,) of S points; every array of
       ``params`` is (S, ...).
+    - ``most``: the most points that ``at_points`` should be given, if not any number.
     - ``levels``: the noise of moves of single entries, by path, where it is known of each.
     - ``analytic = True`` if the cost is known to compute with complex numbers from end to end. This
       saves a trial of whether it does; complex steps are compared with differences all the same.
@@ -305,16 +307,16 @@ class Evaluations(RestoresParameters):
         self, path: str, entries: IntArray, steps: Any, inside: NDArray[np.bool_], known: Any
     ) -> Iterator[tuple[slice, Any]]:
         """Yield the costs of one entry after another; those known where they are not `inside`."""
-        arrays, params = self._arrays(steps.dtype.kind == "c")
-        saved = self.values[path].reshape(-1)
-        moved = saved[entries][:, None] + steps
-        flat, is_complex, everywhere = arrays[path].flat, known.dtype.kind == "c", inside.all()
+        is_complex = known.dtype.kind == "c"
+        arrays, params = self._arrays(is_complex)
+        saved, flat = self.values[path].reshape(-1), arrays[path].flat
+        moved, everywhere = saved[entries][:, None] + steps, inside.all()
         rows = np.flatnonzero(inside.any(axis=1)) if self.shared else range(len(entries))
         for row in rows:
-            entry, costs = int(entries[row]), list(known[row])
+            entry, costs = int(entries[row]), known[row].copy()
             where = partial(self._where, path, entry, is_complex)
             try:
-                for column in range(len(costs)) if everywhere else np.flatnonzero(inside[row]):
+                for column in range(costs.size) if everywhere else np.flatnonzero(inside[row]):
                     flat[entry] = moved[row, column]
                     costs[column] = self._moved_cost(params, known.dtype, where)
                     if self.shared:
@@ -333,25 +335,7 @@ class Evaluations(RestoresParameters):
 
         It is nan where the cost raised an exception, and out of the box.
         """
-        is_complex = any(move.dtype.kind == "c" for move in moves.values())
-        arrays, params = self._arrays(is_complex)
-        dtype = self._result_dtypes[is_complex]
-
-        def where() -> tuple[str, str]:
-            """Return the path of the entry that is moved farthest, and its move."""
-            path = max(moves, key=lambda path: float(np.abs(moves[path]).max(initial=0)))
-            _, move = self._where(path, int(np.argmax(np.abs(moves[path]))), is_complex)
-            return path, f"{move}{OF_ALL}"
-
-        try:
-            for path, move in moves.items():
-                arrays[path][...] = self.values[path] + move
-            if not all(self.box.holds(path, arrays[path]) for path in moves):
-                return not_a_number(dtype)
-            return self._moved_cost(params, dtype, where)
-        finally:
-            for path in moves:
-                arrays[path][...] = self.values[path]
+        return self._point_by_point({path: move[None] for path, move in moves.items()}, 1)[0]
 
     def costs_moved(self, numbers: NDArray[Any], moves: Callable[[Any], Mapping[str, Any]]) -> Any:
         """Return the costs of many points, each with whole arrays moved.
@@ -380,30 +364,90 @@ class Evaluations(RestoresParameters):
             for path, part in self._slices.items()
         }
 
+    def at_every_entry(self, steps: Mapping[str, float]) -> dict[str, Any]:
+        """Return the cost with one entry moved at a time by an imaginary step, (size,), by path.
+
+        A cost that takes many points is called once for all arrays, if they are small.
+
+        Parameters
+        ----------
+        steps : dict of str to float
+            h of the steps ih, by path.
+        """
+        takes_many = getattr(self.cost, "at_points", None) is not None
+        is_analytic = getattr(self.cost, "analytic", False)  # its at_entries takes less work
+        most = min(getattr(self.cost, "most", MAX_NUMBERS), MAX_NUMBERS // self.size)
+        if takes_many and not is_analytic and self.size <= most:
+            sizes = [self.values[path].size for path in steps]
+            moves = np.diag(1j * np.repeat([*steps.values()], sizes))
+            try:
+                costs = self._stacked_costs(self.split(moves), self.size)
+            except KeyboardInterrupt:
+                if not self.accept_interrupt():
+                    raise
+                costs = None  # at_entries, below, calls nothing any more
+            if costs is not None and np.isfinite(costs).all():
+                return {path: part.reshape(-1) for path, part in self.split(costs).items()}
+        of_arrays = {
+            path: (np.arange(value.size), np.full((value.size, 1), 1j * steps[path]))
+            for path, value in self.values.items()
+        }
+        return {path: self.at_entries(path, *moves)[:, 0] for path, moves in of_arrays.items()}
+
     def _costs_at(self, moves: Mapping[str, Any], count: int) -> Any:
         """Return the costs of `count` points, by the cost's own ``at_points`` if it has one."""
+        costs = self._stacked_costs(moves, count)
+        return self._point_by_point(moves, count) if costs is None else costs
+
+    def _stacked_costs(self, moves: Mapping[str, Any], count: int) -> Any:
+        """Return the costs of `count` points from one call; None if the cost does not take them."""
         at_points = getattr(self.cost, "at_points", None)
+        if at_points is None:
+            return None
         is_complex = any(move.dtype.kind == "c" for move in moves.values())
-        if at_points is not None:
-            points = {}
-            for path, value in self.values.items():
-                dtype = self.complex_dtype(path) if is_complex else value.dtype
-                move = moves[path] if path in moves else np.zeros((count, *value.shape))
-                points[path] = (value + move).astype(dtype, copy=False)
-            inside = np.all([self.box.holds(path, points[path]) for path in points], axis=0)
-            try:
-                if inside.all():
-                    costs = at_points(self.nesting.rebuild(points))
-                    self.count += count
-                    if is_complex or costs.dtype.kind != "c":
-                        return costs.astype(self._result_dtypes[is_complex])
-            except Exception as error:
-                if is_control_flow(error):
-                    raise
-                # at least one point is outside: evaluate them one by one
-        return np.array(
-            [self.cost_moved({path: move[k] for path, move in moves.items()}) for k in range(count)]
-        )
+        points = {}
+        for path, array in self._arrays(is_complex)[0].items():
+            points[path] = np.empty((count, *array.shape), array.dtype)
+            points[path][...] = self.values[path] + moves.get(path, 0)
+        if not all(self.box.holds(path, points[path]).all() for path in moves):
+            return None
+        try:
+            costs = at_points(self.nesting.rebuild(points))
+            self.count += count
+            if is_complex or costs.dtype.kind != "c":
+                return costs.astype(self._result_dtypes[is_complex])
+        except Exception as error:
+            if is_control_flow(error):
+                raise
+        return None  # at least one point is outside
+
+    def _point_by_point(self, moves: Mapping[str, Any], count: int) -> Any:
+        """Return the costs of `count` points, by one call for each; nan out of the box."""
+        is_complex = any(move.dtype.kind == "c" for move in moves.values())
+        arrays, params = self._arrays(is_complex)
+        costs = np.empty(count, self._result_dtypes[is_complex])
+        costs[...] = not_a_number(costs.dtype)
+        points, inside = {}, np.ones(count, bool)
+        for path, move in moves.items():
+            points[path] = (self.values[path] + move).astype(arrays[path].dtype, copy=False)
+            inside &= self.box.holds(path, points[path])
+
+        def where() -> tuple[str, str]:
+            """Return the path of the entry that is moved farthest, and its move."""
+            sizes = {path: np.abs(move[k]) for path, move in moves.items()}
+            path = max(sizes, key=lambda path: float(sizes[path].max(initial=0)))
+            _, move = self._where(path, int(sizes[path].argmax()), is_complex)
+            return path, f"{move}{OF_ALL}"
+
+        try:
+            for k in np.flatnonzero(inside):
+                for path, moved in points.items():
+                    arrays[path][...] = moved[k]
+                costs[k] = self._moved_cost(params, costs.dtype, where)
+        finally:
+            for path in points:
+                arrays[path][...] = self.values[path]
+        return costs
 
     def complex_dtype(self, path: str) -> Any:
         """Return the dtype in which an array is moved by complex steps."""
@@ -442,6 +486,8 @@ class Evaluations(RestoresParameters):
         is_complex, said = dtype.kind == "c", ""
         try:
             value = as_number(self._call(params))
+            if value.dtype == dtype and cmath.isfinite(value):
+                return value
         except Exception as error:
             if is_control_flow(error):
                 raise

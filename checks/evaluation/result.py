@@ -122,6 +122,11 @@ class Result:
         """Return the result at many points, if the function takes these in one call."""
         return None if self.memo.stacks is None else self._at_points
 
+    @property
+    def most(self) -> int:
+        """The most points that `at_points` should be given."""
+        return self.memo.most
+
     def _at_points(self, points: Any) -> Any:
         assert self.memo.stacks is not None
         found = self.memo.stacks.read(points, self._asked_of_stacks)

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import cache, cached_property
-from operator import itemgetter
+from operator import is_, itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +37,7 @@ class _Container(NamedTuple):
     node: Any
     path: str
     parts: Parts
+    values: list[Any]  # of `parts`
     keys: list[Any]  # the keys of a dict; empty for any other container
 
 
@@ -73,7 +74,7 @@ class Nesting:
             return itemgetter(name)
         if _kind(node.__class__) not in (NAMED_TUPLE, TUPLE):  # no part of a tuple can be replaced
             keys = list(node) if isinstance(node, Mapping) else []
-            self._mutable.append(_Container(node, path, parts, keys))
+            self._mutable.append(_Container(node, path, parts, _values(node), keys))
         builders = [self._visit(part, path + step) for step, part in parts]
         return lambda arrays: _like(node, parts, [build(arrays) for build in builders])
 
@@ -84,18 +85,15 @@ class Nesting:
     def restore(self) -> str:
         """Undo every replacement, addition or removal of parts; return the path of the first."""
         changed = ""
-        for node, path, parts, keys in self._mutable:
-            now = children(node) or []
-            if len(now) == len(parts) and all(
-                step == other and part is same
-                for (step, part), (other, same) in zip(now, parts, strict=True)
-            ):
+        for node, path, parts, values, keys in self._mutable:
+            now = _values(node)
+            is_same = len(now) == len(values) and all(map(is_, now, values))
+            if is_same and (not keys or list(node) == keys):
                 continue
-            found, saved = dict(now), dict(parts)
+            found, saved = dict(children(node) or []), dict(parts)
             steps = [s for s in {**saved, **found} if found.get(s, self) is not saved.get(s)]
             # where a dict was only reordered, no part differs: name the dict itself
             changed = changed or path_name(path + next(iter(steps), ""))
-            values = [part for _, part in parts]
             if dataclasses.is_dataclass(node):
                 for step, part in parts:
                     object.__setattr__(node, step[1:], part)
@@ -176,13 +174,31 @@ def children(node: Any) -> Parts | None:
     kind = _kind(node.__class__)
     if not kind:
         return None
+    parts = _values(node)
     if kind == MAPPING:
-        return [(key_step(key), part) for key, part in node.items()]
+        return list(zip(map(key_step, node), parts, strict=True))
+    if kind in (DATACLASS, NAMED_TUPLE):
+        names = _names(node.__class__)
+        return [(f".{name}", part) for name, part in zip(names, parts, strict=True)]
+    return [(f"[{i}]", part) for i, part in enumerate(parts)]
+
+
+def _values(node: Any) -> list[Any]:
+    """Return the parts of a container."""
+    kind = _kind(node.__class__)
+    if kind == MAPPING:
+        return list(node.values())
     if kind == DATACLASS:
-        return [(f".{f.name}", getattr(node, f.name)) for f in dataclasses.fields(node)]
-    if kind == NAMED_TUPLE:
-        return [(f".{name}", part) for name, part in zip(node._fields, node, strict=True)]
-    return [(f"[{i}]", part) for i, part in enumerate(node)]
+        return [getattr(node, name) for name in _names(node.__class__)]
+    return list(node)
+
+
+@cache
+def _names(cls: Any) -> list[str]:
+    """Return the names of the parts of a dataclass or a named tuple."""
+    if dataclasses.is_dataclass(cls):
+        return [field.name for field in dataclasses.fields(cls)]
+    return list(cls._fields)
 
 
 def key_step(key: object) -> str:

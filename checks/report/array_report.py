@@ -16,7 +16,6 @@ from checks.report.verdict import (
     entry_size,
     is_seen,
     judge_by,
-    largest_entry,
     relative_discrepancy,
 )
 from checks.report.wording import plural
@@ -141,17 +140,21 @@ class ArrayReport:
         return Verdict(int(self.verdicts.max(initial=0)))
 
     @cached_property
+    def sizes(self) -> FloatArray:
+        """max(|claimed|, |numeric|) of every entry; at a kink numeric is the steeper slope."""
+        return entry_size(self.claimed, self.numeric, self.slope_jump)
+
+    @cached_property
     def largest(self) -> float:
         """The largest finite entry, claimed or numeric; errors are given relative to it."""
-        return largest_entry(self.claimed, np.abs(self.numeric) + self.slope_jump)
+        return float(self.sizes.max(initial=0))
 
     @cached_property
     def largest_beside(self) -> FloatArray | float:
         """What s of `checks.report.verdict.Rule` is: `largest`, or that of each row as a column."""
         if not self.by_rows:
             return self.largest
-        sizes = entry_size(self.claimed, self.numeric, self.slope_jump)
-        return np.asarray(sizes.max(axis=1, keepdims=True, initial=0))
+        return np.asarray(self.sizes.max(axis=1, keepdims=True, initial=0))
 
     @property
     def all_zero(self) -> bool:
@@ -185,16 +188,15 @@ class ArrayReport:
         """
         if self.rule.scale == "array":
             return np.zeros(self.claimed.shape, bool)
-        size = entry_size(self.claimed, self.numeric)
-        rounding = self.tolerance - self.rule.rtol * size
-        return ~(self.error + rounding <= self.rule.resolution * size) & self.differentiable
+        rounding = self.tolerance - self.rule.rtol * self.sizes
+        return ~(self.error + rounding <= self.rule.resolution * self.sizes) & self.differentiable
 
     @property
     def zeros(self) -> NDArray[np.bool_]:
         """Which entries are claimed to be 0, and may be."""
         return np.asarray((self.claimed == 0) & (np.abs(self.numeric) <= self.error))
 
-    @property
+    @cached_property
     def scales(self) -> FloatArray:
         """What errors of each entry are relative to: its own size, max(|claimed|, |numeric|).
 
@@ -203,8 +205,7 @@ class ArrayReport:
         largest = np.full(self.claimed.shape, self.largest_beside)
         if self.rule.scale == "array":
             return largest
-        sizes = entry_size(self.claimed, self.numeric, self.slope_jump)
-        return np.where(self.coarse, largest, sizes)
+        return np.where(self.coarse, largest, self.sizes)
 
     @property
     def seen(self) -> bool:
@@ -214,13 +215,7 @@ class ArrayReport:
     @cached_property
     def _bounds(self) -> tuple[FloatArray, FloatArray]:
         return bounds(
-            self.claimed,
-            self.numeric,
-            self.error,
-            self.rule,
-            self.rounding,
-            self.slope_jump,
-            self.largest_beside,
+            self.sizes, self.largest_beside, self.numeric, self.error, self.rule, self.rounding
         )
 
     @property
@@ -245,9 +240,9 @@ class ArrayReport:
     @property
     def undetectable(self) -> int:
         """The number of entries, on no kink, so small that a claim of 0 would be tolerated."""
-        zeros = np.zeros(self.claimed.shape)
-        parts = (self.numeric, self.error, self.rule, self.rounding, self.slope_jump)
-        t, _ = bounds(zeros, *parts, self.largest_beside)
+        of_numeric = entry_size(np.zeros(self.claimed.shape), self.numeric, self.slope_jump)
+        parts = (self.largest_beside, self.numeric, self.error, self.rule, self.rounding)
+        t, _ = bounds(of_numeric, *parts)
         return int(np.sum(~(np.abs(self.numeric) - self.error > t) & self.differentiable))
 
     @property

@@ -88,25 +88,27 @@ class Rule:
 
 
 def bounds(
-    claimed: FloatArray,
+    size: FloatArray,
+    largest: FloatArray | float,
     numeric: FloatArray,
     error: FloatArray,
     rule: Rule,
     rounding: FloatArray | float = 0.0,
-    slope_jump: FloatArray | float = 0.0,
-    largest: FloatArray | float | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Return t of every entry, and the bound above which d − e is a MISMATCH; see `judge`."""
-    s = largest_entry(claimed, np.abs(numeric) + slope_jump) if largest is None else largest
-    size, b = entry_size(claimed, numeric, slope_jump), np.asarray(rounding)
+    """Return t of every entry, and the bound above which d − e is a MISMATCH; see `Rule`.
+
+    `size` is max(|g|, |n|) of every entry, and `largest` is s.
+    """
+    b = np.asarray(rounding)
     is_unknown = np.isnan(b)
     known = np.where(is_unknown, 0.0, 2 * b)
-    t = rule.rtol * size + np.minimum(known, rule.rtol * s)
+    t = rule.rtol * size + np.minimum(known, rule.rtol * largest)
     if rule.scale == "array":
-        t = np.full(size.shape, rule.rtol * s)
+        t = np.full(size.shape, rule.rtol * largest)
     # If all derivatives of the array may be 0, its claims may be the rounding of larger terms that
     # cancel. Then their size s says nothing of how large that rounding is, but S does.
-    unknown = rule.rtol * (s if is_seen(numeric, error) else np.maximum(s, rule.largest))
+    of_all = np.maximum(largest, rule.largest)
+    unknown = rule.rtol * (largest if is_seen(numeric, error) else of_all)
     unknown = np.maximum(unknown, rule.lost)
     floor = rule.eps * rule.largest
     floor = LAST_PLACES * np.where(b > 0, np.minimum(floor, b), floor)
@@ -141,8 +143,9 @@ def judge(
     ndarray of int8
         `Verdict` values, in the shape of the arrays.
     """
-    s = largest_entry(claimed, np.abs(numeric) + slope_jump) if largest is None else largest
-    t, limit = bounds(claimed, numeric, error, rule, rounding, slope_jump, s)
+    size = entry_size(claimed, numeric, slope_jump)
+    s = float(size.max(initial=0)) if largest is None else largest
+    t, limit = bounds(size, s, numeric, error, rule, rounding)
     return judge_by(t, limit, claimed, numeric, error, rule.resolution * s, slope_jump)
 
 
@@ -183,13 +186,7 @@ def entry_size(
 
 def largest_entry(claimed: FloatArray, numeric: FloatArray) -> float:
     """Return s: the largest finite entry of an array, claimed or numeric."""
-    largest = 0.0
-    for size in (np.abs(claimed), np.abs(numeric)):
-        candidate = float(size.max(initial=0))
-        if not math.isfinite(candidate):
-            candidate = float(size.max(where=np.isfinite(size), initial=0))
-        largest = max(largest, candidate)
-    return largest
+    return float(entry_size(claimed, numeric).max(initial=0))
 
 
 def relative_discrepancy(discrepancy: Any, scale: Any) -> FloatArray:

@@ -36,16 +36,18 @@ class Line:
 
     def cost(self, moves):
         self.calls += 1
-        if "far" in moves:
-            return np.float64(moves["far"])
         return np.float64(self.function(float((moves["w"] / self.move).item())))
+
+    def costs(self, moves):
+        self.calls += len(moves["w"])
+        return moves["w"]
 
 
 def cost_rounding_of(function, narrow=None, moved=()):
     copies = Line(function)
     at = function(0.0)
     # moved: (narrow, wide) costs far from the point
-    far = [({"far": wide}, narrow) for narrow, wide in moved]
+    far = [({"w": np.float64(wide)}, narrow) for narrow, wide in moved]
     found = costs.cost_rounding(np.float64(at if narrow is None else narrow), copies, rng(), far)
     return found, copies.calls
 

@@ -204,19 +204,45 @@ def test_complex_steps_of_all_arrays_are_taken_in_one_call_if_the_function_takes
     assert copies.calls == alone.calls == 4
 
 
-def test_complex_steps_are_taken_one_by_one_where_a_call_for_many_points_fails():
+@pytest.mark.parametrize("fails", [False, True])
+def test_points_are_taken_one_by_one_where_a_call_for_many_fails(fails):
     class Cost:
         def __call__(self, x):
-            return x.sum() ** 2
+            return np.sum(x, axis=-1) ** 2
 
         def at_points(self, x):
-            raise ValueError("not all of them")
+            if fails:
+                raise ValueError("not all of them")
+            return self(x)
 
     x = np.array([0.7, 0.1, 1.3])
     copies = Copies(Cost(), Nesting(x), {"params": x}, np.float64)
     found, _ = copies.slopes({"params": np.arange(3)})
     np.testing.assert_allclose(found["params"], 2 * x.sum())
     assert copies.calls == 3
+    moves = np.array([[0.5, 0, 0], [0, 0.0625, 0.25]])
+    along = list(copies.slopes_along({"params": np.eye(3)[:2]}, {"params": moves}))
+    np.testing.assert_allclose(along, 2 * (x + moves).sum(axis=1))
+    assert copies.calls == 5
+
+
+def test_moves_along_directions_are_made_in_parts_of_bounded_memory(monkeypatch):
+    monkeypatch.setattr("checks.estimation.precision.MAX_STACKED", 7)  # two points of three entries
+    sizes = []
+
+    class Cost:
+        def __call__(self, x):
+            return np.sum(x, axis=-1) ** 2
+
+        def at_points(self, x):
+            sizes.append(len(x))
+            return self(x)
+
+    x = np.array([0.7, 0.1, 1.3])
+    copies = Copies(Cost(), Nesting(x), {"params": x}, np.float64)
+    along = list(copies.slopes_along({"params": np.eye(3)}))
+    np.testing.assert_allclose(along, 2 * x.sum())
+    assert sizes == [2, 1]
 
 
 def test_a_cost_that_refuses_the_wider_dtype_is_not_asked_again():

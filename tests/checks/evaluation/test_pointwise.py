@@ -7,7 +7,7 @@ import pytest
 
 from backprop import Network
 from benchmarks.calibration import draw_network
-from checks import check_gradient
+from checks import check_gradient, numerical_gradient
 from checks.evaluation.pointwise import Evaluations
 from checks.parameters.nesting import Nesting
 
@@ -99,6 +99,57 @@ def test_one_point_outside_does_not_lose_the_others():
         "w": "FloatingPointError: no cost here, with w[0, 2] moved from 2.0 to 2.5, the farthest "
         "of all entries moved"
     }
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+def test_a_cost_may_return_a_part_of_its_argument(method):
+    x = np.array([2.0, 3.0])
+    found = numerical_gradient(lambda x: x[1:], x, method=method)
+    assert np.all(np.abs(found.value - [0, 1]) <= found.error)
+    assert found.error.max() < 1e-11
+
+
+STEPS = {"w": 2.0**-100, "b": 2.0**-90}
+
+
+@pytest.mark.parametrize(("fails", "sets"), [((), [4]), ((0.25 + 2.0**-90 * 1j,), [4])])
+def test_one_call_moves_each_entry_of_all_arrays_or_each_is_moved_alone(fails, sets):
+    evaluations = Evaluations(Stacked(fails), POINT)
+    alone = Evaluations(cost, POINT).at_every_entry(STEPS)
+    before = evaluations.count
+    costs = evaluations.at_every_entry(STEPS)
+    assert evaluations.cost.sets == sets
+    assert evaluations.count == before + 4
+    assert [c.shape for c in costs.values()] == [(3,), (1,)]
+    assert np.array_equal(costs["w"], alone["w"])
+    assert np.isnan(costs["b"]).all() if fails else np.array_equal(costs["b"], alone["b"])
+    assert "no cost here" in evaluations.complex_outside or not fails
+
+
+def test_large_arrays_and_costs_that_move_entries_themselves_are_not_stacked(monkeypatch):
+    analytic = Evaluations(Stacked(), POINT)
+    analytic.cost.analytic = True
+    analytic.at_every_entry(STEPS)
+    assert analytic.cost.sets == []
+    monkeypatch.setattr("checks.evaluation.pointwise.MAX_NUMBERS", 15)  # 4 points of 4 entries
+    large = Evaluations(Stacked(), POINT)
+    large.at_every_entry(STEPS)
+    assert large.cost.sets == []
+
+
+def test_an_interruption_of_the_one_call_ends_the_moving_of_entries(monkeypatch):
+    evaluations = Evaluations(Stacked(), POINT)
+
+    def interrupted(points):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluations.cost, "at_points", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluations.at_every_entry(STEPS)
+    with evaluations.tolerating_interrupt():
+        costs = evaluations.at_every_entry(STEPS)
+    assert all(np.isnan(of_array).all() for of_array in costs.values())
+    assert evaluations.interrupted
 
 
 def test_an_interruption_while_restoring_waits_until_the_point_is_back(monkeypatch):

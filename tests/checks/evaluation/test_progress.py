@@ -168,7 +168,7 @@ class TestInterruption:
         plain = Interrupting()
         check_gradient(plain, gradient, point(), method=method)
         # the last calls refine estimates that are good enough without them
-        calls = range(45, plain.count - 8, 23 if method == "central" else 3)
+        calls = range(46, plain.count - 8, 23 if method == "central" else 3)
         stops = [self.interrupted(method, Interrupting(at)).report for at in calls]
         # by then all complex steps of entries are done
         expected = {"central": Verdict.UNRESOLVED, "auto": Verdict.MATCH}[method]
