@@ -421,6 +421,18 @@ def test_one_slope_of_zero_among_others_is_a_slope():
     assert found.slopes([{"b": moves["b"]}]) is None
 
 
+def test_one_slope_that_is_not_finite_makes_all_unknown():
+    x, claim = ({path: a.copy() for path in "ab"} for a in (X, np.ones(X.shape)))
+
+    def cost(p):
+        return np.sum(p["a"]) + (complex(0, np.nan) if np.imag(p["b"]).any() else 0)
+
+    found = DirectionalEstimator(DirectionalEvaluations(cost, x, claim, 0), "auto", None)
+    moves = found.evaluations.directions({"a": 1.0, "b": 1.0})
+    assert found.slopes([{"a": moves["a"]}]) is not None
+    assert found.slopes([{"a": moves["a"]}, {"b": moves["b"]}]) is None
+
+
 @pytest.mark.parametrize(
     ("dtype", "eps"),
     [
