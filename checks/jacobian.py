@@ -98,12 +98,12 @@ def check_jacobian(
         else.
     jacobian
         The claim, or a function that takes x and returns it. Of an array of m results by an array
-        of n entries it is a matrix (m, n) of floats, dense or of scipy.sparse, or has the shape of
-        the results followed by that of the entries. Where f(x) or x is a nesting, such blocks are
-        nested as f(x) and inside as x. What a sparse matrix leaves out is checked to be zero. It is
-        called as often as the gradient of `check_gradient`. A complex block is ∂f/∂x + i ∂f/∂y of a
-        real f by z = x + iy, and ∂f/∂z of a complex one. Where that does not exist, give real
-        blocks, ((∂Re f/∂x, ∂Re f/∂y), (∂Im f/∂x, ∂Im f/∂y)).
+        of n entries it is a matrix (m, n) of floats, dense or of scipy.sparse, a LinearOperator of
+        scipy, or has the shape of the results followed by that of the entries. Where f(x) or x is a
+        nesting, such blocks are nested as f(x) and inside as x. What a sparse matrix leaves out is
+        checked to be zero. It is called as often as the gradient of `check_gradient`. A complex
+        block is ∂f/∂x + i ∂f/∂y of a real f by z = x + iy, and ∂f/∂z of a complex one. Where that
+        does not exist, give real blocks, ((∂Re f/∂x, ∂Re f/∂y), (∂Im f/∂x, ∂Im f/∂y)).
     x
         The point: any nesting of lists, tuples, named tuples, dicts and dataclasses that holds
         arrays of floats. Writable arrays are moved in place and restored bit for bit.

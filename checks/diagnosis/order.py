@@ -10,6 +10,7 @@ from checks.diagnosis.case import LEFT_OVER, Case, Fit
 __all__ = ["another_array", "reordered"]
 
 ORDER_BITS = 3.0
+MOST_COMPARED = 2**22  # of more numbers, rows and columns are not compared with each other
 
 
 def reordered(case: Case) -> Iterator[Fit]:
@@ -44,6 +45,7 @@ def reordered(case: Case) -> Iterator[Fit]:
             yield from case.fit("permuted", clause, rolled, cost, error=errors, number=by)
             if shift >= 64:  # of long arrays, other shifts are not tried
                 break
+    yield from _lines_reordered(case)
     # After sorting it is unknown which error belongs to which entry, so the largest is used for
     # all. Entries must lie so far apart that no two can be confused.
     tolerance = float(case.tolerance.max())
@@ -56,6 +58,29 @@ def reordered(case: Case) -> Iterator[Fit]:
         evidence = float(np.sum(np.log2(case.discrepancy[moved] / tolerance)))
         clause = "the entries of the numerical gradient in another order"
         yield Fit("permuted", clause, 1, evidence, math.log2(math.factorial(min(n.size, 100))))
+
+
+def _lines_reordered(case: Case) -> Iterator[Fit]:
+    """Explain a matrix by another order of its rows, or of its columns."""
+    n = case.numeric
+    for axis, name in enumerate(("row", "column") if n.ndim == 2 else ()):
+        lines = np.moveaxis(n, axis, 0)
+        if len(lines) * n.size > MOST_COMPARED:
+            continue
+        claimed = np.moveaxis(case.claimed, axis, 0)
+        order = np.array([np.abs(lines - one).max(axis=1, initial=0).argmin() for one in claimed])
+        place = np.arange(order.size)
+        # shifts, with the order itself, and the reverse have names of their own
+        others = (order != np.roll(place, -order[0])).any() and (order != place[::-1]).any()
+        if others and np.unique(order).size == order.size:
+            first = np.flatnonzero(order != place)[0]
+            clause = (
+                f"the numerical gradient with its {name}s in another order "
+                f"({name} {first} is {name} {order[first]} of it)"
+            )
+            cost = math.log2(math.factorial(min(order.size, 100)))
+            error = np.take(case.error, order, axis)
+            yield from case.fit("permuted", clause, np.take(n, order, axis), cost, error=error)
 
 
 def another_array(case: Case) -> Iterator[Fit]:

@@ -158,10 +158,13 @@ def name_mistakes(
     arrays: Mapping[str, ArrayReport], values: Mapping[str, FloatArray], kind: str
 ) -> tuple[Diagnosis, ...]:
     """Name what is wrong with a derivative of some kind, "Jacobian" say, as `diagnose` does."""
-    return tuple(
-        replace(mistake, text=mistake.text.replace("numerical gradient", f"numerical {kind}"))
-        for mistake in diagnose(off_kinks(arrays), values)
-    )
+
+    def named(text: str) -> str:
+        text = text.replace("numerical gradient", f"numerical {kind}")
+        return text.replace("the gradient of", f"the {kind} of")
+
+    found = diagnose(off_kinks(arrays), values)
+    return tuple(replace(mistake, text=named(mistake.text)) for mistake in found)
 
 
 def block_name(result: str, path: str, of_x: str = "x") -> str:

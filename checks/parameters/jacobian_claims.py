@@ -15,8 +15,8 @@ def flatten_jacobian(results: Any, x: Any, claim: Any, source: str) -> list[dict
     """Return the blocks of a claimed Jacobian: of each array of results, by the paths of `x`.
 
     A block of an array of m results by an array of n entries is (m, n), or has the shape of the
-    results followed by that of the entries, or is a matrix of scipy.sparse; it is returned as
-    (m, n).
+    results followed by that of the entries, or is a matrix of scipy.sparse or a LinearOperator; it
+    is returned as (m, n).
 
     Parameters
     ----------
@@ -45,7 +45,9 @@ def _block(of_result: tuple[int, ...], node: Any, part: Any, where: str) -> Floa
     """Return a block as a matrix, a new array, checked for dtype and shape."""
     of_entry = np.shape(node)
     matrix = int(np.prod(of_result)), int(np.prod(of_entry))
-    if type(part).__module__.startswith("scipy.sparse"):
+    if hasattr(part, "matmat"):  # a LinearOperator of scipy
+        part = part.matmat(np.eye(part.shape[1], dtype=part.dtype))
+    elif type(part).__module__.startswith("scipy.sparse"):
         part = part.toarray()
     array = as_array(part)
     if array.dtype.kind != "f" or isinstance(part, UNFIT):

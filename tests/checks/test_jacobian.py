@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.sparse.linalg import aslinearoperator
 
 from benchmarks.compositions import draw_several
 from checks import (
@@ -93,6 +94,7 @@ RIGHT = {
         X,
     ),
     "dia matrix": (square, lambda x: sparse.diags(2 * x), X),
+    "LinearOperator": (square, lambda x: aslinearoperator(square_jacobian(x)), X),
     "incapable of complex numbers": (np.abs, lambda x: np.diag(np.sign(x)), X),
     "dead units": (rectify, lambda x: np.diag((x > 0) * 1.0), X),
     "float32": (rectify, lambda x: np.diag(x > 0).astype(np.float32), X.astype(np.float32)),

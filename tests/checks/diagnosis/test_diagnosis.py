@@ -97,6 +97,10 @@ def one_zero(g, p):
     return np.where(np.arange(g.size).reshape(g.shape) == 1, 0, g)
 
 
+def rows_swapped(g, p):
+    return g[[0, 3, 2, 1]]
+
+
 MISTAKES = [
     ("scale", "2.000 ×", EXAMPLES, each(lambda g, p: 2 * g)),
     ("scale", "a factor 2 missing", EXAMPLES, each(lambda g, p: g / 2)),
@@ -129,6 +133,13 @@ MISTAKES = [
         "in another order",
         EXAMPLES,
         first(lambda g, p: np.roll(g.ravel(), 1).reshape(g.shape)),
+    ),
+    ("permuted", "rows in another order (row 1 is row 3 of it)", MATRICES, first(rows_swapped)),
+    (
+        "permuted",
+        "columns in another order (column 0 is column 1 of it)",
+        ["square factors"],
+        first(lambda g, p: g[:, [1, 0, *range(2, g.shape[1])]]),
     ),
     ("order", "u is the gradient of v; v is the gradient of u", MATRICES, swapped),
     ("penalty", "+ 0.01 × the parameters", EXAMPLES, each(lambda g, p: g + 0.01 * p)),
