@@ -20,7 +20,9 @@ SMALL = 1e-6
 # grows beyond LONGEST: a unit that is saturated at x may not be so further away.
 LONG, LONGEST = 1e-2, 0.1
 PILOTS = 2  # coordinates that find the step with which all others start
-PILOT_ACCURACY = 10.0  # the error of a pilot has to be this much smaller than the goal
+# The error of a pilot has to be PILOT_ACCURACY times smaller than the goal, and at most SHARP. That
+# is what float64 asks, as the goal of float32 parameters is far from what steps in float64 give.
+PILOT_ACCURACY, SHARP = 10.0, 1.5e-11
 ROUNDS = 18  # steps tried for one coordinate; 8^-17 of the first is below a last place
 # The error covers FEW_JUMPS times the mean slope of the jumps found. That mean may be too small,
 # because the jumps within a step are few and unevenly spaced.
@@ -169,7 +171,9 @@ class _StepSelection:
         A correction is then about noise/h. So where no step converges, and corrections times their
         steps are about as large for short steps as for long ones, they are noise of the cost.
         """
-        goal = self.goal if self.grid is not None else self.goal / PILOT_ACCURACY
+        goal = self.goal
+        if self.grid is None:
+            goal = min(self.goal / PILOT_ACCURACY, SHARP)
         met = list[float]()
         for _ in range(ROUNDS):
             inaccurate = self.pilots[self.needs_step(goal)[self.pilots]]

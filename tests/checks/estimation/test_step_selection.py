@@ -307,7 +307,7 @@ def test_an_error_above_the_goal_relative_to_the_largest_slope_needs_a_step(sign
     assert selection().needs_step(0.1)
 
 
-@pytest.mark.parametrize("goal", [1e-3, 1e-6])
+@pytest.mark.parametrize("goal", [1e-10, 1e-13])
 @pytest.mark.parametrize("scale", [1.0, 2.0**-20, 2.0**20])
 def test_pilots_find_the_geometric_mean_of_their_steps_for_the_others(goal, scale):
     points = np.array([1.0, 2.0, 3.0])
@@ -328,12 +328,15 @@ def test_pilots_find_the_geometric_mean_of_their_steps_for_the_others(goal, scal
         assert common <= stencil.steps[1].item() / scale <= 1.25 * common
 
 
-def test_pilots_are_ten_times_as_accurate_as_the_goal():
+@pytest.mark.parametrize(
+    ("goal", "accurate"), [(1e-12, 1e-12), (1.5e-10, 1.5e-10), (1e-3, 1.5e-10)]
+)
+def test_pilots_are_ten_times_as_accurate_as_the_goal_and_as_for_float64(goal, accurate):
     errors = iter([0.5, 0.2, 0.11, 0.09, 0.0])
-    stencil = Planted(lambda h, x: trial(np.ones(x.size), 1e-3 * next(errors), 0.5))
-    found = selection([1.0], stencil, 1e-3)
+    stencil = Planted(lambda h, x: trial(np.ones(x.size), accurate * next(errors), 0.5))
+    found = selection([1.0], stencil, goal)
     begin(found)
-    assert found.error == pytest.approx(0.09e-3)
+    assert found.error == pytest.approx(0.09 * accurate, abs=0)
     assert len(stencil.steps) == 4
 
 
