@@ -176,7 +176,8 @@ def differences(
         largest = np.abs(value[np.isfinite(error)]).max(initial=0)
         blurred = np.isfinite(error) & (error > goal * largest)
         for side, room, other in ((-1, below, above), (1, above, below)):
-            near = np.flatnonzero(blurred & (beside_kink | (other < ON_BOUND * room)))
+            at_kink = beside_kink & ~on_stairs  # a jump looks like a kink from one side
+            near = np.flatnonzero(blurred & (at_kink | (other < ON_BOUND * room)))
             stencil = partial(one_sided, side=side)
             its_value, its_error, its_stairs, _ = slopes_by(stencil, near, room, 4, (side,))
             agrees = np.abs(its_value - value[near]) <= its_error + error[near]
