@@ -74,8 +74,9 @@ def test_what_leaves_the_line_or_changes_toward_zero_is_added(rounding_mode, sig
     assert found.rounding["w"] == approx([1e-6 + 1e-9, 1e-6 + 2e-9], rel=1e-6)
 
 
-def test_a_stage_that_is_narrow_leaves_all_unknown(rounding_mode):
-    at = np.array([1.0, 2.0, 3.0])
+@pytest.mark.parametrize("sign", SIGNS)
+def test_a_stage_that_is_narrow_leaves_all_unknown(rounding_mode, sign):
+    at = sign * np.array([1.0, 2.0, 3.0])
     narrow = at + 1e-6
     for factor, known in ((1 / 33, True), (1 / 31, False)):
         truncated = at + factor * 1e-6

@@ -7,7 +7,7 @@ import pytest
 
 from checks import Verdict, check_gradient, check_step, numerical_gradient
 from checks.estimation import widened as module
-from checks.estimation.precision import Lift
+from checks.estimation.precision import Lift, copies_of
 from checks.estimation.widened import widened
 from checks.evaluation.pointwise import Evaluations
 
@@ -218,3 +218,17 @@ def test_an_array_is_also_tried_at_other_parameters(monkeypatch):
         assert [paths for paths, _ in tried] == [["w"]] * 4
         for (_, ratio), shrink in zip(tried, (1, 1 / 4, 1 / 16, 1.5), strict=True):
             np.testing.assert_allclose(ratio, shrink, rtol=1e-6)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_complex_steps_of_a_narrow_stage_do_not_add_up(sign):
+    def adds_up(of_point):
+        copies = copies_of(Evaluations(of_point, point(np.float32)), np.float64)
+        return [module._adds_up(copies, "w", np.random.default_rng(s)) for s in range(5)]
+
+    def narrow(p):
+        return sign * np.sum(p["w"].astype(np.complex64)) if np.iscomplexobj(p["w"]) else 1.0
+
+    assert all(adds_up(lambda p: sign * cost(p)))
+    assert not all(adds_up(narrow))
+    assert not any(adds_up(lambda p: np.sum(p["b"])))  # nothing shows
