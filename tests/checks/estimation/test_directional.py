@@ -163,6 +163,17 @@ def test_the_error_is_eight_times_the_largest_spread_of_slopes_near_by(sign, mon
         assert derivative.error == pytest.approx(8 * 3e-9, rel=1e-3)
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_the_error_is_at_least_the_rounding_of_the_sum(size, monkeypatch):
+    found = estimator(np.sum, x=size * X)
+    slopes = found.slopes
+    monkeypatch.setattr(found, "slopes", lambda several, nudge=0.0: slopes(several))
+    derivative = found.complex_step("params", moves_of(found)[0])
+    # 16 eps of the norm of the claim, of ones, times the typical size of the entries
+    typical = size * np.sqrt(np.mean(X**2))
+    assert derivative.error == pytest.approx(16 * EPS * typical * np.sqrt(6), rel=1e-12)
+
+
 @pytest.mark.parametrize("sign", SIGNS)
 @pytest.mark.parametrize("factor", [0.0, 0.5, 2.0, -1.0])
 def test_a_step_that_sees_another_imaginary_part_is_not_proven(sign, factor):

@@ -180,6 +180,15 @@ def test_no_entry_of_several_arrays_moves_by_more_than_the_size_of_its_array():
             assert abs(direction[small].item()) > 1  # so that both terms are alike
 
 
+def test_all_parameters_are_shaken_to_either_side():
+    planted = {"a": np.ones(40), "b": np.ones(1)}
+    _, copies = step_rounding_of(planted, planted)
+    moves = copies.moved[0]
+    assert moves.shape == (steps.SHAKES, 40)
+    assert np.unique(np.abs(moves)).tolist() == [steps.SHAKE * WIDE]
+    assert all(set(np.sign(row)) == {-1, 1} for row in moves)
+
+
 def test_only_the_entries_asked_for_are_moved():
     g = np.array([1.0, 2.0, 3.0])
     copies = Steps({"a": g})
