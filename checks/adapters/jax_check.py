@@ -13,6 +13,7 @@ from checks.adapters.jax_function import DISAGREES, GRADIENTS, JaxFunction
 from checks.adapters.jax_leaves import FLOAT32_EPS, as_array, eps_of, in_float64, name_of
 from checks.adapters.reference import PLACES, check_by_reference
 from checks.derivatives.linearity import compared_with_zeros
+from checks.evaluation.stacked import StackedFunction
 from checks.gradient import require_match
 from checks.jacobian import check_jvp, check_vjp
 from checks.judgement.interruption import recorded_once
@@ -134,7 +135,9 @@ def check_derivative(
 
     checked = derived(function, given)
     if not any(output.size for output in checked.outputs.values()):
-        report = _without_results(checked)
+        report = _without_entries(checked, "outputs")
+    elif not any(leaf.values.size for leaf in checked.leaves):
+        report = _without_entries(checked, "inputs")
     elif reference is not None or checked.eps > FLOAT32_EPS:
         other, whose = reference or function, "the function in float64"
         try:
@@ -162,12 +165,15 @@ def check_derivative(
             whose,
             **options,
         )
-    elif is_forward:
-        jvp = checked.jvp if mode == "forward" else checked.linearized_jvp
-        report = check_jvp(checked.values, jvp, checked.params, **options)
     else:
-        vjp = checked.in_mode(mode).vjp
-        report = check_vjp(checked.values, vjp, checked.params, **options)
+        judged = checked.in_mode("reverse" if is_forward else mode)
+        judged = judged.compiled() if checked.is_large or checked.has_loops() else judged
+        values = StackedFunction(judged.values, judged.values_at_points, np.float64, True)
+        if is_forward:
+            jvp = judged.jvp if mode == "forward" else judged.linearized_jvp
+            report = check_jvp(values, jvp, judged.params, **options)
+        else:
+            report = check_vjp(values, judged.vjp, judged.params, **options)
     kind = of_order(len(of_first) + 1, PRODUCTS[mode])
     return replace(_with_values(report, checked), kind=kind)
 
@@ -184,6 +190,8 @@ def _with_values(report: Report, checked: JaxFunction) -> Report:
             arrays[name] = ArrayReport.judged(
                 name, value, n, np.full(n.shape, rtol * largest), Rule(rtol)
             )
+    if arrays and not checked.repeats():  # random values are not those of another rule
+        arrays = {}
     if not arrays and not checked.findings:
         return report
     diagnosis = [
@@ -203,12 +211,12 @@ def _with_values(report: Report, checked: JaxFunction) -> Report:
     )
 
 
-def _without_results(checked: JaxFunction) -> Report:
-    """Return the report of a function whose outputs are all empty: its gradients are zeros."""
+def _without_entries(checked: JaxFunction, what: str) -> Report:
+    """Return the report of a function whose outputs or inputs are all empty."""
     started = time.perf_counter()
-    u = checked.nested_outputs(np.zeros(output.shape) for output in checked.outputs.values())
+    u = checked.nested_outputs(np.zeros_like(as_array(a)) for a in checked.outputs.values())
     claims, _ = flatten_claim(checked.params, checked.vjp(checked.params, u), "vjp")
     arrays = compared_with_zeros(claims)
-    finding = "All outputs are empty, so that every derivative is zero."
+    finding = f"All {what} are empty, so that every derivative is zero, or there is none."
     seconds = time.perf_counter() - started
     return Report(arrays, 0.0, 0.0, "central", 0.0, 1, seconds, 0, (finding,))

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -12,12 +13,14 @@ import numpy as np
 
 from checks.adapters.jax_call import Call
 from checks.adapters.jax_leaves import Keys, Leaf, as_array, eps_of, name_of
-from checks.adapters.jax_loop import LEAST, Loop
+from checks.adapters.jax_loop import LEAST, Loop, StackLoop
 from checks.adapters.keyed_nesting import leaf_at, nest
 
 __all__ = ["DISAGREES", "GRADIENTS", "JaxFunction"]
 
 Flat = Callable[[Sequence[Any]], list[Any]]
+
+LOOPS = {"scan", "while", "cond"}
 
 NO_INPUT = (
     "no input is a number or an array of floats, wanted at least one: JAX has no derivatives by "
@@ -134,6 +137,20 @@ class JaxFunction:
         twin._gradients = partial(GRADIENTS[mode], self.flat)
         return twin
 
+    @property
+    def is_large(self) -> bool:
+        """Whether compiling pays: it takes as long as some thousand calls."""
+        return sum(leaf.values.size for leaf in self.leaves) >= LEAST
+
+    def has_loops(self) -> bool:
+        """Whether JAX compiles parts of it in every call, as it does of loops and branches."""
+        try:
+            with self._with_bits(False):
+                traced = jax.make_jaxpr(self.flat)(self._in_jax([a.values for a in self.leaves]))
+        except Exception:  # if it branches on numbers, say
+            return False
+        return _has_loops(traced.jaxpr)
+
     def compiled(self) -> "JaxFunction":
         """Return the same function, compiled by `jax.jit` if that is possible."""
         twin = copy.copy(self)
@@ -141,7 +158,7 @@ class JaxFunction:
         try:
             with self._with_bits(False):
                 at_point = twin._in_jax([leaf.values for leaf in self.leaves])
-                twin._gradients(at_point, [jnp.zeros_like(o) for o in twin.flat(at_point)])
+                twin._gradients(at_point, list(map(jnp.zeros_like, self.outputs.values())))
         except Exception:  # if it branches on numbers, say
             return self
         return twin
@@ -203,6 +220,13 @@ class JaxFunction:
                 raise TypeError(DISAGREES)
             yield self._in_jax(parts)
 
+    def repeats(self) -> bool:
+        """Whether another call at the point returns the same outputs."""
+        with self._with_bits(False):
+            found = self.flat(self._in_jax([leaf.values for leaf in self.leaves]))
+            pairs = zip(map(as_array, found), map(as_array, self.outputs.values()), strict=True)
+            return all(np.array_equal(one, other, equal_nan=True) for one, other in pairs)
+
     def agrees(self) -> bool:
         """Whether at the point the function with all inputs in float64 has the same values."""
         wide = [leaf.values.astype(np.float64) for leaf in self.leaves]
@@ -228,6 +252,31 @@ class JaxFunction:
                 raise TypeError(DISAGREES)
             found = self.flat(self._in_jax(parts)) if loop is None else loop.at(parts)
             return self.nested_outputs(self._outputs(found, parts))
+
+    def values_at_points(self, points: Any) -> Any:
+        """Return what `values` does of many points, along a leading axis, by a compiled loop.
+
+        Where the stride of that axis is 0, an array is the same at all points.
+
+        Raises
+        ------
+        ValueError
+            The function has few entries, so that compiling takes longer than calling it.
+        TypeError
+            As `values` does.
+        """
+        if not self.is_large:
+            raise ValueError("the function has few entries: it is called as it is")
+        stacks = self._parts(points)
+        with self._with_bits(self._is_wide(stacks)):
+            if not self._is_the_same(stacks):
+                raise TypeError(DISAGREES)
+            program = self._stack_loop.at_points
+            return self.nested_outputs(self._outputs(program(stacks), stacks))
+
+    @functools.cached_property
+    def _stack_loop(self) -> StackLoop:
+        return StackLoop(self.flat, self.leaves)
 
     def values_at_entries(self, arrays: Any, number: int, entries: Any, values: Any) -> Any:
         """Return what `values` does where single entries of an input have other values.
@@ -342,6 +391,16 @@ class JaxFunction:
 
     def _tangents(self, v: Any, moved: Sequence[Any]) -> list[Any]:
         return _vectors(v, self.keys, moved)
+
+
+def _has_loops(jaxpr: Any) -> bool:
+    """Whether a function has loops or branches, also inside of functions that it calls."""
+    parts = [part for equation in jaxpr.eqns for part in equation.params.values()]
+    parts = [one for part in parts for one in (part if isinstance(part, (list, tuple)) else [part])]
+    inner = [getattr(part, "jaxpr", part) for part in parts]
+    return any(equation.primitive.name in LOOPS for equation in jaxpr.eqns) or any(
+        _has_loops(part) for part in inner if hasattr(part, "eqns")
+    )
 
 
 def _dtypes(parts: Sequence[Any]) -> str:

@@ -10,11 +10,12 @@ import numpy as np
 from checks.adapters.jax_leaves import Leaf
 from checks.adapters.jax_products import Moved, Products
 
-__all__ = ["LEAST", "Loop"]
+__all__ = ["LEAST", "Loop", "StackLoop"]
 
 # A function of fewer entries is called as it is: to compile a loop takes as long as 2,000 calls.
 LEAST = 2**11
 POINTS = 256  # in one call of the loop: this bounds the memory it takes
+STACKED = 16  # likewise, where every point has all arrays
 # How many points are evaluated together, by `jax.vmap`. On a CPU it is faster to take them one by
 # one: those of a network 784-30-10 take 15 µs each, but in batches up to 300 µs, as these do not
 # fit the cache.
@@ -49,15 +50,13 @@ class Loop:
         self._flat, self._leaves, self._dtypes = flat, leaves, dtypes
         self._starts = np.cumsum([0, *(leaf.values.size for leaf in leaves)])
         self._dtype = np.result_type(*dtypes)
-        shardings = [leaf.sharding for leaf in leaves if leaf.sharding is not None]
-        devices = {device for sharding in shardings for device in sharding.device_set}
+        devices = _devices(leaves)
         is_narrow = all(d == leaf.values.dtype for d, leaf in zip(dtypes, leaves, strict=True))
         is_mixed = len({leaf.dtype for leaf in leaves}) > 1
         if len(devices) > 1 or (is_narrow and is_mixed and any(leaf.is_weak for leaf in leaves)):
             raise ValueError("the leaves cannot be joined to one vector")
         self._device: Any = devices.pop() if devices else None
-        platform = (self._device or jax.local_devices()[0]).platform
-        self._together = TOGETHER.get(platform, TOGETHER_ELSEWHERE)
+        self._together = _together(self._device)
         self._program = jax.jit(self._loop)
 
     def at(self, arrays: Sequence[Any]) -> list[Any]:
@@ -127,3 +126,59 @@ class Loop:
         index = jnp.unravel_index(inside, array.shape) if array.ndim else ()
         move = value.astype(array.dtype) - array.reshape(-1)[inside]
         return Moved(array, index, jnp.where(place == inside, move, 0))
+
+
+class StackLoop:
+    """Evaluates a function of some leaves at points that are stacked, by compiled programs.
+
+    Parameters
+    ----------
+    flat, leaves
+        As of `Loop`.
+
+    Raises
+    ------
+    ValueError
+        The leaves are on several devices.
+    """
+
+    def __init__(self, flat: Callable[[Sequence[Any]], list[Any]], leaves: Sequence[Leaf]) -> None:
+        self._flat, self._leaves = flat, leaves
+        devices = _devices(leaves)
+        if len(devices) > 1:
+            raise ValueError("the leaves are on several devices")
+        self._device: Any = devices.pop() if devices else None
+        self._together = _together(self._device)
+        self._program = jax.jit(self._loop)
+
+    def at_points(self, stacks: Sequence[Any]) -> list[Any]:
+        """Return the results at all points (S, ...); arrays of stride 0 are the same at all."""
+        count, found = len(stacks[0]), []
+        fixed = {n: np.array(stack[0]) for n, stack in enumerate(stacks) if not stack.strides[0]}
+        moved = {n: stack for n, stack in enumerate(stacks) if n not in fixed}
+        for first in range(0, count, STACKED):
+            # the program is compiled for STACKED points: fewer are padded with the last one
+            some = np.minimum(np.arange(first, first + STACKED), count - 1)
+            part = {n: stack[some] for n, stack in moved.items()}
+            outs = self._program(jax.device_put(part, self._device), fixed)
+            found.append([np.asarray(out)[: count - first] for out in outs])
+        return [np.concatenate(results) for results in zip(*found, strict=True)]
+
+    def _loop(self, moved: dict[int, Any], fixed: dict[int, Any]) -> list[Any]:
+        def one(part: dict[int, Any]) -> list[Any]:
+            arrays = {**fixed, **part}
+            return self._flat([leaf.in_jax(arrays[n]) for n, leaf in enumerate(self._leaves)])
+
+        return jax.lax.map(one, moved, batch_size=self._together)  # type: ignore[no-any-return]
+
+
+def _devices(leaves: Sequence[Leaf]) -> set[Any]:
+    """Return the devices to which leaves are committed."""
+    shardings = [leaf.sharding for leaf in leaves if leaf.sharding is not None]
+    return {device for sharding in shardings for device in sharding.device_set}
+
+
+def _together(device: Any) -> int:
+    """Return how many points are evaluated together on a device."""
+    platform = (device or jax.local_devices()[0]).platform
+    return TOGETHER.get(platform, TOGETHER_ELSEWHERE)

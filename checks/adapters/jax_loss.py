@@ -8,7 +8,6 @@ import numpy as np
 
 from checks.adapters.jax_function import JaxFunction
 from checks.adapters.jax_leaves import FLOAT32_EPS, as_array, eps_of, name_of
-from checks.adapters.jax_loop import LEAST
 from checks.adapters.keyed_nesting import leaf_at, nest
 from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.cost_value import not_a_number
@@ -58,7 +57,8 @@ class LossCost:
                 "of that and others, take has_aux=True"
             )
         self.params = self._joined(checked.params)
-        if sum(leaf.values.size for leaf in checked.leaves) >= LEAST:
+        self._judged: JaxFunction | None = None if checked.is_large else checked
+        if checked.is_large:
             self.at_entries = self._at_entries
 
     def __call__(self, arrays: Any) -> Any:
@@ -66,8 +66,12 @@ class LossCost:
         return self._checked.values(self._pairs(arrays))
 
     def gradient(self, arrays: Any) -> Any:
-        """Return the gradient that JAX has; of a complex z = x + iy it is ∂C/∂x + i ∂C/∂y."""
-        return self._joined(self._checked.vjp(self._pairs(arrays), np.ones(())))
+        """Return the gradient that JAX has; of a complex z = x + iy it is ∂C/∂x + i ∂C/∂y.
+
+        That of many entries is compiled, in the first call.
+        """
+        self._judged = self._judged or self._checked.compiled()
+        return self._joined(self._judged.vjp(self._pairs(arrays), np.ones(())))
 
     def _at_entries(
         self, params: Any, path: str, entries: Any, steps: Any

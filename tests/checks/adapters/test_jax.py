@@ -217,7 +217,6 @@ def test_a_loop_gives_what_single_calls_give(monkeypatch):
             monkeypatch.setattr("checks.adapters.jax_loop.TOGETHER", {"cpu": together})
         else:
             monkeypatch.setattr("checks.adapters.jax_function.LEAST", 10**9)
-            monkeypatch.setattr("checks.adapters.jax_loss.LEAST", 10**9)
         single = numerical_gradient(*from_loss(loss, p)[::2])
         for one, other in zip(*map(jax.tree.leaves, (compiled.value, single.value)), strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-16)

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from checks import Verdict
+from checks.parameters.nesting import leaves
 from checks.report import session
 
 jax = pytest.importorskip("jax", reason="needs the extra gradient-gate[jax]")
 
 from checks.adapters.jax import assert_function, check_function, check_grads  # noqa: E402
+from checks.adapters.jax_function import JaxFunction  # noqa: E402
 
 jnp = jax.numpy
 
@@ -122,6 +124,65 @@ def test_modes_and_orders(mode, order, named):
     with jax.enable_x64(True):
         report = assert_function(lambda x: x**4, draw(2, dtype=np.float64), mode=mode, order=order)
     assert str(report).startswith(f"{named} check: MATCH")
+
+
+def test_without_entries_nothing_is_wrong():
+    report = check_function(lambda x: x.sum() * 2, draw(0, 3))
+    assert report
+    assert "All inputs are empty" in str(report)
+
+
+def test_random_values_are_not_those_of_another_rule():
+    rng = np.random.default_rng(0)
+    report = check_function(lambda x: x * rng.random(), draw(3))
+    assert report.verdict is Verdict.UNRESOLVED
+    assert list(report.arrays) == ["inputs[0]"]
+
+
+def counted(function):
+    calls = []
+
+    def counting(*inputs):
+        calls.append(inputs)
+        return function(*inputs)
+
+    return counting, calls
+
+
+def test_loops_are_compiled_once_and_not_in_every_call():
+    def sums(x):
+        return jax.lax.scan(lambda c, y: (jnp.tanh(c + y), c), jnp.zeros(()), x)
+
+    function, calls = counted(lambda x: {"nested": jax.jit(sums)(x)})
+    report = check_function(function, draw(5))
+    assert report
+    assert len(calls) < 12 < 80 < report.evaluations
+
+
+def test_many_entries_are_moved_in_a_compiled_loop():
+    function, calls = counted(lambda x, w: jnp.sin(3 * x) @ w)
+    report = check_function(function, draw(42, 50), draw(50, seed=1))
+    assert report, str(report)
+    assert len(calls) < 20 < 2_000 < report.evaluations
+
+
+@pytest.mark.parametrize("together", [1, 64])
+def test_a_loop_over_points_gives_what_single_calls_give(together, monkeypatch):
+    monkeypatch.setattr("checks.adapters.jax_loop.TOGETHER", {"cpu": together})
+    given = {"x": draw(50, 50), "w": draw(50, seed=1), "k": 2}
+    function = JaxFunction.of(lambda p: (jnp.sin(p["x"]) @ p["w"], p["w"] * p["k"]), given)
+    rng, count = np.random.default_rng(0), 19
+    for dtype in (np.float32, np.float64, np.complex128):
+        w = rng.normal(size=(count, 50)).astype(dtype)
+        x = np.broadcast_to(np.asarray(given["x"]).astype(dtype), (count, 50, 50))
+        found = function.values_at_points({"x": x, "w": w})
+        for k in range(count):
+            alone = leaves(function.values({"x": x[k], "w": w[k]}))
+            for path, one in leaves(found).items():
+                atol = 100 * np.finfo(dtype).eps * np.abs(one[k]).max()
+                np.testing.assert_allclose(one[k], alone[path], rtol=0, atol=atol)
+    with pytest.raises(ValueError, match="few entries"):
+        JaxFunction.of(jnp.sin, draw(3)).values_at_points(np.zeros((2, 3)))
 
 
 @pytest.mark.parametrize("output", [jnp.sin, lambda x: x[:0] * 2], ids=["sin", "empty"])
