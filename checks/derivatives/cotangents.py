@@ -1,6 +1,5 @@
 """Vector–Jacobian products, judged with several cotangents."""
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +17,7 @@ from checks.judgement.blurred_claim import suspected_entry
 from checks.judgement.every_entry import judge_gradient
 from checks.judgement.shared_claims import Cotangent, Sum, VjpClaims, draw_cotangents
 from checks.parameters.complex_parts import ComplexPoint, product_in_parts
-from checks.parameters.nesting import argument_name
+from checks.parameters.nesting import argument_name, named_x
 from checks.report.report import Report
 from checks.report.verdict import Verdict
 
@@ -132,17 +131,18 @@ def _naming_x(report: Report) -> Report:
     """Return a report in which the argument is called x, as in f(x), and not params."""
     if all(argument_name(path) == path for path in report.arrays):
         return report
-    named = partial(re.sub, r"\bparams\b(?!\.)", "x")
     curve = report.step_curve
     return replace(
         report,
         arrays={
-            argument_name(path): replace(a, path=argument_name(path), reason=named(a.reason))
+            argument_name(path): replace(a, path=argument_name(path), reason=named_x(a.reason))
             for path, a in report.arrays.items()
         },
-        findings=tuple(map(named, report.findings)),
-        diagnosis=tuple(replace(mistake, text=named(mistake.text)) for mistake in report.diagnosis),
-        step_curve=curve and replace(curve, name=named(curve.name)),
+        findings=tuple(map(named_x, report.findings)),
+        diagnosis=tuple(
+            replace(mistake, text=named_x(mistake.text)) for mistake in report.diagnosis
+        ),
+        step_curve=curve and replace(curve, name=named_x(curve.name)),
     )
 
 

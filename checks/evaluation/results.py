@@ -14,7 +14,7 @@ from checks.evaluation.restoring import RestoresParameters, restore_arrays
 from checks.evaluation.result import Contraction, Result, ResultNoise
 from checks.parameters.claims import UNFIT, as_array, describe, entry_name, float_arrays
 from checks.parameters.complex_parts import ComplexPoint, in_parts
-from checks.parameters.nesting import Nesting, argument_name, leaves
+from checks.parameters.nesting import Nesting, argument_name, leaves, named_x
 
 __all__ = ["Results", "ResultsChanged"]
 
@@ -256,7 +256,10 @@ class Point(RestoresParameters):
 
     def __init__(self, x: Any) -> None:
         super().__init__(x)
-        self.arrays = float_arrays(self.nesting)
+        try:
+            self.arrays = float_arrays(self.nesting)
+        except (TypeError, ValueError) as error:
+            raise type(error)(named_x(str(error))) from None
         self.in_place = all(array.flags.writeable for array in self.arrays.values())
         self.count = 0
         self._saved = {path: array.copy() for path, array in self.arrays.items()}

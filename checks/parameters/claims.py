@@ -147,7 +147,7 @@ def _leaf_remedy(leaf: Any) -> str:
     if hasattr(leaf, "__array__"):
         return 'make it a numpy array with np.asarray; coverage="projected" takes PyTorch and JAX'
     return (
-        "params are numpy arrays or Python floats, nested in lists, tuples, dicts or dataclasses; "
+        "give numpy arrays or Python floats, nested in lists, tuples, dicts or dataclasses; "
         "of any other object give the arrays that it holds"
     )
 

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from functools import cache, cached_property
 from operator import is_, itemgetter
@@ -16,6 +17,7 @@ __all__ = [
     "children",
     "key_step",
     "leaves",
+    "named_x",
     "path_name",
     "rebuild",
 ]
@@ -215,3 +217,8 @@ def argument_name(path: str, argument: str = "x") -> str:
     """Return the name of a path in an argument x: ``x[0]`` where `path_name` says ``params[0]``."""
     is_root = path == "params" or path.startswith("params[")
     return f"{argument}{path.removeprefix('params')}" if is_root else path
+
+
+def named_x(text: str) -> str:
+    """Return a text in which the argument is called x, and not params."""
+    return re.sub(r"\bparams\b(?!\.)", "x", text)

@@ -245,7 +245,7 @@ def test_a_claim_that_is_nested_otherwise_is_named(params, claim, said):
     ("params", "said"),
     [
         ({"w": 3}, "w is an int, 3, wanted an array of floats: an integer cannot be moved by a sm"),
-        ({"w": "text"}, "w is a str, 'text', wanted an array of floats: params are numpy arrays"),
+        ({"w": "text"}, "w is a str, 'text', wanted an array of floats: give numpy arrays"),
         ({"w": None}, "w is None, wanted an array of floats"),
         (np.array([1, 2]), "params has dtype int64, wanted a real float dtype: an integer cannot"),
         (1j * ones(2), "wanted a real float dtype: give its real and imaginary parts as two"),
