@@ -1,8 +1,9 @@
 """Flagged entries are estimated a second time before they are called wrong."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,13 @@ from checks.report.verdict import Verdict
 __all__ = ["mark_uncertain_kinks", "mark_unconfirmed"]
 
 # An entry lies between jumps if the cost has the claimed slope over PIECE units around it, up to a
-# part NEAR_ENOUGH of the discrepancy. The ends are sought between SHORT and FAR units to either
-# side. A unit is a last place of the entry, or so long that a slope of that part of the discrepancy
-# changes the cost by VISIBLE_PLACES last places of what it returns.
+# part NEAR_ENOUGH of the discrepancy. The ends are sought up to FAR units to either side. A unit is
+# a last place of the entry, or so long that a slope of that part of the discrepancy changes the
+# cost by VISIBLE_PLACES last places of what it returns.
 PIECE, SHORT, FAR, FINE = 1.9, 1 / 4, 2.0, 1 / 32
 NEAR_ENOUGH, VISIBLE_PLACES = 1 / 4, 8.0
+# Slopes over SHORT last places that are off by BENT of the claim show a bend.
+BENT = 2.0**-6
 # Where the changes of the cost that claim and estimate expect differ by APART times its noise, one
 # is closer to it by more than five standard deviations. Shorter steps than FEW_PLACES last places
 # of an entry may round alike.
@@ -230,39 +233,50 @@ def _is_stepped(
     for k in possible:
         entry, claim = entries[k], claimed[entries[k]]
         apart = NEAR_ENOUGH * abs(claim - estimate.value[entry])
-        unit = max(last_places[entry], VISIBLE_PLACES * last_place / apart)
-        stepped[k] = _claimed_slope_reaches(copies, path, entry, claim, cost, apart, unit) >= PIECE
+        visible = VISIBLE_PLACES * last_place / apart
+        unit = max(last_places[entry], visible)
+        slope = partial(_slope_over, copies, path, entry, cost)
+        shortest = SHORT / 16 if unit >= 16 * visible else SHORT
+        stepped[k] = _has_claimed_slope(slope, claim, apart, unit, shortest)
     evaluations.count += copies.calls
     return stepped
 
 
-def _claimed_slope_reaches(
-    copies: Copies, path: str, entry: int, claim: float, cost: Any, apart: float, unit: float
-) -> float:
-    """Return over how many units around an entry the cost has the claimed slope, up to `apart`.
+def _slope_over(copies: Copies, path: str, entry: int, cost: Any, step: float) -> float:
+    """Return the slope of the wide cost over a step of one entry from the point."""
+    value = copies.values[path]
+    move = np.zeros(value.size, copies.dtype)
+    move[entry] = step
+    return float((copies.cost({path: move.reshape(value.shape)}) - cost) / move[entry])
 
-    Its ends are found by bisection between `SHORT` and `FAR` units to either side.
+
+def _has_claimed_slope(
+    slope: Callable[[float], float], claim: float, apart: float, unit: float, shortest: float
+) -> bool:
+    """Whether the cost has the claimed slope, up to `apart`, over a `PIECE` around an entry.
+
+    Its ends are found by bisection, from the `shortest` steps in units to `FAR` ones. The slope at
+    the point alone is enough where it bends within a last place. So does an oscillation whose
+    period is a few last places, which no cost at parameters of their dtype shows. A cost that casts
+    is straight between its jumps, and does not jump so close by on both sides.
     """
 
-    def has_slope(units: float) -> bool:
-        move = np.zeros(copies.values[path].size, copies.dtype)
-        move[entry] = units * unit
-        change = copies.cost({path: move.reshape(copies.values[path].shape)}) - cost
-        return bool(abs(change / move[entry] - claim) <= apart)
+    def off(units: float) -> float:
+        return abs(slope(units * unit) - claim)
 
-    reach = 0.0
-    for side in (1, -1):
-        if not has_slope(side * SHORT):
-            continue
-        if has_slope(side * FAR):
+    reach, sides = 0.0, [side for side in (1, -1) if off(side * shortest) <= apart]
+    for side in sides:
+        if off(side * FAR) <= apart:
             reach += FAR
             continue
-        near, far = SHORT, FAR
+        near, far = shortest, FAR
         while far - near > FINE:
             middle = (near + far) / 2
-            near, far = (middle, far) if has_slope(side * middle) else (near, middle)
+            near, far = (middle, far) if off(side * middle) <= apart else (near, middle)
         reach += near
-    return reach
+    if reach >= PIECE or len(sides) < 2 or shortest == SHORT:
+        return reach >= PIECE
+    return min(off(side * SHORT) for side in sides) > BENT * abs(claim)
 
 
 def mark_uncertain_kinks(estimates: Estimates, array: ArrayReport) -> bool:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -374,6 +375,7 @@ def test_between_jumps_a_cost_has_about_the_claimed_slope(sign, offset):
     # within a quarter of claimed − numeric, which is ½; in last places of the entry, or, beside an
     # offset, in units so long that an eighth changes the cost by 8 last places
     unit = max(2.0**-51, 8 * 2.0**20 * float(np.finfo(np.longdouble).eps) * 8 if offset else 0)
+    shortest = 1 / 4 if offset else 1 / 64
     # the cost beside an offset is rounded to a quarter of what a slope of an eighth changes it by
     within, beyond = (0.09, 0.16) if offset else (0.12, 0.13)
     for off, expected in (
@@ -381,11 +383,11 @@ def test_between_jumps_a_cost_has_about_the_claimed_slope(sign, offset):
     ):  # fmt: skip
         slope = sign * (1 + off)
         assert stepped() == expected
-        tried = [0, 1 / 4, 2, -1 / 4, -2] if expected else [0, 1 / 4, -1 / 4]
+        tried = [0, shortest, -shortest, *([2, -2] if expected else [])]
         assert moves == [units * unit for units in tried]
     slope = sign
     assert stepped(bounds=(None, [2.0, 3.0]))
-    assert moves[1:] == [-unit / 4, -2 * unit]
+    assert moves[1:] == [-shortest * unit, -2 * unit]
     assert not stepped(method="complex-step")
     assert not stepped(confirmed=False)
     assert not stepped(interrupted=True)
@@ -404,11 +406,44 @@ def test_a_piece_between_jumps_is_as_long_as_two_last_places(below, sign):
             return np.where(units < -below, -9.0, np.where(units >= length - below, 9.0, 0.0))
 
         copies = copies_of(Evaluations(cost, np.array([3.0])), np.longdouble)
-        return confirmation._claimed_slope_reaches(copies, "params", 0, 0.0, 0.0, 0.1, place)
+        slope = partial(confirmation._slope_over, copies, "params", 0, 0.0)
+        return confirmation._has_claimed_slope(slope, 0.0, 0.1, place, 1 / 64)
 
-    for length in (2.8, 6.0):
-        sides = [min(side, 2.0) if side >= 1 / 4 else 0 for side in (below, length - below)]
-        assert reach(length) == pytest.approx(sum(sides), abs=1 / 16)
+    # a side counts up to 2 last places; the bisection ends a 32nd before the jump
+    for length in (1.7, 2.1, 2.8, 6.0):
+        assert below >= length or reach(length) == (min(below, 2) + min(length - below, 2) > 1.95)
+
+
+@needs_long_double
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("radians", [1.6, 3.0])  # by which a last place turns the oscillation
+def test_an_oscillation_within_last_places_may_have_the_claimed_slope(radians, sign):
+    place = 2.0**-51
+    for phase in (0.0, 1.0, 2.0, 4.0, 5.0):
+
+        def cost(p, phase=phase):
+            return np.sin(sign * radians * (p[0] - 3) / place + phase) - math.sin(phase)
+
+        copies = copies_of(Evaluations(cost, np.array([3.0])), np.longdouble)
+        slope = partial(confirmation._slope_over, copies, "params", 0, 0.0)
+        claim = sign * radians / place * math.cos(phase)
+        for claimed, expected in ((claim, True), (3 * claim, False)):
+            apart = abs(claimed) / 4
+            assert confirmation._has_claimed_slope(slope, claimed, apart, place, 1 / 64) == expected
+
+
+@needs_long_double
+def test_a_straight_cost_that_jumps_has_no_bend():
+    place = 2.0**-51
+    for ends in ((-0.5, 0.5), (-0.2, 0.6), (-0.6, 0.2)):
+
+        def cost(p, ends=ends):  # straight, and a part that casts, of which the claim says nothing
+            t = (p[0] - 3) / place
+            return t + np.where(t < ends[0], -1.0, np.where(t >= ends[1], 1.0, 0.0))
+
+        copies = copies_of(Evaluations(cost, np.array([3.0])), np.longdouble)
+        slope = partial(confirmation._slope_over, copies, "params", 0, 0.0)
+        assert not confirmation._has_claimed_slope(slope, 1 / place, 0.25 / place, place, 1 / 64)
 
 
 @needs_long_double
