@@ -173,7 +173,8 @@ class _StepSelection:
         """
         goal = self.goal
         if self.grid is None:
-            goal = min(self.goal / PILOT_ACCURACY, SHARP)
+            # a second estimate needs no more than its goal: it only has to see a discrepancy
+            goal = min(goal / PILOT_ACCURACY, SHARP if self.is_first else goal)
         met = list[float]()
         for _ in range(ROUNDS):
             inaccurate = self.pilots[self.needs_step(goal)[self.pilots]]
