@@ -87,7 +87,7 @@ def _complex_steps(
             if together == 0 or np.isnan(together):
                 return steps
         lengths = {path: evaluations.complex_step(path) for path in evaluations.values}
-        for path, costs in evaluations.at_every_entry(lengths).items():
+        for path, costs in evaluations.at_every_entry(lengths):
             h = lengths[path]
             slopes = costs.imag.reshape(evaluations.values[path].shape) / h
             known = np.isfinite(slopes)

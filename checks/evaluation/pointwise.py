@@ -364,8 +364,8 @@ class Evaluations(RestoresParameters):
             for path, part in self._slices.items()
         }
 
-    def at_every_entry(self, steps: Mapping[str, float]) -> dict[str, Any]:
-        """Return the cost with one entry moved at a time by an imaginary step, (size,), by path.
+    def at_every_entry(self, steps: Mapping[str, float]) -> Iterator[tuple[str, Any]]:
+        """Yield paths, and the cost with one entry moved at a time by an imaginary step, (size,).
 
         A cost that takes many points is called once for all arrays, if they are small.
 
@@ -387,12 +387,11 @@ class Evaluations(RestoresParameters):
                     raise
                 costs = None  # at_entries, below, calls nothing any more
             if costs is not None and np.isfinite(costs).all():
-                return {path: part.reshape(-1) for path, part in self.split(costs).items()}
-        of_arrays = {
-            path: (np.arange(value.size), np.full((value.size, 1), 1j * steps[path]))
-            for path, value in self.values.items()
-        }
-        return {path: self.at_entries(path, *moves)[:, 0] for path, moves in of_arrays.items()}
+                yield from ((path, part.reshape(-1)) for path, part in self.split(costs).items())
+                return
+        for path, value in self.values.items():
+            imaginary = np.full((value.size, 1), 1j * steps[path])
+            yield path, self.at_entries(path, np.arange(value.size), imaginary)[:, 0]
 
     def _costs_at(self, moves: Mapping[str, Any], count: int) -> Any:
         """Return the costs of `count` points, by the cost's own ``at_points`` if it has one."""

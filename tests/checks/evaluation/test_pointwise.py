@@ -115,9 +115,9 @@ STEPS = {"w": 2.0**-100, "b": 2.0**-90}
 @pytest.mark.parametrize(("fails", "sets"), [((), [4]), ((0.25 + 2.0**-90 * 1j,), [4])])
 def test_one_call_moves_each_entry_of_all_arrays_or_each_is_moved_alone(fails, sets):
     evaluations = Evaluations(Stacked(fails), POINT)
-    alone = Evaluations(cost, POINT).at_every_entry(STEPS)
+    alone = dict(Evaluations(cost, POINT).at_every_entry(STEPS))
     before = evaluations.count
-    costs = evaluations.at_every_entry(STEPS)
+    costs = dict(evaluations.at_every_entry(STEPS))
     assert evaluations.cost.sets == sets
     assert evaluations.count == before + 4
     assert [c.shape for c in costs.values()] == [(3,), (1,)]
@@ -129,11 +129,11 @@ def test_one_call_moves_each_entry_of_all_arrays_or_each_is_moved_alone(fails, s
 def test_large_arrays_and_costs_that_move_entries_themselves_are_not_stacked(monkeypatch):
     analytic = Evaluations(Stacked(), POINT)
     analytic.cost.analytic = True
-    analytic.at_every_entry(STEPS)
+    dict(analytic.at_every_entry(STEPS))
     assert analytic.cost.sets == []
     monkeypatch.setattr("checks.evaluation.pointwise.MAX_NUMBERS", 15)  # 4 points of 4 entries
     large = Evaluations(Stacked(), POINT)
-    large.at_every_entry(STEPS)
+    dict(large.at_every_entry(STEPS))
     assert large.cost.sets == []
 
 
@@ -145,9 +145,9 @@ def test_an_interruption_of_the_one_call_ends_the_moving_of_entries(monkeypatch)
 
     monkeypatch.setattr(evaluations.cost, "at_points", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        evaluations.at_every_entry(STEPS)
+        next(evaluations.at_every_entry(STEPS))
     with evaluations.tolerating_interrupt():
-        costs = evaluations.at_every_entry(STEPS)
+        costs = dict(evaluations.at_every_entry(STEPS))
     assert all(np.isnan(of_array).all() for of_array in costs.values())
     assert evaluations.interrupted
 
