@@ -50,6 +50,11 @@ READS_BETWEEN = (
     "the strides, or begin with x.contiguous()"
 )
 EAGER = "a function of the same meaning that autograd differentiates, such as the eager form"
+DETACHED = (
+    "PyTorch does not differentiate the backward pass: it is marked once_differentiable, or "
+    "detaches what it computes, so that a second derivative through it is zero. Let it compute by "
+    "differentiable operations of its cotangent and of saved tensors."
+)
 NONE_USED = "Where a loss uses no output, every derivative is zero."
 
 
@@ -164,6 +169,9 @@ def check_derivative(
         report = _report(checked, mode, reference, undefined, options)
     else:
         report = _without_entries(checked, "outputs" if not any(sizes) else "inputs")
+    if report.verdict is Verdict.MISMATCH and checked.is_detached():
+        named = Diagnosis("detached backward pass", DETACHED)
+        report = replace(report, diagnosis=(named, *report.diagnosis))
     return replace(report, kind=of_order(checked.order, PRODUCTS[mode]))
 
 

@@ -71,6 +71,14 @@ class FirstGradient:
         All depend on the inputs for autograd: what the backward pass detaches has a derivative of
         zero, and is not taken for a constant.
         """
+        moved, gradients = self.gradients(*arguments, **kwargs)
+        return [
+            leaf if leaf is None or leaf.requires_grad else _depending(leaf, moved[0])
+            for leaf in gradients
+        ]
+
+    def gradients(self, *arguments: Any, **kwargs: Any) -> tuple[list[Any], list[Any]]:
+        """Return the tensors that are moved, and the gradients by them as autograd returns them."""
         count = len(arguments) - len(self.numbers)
         inputs, cotangents = arguments[:count], arguments[count:]
         given = Nesting({"inputs": inputs, "kwargs": kwargs}).leaves
@@ -80,10 +88,7 @@ class FirstGradient:
         gradients = torch.autograd.grad(
             outputs, moved, cotangents, create_graph=True, allow_unused=True
         )
-        return [
-            leaf if leaf is None or leaf.requires_grad else _depending(leaf, moved[0])
-            for _, leaf in dense_leaves(gradients)
-        ]
+        return moved, [leaf for _, leaf in dense_leaves(gradients)]
 
 
 def _depending(gradient: Any, tensor: Any) -> Any:
@@ -415,6 +420,21 @@ class TensorFunction:
             if not torch.equal(after, tensor):
                 part[...] = as_array(after)
         return self._nested_gradients(slopes)
+
+    def is_detached(self) -> bool:
+        """Whether it is a gradient that the backward pass computes but does not differentiate."""
+        if not isinstance(self._function, FirstGradient):
+            return False
+        given = self._nesting.params
+        _, gradients = self._function.gradients(
+            *given["inputs"], *given["cotangents"], **given["kwargs"]
+        )
+        # the name is that of the node which `once_differentiable` leaves
+        return any(
+            leaf is not None
+            and (not leaf.requires_grad or leaf.grad_fn.name() == "torch::autograd::Error")
+            for leaf in gradients
+        )
 
     def reads_between_entries(self) -> bool:
         """Whether results are nan that are not if inputs are dense, without nan between entries."""

@@ -211,6 +211,18 @@ def test_a_mistake_of_the_second_derivative(fault, dtype):
     report = check_function(cube(fault), x, w, order=2)
     wrong = [path for path, array in report.arrays.items() if array.verdict is Verdict.MISMATCH]
     assert ", ".join(wrong) == SECOND[fault]
+    names = [mistake.name for mistake in report.diagnosis]
+    assert ("detached backward pass" in names) == (fault == "all is detached")
+
+
+def test_a_backward_pass_that_cannot_be_differentiated_is_named():
+    backward = torch.autograd.function.once_differentiable(Cube.backward.__func__)
+    once = type("Cube", (Cube,), {"backward": classmethod(backward)}).apply
+    x, w = draw(3), draw(3, seed=1)
+    assert check_function(once, x, w)
+    report = check_function(once, x, w, order=2)
+    assert report.verdict is Verdict.MISMATCH
+    assert "it is marked once_differentiable" in " ".join(str(report).split())
 
 
 @pytest.mark.parametrize("mode", ["reverse", "batched", "forward"])
