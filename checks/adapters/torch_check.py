@@ -44,10 +44,19 @@ PASSED_TWICE = (
     "A second backward pass through the same graph, as with retain_graph=True, gives other "
     "gradients than the first: that has changed what the forward pass kept. Let it work on copies."
 )
+CALLED_BETWEEN = (
+    "A backward pass after another call of the function gives other gradients, as where a model "
+    "has it in two places: it reads what the last forward pass has kept in a module or a global. "
+    "Let it keep all that it needs in its own ctx, by save_for_backward."
+)
 READS_BETWEEN = (
     "results are nan that are finite for dense inputs, wanted the same for any strides: the "
     "function reads memory between the entries of an input, where a check puts nan. Let it read by "
     "the strides, or begin with x.contiguous()"
+)
+UNSTABLE = (
+    ("second backward pass", "passed_twice", PASSED_TWICE),
+    ("kept outside of ctx", "called_between", CALLED_BETWEEN),
 )
 EAGER = "a function of the same meaning that autograd differentiates, such as the eager form"
 DETACHED = (
@@ -255,7 +264,7 @@ class _Graph:
     u : list of ndarray
         The cotangent, an array for each output.
     is_stable : bool
-        The second pass has the gradients of the first, or raises.
+        The second pass, after another call, has the gradients of the first, or raises.
     writes : tuple of str
         Which pass writes to an input, and to which entry.
     """
@@ -272,13 +281,12 @@ def _cases(
     x = checked.params
     if graph is not None:
         u = graph.u
-        if not graph.is_stable:
+        for name, method, text in () if graph.is_stable else UNSTABLE:
             usual, again = (
                 partial(function.vjp, x, checked.nested_outputs(u))
-                for function in (checked, checked.passed_twice())
+                for function in (checked, methodcaller(method)(checked))
             )
-            variant = methodcaller("passed_twice")
-            yield _Case(variant, usual, again, "second backward pass", PASSED_TWICE)
+            yield _Case(methodcaller(method), usual, again, name, text)
         names = list(leaves({"output": checked.nested_outputs(u)}))
         for unused in _unused_outputs([array.size for array in u]):
             which = ", ".join(names[place] for place in sorted(unused))

@@ -306,6 +306,52 @@ def test_a_second_backward_pass_gives_the_same():
     assert check_function(Freed.apply, draw(3))  # what says that it has no second pass is right
 
 
+class Remembers(torch.autograd.Function):
+    """x², whose backward pass reads what the last forward pass kept."""
+
+    last = None
+
+    @staticmethod
+    def forward(ctx, x):
+        Remembers.last = x.detach().clone()  # wrong on purpose
+        return x * x
+
+    @staticmethod
+    def backward(ctx, u):
+        return 2 * Remembers.last * u
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_what_is_kept_outside_of_ctx_is_found(dtype):
+    report = check_function(Remembers.apply, draw(3, dtype=dtype))
+    assert report.verdict is Verdict.MISMATCH
+    assert report.diagnosis[0].name == "kept outside of ctx"
+    assert "by save_for_backward" in report.diagnosis[0].text
+    twice = lambda x: Remembers.apply(x) + Remembers.apply(3 * x)  # noqa: E731
+    assert check_function(twice, draw(3, dtype=dtype)).verdict is Verdict.MISMATCH
+
+
+MODULES = {
+    "batch normalisation": lambda: torch.nn.BatchNorm1d(4),
+    "spectral normalisation": lambda: torch.nn.utils.parametrizations.spectral_norm(
+        torch.nn.Linear(4, 3)
+    ),
+    "old spectral normalisation": lambda: torch.nn.utils.spectral_norm(torch.nn.Linear(4, 3)),
+    "a recurrent layer": lambda: torch.nn.GRU(4, 3),
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_with_state_of_their_own_are_right(name):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = MODULES[name]().double()
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    report = check_function(module, draw(5, 4))
+    assert report.verdict is not Verdict.MISMATCH, str(report)
+    assert all(torch.equal(before[key], value) for key, value in module.state_dict().items())
+
+
 class Tangents(torch.autograd.Function):
     """x y, whose forward mode gets None for an input that is not differentiated."""
 
