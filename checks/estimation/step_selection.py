@@ -20,8 +20,9 @@ SMALL = 1e-6
 # grows beyond LONGEST: a unit that is saturated at x may not be so further away.
 LONG, LONGEST = 1e-2, 0.1
 PILOTS = 2  # coordinates that find the step with which all others start
-# The error of a pilot has to be PILOT_ACCURACY times smaller than the goal, and at most SHARP. That
-# is what float64 asks, as the goal of float32 parameters is far from what steps in float64 give.
+# The error of a pilot has to be PILOT_ACCURACY times smaller than the goal. If others start with
+# its step, it is at most SHARP as well, which is what float64 asks: the goal of float32 parameters
+# is far from what steps in float64 give.
 PILOT_ACCURACY, SHARP = 10.0, 1.5e-11
 ROUNDS = 18  # steps tried for one coordinate; 8^-17 of the first is below a last place
 # The error covers FEW_JUMPS times the mean slope of the jumps found. That mean may be too small,
@@ -173,8 +174,10 @@ class _StepSelection:
         """
         goal = self.goal
         if self.grid is None:
-            # a second estimate needs no more than its goal: it only has to see a discrepancy
-            goal = min(goal / PILOT_ACCURACY, SHARP if self.is_first else goal)
+            goal /= PILOT_ACCURACY
+        # a second estimate needs no more than its goal: it only has to see a discrepancy
+        if self.grid is None and self.is_first and self.others.size:
+            goal = min(goal, SHARP)
         met = list[float]()
         for _ in range(ROUNDS):
             inaccurate = self.pilots[self.needs_step(goal)[self.pilots]]

@@ -287,9 +287,8 @@ def test_central_differences_hold_the_derivative_to_what_is_wanted(sign, size):
         assert derivative.method == "central"
         assert not derivative.kink
         assert not derivative.on_stairs
-        # the noise takes 26 evaluations, and the slope two steps of 6, as pilots are accurate to
-        # `SHARP`, a check, and 3 more
-        assert found.evaluations.count <= 1 + 26 + 3 * 6 + 3
+        # the noise takes 26 evaluations, and the slope a step of 6, its check, and 3 more
+        assert found.evaluations.count <= 1 + 26 + 2 * 6 + 3
         assert derivative.claimed == pytest.approx(exact, rel=1e-12)
         assert abs(derivative.numeric - exact) <= derivative.error
         # a sixteenth of what an entry may be off by, along the direction
