@@ -293,3 +293,22 @@ def test_what_is_lost_beside_entries_that_are_whole_numbers_is_rounding():
     absorbed = lambda x: (1e16 + x[3]) - 1e16  # noqa: E731 — 4, or 2 toward zero: both are even
     rounding = costs.estimate_cost_rounding(Evaluations(absorbed, np.append(x, 4.0)))
     assert rounding == (2.0 if toward_zero_is_available() else 0.0)
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+@pytest.mark.parametrize("only_copies", [True, False])
+def test_a_change_of_more_than_rounding_may_be_another_choice(monkeypatch, sign, only_copies):
+    asked, planted = [], {}
+    monkeypatch.setattr(costs, "toward_zero_is_available", lambda: True)
+    monkeypatch.setattr(costs, "_only_copies", lambda *_: asked.append(1) or only_copies)
+    monkeypatch.setattr(
+        Copies, "cost", lambda self, moves=None, toward_zero=False: planted[toward_zero]
+    )
+    evaluations = Evaluations(lambda x: sign * 4.0, np.ones(2))
+    for part, is_asked in ((0.99, False), (1.01, True)):
+        change = part * 2.0**-26 * 4
+        asked.clear()
+        planted[True] = np.float64(sign * (4.0 - change))
+        found = costs.estimate_cost_rounding(evaluations)
+        assert bool(asked) == is_asked
+        assert found == approx(0.0 if is_asked and only_copies else change)

@@ -221,6 +221,14 @@ def test_a_jump_is_found_by_bisection_and_a_kink_is_not(size, where):
     assert not has_jump(outside, (-1.0, 2.5), slope, 0.5 * abs(size), finest) or where < 0.75
 
 
+@pytest.mark.parametrize("size", [1.0, -1.0])
+def test_a_jump_may_be_a_sixteenth_of_the_first_change(size):
+    # from −1 to 2 the cost changes by 1 + 3 c, and the curved part leads to the jump
+    for c, found in ((4.9, True), (5.1, False)):
+        line = line_of(lambda t, c=c: size * ((t > 1.9) + c * t**2))
+        assert has_jump(line, (-1.0, 2.0), 0.0, 0.5, 2.0**-20) is found
+
+
 @pytest.mark.parametrize("size", [1.0, -1.0, 2.0**-50])
 @pytest.mark.parametrize("power", [1, 2, 3])
 def test_a_pole_is_no_jump(size, power):
