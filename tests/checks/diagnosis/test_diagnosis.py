@@ -315,3 +315,10 @@ def test_the_diagnosis_is_printed_and_in_the_json():
     text = "w and b are 2.000 × the numerical gradient in every entry: a factor 2 too many."
     assert text in str(report)
     assert json.loads(report.to_json())["diagnosis"] == [{"name": "scale", "text": text}]
+
+
+@pytest.mark.parametrize(("size", "names"), [(2, []), (3, ["one number"]), (4, ["one number"])])
+def test_three_entries_that_are_alike_are_one_number(size, names):
+    numeric = np.array([1.3, -0.7, 2.9, 0.45])[:size]
+    report = check_gradient(lambda p: np.sum(numeric * p), np.full(size, 2.5), np.ones(size))
+    assert [mistake.name for mistake in report.diagnosis] == names
