@@ -38,8 +38,9 @@ __all__ = [
 
 # A cost may read the caller's arrays instead of its argument. To see that, all entries are moved by
 # these parts of their own size, in the caller's arrays and in copies. FEW of these points show it;
-# more of them show noise better, as rounding at a point may be small by chance.
-FAR_MOVES = (2.0**-6, -(2.0**-8), 2.0**-7, -(2.0**-9), 2.0**-10)
+# more of them show noise better, as rounding at a point may be small by chance. The last are close
+# by: at the others, units may be dead whose rounding differences meet.
+FAR_MOVES = (2.0**-6, -(2.0**-8), 2.0**-7, -(2.0**-12), 2.0**-16)
 FEW = 2
 # A cost that is over MUCH last places off its line may be smooth over shorter ones, which are tried
 # down to SHORTEST wide last places. It is smooth if the distance falls by 64 from line to line, up

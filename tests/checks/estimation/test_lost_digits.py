@@ -143,3 +143,15 @@ def test_arrays_that_hardly_show_and_lift_make_no_doubt(function):
     wide = widened(Evaluations(function, params), 0)
     assert wide.values["a"].dtype == np.float64
     assert wide.doubt == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_rounding_of_a_unit_that_is_alive_at_the_point_alone_is_met(seed):
+    def cost(b):  # 172 radians: 400 b is exact at the point, and most points away are cut off
+        return np.log(1.2 + np.maximum(np.sin(400 * b), 0))
+
+    b = np.float32(0.43169087171554565)
+    angle = 400 * float(b)
+    exact = 400 * math.cos(angle) / (1.2 + math.sin(angle))
+    found = numerical_gradient(cost, np.array(b), method="central", seed=seed)
+    assert abs(found.value - exact) <= found.error + 1e-14 * abs(exact)
