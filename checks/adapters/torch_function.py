@@ -419,7 +419,7 @@ class TensorFunction:
             materialize_grads=True,
         )
         for (_, part), after, tensor in zip(used, cotangents, before, strict=True):
-            if not torch.equal(after, tensor):
+            if not are_equal(after, tensor):
                 part[...] = as_array(after)
         return self._nested_gradients(slopes)
 
@@ -622,8 +622,15 @@ def restored(tensors: Sequence[Any]) -> Iterator[None]:
     finally:
         with torch.no_grad():
             for tensor, version, value in before:
-                if tensor._version != version or not torch.equal(tensor, value):
+                if tensor._version != version or not are_equal(tensor, value):
                     tensor.copy_(value)
+
+
+def are_equal(one: Any, other: Any) -> bool:
+    """Whether two tensors of one dtype have the same values."""
+    if one.dtype is torch.complex32:  # for which PyTorch has no comparison
+        one, other = map(torch.view_as_real, (one, other))
+    return torch.equal(one, other)
 
 
 def in_float64(thing: Any) -> Any:

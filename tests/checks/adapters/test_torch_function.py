@@ -487,3 +487,13 @@ def test_interpolation_copies_or_mixes_entries_whatever_the_rounding(mode, size)
     x = torch.tensor(np.random.default_rng(0).normal(size=(1, 2, 5, 4)), requires_grad=True)
     interpolate = lambda x: torch.nn.functional.interpolate(x, mode=mode, **size)  # noqa: E731
     assert check_function(interpolate, x).verdict is Verdict.MATCH
+
+
+@pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
+def test_complex_numbers_of_32_bits():
+    z = torch.tensor([0.5 + 1j, -1 + 0.25j], dtype=torch.complex128, requires_grad=True)
+    kept = torch.tensor([2 - 1j, 0.5j], dtype=torch.complex32)
+    half = lambda z: z.chalf()  # noqa: E731
+    assert check_function(half, z).verdict is not Verdict.MISMATCH
+    assert check_function(lambda z: z * kept.to(z.dtype), z, progress=False)
+    assert check_function(lambda z, k: z * k.to(z.dtype), z, kept)
