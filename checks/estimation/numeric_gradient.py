@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from checks._types import FloatArray
-from checks.estimation.estimates import estimate_derivatives
+from checks.estimation.estimates import Estimates, estimate_derivatives
 from checks.evaluation.cost_value import as_number
 from checks.evaluation.memo import Memo
 from checks.evaluation.pointwise import Evaluations
@@ -45,22 +45,31 @@ class Doubt:
         Of the gradient's entries, 0 if it is not known.
     sizes : dict of str to ndarray
         Of the entries by which the gradient is differentiated, by path.
+    terms : (P,) float
+        What entries of the gradient are a difference of, the cost over the size of the parameter;
+        0 if the noise is not known. At a minimum the entries themselves are zero.
     """
 
     low: Callable[[Any], Any] | None
     errors: FloatArray
     noise: FloatArray
     sizes: Mapping[str, FloatArray]
+    terms: FloatArray
 
     def noisy(self, costs: Iterable[Result]) -> Iterator[Result]:
         """Yield entries of the gradient as costs that know their noise."""
-        for cost, noise in zip(costs, self.noise, strict=True):
-            cost.noise = float(noise)
+        for cost, noise, terms in zip(costs, self.noise, self.terms, strict=True):
+            cost.noise, cost.terms = float(noise), float(terms)
             yield cost
 
     def error(self, number: int, path: str) -> FloatArray:
         """Return what is added to the errors of one row, for one array."""
         return np.asarray(self.errors[number] / self.sizes[path].reshape(-1))
+
+
+def _is_flat(estimates: Estimates) -> bool:
+    """Whether all slopes are zero within a thousand times their errors, as at a minimum."""
+    return all(np.all(np.abs(e.value) <= 1e3 * e.error) for e in estimates.by_path.values())
 
 
 class NumericGradient:
@@ -97,9 +106,17 @@ class NumericGradient:
         # by formula, how often each point was asked for: asked again, the memo calls the cost anew
         self._asked: dict[Any, dict[Any, int]] = {None: {}, ORDER_6: {}, ORDER_4: {}}
         estimates = estimate_derivatives(evaluations, "auto", seed)
+        if estimates.method != "complex-step" and _is_flat(estimates):
+            # slopes of about zero do not show whether complex steps are right: those beside do
+            moves = self._aside()
+            beside = evaluations.beside(moves)
+            with beside.restoring_parameters():
+                others = estimate_derivatives(beside, "auto", seed)
+            evaluations.count = beside.count
+            estimates = others if others.method == "complex-step" else estimates
         errors = np.concatenate([e.error for e in estimates.by_path.values()])
         sizes = {path: entry_sizes(value) for path, value in evaluations.values.items()}
-        self.doubt = Doubt(None, errors, np.zeros(errors.size), sizes)
+        self.doubt = Doubt(None, errors, np.zeros(errors.size), sizes, np.zeros(errors.size))
         self.is_complex = estimates.method == "complex-step"
         box = evaluations.box
         self.bounds = dict(box.lower), dict(box.upper)
@@ -109,9 +126,11 @@ class NumericGradient:
         self._ignores_copies = self._is_closure()
         self._steps = {path: self._step(path, values[path]) for path in values}
         h = np.concatenate([step.reshape(-1) for step in self._steps.values()])
-        noise = NOISE * estimates.noise.level / h
+        level, relative = estimates.noise.level, estimates.noise.relative
+        sizes_in_order = np.concatenate([size.reshape(-1) for size in sizes.values()])
+        terms = np.divide(level, relative * sizes_in_order) if relative else 0 * h
         low = partial(self._differences, ORDER_4)
-        self.doubt = replace(self.doubt, low=low, noise=noise)
+        self.doubt = replace(self.doubt, low=low, noise=NOISE * level / h, terms=terms)
         self.bounds = (
             {path: low + (REACH - 1) * self._steps[path] for path, low in box.lower.items()},
             {path: high - (REACH - 1) * self._steps[path] for path, high in box.upper.items()},
@@ -123,11 +142,13 @@ class NumericGradient:
             return self._complex_steps(params)
         return self._differences(ORDER_6, params)
 
+    def _aside(self) -> dict[str, FloatArray]:
+        ends = self._evaluations.box.ends(np.random.default_rng(0))
+        return {path: 2.0**-6 * end for path, end in ends.items()}
+
     def _is_closure(self) -> bool:
         """Whether the cost changes where the caller's arrays move, but not for moved copies."""
-        evaluations = self._evaluations
-        ends = evaluations.box.ends(np.random.default_rng(0))
-        moves = {path: 2.0**-6 * end for path, end in ends.items()}
+        evaluations, moves = self._evaluations, self._aside()
         copies = {p: (v + moves[p]).astype(v.dtype) for p, v in evaluations.values.items()}
         if evaluations.cost_moved(moves) == evaluations.at_point:
             return False
@@ -149,7 +170,7 @@ class NumericGradient:
                 "show no second derivative: pass gradient=, or check at a point inside"
             )
         sizes = np.minimum(entry_sizes(value), room)
-        largest = np.abs(slopes[np.isfinite(slopes)]).max(initial=0)
+        known = np.abs(slopes[np.isfinite(slopes)]).max(initial=0)
         found = STEPS[-1] * sizes
         for relative in STEPS[::-1]:
             h = (relative * sizes).astype(value.dtype)
@@ -157,6 +178,9 @@ class NumericGradient:
             costs = evaluations.at_entries(path, np.arange(value.size), steps)
             odd = (costs[:, :3] - costs[:, 3:]) / (2 * steps[:, :3])
             difference = odd @ np.array(ORDER_6)
+            # at a minimum all slopes are zero, but they change over a step
+            changed = np.abs((costs[:, 0] - evaluations.at_point) / steps[:, 0] - slopes)
+            largest = max(known, np.max(changed, where=np.isfinite(changed), initial=0))
             agrees = np.abs(difference - slopes) <= AGREE * largest
             found = np.where(agrees.reshape(value.shape), h, found)
         # powers of two, so that moved points are not rounded more than they must be

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from checks._types import IntArray
+from checks._types import FloatArray, IntArray
 from checks.evaluation.box import Box
 from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.cost_value import as_finite_real, as_number, not_a_number
@@ -136,7 +136,14 @@ class Evaluations(RestoresParameters):
 
         Their count begins with the calls made so far; the caller's bounds are kept.
         """
-        copies = {path: value.astype(dtype) for path, value in self.values.items()}
+        return self._around({path: value.astype(dtype) for path, value in self.values.items()})
+
+    def beside(self, moves: Mapping[str, FloatArray]) -> "Evaluations":
+        """Return evaluations of the same cost around moved copies, as `in_dtype` does."""
+        moved = {p: (value + moves[p]).astype(value.dtype) for p, value in self.values.items()}
+        return self._around(moved)
+
+    def _around(self, copies: Mapping[str, FloatArray]) -> "Evaluations":
         others = Evaluations(self.cost, self.nesting.rebuild(copies), self._progress)
         others.box, others._bounds = Box(others.values, self._bounds), self._bounds
         others.count += self.count

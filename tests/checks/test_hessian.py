@@ -352,3 +352,19 @@ def test_a_diagonal_on_a_bound_is_one_sided():
 
     assert check_hessian(cost, 0.75 / np.sqrt(x), x, bounds=(0.01, 2))
     assert np.min(seen) >= 0.01
+
+
+@pytest.mark.parametrize("takes_complex", [True, False])
+def test_at_a_minimum_a_hessian_takes_hundreds_of_calls(takes_complex):
+    design = np.random.default_rng(0).normal(size=(20, 3))
+
+    def cost(p):  # a perfect fit: the cost and all of its slopes are zero at the point
+        residuals = design @ (p if takes_complex else np.real(p)) - design @ np.ones(3)
+        return np.mean(residuals**2)
+
+    hessian = 2 * design.T @ design / 20
+    report = check_hessian(cost, hessian, np.ones(3))
+    assert report.verdict is Verdict.MATCH
+    assert report.evaluations <= (400 if takes_complex else 1500)
+    wrong = check_hessian(cost, hessian + 1e-5 * np.eye(3), np.ones(3))
+    assert wrong.verdict is Verdict.MISMATCH

@@ -29,7 +29,8 @@ def numeric(monkeypatch, cost, slopes, method="central", level=1e-12, bounds=Non
         path: SimpleNamespace(value=np.ravel(g).astype(float), error=np.full(g.size, error))
         for path, g in slopes.items()
     }
-    estimates = SimpleNamespace(method=method, by_path=by_path, noise=SimpleNamespace(level=level))
+    noise = SimpleNamespace(level=level, relative=level / 8)
+    estimates = SimpleNamespace(method=method, by_path=by_path, noise=noise)
     monkeypatch.setattr(module, "estimate_derivatives", lambda *_: estimates)
     evaluations = Evaluations(cost, point, bounds=bounds)
     with evaluations.restoring_parameters():
@@ -93,6 +94,30 @@ def test_where_no_step_agrees_the_shortest_is_taken(monkeypatch, sign, off, step
     assert found._steps["w"].tolist() == [[2.0**-13, 2.0**-6]]
 
 
+def test_at_a_minimum_a_step_agrees_by_the_change_of_the_slope(monkeypatch):
+    centred = lambda p: sum(np.sum((np.real(p[k]) - POINT[k]) ** 2) for k in p)  # noqa: E731
+    found, _ = numeric(monkeypatch, centred, {path: 0 * a + 1e-9 for path, a in POINT.items()})
+    assert found._steps["w"].tolist() == [[2.0**-7, 2.0**-6]]
+    assert found._steps["b"].tolist() == [2.0**-8]
+
+
+def test_complex_steps_at_a_minimum_are_tried_beside_it():
+    calls = []
+
+    def counted(p):
+        calls.append(1)
+        return sum(np.sum((p[k] - POINT[k]) ** 2 + 0.25 * (p[k] - POINT[k]) ** 3) for k in p) + 1
+
+    evaluations = Evaluations(counted, {path: value.copy() for path, value in POINT.items()})
+    with evaluations.restoring_parameters():
+        found = NumericGradient(evaluations, 0)
+    assert found.is_complex
+    assert evaluations.count == len(calls)
+    aside = {path: value + 2.0**-9 for path, value in POINT.items()}
+    for g in found(aside).values():
+        np.testing.assert_allclose(g, 2.0**-8 + 0.75 * 2.0**-18, rtol=1e-14)
+
+
 def test_errors_noise_and_bounds_follow_the_steps(monkeypatch):
     cost, gradient = powers(2)
     lower, upper = {"w": None, "b": [0.5]}, {"w": 8.0, "b": None}
@@ -102,6 +127,7 @@ def test_errors_noise_and_bounds_follow_the_steps(monkeypatch):
     costs = [SimpleNamespace(), SimpleNamespace(), SimpleNamespace()]
     assert list(found.doubt.noisy(costs)) == costs
     assert [cost.noise for cost in costs] == found.doubt.noise.tolist()
+    assert [cost.terms for cost in costs] == [8 / 1.5, 8 / 3, 8 / 0.75]  # a cost of 8, over sizes
     np.testing.assert_allclose(found.doubt.error(0, "w"), 1e-9 / np.array([1.5, 3]))
     np.testing.assert_allclose(found.doubt.error(2, "b"), 1e-9 / np.array([0.75]))
     assert found.bounds[0]["b"].tolist() == [0.5 + 3 * 2.0**-9]
