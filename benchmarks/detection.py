@@ -157,7 +157,7 @@ def name_all():
         if not Evidence(target, rows, "gradient").wrong:
             continue
         mistakes = name_fault(target)
-        alike = mistakes[0].text.partition("differ from: ")[2] if mistakes else ""
+        alike = mistakes[0].text.partition("cannot tell it from: ")[2] if mistakes else ""
         first = mistakes[0].name if mistakes else "unknown"
         # faults with the same gradients are named together: right, whichever is first
         named[fault.name, fault.name if fault.name in alike else first] += 1
