@@ -6,7 +6,7 @@
 Takes samples of each of 540 operators of the database that ships in torch, in float64, as they are
 and with one of three planted mistakes, in turns on one thread. Every sample is a line of the
 record. What is there already is not run again, so a run can be interrupted. A sample that takes
-longer than --seconds is ended. Needs the extra `peers`, and half an hour.
+longer than --seconds is ended. Needs the extra `peers`, and ten minutes.
 """
 
 import argparse
