@@ -227,8 +227,8 @@ def measured(seeds):
 @pytest.mark.filterwarnings("ignore")
 def test_random_costs_that_lift():
     with np.errstate(all="ignore"):
-        ratios, sharpness = measured(range(30_000, 30_200))["lifted"]
-    assert len(ratios) > 500
+        ratios, sharpness = measured(range(30_000, 30_120))["lifted"]
+    assert len(ratios) > 300
     assert max(ratios) <= 1
     assert np.median(sharpness) <= 10
 
@@ -236,7 +236,7 @@ def test_random_costs_that_lift():
 @pytest.mark.filterwarnings("ignore")
 def test_random_costs_that_do_not(nothing_lifts):
     with np.errstate(all="ignore"):
-        ratios, sharpness = measured(range(30_000, 30_200))["estimated"]
+        ratios, sharpness = measured(range(30_000, 30_120))["estimated"]
     assert np.mean(np.array(ratios) > 1) <= 0.01
     assert np.median(sharpness) <= 100
 
@@ -244,7 +244,7 @@ def test_random_costs_that_do_not(nothing_lifts):
 @pytest.mark.filterwarnings("ignore")
 def test_float32_gradients_of_random_costs_get_verdicts():
     with np.errstate(all="ignore"):
-        outcomes, _ = measure(range(30_000, 30_100), "float32", "auto")
+        outcomes, _ = measure(range(30_000, 30_050), "float32", "auto")
     matched = sum(outcome.verdict is Verdict.MATCH for outcome in outcomes)
     assert matched >= 0.6 * len(outcomes)
 
