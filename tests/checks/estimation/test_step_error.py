@@ -192,7 +192,7 @@ def test_a_cost_without_digits_says_so():
 @pytest.mark.parametrize("way", ["nothing_lifts", "nor_is_there_a_rounding_mode"])
 def test_networks_without_a_wider_dtype(way, request):
     request.getfixturevalue(way)
-    results, rejected = calibrate(networks=4, seed=3)
+    results, rejected = calibrate(networks=2, seed=3)
     assert not rejected
     assert not any(summarize(result)[0] for result in results.values())
     complex_steps = [r for (by, *_), r in results.items() if by == "complex-step"]
@@ -244,7 +244,7 @@ def test_random_costs_that_do_not(nothing_lifts):
 @pytest.mark.filterwarnings("ignore")
 def test_float32_gradients_of_random_costs_get_verdicts():
     with np.errstate(all="ignore"):
-        outcomes, _ = measure(range(30_000, 30_050), "float32", "auto")
+        outcomes, _ = measure(range(30_000, 30_030), "float32", "auto")
     matched = sum(outcome.verdict is Verdict.MATCH for outcome in outcomes)
     assert matched >= 0.6 * len(outcomes)
 

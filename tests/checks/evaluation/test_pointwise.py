@@ -24,7 +24,7 @@ def per_entry(problems, method):
 
 
 def test_central_differences_take_at_most_eight_evaluations_an_entry():
-    ordinary = [draw_network(np.random.default_rng(n), "ordinary", "float64") for n in range(60)]
+    ordinary = [draw_network(np.random.default_rng(n), "ordinary", "float64") for n in range(30)]
     assert per_entry(ordinary, "central") <= 8
 
 
