@@ -10,9 +10,7 @@ from checks.derivatives.rows import NumericalJacobian, estimated_jacobian, judge
 from checks.derivatives.slopes import slopes_of, with_symmetry
 from checks.derivatives.tangents import judged_jvp
 from checks.gradient import require_match
-from checks.judgement.diagonal import (
-    judged_diagonal,
-)
+from checks.judgement.diagonal import judged_diagonal
 from checks.judgement.interruption import finish
 from checks.parameters.complex_parts import ComplexPoint
 from checks.report.report import Report

@@ -16,9 +16,7 @@ from checks.estimation.numeric_gradient import Doubt
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.results import Results
 from checks.judgement.by_rows import block_name, join_rows, judge_row, unknown_row, unseen_error
-from checks.judgement.shared_claims import (
-    RowClaims,
-)
+from checks.judgement.shared_claims import RowClaims
 from checks.parameters.complex_parts import ComplexPoint, jacobian_in_parts
 from checks.parameters.nesting import rebuild
 from checks.report.report import Report

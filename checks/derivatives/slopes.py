@@ -14,11 +14,7 @@ from checks.estimation.widened import widened
 from checks.evaluation.memo import Memo
 from checks.evaluation.pointwise import Evaluations
 from checks.gradient import evaluations_around, gradient_report
-from checks.judgement.diagonal import (
-    CostSlopes,
-    GradientEntries,
-    OwnSlopes,
-)
+from checks.judgement.diagonal import CostSlopes, GradientEntries, OwnSlopes
 from checks.parameters.bounds import flatten_bounds
 from checks.parameters.claims import entry_name, flatten, flatten_claim
 from checks.parameters.nesting import Nesting, rebuild

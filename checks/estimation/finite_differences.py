@@ -24,6 +24,7 @@ __all__ = [
     "directional_difference",
     "directional_slopes",
     "draw_direction",
+    "finest_step",
     "fitted_line",
     "has_room",
     "straight_line",
@@ -130,7 +131,7 @@ def differences(
     """
     x = evaluations.values[path].ravel()[entries]
     scale = evaluations.scales[path]
-    finest = _finest_step(np.where(x == 0, x.dtype.type(NEAR_ZERO * scale), x))
+    finest = finest_step(np.where(x == 0, x.dtype.type(NEAR_ZERO * scale), x))
     below, above = (room.ravel()[entries] for room in evaluations.box.room(path))
     nothing_known = np.full(x.size, np.nan), np.full(x.size, np.inf)
     # a second estimate, of few entries, is on a finer grid: it must see small discrepancies
@@ -227,7 +228,7 @@ def directional_slopes(
     finest = np.zeros(count)
     for path, several in directions.items():
         size = np.abs(several.reshape(count, -1))
-        shortest = _finest_step(np.abs(evaluations.values[path]).max())
+        shortest = finest_step(np.abs(evaluations.values[path]).max())
         finest = np.maximum(finest, shortest / size.max(axis=1))
 
     def moves(which: int, steps: FloatArray) -> dict[str, Any]:
@@ -258,7 +259,7 @@ def has_room(evaluations: Evaluations, path: str) -> NDArray[np.bool_]:
     """Whether bounds leave the entries of an array room for the points of a difference."""
     value, rooms = evaluations.values[path], evaluations.box.room(path)
     scale = NEAR_ZERO * evaluations.scales[path]
-    finest = _finest_step(np.where(value == 0, value.dtype.type(scale), value))
+    finest = finest_step(np.where(value == 0, value.dtype.type(scale), value))
     return np.asarray(WITHIN * np.maximum(*rooms) / 4 >= finest)
 
 
@@ -386,7 +387,7 @@ def directional_difference(
 
     scale = np.array([line.scale])
     finest = max(
-        _finest_step(np.abs(values[path]).max()) / evaluations.scales[path] for path in directions
+        finest_step(np.abs(values[path]).max()) / evaluations.scales[path] for path in directions
     )
     f0 = evaluations.costs_moved(np.zeros(1), moves)[0] if base else evaluations.at_point
     first = first_step(noise.relative)
@@ -432,6 +433,6 @@ def _from_both_sides(
     return value, error, slopes
 
 
-def _finest_step(x: FloatArray) -> Any:
+def finest_step(x: FloatArray) -> Any:
     """Return the shortest steps from x, 16 last places: of shorter ones, some may round alike."""
     return 16 * np.spacing(np.abs(x)).astype(np.result_type(x.dtype, np.float64))

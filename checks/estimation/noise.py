@@ -32,6 +32,7 @@ from checks.evaluation.step_sizes import entry_sizes
 
 __all__ = [
     "ASSUMED_PLACES",
+    "FLOAT32_EPS",
     "CostNoise",
     "Noise",
     "absorbed_change",

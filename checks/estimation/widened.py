@@ -12,6 +12,7 @@ import numpy as np
 from checks._types import FloatArray
 from checks.estimation.cost_rounding import cost_rounding, measure_cost_rounding
 from checks.estimation.finite_differences import draw_direction
+from checks.estimation.noise import FLOAT32_EPS
 from checks.estimation.precision import LIFTED, Copies, Lift, copies_of
 from checks.estimation.rounding_mode import toward_zero_is_available
 from checks.evaluation.pointwise import Evaluations
@@ -27,7 +28,7 @@ FAR = 2.0**-6  # moves by this part of its size show whether the cost depends on
 MANY = 2.0**20  # float64 last places that rounding may change: one of float32 is 2^29 of them
 # Whether the cost rounds its parameters to float32 is asked at the point, and at POINTS points that
 # are up to SEVERAL last places of float32 away.
-POINTS, SEVERAL, EPS32 = 3, 2**7, 2.0**-23
+POINTS, SEVERAL = 3, 2**7
 
 
 def widened(evaluations: Evaluations, seed: int) -> Evaluations:
@@ -83,7 +84,7 @@ def _reads_float32(evaluations: Evaluations, rng: np.random.Generator) -> bool:
     for _ in range(POINTS):
         moves = {}
         for path, value in values.items():
-            move = SEVERAL * EPS32 * entry_sizes(value) * rng.uniform(-1, 1, value.shape)
+            move = SEVERAL * FLOAT32_EPS * entry_sizes(value) * rng.uniform(-1, 1, value.shape)
             moves[path] = box.clipped(path, move)
         cost = evaluations.cost_moved(moves)
         if not same_of_copies(cost, {path: value + moves[path] for path, value in values.items()}):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from checks._types import FloatArray, IntArray
 from checks.estimation.cost_rounding import measure_cost_rounding
 from checks.estimation.estimates import Estimates
-from checks.estimation.finite_differences import Estimate, differences
+from checks.estimation.finite_differences import Estimate, differences, finest_step
 from checks.estimation.noise import Noise
 from checks.estimation.precision import Copies, Lift, coarsest_dtype, copies_of, wider_dtype
 from checks.estimation.step_noise import noise_at_steps
@@ -34,9 +34,8 @@ NEAR_ENOUGH, VISIBLE_PLACES = 1 / 4, 8.0
 # Slopes over SHORT last places that are off by BENT of the claim show a bend.
 BENT = 2.0**-6
 # Where the changes of the cost that claim and estimate expect differ by APART times its noise, one
-# is closer to it by more than five standard deviations. Shorter steps than FEW_PLACES last places
-# of an entry may round alike.
-APART, FEW_PLACES = 16.0, 16
+# is closer to it by more than five standard deviations.
+APART = 16.0
 # At most so many flagged entries of an array are estimated again. If all of them are confirmed,
 # the others are taken as confirmed; if one is not, the others are estimated again too.
 CONFIRMED_FIRST = 16
@@ -194,7 +193,7 @@ def _shows_nearby(
     value, numeric = evaluations.values[path], estimate.value[entries]
     sizes = entry_sizes(value).ravel()[entries]
     steps = APART / 2 * estimates.noise.level / np.abs(claimed - numeric)
-    steps = np.maximum(steps, FEW_PLACES * np.spacing(sizes.astype(value.dtype)))
+    steps = np.maximum(steps, finest_step(sizes.astype(value.dtype)))
     is_short = steps < sizes * first_step(estimates.noise.relative) * SMALLER
     is_short &= ~estimate.by_complex_steps[entries] & (not estimates.noise.stochastic)
     x = value.ravel()[entries]
