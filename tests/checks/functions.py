@@ -1,11 +1,18 @@
 """Costs with known derivatives, for the tests of differences and complex steps."""
 
+import random
+
 import numpy as np
 
-__all__ = ["SMOOTH"]
+__all__ = ["SMOOTH", "rough"]
 
 X = np.array([0.7, -1.3, 0.2, 1.9])
 POSITIVE = np.abs(X)
+
+
+def rough(x):
+    """Return standard normal noise that is a function of x: the same at the same point."""
+    return random.Random(np.real(x).tobytes()).gauss()
 
 
 def logistic(x):

@@ -11,6 +11,7 @@ import pytest
 from flint import arb, ctx
 
 from checks import Verdict, check_gradient, numerical_gradient
+from tests.checks.functions import rough
 
 SEEDS = range(2)  # they change the step sizes
 BITS = 400  # of the exact derivatives: enough for sin(1e12) and e^700
@@ -72,11 +73,6 @@ def logistic(z):
 
 def logistic_slope(z):
     return 1 / (2 + z.exp() + (-z).exp())
-
-
-def hashed(x):
-    """Return standard normal noise that is a function of x: it repeats at the same point."""
-    return np.random.default_rng(list(np.real(x).tobytes())).standard_normal()
 
 
 def stochastic(size):
@@ -280,7 +276,7 @@ GALLERY = {
     },
     **{
         f"deterministic noise {size}": Hostile(
-            lambda x, size=size: np.sum(np.exp(x)) + size * hashed(x),
+            lambda x, size=size: np.sum(np.exp(x)) + size * rough(x),
             0.7,
             lambda x: x.exp(),
             "noise",
@@ -289,13 +285,13 @@ GALLERY = {
         for size in (1e-10, 1e-6, 1e-2)
     },
     "1e-200 (e^x + noise 1e-6)": Hostile(
-        lambda x: 1e-200 * (np.sum(np.exp(x)) + 1e-6 * hashed(x)),
+        lambda x: 1e-200 * (np.sum(np.exp(x)) + 1e-6 * rough(x)),
         0.7,
         lambda x: arb(1e-200) * x.exp(),
         "noise",
     ),
     "1e200 (e^x + noise 1e-6)": Hostile(
-        lambda x: 1e200 * (np.sum(np.exp(x)) + 1e-6 * hashed(x)),
+        lambda x: 1e200 * (np.sum(np.exp(x)) + 1e-6 * rough(x)),
         0.7,
         lambda x: arb(1e200) * x.exp(),
         "noise",

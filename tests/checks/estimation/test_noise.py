@@ -8,6 +8,7 @@ from checks.estimation.difference_table import DifferenceTable
 from checks.estimation.noise import measure_noise
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.step_sizes import typical_size
+from tests.checks.functions import rough
 
 X = np.array([0.7, -1.3, 0.2, 1.9])
 SEEDS = range(20)
@@ -16,11 +17,6 @@ EPS = np.finfo(float).eps
 
 def smooth(x):
     return 1 + np.sum(np.exp(x))
-
-
-def rough(x):
-    """Return standard normal noise that is a function of x: the same at the same point."""
-    return np.random.default_rng(list(x.tobytes())).standard_normal()
 
 
 def measured(cost, x=X):

@@ -20,6 +20,7 @@ from checks import (
 from checks.evaluation.box import Box
 from checks.evaluation.step_sizes import entry_sizes
 from checks.parameters.claims import flatten
+from tests.checks.functions import rough
 
 METHODS = ("auto", "central")
 COVERAGES = ("every", "projected")
@@ -31,22 +32,30 @@ class Recorder:
     def __init__(self, cost, params):
         self.cost = cost
         self.point = {path: array.astype(np.longdouble) for path, array in flatten(params).items()}
-        self.down = {path: np.zeros(array.shape) for path, array in self.point.items()}
-        self.up = {path: np.zeros(array.shape) for path, array in self.point.items()}
+        self.lowest, self.highest = dict(self.point), dict(self.point)
 
     def __call__(self, params):
         arrays = params if isinstance(params, dict) else {"params": params}
         for path, array in arrays.items():
-            move = np.real(array) - self.point[path]
-            move = move.reshape(-1, *self.point[path].shape)  # some costs take many sets at once
-            self.down[path] = np.maximum(self.down[path], -move.min(axis=0))
-            self.up[path] = np.maximum(self.up[path], move.max(axis=0))
+            # some costs take many sets at once
+            moved = np.real(array).reshape(-1, *self.point[path].shape)
+            self.lowest[path] = np.minimum(self.lowest[path], moved.min(axis=0))
+            self.highest[path] = np.maximum(self.highest[path], moved.max(axis=0))
         return self.cost(params)
+
+    @property
+    def down(self):
+        return {path: x - self.lowest[path] for path, x in self.point.items()}
+
+    @property
+    def up(self):
+        return {path: self.highest[path] - x for path, x in self.point.items()}
 
     def farthest(self, sizes):
         """Return the largest move of any entry over its size."""
+        down, up = self.down, self.up
         return max(
-            float(np.max(np.maximum(self.down[path], self.up[path]) / sizes[path], initial=0))
+            float(np.max(np.maximum(down[path], up[path]) / sizes[path], initial=0))
             for path in self.point
         )
 
@@ -82,11 +91,6 @@ def point(dtype):
 
 def flat(p):
     return np.concatenate([np.ravel(p[name] / (1 + abs(p[name].real))) for name in "wbcs"])
-
-
-def rough(x):
-    """Return standard normal noise that is a function of x."""
-    return np.random.default_rng(list(np.asarray(x).tobytes())).standard_normal()
 
 
 def where_positive(function):
