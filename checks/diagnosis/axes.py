@@ -15,7 +15,7 @@ def one_number(case: Case) -> Iterator[Fit]:
     """Explain an array of equal entries: a sum, a mean, or another number of the gradient."""
     claimed, n = case.claimed, case.numeric
     tolerance = case.limit.max()
-    if claimed.size < 2 or not claimed.any() or not np.isfinite(claimed).all():
+    if not claimed.any() or not np.isfinite(claimed).all():
         return
     if np.ptp(claimed) > tolerance or np.ptp(n) <= tolerance + case.error.max():
         return
@@ -41,7 +41,7 @@ def one_number(case: Case) -> Iterator[Fit]:
         ):
             found = True
             yield fit
-    if not found and claimed.size > 2 and np.all(claimed == claimed.flat[0]):
+    if not found and claimed.size > 2 and not np.ptp(claimed):
         yield Fit("one number", f"one number in every entry, {claimed.flat[0]:.6g}", cost=AXIS_BITS)
 
 
@@ -53,7 +53,7 @@ def reduced(case: Case) -> Iterator[Fit]:
         if size < 2:
             continue
         place = f" along axis {axis}" if n.ndim > 1 else ""
-        total, error = (np.sum(a, axis, keepdims=True) + 0 * a for a in (n, e))
+        total, error = (np.broadcast_to(np.sum(a, axis, keepdims=True), a.shape) for a in (n, e))
         if n.ndim > 1:
             for number, (what, divisor) in enumerate((("summed", 1), ("averaged", size))):
                 clause = f"the numerical gradient {what}{place}, repeated along it"

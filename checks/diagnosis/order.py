@@ -19,17 +19,17 @@ def reordered(case: Case) -> Iterator[Fit]:
     if n.size < 2:
         return
     shape = n.shape
-    if n.ndim == 2 and shape[0] == shape[1] > 1:
+    if n.ndim == 2 and shape[0] == shape[1]:
         clause = "the transpose of the numerical gradient"
         yield from case.fit("transpose", clause, n.T, ORDER_BITS, error=e.T)
     elif n.ndim > 1:
         # a reshaped transpose looks the same as an array in column-major order
         clause = "the transpose of the numerical gradient, its entries read row by row"
         clause += " (as in column-major order)"
-        read, errors = (a.reshape(-1, order="F").reshape(shape) for a in (n, e))
+        read, errors = (a.ravel(order="F").reshape(shape) for a in (n, e))
         yield from case.fit("transpose", clause, read, ORDER_BITS, error=errors)
         clause = "the numerical gradient, but filled in in column-major order"
-        filled, errors = (a.reshape(-1).reshape(shape, order="F") for a in (n, e))
+        filled, errors = (a.ravel().reshape(shape, order="F") for a in (n, e))
         yield from case.fit("column-major", clause, filled, ORDER_BITS, error=errors)
     for axis in range(n.ndim):
         place = f" along axis {axis}" if n.ndim > 1 else ""
@@ -37,7 +37,7 @@ def reordered(case: Case) -> Iterator[Fit]:
         if shape[axis] > 1:
             flipped, errors = np.flip(n, axis), np.flip(e, axis)
             yield from case.fit("reversed", clause, flipped, ORDER_BITS, error=errors, number=axis)
-        for shift in range(1, shape[axis] if shape[axis] > 2 else 0):
+        for shift in range(1, shape[axis]) if shape[axis] > 2 else ():
             by = min(shift, shift - shape[axis], key=abs)
             clause = f"the numerical gradient shifted by {by}{place}, its entries in another order"
             cost = ORDER_BITS + math.log2(shape[axis])
@@ -54,8 +54,7 @@ def reordered(case: Case) -> Iterator[Fit]:
     distance = np.diff(numeric_sorted).min()
     left_over = LEFT_OVER * np.abs(case.claimed - n).max()
     if n.size > 2 and difference <= min(tolerance, left_over) < distance / 4:
-        moved = case.discrepancy > tolerance
-        evidence = float(np.sum(np.log2(case.discrepancy[moved] / tolerance)))
+        evidence = float(np.sum(np.log2(np.maximum(case.discrepancy / tolerance, 1))))
         clause = "the entries of the numerical gradient in another order"
         yield Fit("permuted", clause, 1, evidence, math.log2(math.factorial(min(n.size, 100))))
 
@@ -68,7 +67,7 @@ def _lines_reordered(case: Case) -> Iterator[Fit]:
         if len(lines) * n.size > MOST_COMPARED:
             continue
         claimed = np.moveaxis(case.claimed, axis, 0)
-        order = np.array([np.abs(lines - one).max(axis=1, initial=0).argmin() for one in claimed])
+        order = np.array([np.abs(lines - one).max(axis=1).argmin() for one in claimed])
         place = np.arange(order.size)
         # shifts, with the order itself, and the reverse have names of their own
         others = (order != np.roll(place, -order[0])).any() and (order != place[::-1]).any()

@@ -1,7 +1,6 @@
 """How many bits a hypothesis takes: of short numbers, 0.01 for 0.0100000002, and of choices."""
 
 import math
-from fractions import Fraction
 
 __all__ = ["CHOICE_BITS", "choices", "decimal", "digits", "ratio"]
 
@@ -31,13 +30,11 @@ def ratio(value: float, uncertainty: float) -> tuple[float, float] | None:
     Both are at most 12, or one of them is 1 and the other at most 10⁵. None if none is near.
     """
     within = max(uncertainty, LAST_PLACE * value)
-    if not 1e-6 < value < 1e6 or within >= 0.01 * value:
+    if not 1e-5 <= value <= 1e5 or within >= 0.01 * value:
         return None
-    simple = [Fraction(value).limit_denominator(limit) for limit in range(1, 13)]
-    for near in (*simple, Fraction(1, round(1 / value) or 1)):
-        p, q = near.numerator, near.denominator
-        is_small = max(p, q) <= 12 or (min(p, q) == 1 and max(p, q) <= 100_000)
-        if p and is_small and abs(p / q - value) <= within:
+    for q in (*range(1, 13), max(1, round(1 / value))):
+        p = round(value * q)
+        if (min(p, q) == 1 or max(p, q) <= 12) and abs(p / q - value) <= within:
             return p / q, 1.5 * math.log2(p * q)
     return None
 
