@@ -16,9 +16,9 @@ except ImportError as error:
     ) from error
 
 from checks.adapters.torch_check import assert_function, check_function
-from checks.adapters.torch_function import in_float64, restored
+from checks.adapters.torch_function import in_float64
 from checks.adapters.torch_gradcheck import gradcheck, gradgradcheck
-from checks.adapters.torch_loss import LossCost, shared_array
+from checks.adapters.torch_loss import LossCost, array_of
 
 __all__ = ["assert_function", "check_function", "from_loss", "gradcheck", "gradgradcheck"]
 
@@ -34,9 +34,9 @@ def from_loss(
         Takes nothing, runs the model and returns its loss, a tensor of one element. With a
         `precision` it takes the module to be run.
     parameters
-        A module, or a mapping of names to leaf tensors, on the CPU. Parameters of a module that do
-        not require a gradient are left out, with a warning. Its buffers, such as running means, are
-        restored after every call.
+        A module, or a mapping of names to leaf tensors. Parameters of a module that do not require
+        a gradient are left out, with a warning. Its buffers, such as running means, are restored
+        after every call.
     precision : {None, "float64"}
         With "float64" a deep copy of the module, in float64 throughout, is what the loss gets and
         what is checked: its formulas, not what a module in float32 or bfloat16 rounds. Other
@@ -45,14 +45,15 @@ def from_loss(
     Returns
     -------
     cost, gradient, params
-        The arrays in `params` share the memory of the tensors and keep their dtype, so that a check
-        moves the model's own parameters, and restores them bit for bit. `gradient` does not change
-        ``.grad``.
+        The arrays in `params` keep the dtype of the tensors and share their memory, so that a check
+        moves the model's own parameters, and restores them bit for bit. Of tensors on an
+        accelerator they are copies: the tensors get their values for the length of a call, and
+        losses are computed there. `gradient` does not change ``.grad``.
 
     Raises
     ------
     TypeError
-        A tensor is not what numpy has, on the CPU; or with a precision, there is no module.
+        A tensor has a dtype that numpy has not; or with a precision, there is no module.
     ValueError
         `precision` is something else.
     """
@@ -69,17 +70,18 @@ def from_loss(
                 "or pass the mapping of names to tensors that you mean",
                 stacklevel=2,
             )
-    params = {_keys(name): shared_array(tensor, name) for name, tensor in tensors.items()}
-    nested = nest(params.items())
-    tensor_of = dict(zip(map(id, params.values()), tensors.values(), strict=True))
+    keys = [_keys(name) for name in tensors]
+    shared = [array_of(tensor, name) for name, tensor in tensors.items()]
+    nested = nest(zip(keys, shared, strict=True))
+    tensor_of = dict(zip(map(id, shared), tensors.values(), strict=True))
     arrays = leaves(nested)
     by_path = {path: tensor_of[id(array)] for path, array in arrays.items()}
     cost = LossCost(loss, by_path, arrays, buffers)
 
-    def gradient(_: Any) -> Any:
-        with restored(buffers):
+    def gradient(params: Any) -> Any:
+        with cost.placed(params):
             slopes = torch.autograd.grad(loss(), list(tensors.values()), materialize_grads=True)
-        return nest(zip(params, map(shared_array, slopes), strict=True))
+        return nest(zip(keys, map(array_of, slopes), strict=True))
 
     return cost, gradient, nested
 

@@ -1,16 +1,18 @@
 """PyTorch's operations in float64, also where a function asks for a narrower dtype."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 __all__ = ["InFloat64"]
 
 NARROW = {torch.float32: torch.float64, torch.float16: torch.float64, torch.bfloat16: torch.float64}
 NARROW |= {torch.complex64: torch.complex128, torch.complex32: torch.complex128}
+WIDE = frozenset(NARROW.values())
 
 
 class InFloat64(TorchDispatchMode):  # type: ignore[misc,no-untyped-call,unused-ignore]
@@ -19,6 +21,15 @@ class InFloat64(TorchDispatchMode):  # type: ignore[misc,no-untyped-call,unused-
     An operation on a tensor in float64 and a narrower one, such as a weight that a function closes
     over, is done in float64. What is written to memory from outside is rounded to its dtype.
     """
+
+    def __enter__(self) -> Any:
+        self._arguments = _Arguments()
+        self._arguments.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)
+        self._arguments.__exit__(*raised)
 
     def __torch_dispatch__(
         self,
@@ -29,24 +40,64 @@ class InFloat64(TorchDispatchMode):  # type: ignore[misc,no-untyped-call,unused-
     ) -> Any:
         """Call an operation with wider arguments."""
         kwargs = dict(kwargs or {})
-        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+        tensors = list(_tensors((*args, *kwargs.values())))
         if kwargs.get("dtype") in NARROW:
             is_complex = any(tensor.is_complex() for tensor in tensors)
             kwargs["dtype"] = torch.complex128 if is_complex else NARROW[kwargs["dtype"]]
-        if any(tensor.dtype in NARROW.values() for tensor in tensors):
-            written = {
-                a.name for a in func._schema.arguments if a.alias_info and a.alias_info.is_write
-            }
-            names = (argument.name for argument in func._schema.arguments)
-            args = tuple(
-                arg if name in written else _widened(arg)
-                for name, arg in zip(names, args, strict=False)
-            )
-            kwargs = {k: arg if k in written else _widened(arg) for k, arg in kwargs.items()}
+        dtypes = {tensor.dtype for tensor in tensors}
+        if dtypes & WIDE and dtypes & NARROW.keys():
+            places, names = _written(func)
+            args = tuple(a if n in places else _widened(a) for n, a in enumerate(args))
+            kwargs = {k: a if k in names else _widened(a) for k, a in kwargs.items()}
         result = func(*args, **kwargs)
         return result if tensors else _widened(result)
 
 
+class _Arguments(TorchFunctionMode):
+    """Calls functions with wide arguments of which some are wide, as `InFloat64` does operations.
+
+    Some, such as convolutions, refuse unequal dtypes before they begin with any operation.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        dtypes = {tensor.dtype for tensor in _tensors((*args, *kwargs.values()))}
+        if dtypes & WIDE and dtypes & NARROW.keys() and not _writes(func) and "out" not in kwargs:
+            args = tuple(map(_widened, args))
+            kwargs = {k: _widened(argument) for k, argument in kwargs.items()}
+        return func(*args, **kwargs)
+
+
+@cache
+def _written(func: Any) -> tuple[set[int], set[str]]:
+    """Return to which arguments an operation writes, by their places and by their names."""
+    arguments = enumerate(func._schema.arguments)
+    written = [(n, a.name) for n, a in arguments if a.alias_info and a.alias_info.is_write]
+    return {n for n, _ in written}, {name for _, name in written}
+
+
+def _writes(func: Any) -> bool:
+    """Whether a function writes to its first argument, which must stay the tensor that it is."""
+    name = getattr(func, "__name__", "")
+    is_private = name.endswith("__")
+    return name in ("__set__", "__setitem__") or (name.endswith("_") and not is_private)
+
+
+def _tensors(arguments: Any) -> Iterator[Any]:
+    for argument in arguments:
+        if isinstance(argument, torch.Tensor):
+            yield argument
+        elif isinstance(argument, list | tuple):
+            yield from _tensors(argument)
+
+
 def _widened(argument: Any) -> Any:
-    widen: Callable[[Any], Any] = lambda t: t.to(NARROW.get(t.dtype, t.dtype))  # noqa: E731
-    return tree_map_only(torch.Tensor, widen, argument)
+    """Return an argument, or a list or tuple of some, with its narrow tensors in float64."""
+    if isinstance(argument, torch.Tensor):
+        wide = NARROW.get(argument.dtype)
+        return argument if wide is None else argument.to(wide)
+    if type(argument) in (list, tuple):
+        return type(argument)(map(_widened, argument))
+    return argument

@@ -1,5 +1,6 @@
 """A loss of tensors that it closes over, as a cost of arrays that takes many points at once."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,15 +10,18 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from checks._types import IntArray
+from checks.adapters.torch_float64 import InFloat64
 from checks.adapters.torch_function import restored, vmap
 from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.stacked import is_close
-from checks.parameters.nesting import leaves
+from checks.parameters.nesting import Nesting, leaves
 
-__all__ = ["LossCost", "shared_array"]
+__all__ = ["LossCost", "array_of"]
 
-# At most so many numbers in one intermediate result of all points together, 4 MiB in float64.
+# At most so many numbers in one intermediate result of all points together, 4 MiB in float64. An
+# accelerator gets more, since it takes about as long for few numbers as for many.
 MAX_NUMBERS, MAX_POINTS = 2**19, 2**12
+TIMES_ON_ACCELERATOR = 2**6
 
 # Functions that need no copy of a matrix where one entry of it moves.
 TENSOR: Any = torch.Tensor
@@ -29,7 +33,8 @@ TRANSPOSE = {torch.t, TENSOR.t, TENSOR.T.__get__, TENSOR.mT.__get__}
 class LossCost:
     """A loss as a cost of arrays, see `checks.evaluation.pointwise.Evaluations`.
 
-    The loss is called for many points at once, by `torch.func.vmap`, where that gives the same.
+    Where it is called with wider arrays than those of the tensors, it computes in float64. It is
+    called for many points at once, by `torch.func.vmap`, where that gives the same.
 
     Parameters
     ----------
@@ -38,7 +43,7 @@ class LossCost:
     tensors : dict of str to tensor
         The parameters, by path.
     arrays : dict of str to ndarray
-        They share the memory of the tensors.
+        As `array_of` returns them: they share the memory of tensors on the CPU.
     buffers
         Tensors that are restored after every call.
     """
@@ -51,13 +56,53 @@ class LossCost:
         buffers: Sequence[Any],
     ) -> None:
         self._loss, self._tensors, self._arrays, self._buffers = loss, tensors, arrays, buffers
-        self._takes_many: bool | None = None  # not known yet
+        # by whether it computes in float64: it takes many points, as far as that is known
+        self._takes_many: dict[bool, bool] = {}
         self._largest: dict[str, int] = {}  # by path: numbers in the largest intermediate tensor
+        is_on_cpu = all(tensor.device.type == "cpu" for tensor in tensors.values())
+        self._times = 1 if is_on_cpu else TIMES_ON_ACCELERATOR
 
     def __call__(self, params: Any) -> Any:
-        """Return the loss of the tensors as they are."""
-        with restored(self._buffers):
-            return shared_array(self._loss(), "the loss")
+        """Return the loss of the tensors with the values of arrays."""
+        with self.placed(params):
+            return array_of(self._loss(), "the loss")
+
+    @contextlib.contextmanager
+    def placed(self, params: Any) -> Iterator[None]:
+        """Give the tensors the values of arrays for a while, and restore what changes.
+
+        Arrays that share the memory of the tensors are there already. Complex ones, which many
+        functions of PyTorch do not take together with real ones, are passed over.
+        """
+        given = leaves(params)
+        moved = {
+            self._tensors[path]: array
+            for path, array in given.items()
+            if array.dtype.kind != "c"
+            and not (array is self._arrays[path] and shares_memory(self._tensors[path]))
+        }
+        before = {tensor: tensor.data for tensor in moved}
+        wide = self._is_wide(given)
+        try:
+            with restored([*self._buffers, *moved]):
+                for tensor, array in moved.items():
+                    values = torch.from_numpy(array).to(tensor.device)
+                    if wide:
+                        tensor.data = values
+                    else:  # in place, so that views of the tensor move as well
+                        tensor.data.copy_(values)
+                with InFloat64() if wide else contextlib.nullcontext():
+                    yield
+        finally:
+            for tensor, data in before.items():
+                tensor.data = data
+
+    def _is_wide(self, arrays: Mapping[str, Any]) -> bool:
+        """Whether arrays are in a wider dtype than that of their tensors."""
+        return any(
+            array.dtype.kind != "c" and array.itemsize > self._arrays[path].itemsize
+            for path, array in arrays.items()
+        )
 
     def at_points(self, params: Any) -> Any:
         """Return the losses at many points, (S,); every array is (S, ...).
@@ -67,89 +112,98 @@ class LossCost:
         ValueError
             The loss does not take these points at once.
         """
-        stacks, found = leaves(params), None
-        if self._takes_many is not False and all(
-            stacks[path].dtype == array.dtype for path, array in self._arrays.items()
-        ):
-            tensors = self._tensors
+        nesting, found = Nesting(params), None
+        stacks, tensors = nesting.leaves, self._tensors
+        wide = self._is_wide(stacks)
+        if self._takes_many.get(wide, True) and all(a.dtype.kind != "c" for a in stacks.values()):
 
             def loss(*moved: Any) -> Any:
                 with _Substituted(map(_Whole, tensors.values(), moved)):
                     return self._loss().reshape(())
 
-            found = self._vmap(loss, [stacks[path] for path in tensors])
-        if self._takes_many is None and found is not None:
-            points = [{path: stack[k] for path, stack in stacks.items()} for k in (0, -1)]
-            self._takes_many = is_close(np.array(list(map(self._alone, points))), found[[0, -1]])
-        if found is None or not self._takes_many:
+            changes = [(stacks[path], tensor.device) for path, tensor in tensors.items()]
+            found = self._vmap(loss, changes, self._point(nesting, 0))
+        if wide not in self._takes_many and found is not None:
+            alone = [self._alone(self._point(nesting, k)) for k in (0, -1)]
+            self._takes_many[wide] = is_close(np.array(alone), found[[0, -1]])
+        if found is None or not self._takes_many[wide]:
             raise ValueError("the loss does not take these points at once")
         return found
+
+    @staticmethod
+    def _point(nesting: Nesting, k: int) -> Any:
+        """Return one of the points of a nesting of stacks."""
+        return nesting.rebuild({path: np.array(stack[k]) for path, stack in nesting.leaves.items()})
 
     @property
     def at_entries(self) -> Any:
         """The losses where single entries move, as a function; None if it is not known to work."""
-        return self._at_entries if self._takes_many else None
+        return self._at_entries if any(self._takes_many.values()) else None
 
     def _at_entries(
         self, params: Any, path: str, entries: IntArray, steps: Any
     ) -> Iterator[tuple[slice, Any]]:
-        flat, first = self._arrays[path].reshape(-1), 0
+        flat, first = leaves(params)[path].reshape(-1), 0
         while first < len(entries):
             # at first one entry, as its points are also tried one by one, to see that both agree
-            points = min(MAX_POINTS, MAX_NUMBERS // self._largest.get(path, MAX_NUMBERS))
+            numbers = self._times * MAX_NUMBERS
+            points = min(self._times * MAX_POINTS, numbers // self._largest.get(path, numbers))
             part = slice(first, min(len(entries), first + max(1, points // steps.shape[1])))
             places = np.repeat(entries[part], steps.shape[1])
             values = (flat[places] + steps[part].reshape(-1)).astype(flat.dtype)
-            yield part, self._at_values(path, places, values).reshape(-1, steps.shape[1])
+            yield part, self._at_values(params, path, places, values).reshape(-1, steps.shape[1])
             first = part.stop
 
-    def _at_values(self, path: str, places: IntArray, values: Any) -> Any:
+    def _at_values(self, params: Any, path: str, places: IntArray, values: Any) -> Any:
         """Return the losses (S,) where one entry at a time has another value."""
-        array, is_first, found = self._arrays[path], path not in self._largest, None
+        nesting, is_first, found = Nesting(params), path not in self._largest, None
+        array, tensor = nesting.leaves[path], self._tensors[path]
+        wide = self._is_wide(nesting.leaves)
 
         def loss(*change: Any) -> Any:
-            with _Substituted([_Entry(self._tensors[path], *change)]) as substituted:
+            with _Substituted([_Entry(tensor, *change)]) as substituted:
                 result = self._loss()
             self._largest[path] = substituted.largest
             return result.reshape(())
 
-        if self._takes_many:
-            found = self._vmap(loss, [places, values, values - array.reshape(-1)[places]])
+        if self._takes_many.get(wide, False) and values.dtype.kind != "c":
+            changes = places, values, values - array.reshape(-1)[places]
+            found = self._vmap(loss, [(change, tensor.device) for change in changes], params)
         if found is not None and not is_first:
             return found
         alone = []
         for place, value in zip(places, values, strict=True):
-            moved = array.copy()
+            moved = np.array(array)
             moved.reshape(-1)[place] = value
-            alone.append(self._alone({path: moved}))
-        self._takes_many = found is not None and is_close(np.array(alone), found)
+            alone.append(self._alone(nesting.rebuild({**nesting.leaves, path: moved})))
+        self._takes_many[wide] = found is not None and is_close(np.array(alone), found)
         return np.array(alone)
 
-    def _alone(self, values: Mapping[str, Any]) -> Any:
-        """Return the loss where some arrays have other values; nan if it raises."""
-        saved = {path: self._arrays[path].copy() for path in values}
+    def _alone(self, params: Any) -> Any:
+        """Return the loss at a point; nan if it raises."""
         try:
-            for path, value in values.items():
-                self._arrays[path][...] = value
-            return self(None).reshape(())
+            return self(params).reshape(())
         except Exception as error:
             if is_control_flow(error):
                 raise
             return np.array(np.nan)
-        finally:
-            for path, value in saved.items():
-                self._arrays[path][...] = value
 
-    def _vmap(self, loss: Callable[..., Any], changes: Sequence[Any]) -> Any:
-        """Return the losses (S,) of changes of S points; None where vmap does not take the loss."""
-        stacks = [torch.from_numpy(np.ascontiguousarray(change)) for change in changes]
+    def _vmap(
+        self, loss: Callable[..., Any], changes: Sequence[tuple[Any, Any]], params: Any
+    ) -> Any:
+        """Return the losses (S,) of changes of S points; None where vmap does not take the loss.
+
+        Each change comes with the device to which it goes. The rest is as in `params`.
+        """
+        wide = self._is_wide(leaves(params))
         try:
-            with restored(self._buffers), torch.no_grad():
-                return vmap(loss, stacks).numpy()
+            stacks = [torch.from_numpy(np.ascontiguousarray(a)).to(device) for a, device in changes]
+            with self.placed(params), torch.no_grad():
+                return vmap(loss, stacks).cpu().numpy()
         except Exception as error:
             if is_control_flow(error):
                 raise
-            self._takes_many = False
+            self._takes_many[wide] = False
             return None
 
 
@@ -180,7 +234,8 @@ class _Entry:
     @property
     def moved(self) -> Any:
         """The tensor with the other value."""
-        entries = torch.arange(self.tensor.numel()).reshape(self.tensor.shape)
+        entries = torch.arange(self.tensor.numel(), device=self.tensor.device)
+        entries = entries.reshape(self.tensor.shape)
         return torch.where(entries == self.entry, self.value, self.tensor)
 
     @property
@@ -199,7 +254,7 @@ class _Entry:
     def times(self, x: Any) -> Any:
         """Return what the step adds to x @ the matrix."""
         row, column = self.index
-        unit = torch.arange(self.tensor.shape[1]) == column
+        unit = torch.arange(self.tensor.shape[1], device=self.tensor.device) == column
         return (self.step * x.movedim(-1, 0)[row])[..., None] * unit
 
 
@@ -253,11 +308,17 @@ class _Substituted(TorchFunctionMode):
         return given if one is None else one.moved
 
 
-def shared_array(tensor: Any, name: str = "a tensor") -> Any:
-    """Return a numpy array that shares the memory of a tensor."""
-    if tensor.dtype is torch.bfloat16 or tensor.device.type != "cpu":
+def shares_memory(tensor: Any) -> bool:
+    """Whether an array of numpy can share the memory of a tensor."""
+    return bool(tensor.device.type == "cpu")
+
+
+def array_of(tensor: Any, name: str = "a tensor") -> Any:
+    """Return an array of numpy that shares the memory of a tensor; a copy of one on a device."""
+    if tensor.dtype is torch.bfloat16 or tensor.device.type == "meta":
         raise TypeError(
-            f"{name} is {tensor.dtype} on {tensor.device}, wanted a dtype that numpy has, on the "
-            "CPU: convert with .float() and .cpu()"
+            f"{name} is {tensor.dtype} on {tensor.device}, wanted a dtype that numpy has, and "
+            'values: convert with .float(), or check a module by precision="float64"'
         )
-    return tensor.detach().numpy()
+    found = tensor.detach()
+    return (found if shares_memory(found) else found.cpu().clone()).numpy()

@@ -165,11 +165,11 @@ class SparseMemory(Memory):
     def __init__(self, tensor: Any, name: str) -> None:
         self._pattern, values = tensor.detach(), stored_values(tensor)
         super().__init__(values, name)
-        places = torch.arange(tensor.numel()).reshape(tensor.shape)
+        places = torch.arange(tensor.numel(), device=tensor.device).reshape(tensor.shape)
         if tensor.layout is torch.sparse_coo:
             self._places = places[tuple(self._pattern._indices())]
         else:
-            numbers = torch.arange(1, values.numel() + 1).reshape(values.shape)
+            numbers = 1 + torch.arange(values.numel(), device=values.device).reshape(values.shape)
             numbered = self._like(numbers).to_dense()
             order = numbered[numbered > 0].argsort()
             self._places = places[numbered > 0][order].reshape(values.shape)

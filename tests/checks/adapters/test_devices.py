@@ -2,12 +2,13 @@
 
 import pytest
 
-from checks import Verdict
+from checks import Verdict, check_gradient
 
 torch = pytest.importorskip("torch", reason="needs the extra gradient-gate[torch]")
 
 from benchmarks.fused_kernels import KERNELS, draw_inputs  # noqa: E402
-from checks.adapters.torch import check_function, gradcheck  # noqa: E402
+from checks.adapters import torch_loss  # noqa: E402
+from checks.adapters.torch import check_function, from_loss, gradcheck  # noqa: E402
 
 AVAILABLE = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
 DEVICES = [
@@ -116,3 +117,42 @@ def test_gradients_that_round_otherwise_in_every_call_match_and_are_named(device
 def test_gradcheck_on_a_device(device):
     x, w, c = traced_inputs(device)
     assert gradcheck(Traced.apply, (x, w, c, 1))
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_network_is_checked_where_it_is(device, apart, monkeypatch):
+    if apart:  # as on an accelerator, whose memory no array can share
+        monkeypatch.setattr(torch_loss, "shares_memory", lambda tensor: False)
+    torch.manual_seed(0)
+    options = {"dtype": dtype_of(device), "device": device}
+    layers = torch.nn.Linear(5, 7), torch.nn.LayerNorm(7), torch.nn.Tanh(), torch.nn.Linear(7, 2)
+    net, x = torch.nn.Sequential(*layers).to(**options), torch.rand(6, 5, **options)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+
+    def loss():
+        met.add(net[0].weight.device.type)
+        return net(x).square().mean()
+
+    met = set()
+    cost, gradient, params = from_loss(loss, net)
+    assert check_gradient(cost, gradient, params)
+    claim = gradient(params)
+    claim[3]["weight"][1, 4] *= 1.25
+    report = check_gradient(cost, claim, params)
+    assert report.arrays["params[3].weight"].worst.index == (1, 4)
+    assert report.arrays["params[3].weight"].verdict is Verdict.MISMATCH
+    assert report.arrays["params[0].weight"].verdict is Verdict.MATCH
+    assert met == {device}
+    after = net.state_dict()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+@pytest.mark.filterwarnings("ignore:Sparse CSC tensor support")
+@pytest.mark.parametrize("layout", ["sparse_coo", "sparse_csr", "sparse_csc"])
+def test_sparse_inputs_stay_on_their_device(device, layout):
+    dense = torch.tensor([[0, 1.5, 0], [2.0, 0, -1]], dtype=dtype_of(device), device=device)
+    sparse = dense.to_sparse(layout=getattr(torch, layout)).requires_grad_()
+    x = torch.linspace(-1, 2, 3, dtype=dtype_of(device), device=device).requires_grad_()
+    report = check_function(lambda a, b: torch.tanh(a @ b), sparse, x)
+    assert report, str(report)

@@ -13,6 +13,7 @@ from benchmarks.torch_adapter import of_network, of_operator  # noqa: E402
 from checks.adapters import torch_loss  # noqa: E402
 from checks.adapters.torch import from_loss  # noqa: E402
 from checks.evaluation.pointwise import Evaluations  # noqa: E402
+from checks.parameters.nesting import leaves  # noqa: E402
 
 torch.set_num_threads(1)  # of so small tensors, threads only wait for each other
 nn, F = torch.nn, torch.nn.functional
@@ -54,6 +55,13 @@ class WithoutVmap(torch.autograd.Function):
     @staticmethod
     def backward(ctx, u):
         return 2 * u
+
+
+class Narrow(nn.Module):
+    """A function that computes in float16."""
+
+    def forward(self, x):
+        return torch.tanh(x.half()).float()
 
 
 def network(*layers):
@@ -238,3 +246,41 @@ def test_operators_are_timed_beside_gradcheck():
     assert of_operator(torch.tanh, [(2, 3)], 1)[0] == 6
     with pytest.raises(AssertionError, match="UNRESOLVED"):
         of_operator(torch.floor, [(2, 3)], 1)
+
+
+def in_float32(*layers):
+    torch.manual_seed(0)
+    return nn.Sequential(*layers)
+
+
+IMAGES32 = IMAGES.float()
+NARROW = {
+    "convolution": in_float32(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(24, 3)),
+    "normalised": in_float32(nn.Flatten(), nn.LayerNorm(30), nn.Linear(30, 4), nn.Tanh()),
+    "half inside": in_float32(nn.Flatten(), nn.Linear(30, 3), Narrow()),
+}
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_a_network_in_float32_is_judged_in_float64(name):
+    net = NARROW[name]
+    before = [tensor.clone() for tensor in net.parameters()]
+    cost, gradient, params = from_loss(lambda: net(IMAGES32).square().sum(), net)
+    claim = gradient(params)
+    report = check_gradient(cost, claim, params)
+    assert report, str(report)
+    assert "central in float64" in str(report)
+    path, array = max(leaves(claim).items(), key=lambda item: item[1].size)
+    array.flat[7] *= 1.02  # wrong on purpose
+    report = check_gradient(cost, claim, params)
+    wrong = [path for path, a in report.arrays.items() if a.verdict is Verdict.MISMATCH]
+    assert wrong == [f"params{path}"]
+    assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+    assert all(tensor.dtype is torch.float32 for tensor in net.parameters())
+
+
+def test_a_view_that_stays_in_float32_is_never_a_match():
+    w, x = leaf(4, 3).detach().float().requires_grad_(), IMAGES32[0, 0, :4, :4]
+    alias = w.detach().view(12)  # moved in place with w, but not part of it in float64
+    report = check_gradient(*from_loss(lambda: (x @ w).tanh().sum() + alias.sin().sum(), {"w": w}))
+    assert report.verdict is not Verdict.MATCH
