@@ -170,7 +170,9 @@ def cost_rounding(
         is_straight = noise <= LIFTED * max(float(changes[0]), last_place / 4)
         expected = (line[-1] - at) * (NEAR / length) / LINE[-1]
         size = float(abs(expected))
-        if is_straight and size > max(2 * noise, least_level, VISIBLE * copies.eps * abs(at)):
+        # a cost that casts to a narrower dtype than its own rounds much less where it does not
+        seen = min(least_level, 8 * noise)
+        if is_straight and size > max(2 * noise, seen, VISIBLE * copies.eps * abs(at)):
             lift = Lift.LIFTS if abs((near - at) - expected) <= size / 4 else Lift.NARROW
             break
         lift = Lift.HIDDEN if is_straight else Lift.NARROW

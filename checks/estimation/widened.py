@@ -56,6 +56,7 @@ def widened(evaluations: Evaluations, seed: int) -> Evaluations:
         filled = [path for path, value in evaluations.values.items() if value.size]
         lifts = all(_lifts_alone(evaluations, path, rng) for path in filled)
         wide = evaluations.in_dtype(float64)
+        evaluations.lost = rounding.relative
         wide.doubt = 0.0 if lifts else max(evaluations.eps, 2 * rounding.relative)
         return wide
 

@@ -77,6 +77,9 @@ class Evaluations(RestoresParameters):
         directions should not depend on what is found of a single one.
     caller_eps : float
         The spacing of numbers at 1 in the coarsest dtype of the caller's arrays.
+    lost : float
+        By what part of itself rounding changes the cost in the dtype of the caller's arrays, if
+        derivatives are estimated in a wider one; else 0.
     doubt : float
         By what part of themselves all derivatives may be off, beyond what values of the cost show.
     outside : dict of str to str
@@ -129,7 +132,7 @@ class Evaluations(RestoresParameters):
             result = self._call(self._real_params)
         self.at_point = as_finite_real(result)
         self.caller_eps = self.eps
-        self.doubt = 0.0
+        self.lost = self.doubt = 0.0
 
     def in_dtype(self, dtype: Any) -> "Evaluations":
         """Return evaluations of the same cost around copies of the parameters in another dtype.

@@ -55,10 +55,17 @@ def why_claim_is_blurred(array: ArrayReport, unresolved: NDArray[np.bool_], clai
     what = "its own rounding explains"
     if (off > 2 * b)[unresolved].any():
         what = "rounding of the size of the whole gradient's largest entry may leave"
-    return (
-        f"the claim is blurred: it is off by no more than {what}. Keep its digits where numbers "
-        "nearly cancel, or check at a point where they do not."
+    remedy = (
+        "Keep its digits where numbers nearly cancel, or check at a point where they do not."
     )
+    if claim.coarse:
+        what = "what so coarse a cost may lose" if claim.unmeasured else what
+        remedy = (
+            f"The cost loses {claim.coarse:.0e} of itself, more than its dtype: it computes with "
+            "fewer digits inside, as under autocast or in TF32, or subtracts near numbers. If that "
+            "is meant, say by rtol what the gradient owes; if not, compute in the dtype throughout."
+        )
+    return f"the claim is blurred: it is off by no more than {what}. {remedy}"
 
 
 def suspected_entry(arrays: Mapping[str, ArrayReport]) -> tuple[str, tuple[int, ...]] | None:

@@ -1,6 +1,7 @@
 """The claimed gradient: what the first call returned, and what further calls show of it."""
 
 import contextlib
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,8 +13,12 @@ from checks.estimation.claim_rounding import claim_rounding
 from checks.estimation.precision import copies_of, wider_dtype
 from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.pointwise import Evaluations
+from checks.report.verdict import largest_entry
 
 __all__ = ["Claim"]
+
+# A cost that loses more than COARSE last places of its dtype computes with fewer digits inside.
+COARSE = 2.0**5
 
 
 class Claim:
@@ -51,6 +56,17 @@ class Claim:
     def eps(self) -> float:
         """The spacing of numbers at 1 in the coarsest dtype of the parameters."""
         return self._evaluations.eps
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it was given as arrays, not as a function."""
+        return self._function is None
+
+    @property
+    def coarse(self) -> float:
+        """By what part of itself rounding changes a cost that is coarser than its dtype, or 0."""
+        lost = self._evaluations.lost
+        return lost if lost > COARSE * self._evaluations.caller_eps else 0.0
 
     def again(self) -> dict[str, FloatArray]:
         """Return what is claimed in another call at the point, if there is a function to call.
@@ -116,6 +132,9 @@ class Claim:
     def rounding(self, seed: int) -> dict[str, FloatArray]:
         """Return the claim's own rounding of every entry by path, nan where it is not known.
 
+        Arrays that come with a `coarse` cost may be as coarse: a step of a cost that loses a part r
+        of itself loses √r of its derivative.
+
         This takes six calls with copies of the parameters in the next wider dtype. A function may
         keep its argument, as in net.W = W, so `again` has to be called at the point afterwards.
         """
@@ -123,8 +142,11 @@ class Claim:
         values = self._evaluations.values
         widest = np.result_type(*values.values())
         wider = wider_dtype(widest)
-        if self._function is None:
+        if self.is_given:
             self.unmeasured = "the gradient was given as arrays, not as a function"
+            if self.coarse:
+                part = math.sqrt(self.coarse)
+                return {p: np.full(g.shape, part * largest_entry(g, g)) for p, g in self.arrays.items()}
         elif wider is None:
             self.unmeasured = f"there is no dtype wider than {widest} here"
         elif not self._repeats:

@@ -98,7 +98,7 @@ def judge_gradient(
         evaluations=estimates.evaluations.count,
         seconds=time.perf_counter() - started,
         seed=estimates.seed,
-        findings=(*findings, *_findings(estimates, arrays, differences)),
+        findings=(*findings, *_findings(estimates, claim, arrays, differences)),
         scale=scale,
     )
     if report:
@@ -199,6 +199,7 @@ def off_kinks(arrays: Mapping[str, ArrayReport]) -> dict[str, ArrayReport]:
 
 def _findings(
     estimates: Estimates,
+    claim: Claim,
     arrays: Mapping[str, ArrayReport],
     differences: Mapping[str, FloatArray],
 ) -> Iterator[str]:
@@ -209,7 +210,8 @@ def _findings(
     """
     if any(d.any() for d in differences.values()) and not not_repeatable(arrays, differences):
         yield f"{two_calls_differ(arrays, differences)}."
-    yield from lost_digits(arrays)
+    if not claim.is_given:  # else its rounding was not measured
+        yield from lost_digits(arrays)
     zeros = [path for path, a in arrays.items() if a.claimed.size and a.compared_nothing]
     if zeros:
         yield nothing_compared(zeros)
