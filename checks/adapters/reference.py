@@ -25,6 +25,13 @@ SAMPLES, SIGMAS = 32, 3.0
 # How accurate 16-bit claims must be, in last places: a few operations in a row, each rounded. What
 # cancellation loses besides is measured.
 PLACES = 4.0
+# Functions of 32 bits may compute with fewer digits inside: COARSEST is bfloat16. Those do not see
+# moves by a last place of 32 bits, as is tried at TRIED points.
+COARSEST, TRIED = 2.0**-7, 3
+FEWER_DIGITS = (
+    "The function computes with fewer digits than its dtype has, as in TF32 or bfloat16 inside: "
+    "its values round as numbers with a spacing of {:.0e} at 1. By default it owes rtol {:.0e}."
+)
 ROUNDED_VALUES = (
     "the values differ from those of the reference by no more than their own rounding explains: "
     "check at another point, or in a wider dtype."
@@ -86,20 +93,24 @@ def check_by_reference(
     whose : str
         How texts name the reference.
     rtol
-        Default for 16 bits: four last places.
+        Default for 16 bits: four last places. So for a function of 32 bits that computes with
+        fewer digits inside.
     **options
         As of `check_vjp`.
     """
-    if rtol is None:
-        narrow = claimed.eps > np.finfo(np.float32).eps
-        rtol = PLACES * claimed.eps if narrow else float(np.sqrt(claimed.eps))
     pair = _Pair(claimed, exact, rounding)
+    if rtol is None:
+        narrow = pair.eps > np.finfo(np.float32).eps
+        rtol = PLACES * pair.eps if narrow else float(np.sqrt(pair.eps))
     outputs = pair.compared_values(rtol)
     values: Any = pair.values
     if hasattr(exact, "values_at_points"):
         values = StackedFunction(pair.values, pair.values_at_points, np.float64, keeps_nothing=True)
     report = check_vjp(values, pair.vjp, _widened(claimed.params), rtol=rtol, **options)
     report = replace(report, arrays={**outputs, **report.arrays})
+    if pair.eps > claimed.eps:
+        finding = FEWER_DIGITS.format(pair.eps, rtol)
+        report = replace(report, findings=(finding, *report.findings))
     wrong = [array for array in outputs.values() if array.verdict is Verdict.MISMATCH]
     if wrong:
         text = f"The values are wrong before any gradient is. {wrong[0].worst}, by {whose}."
@@ -148,7 +159,13 @@ def _shapes(arrays: Mapping[str, FloatArray]) -> str:
 
 
 class _Pair:
-    """The values of a reference in float64, with the gradients of the function itself."""
+    """The values of a reference in float64, with the gradients of the function itself.
+
+    Attributes
+    ----------
+    eps : float
+        The spacing of numbers at 1 in the dtype of the function, or in what it computes in inside.
+    """
 
     def __init__(
         self, claimed: Differentiable, exact: Differentiable, rounding: Differentiable | None
@@ -156,8 +173,11 @@ class _Pair:
         self._claimed, self._result = claimed, claimed.values(claimed.params)
         self._exact = _Renested(exact, self._result)
         self._rounding = rounding and _Renested(rounding, self._result)
-        beside = (self._beside(np.random.default_rng(k)) for k in range(1, SAMPLES))
-        self._points = [claimed.params, *beside]
+        self.eps = claimed.eps
+        self._points = self._around(self.eps, SAMPLES)
+        if self.eps <= np.finfo(np.float32).eps and self._overlooks_moves():
+            self._points = self._around(COARSEST, SAMPLES)
+            self.eps = max(self.eps, min(COARSEST, self._coarseness()))
         self._of_cotangent: dict[Any, tuple[Any, Any]] = {}
 
     def values(self, arrays: Any) -> Any:
@@ -218,15 +238,45 @@ class _Pair:
             claim = _each(np.add, claim, self._exact.vjp(self._exact.params, rest))
         return _each(lambda g: (g * scale).astype(g.dtype), claim)
 
-    def _beside(self, rng: np.random.Generator) -> Any:
-        """Return a point within a last place of the dtype of the claim."""
-        eps = self._claimed.eps
-        return self._claimed.rounded(
-            _each(
-                lambda a: (a * (1 + eps * rng.integers(-1, 2, a.shape))).astype(a.dtype),
-                self._claimed.params,
-            )
-        )
+    def _around(self, eps: float, count: int) -> list[Any]:
+        """Return the given point, and others where each number is up to eps of itself away."""
+        points = [self._claimed.params]
+        for k in range(1, count):
+            rng = np.random.default_rng(k)
+
+            def moved(a: Any, rng: np.random.Generator = rng) -> Any:
+                return (a * (1 + eps * rng.integers(-1, 2, a.shape))).astype(a.dtype)
+
+            points.append(self._claimed.rounded(_each(moved, self._claimed.params)))
+        return points
+
+    def _overlooks_moves(self) -> bool:
+        """Whether most values stay the same where the exact ones change by half a last place."""
+        at, *exact = (self.values(_widened(point)) for point in self._points[: 1 + TRIED])
+        stays = []
+        for point, moved in zip(self._points[1:], exact, strict=False):
+            narrow = leaves(self._claimed.values(point))
+            for path, value in leaves(self._result).items():
+                before, after = leaves(at)[path], leaves(moved)[path]
+                shows = np.abs(after - before) >= self.eps / 2 * np.abs(before)
+                stays.append((narrow[path] == value)[shows & (before != 0)])
+        return bool(np.mean(np.concatenate(stays)) > 0.5) if any(map(np.size, stays)) else False
+
+    def _coarseness(self) -> float:
+        """Return the spacing of numbers at 1 that errors of the values look like.
+
+        It is eight times their standard deviation, in parts of the largest value of each output.
+        """
+        found = 0.0
+        errors = [
+            leaves(_each(np.subtract, self._claimed.values(point), self.values(_widened(point))))
+            for point in self._points
+        ]
+        for path, value in leaves(self._result).items():
+            deviation = np.std([error[path] for error in errors], axis=0, ddof=1)
+            largest = np.abs(value).max(initial=0)
+            found = max(found, float(8 * deviation.max(initial=0) / largest) if largest else 0.0)
+        return found
 
     def _rounding_bound(
         self, compute: Callable[[Any, Any], Any], rounded: Callable[[Any], Any], alike: Any
@@ -261,7 +311,7 @@ class _Pair:
         """Return what rounding may have lost of each entry at all points alike."""
         finite = (part.max(where=np.isfinite(part), initial=0) for part in leaves(sizes).values())
         largest = float(max(finite))
-        eps = self._claimed.eps
+        eps = self.eps
         least = LAST_PLACES / 2 * min(eps, float(np.finfo(np.float32).eps)) * largest
         most = max(PLACES * eps * largest, least)
         try:

@@ -24,12 +24,12 @@ class InFloat64(TorchDispatchMode):  # type: ignore[misc,no-untyped-call,unused-
 
     def __enter__(self) -> Any:
         self._arguments = _Arguments()
-        self._arguments.__enter__()
-        return super().__enter__()
+        self._arguments.__enter__()  # type: ignore[no-untyped-call,unused-ignore]
+        return super().__enter__()  # type: ignore[no-untyped-call,unused-ignore]
 
     def __exit__(self, *raised: Any) -> None:
-        super().__exit__(*raised)
-        self._arguments.__exit__(*raised)
+        super().__exit__(*raised)  # type: ignore[no-untyped-call,unused-ignore]
+        self._arguments.__exit__(*raised)  # type: ignore[no-untyped-call,unused-ignore]
 
     def __torch_dispatch__(
         self,

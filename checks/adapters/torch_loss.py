@@ -91,7 +91,8 @@ class LossCost:
                         tensor.data = values
                     else:  # in place, so that views of the tensor move as well
                         tensor.data.copy_(values)
-                with InFloat64() if wide else contextlib.nullcontext():
+                lifted: Any = InFloat64 if wide else contextlib.nullcontext
+                with lifted():
                     yield
         finally:
             for tensor, data in before.items():

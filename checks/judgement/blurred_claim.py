@@ -55,9 +55,7 @@ def why_claim_is_blurred(array: ArrayReport, unresolved: NDArray[np.bool_], clai
     what = "its own rounding explains"
     if (off > 2 * b)[unresolved].any():
         what = "rounding of the size of the whole gradient's largest entry may leave"
-    remedy = (
-        "Keep its digits where numbers nearly cancel, or check at a point where they do not."
-    )
+    remedy = "Keep its digits where numbers nearly cancel, or check at a point where they do not."
     if claim.coarse:
         what = "what so coarse a cost may lose" if claim.unmeasured else what
         remedy = (

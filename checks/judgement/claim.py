@@ -146,7 +146,9 @@ class Claim:
             self.unmeasured = "the gradient was given as arrays, not as a function"
             if self.coarse:
                 part = math.sqrt(self.coarse)
-                return {p: np.full(g.shape, part * largest_entry(g, g)) for p, g in self.arrays.items()}
+                return {
+                    p: np.full(g.shape, part * largest_entry(g, g)) for p, g in self.arrays.items()
+                }
         elif wider is None:
             self.unmeasured = f"there is no dtype wider than {widest} here"
         elif not self._repeats:

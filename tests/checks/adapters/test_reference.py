@@ -240,3 +240,52 @@ def test_casts_inside_do_not_keep_a_function_from_float64(dtype, make):
 def scaled(y):
     """Return y, whose gradient comes out larger by 5 %."""
     return y + 0.05 * (y - y.detach())
+
+
+def rounded(x, bits):
+    """Return float32 with so many bits after the point, as TF32 (10) and bfloat16 (7) have."""
+    if bits == 23:
+        return x
+    scale = torch.exp2(bits - torch.floor(torch.log2(x.abs().clamp(min=1e-30))))
+    return torch.round(x * scale) / scale
+
+
+class RoundedProduct(torch.autograd.Function):
+    """A matrix product whose factors are rounded, as by tensor cores, with a mistake."""
+
+    @staticmethod
+    def forward(ctx, a, b, bits, mistake):
+        ctx.save_for_backward(a, b)
+        ctx.bits, ctx.mistake = bits, mistake
+        return rounded(a, bits) @ rounded(b, bits) * (1.25 if mistake == "values" else 1)
+
+    @staticmethod
+    def backward(ctx, u):
+        a, b, u = (rounded(part, ctx.bits) for part in (*ctx.saved_tensors, u))
+        da, db = u @ b.T, a.T @ u
+        if ctx.mistake == "factor":
+            da = 1.25 * da
+        return da, db.flip(0) if ctx.mistake == "rows" else db, None, None
+
+
+@pytest.mark.parametrize("size", [3, 50])
+@pytest.mark.parametrize("bits", [7, 10, 23])
+def test_fewer_digits_inside_than_the_dtype_has_are_measured_and_said(bits, size):
+    generator = torch.Generator().manual_seed(size)
+    a, b = torch.randn(4, size, generator=generator), torch.randn(size, 5, generator=generator)
+    inputs = a.requires_grad_(), b.requires_grad_(), bits
+
+    def check(mistake, **options):
+        eager = lambda a, b, *_: a @ b  # noqa: E731
+        return check_function(RoundedProduct.apply, *inputs, mistake, reference=eager, **options)
+
+    report = check("")
+    assert report, str(report)
+    assert ("with fewer digits than its dtype has" in str(report)) == (bits < 23)
+    least = 2.0**-bits / 2 if bits < 23 else torch.finfo(torch.float32).eps ** 0.5
+    assert least <= report.rtol < max(16 * 2.0**-bits, 4e-4)
+    wrong = {"factor": "inputs[0]", "rows": "inputs[1]", "values": "output"}
+    for mistake, path in wrong.items():
+        assert check(mistake).arrays[path].verdict is Verdict.MISMATCH
+    if bits < 23:  # whoever wants the digits asks for them
+        assert check("", rtol=1e-4).verdict is not Verdict.MATCH

@@ -75,7 +75,7 @@ def test_mistakes_and_kinks_have_lost_no_digits():
     assert list(lost_digits({"w": kinked})) == []
 
 
-CLAIM = SimpleNamespace(unmeasured="it was given as arrays")
+CLAIM = SimpleNamespace(unmeasured="it was given as arrays", coarse=0.0)
 
 
 def test_a_rounding_that_is_not_known_is_the_reason():
@@ -138,3 +138,16 @@ def test_the_unresolved_entry_whose_claim_is_off_the_most_is_suspected(sign):
     exact = report_of(sign * np.array([2.0**-10]), 0.0, -sign * 1.0, rule=Rule(2.0**-10))
     exact.verdicts[...] = UNRESOLVED
     assert suspected_entry({"w": exact}) is None  # at the tolerance, not above it
+
+
+@pytest.mark.parametrize(
+    ("unmeasured", "what"),
+    [("", "its own rounding explains"), ("w", "so coarse a cost may lose")],
+)
+def test_a_cost_that_is_coarser_than_its_dtype_is_said(unmeasured, what):
+    array = report_of([0.01], [0.01])
+    claim = SimpleNamespace(unmeasured=unmeasured, coarse=2e-4)
+    reason = why_claim_is_blurred(array, np.array([True]), claim)
+    assert what in reason
+    assert "The cost loses 2e-04 of itself" in reason
+    assert "say by rtol" in reason

@@ -27,6 +27,16 @@ def test_what_was_given_as_arrays_is_not_called():
     assert claim.unmeasured == "the gradient was given as arrays, not as a function"
 
 
+@pytest.mark.parametrize("places", [31, 33])
+def test_arrays_may_be_as_coarse_as_the_cost_that_comes_with_them(places):
+    claim, evaluations = claim_of(None, arrays={"params": np.array([2.0, -6.0, 4.0], np.float32)})
+    evaluations.lost = places * 2.0**-23
+    b = claim.rounding(0)["params"]
+    assert claim.coarse == (evaluations.lost if places > 32 else 0)
+    expected = 6 * (33 * 2.0**-23) ** 0.5 if places > 32 else np.nan
+    np.testing.assert_allclose(b, np.full(3, expected), rtol=1e-12)
+
+
 def test_the_rounding_of_a_function_is_measured():
     claim, _ = claim_of(lambda x: 2 * x + (0.1 * x) ** 2)
     assert np.array_equal(claim.again()["params"], claim.arrays["params"])

@@ -86,9 +86,10 @@ def test_arrays_that_are_wrong_at_a_kink_are_not_diagnosed():
 # Findings.
 
 
-def findings(arrays, differences=None, **options):
+def findings(arrays, differences=None, is_given=False, **options):
     differences = differences or {p: np.zeros(a.claimed.shape) for p, a in arrays.items()}
-    return list(_findings(estimates_of(arrays, **options), arrays, differences))
+    claim = SimpleNamespace(is_given=is_given)
+    return list(_findings(estimates_of(arrays, **options), claim, arrays, differences))
 
 
 def test_nothing_is_found_of_ordinary_arrays():
@@ -212,7 +213,7 @@ def test_there_is_no_control_of_zeros_kinks_or_a_tolerance_of_everything():
 
 # Reasons.
 
-CLAIM = SimpleNamespace(unmeasured="")
+CLAIM = SimpleNamespace(unmeasured="", coarse=0.0)
 
 
 def why(array, **options):
