@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,10 @@ NEAR = 1 / 12
 # A change by rounding toward zero of more than BRANCH of the cost may be another choice of entries,
 # see `_only_copies`, which moves entries by up to COPIED of their size.
 BRANCH, COPIED = 2.0**-26, 2.0**-6
+
+# Where rounding seems to change a cost by more than the part ANOTHER of itself, it is asked at
+# BESIDE points near by whether the change is the same up to the part ALIKE of it.
+ANOTHER, BESIDE, ALIKE = 2.0**-5, 4, 2.0**-6
 
 
 @dataclass(frozen=True)
@@ -246,9 +250,32 @@ def measure_cost_rounding(
         )
 
     try:
-        return cost_rounding(evaluations.at_point, copies, rng, moved())
+        found = cost_rounding(evaluations.at_point, copies, rng, moved())
+        is_much = found.lift is Lift.LIFTS and found.relative > ANOTHER
+        if is_much and _differs_alike(evaluations, copies, found.value, rng):
+            return replace(found, level=math.nan, lift=Lift.NARROW)
+        return found
     finally:
         evaluations.count += copies.calls
+
+
+def _differs_alike(
+    evaluations: Evaluations, copies: Copies, wide: Any, rng: np.random.Generator
+) -> bool:
+    """Whether a cost in the wider dtype differs by the same at points a few last places apart.
+
+    Rounding differs from point to point. So it is another function, as where random numbers that
+    are drawn in another dtype are others, though their seed is the same.
+    """
+    differences = [float(evaluations.at_point - wide)]
+    for _ in range(BESIDE):
+        moves = {}
+        for path, value in evaluations.values.items():
+            places = copies.last_places(path) * rng.integers(-8, 9, value.shape)
+            move = evaluations.box.shortened(path, places)
+            moves[path] = (value + move).astype(value.dtype).astype(places.dtype) - value
+        differences.append(float(evaluations.cost_moved(moves) - copies.cost(moves)))
+    return float(np.ptp(differences)) < ALIKE * abs(differences[0])
 
 
 def estimate_cost_rounding(evaluations: Evaluations) -> float:

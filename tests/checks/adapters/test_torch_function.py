@@ -497,3 +497,26 @@ def test_complex_numbers_of_32_bits():
     assert check_function(half, z).verdict is not Verdict.MISMATCH
     assert check_function(lambda z: z * kept.to(z.dtype), z, progress=False)
     assert check_function(lambda z, k: z * k.to(z.dtype), z, kept)
+
+
+def test_random_numbers_that_are_others_in_float64_are_not_lifted():
+    def dropout(x):  # on an accelerator a seed gives other numbers in another dtype
+        generator = torch.Generator().manual_seed(int(x.dtype is torch.float64))
+        return 2 * x * (torch.rand(20, generator=generator) > 0.5)
+
+    x = torch.linspace(-1, 2, 20).requires_grad_()
+    report = check_function(dropout, x)
+    assert report, str(report)
+    assert check_function(lambda x: dropout(Doubled.apply(x)), x).verdict is Verdict.MISMATCH
+
+
+class Doubled(torch.autograd.Function):
+    """x, with twice its gradient."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, u):
+        return 2 * u  # wrong on purpose

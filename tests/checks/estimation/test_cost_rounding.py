@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -170,12 +171,13 @@ def test_points_far_away_are_moved_by_parts_of_each_entry(monkeypatch):
 
     def rounding(narrow, copies, rng, moved):
         seen.update(moved=moved, copies=copies)
-        return "found"
+        return found
 
+    found = SimpleNamespace(lift=Lift.HIDDEN)
     monkeypatch.setattr(costs, "cost_rounding", rounding)
     x = np.array([1.0, -4.0, 100.0], np.float32)
     evaluations = Evaluations(lambda x: float(np.sum(x.astype(float) ** 2)), x)
-    assert costs.measure_cost_rounding(evaluations, rng()) == "found"
+    assert costs.measure_cost_rounding(evaluations, rng()) is found
     assert seen["copies"].dtype == np.float64
     assert len(list(seen["moved"])) == 2
     costs.measure_cost_rounding(evaluations, rng(), 5)
@@ -312,3 +314,31 @@ def test_a_change_of_more_than_rounding_may_be_another_choice(monkeypatch, sign,
         found = costs.estimate_cost_rounding(evaluations)
         assert bool(asked) == is_asked
         assert found == approx(0.0 if is_asked and only_copies else change)
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+@pytest.mark.parametrize(
+    ("share", "scatter", "lift"),
+    [
+        (2.0**-4, 0, Lift.NARROW),  # as random numbers that are others in another dtype
+        (2.0**-6, 0, Lift.LIFTS),
+        (2.0**-4, 2.0**-8, Lift.LIFTS),  # as rounding where terms cancel
+    ],
+)
+def test_a_cost_that_differs_alike_near_by_is_another_function(sign, share, scatter, lift):
+    calls = iter(range(1000))
+
+    def cost(x):
+        at = float(x[0]) + 0.5 * float(x[1]) ** 2
+        if x.dtype == np.float64:
+            return sign * at
+        return sign * at * (1 + share + scatter * (-1) ** next(calls))
+
+    evaluations = Evaluations(cost, np.array([1.0, -0.75], np.float32))
+    before = evaluations.count
+    found = costs.measure_cost_rounding(evaluations, rng())
+    assert found.lift is lift
+    assert math.isnan(found.level) == (lift is Lift.NARROW)
+    assert found.relative == approx(share, rel=1 / 16)
+    narrow = next(calls) - 1
+    assert evaluations.count - before > narrow  # all calls are counted
