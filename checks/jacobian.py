@@ -168,10 +168,10 @@ def check_vjp(
     Every entry of vjp(x, u) must match the gradient of ⟨u, f(x)⟩ for a random cotangent u. For
     others it must be as linear as the product is: for -1000 times u and another random cotangent;
     for some that are zero but for one array of f(x), or one entry; for one of equal entries; and
-    for zeros. Where it is not, it is compared with the gradient for these as well. The first is
-    handed over in other memory layouts too, in Fortran order and as a read-only slice of a larger
-    array; that of equal entries has stride 0. The product must not change its cotangent. All
-    share the evaluations of f.
+    for zeros. Two of them are handed over in other memory layouts, in Fortran order and as a
+    read-only slice of a larger array; that of equal entries has stride 0. Where the product is not
+    linear, it is compared with the gradient for these as well, and for the first in these layouts.
+    It must not change its cotangent. All share the evaluations of f.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def check_vjp(
         Takes `x` and returns an array of floats or a nesting of them.
     vjp
         Takes `x` and a cotangent nested as f(x), and returns a result nested as `x`. It is called
-        about twice for each cotangent, more often where an entry is off. Of complex arrays, ⟨u, f⟩
+        about once for each cotangent, more often where an entry is off. Of complex arrays, ⟨u, f⟩
         is Re Σ ū f, and the gradient by z = x + iy is that by x plus i times that by y.
     x
         The point: the argument of f, nested as the params of `check_gradient`.

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from checks._types import FloatArray
 from checks.derivatives.linearity import compared_with_zeros, overwriting, with_vector
 from checks.derivatives.options import Options
+from checks.estimation.estimates import Estimates
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.result import Contraction
 from checks.evaluation.results import Results
@@ -42,35 +44,44 @@ def judged_vjp(
     reports: list[tuple[str, Report]] = []
     is_random = False
 
-    def judge(cotangent: Cotangent, cost: Contraction | None = None) -> Evaluations:
-        """Append the report of a cotangent; the costs of all but the first share evaluations."""
+    def compare(
+        cotangent: Cotangent,
+        given: Evaluations,
+        estimates: Estimates,
+        known: tuple[dict[str, FloatArray], list[str]] | None = None,
+    ) -> None:
+        """Append the report of a cotangent, whose product may be known at the point."""
         nonlocal is_random
-        known, layouts = None, list[Cotangent]()
+        with given.restoring_parameters(), estimates.evaluations.restoring_parameters():
+            if known:
+                claim, findings = claims.claim(known[0], cotangent, given), known[1]
+            else:
+                claim, findings = claims.with_cotangent(cotangent, given)
+            report = judge_gradient(
+                estimates, claim, options.resolution, options.scale, started, findings
+            )
+        report = _on_scale_of(reports[0][1], report) if reports else report
+        reports.append((f"With {cotangent.name}.", replace(report, kind="vjp")))
+        if report.verdict is Verdict.UNRESOLVED and estimates.noise.stochastic:
+            is_random = True
+
+    def judge(
+        cotangent: Cotangent, cost: Contraction | None = None
+    ) -> tuple[Evaluations, Estimates]:
+        """Append the report of a cotangent; the costs of all but the first share evaluations."""
+        known = None
         if not reports:
             with results.point.restoring_parameters():
                 known = claims.at_point(cotangent)
-                layouts = claims.other_layouts(cotangent, known[0])
         if cost is None and id(cotangent) not in cost_of:
             costs = results.contractions([other.values for other in others])
             cost_of.update(zip(map(id, others), costs, strict=True))
         cost = cost or cost_of[id(cotangent)]
         found = options.estimates([cost], x, 1, lambda _: claims.last)
         given, estimates = next(found)
-        with given.restoring_parameters(), estimates.evaluations.restoring_parameters():
-            for layout in (cotangent, *layouts):
-                if known and layout is cotangent:
-                    claim, findings = claims.claim(known[0], cotangent, given), known[1]
-                else:
-                    claim, findings = claims.with_cotangent(layout, given)
-                report = judge_gradient(
-                    estimates, claim, options.resolution, options.scale, started, findings
-                )
-                report = _on_scale_of(reports[0][1], report) if reports else report
-                reports.append((f"With {layout.name}.", replace(report, kind="vjp")))
-                if report.verdict is Verdict.UNRESOLVED and estimates.noise.stochastic:
-                    is_random = True
+        compare(cotangent, given, estimates, known)
         found.close()
-        return estimates.evaluations
+        return given, estimates
 
     def is_open() -> bool:
         """Whether further cotangents may show a mistake.
@@ -79,13 +90,13 @@ def judged_vjp(
         cotangent with a single entry the results may be the same in two calls by chance.
         """
         wrong = any(report.verdict is Verdict.MISMATCH for _, report in reports)
-        return not wrong and not is_random and not evaluations.interrupted
+        return not wrong and not is_random and not estimates.evaluations.interrupted
 
     with (
         results.handing_back(partial(with_vector, vjp, results.nesting.rebuild(first.values))),
         np.errstate(all="ignore"),
     ):
-        evaluations = judge(first)
+        given, estimates = judge(first)
         whole = {path: array.claimed for path, array in reports[0][1].arrays.items()}
         rounding = {p: np.nan_to_num(a.rounding) for p, a in reports[0][1].arrays.items()}
 
@@ -94,16 +105,20 @@ def judged_vjp(
 
         # what writes to its cotangent cannot be handed one whose entries share memory
         writes = bool(claims.overwritten)
-        for one_sum in sums if is_open() and (writes or not is_linear(together)) else []:
+        suspicious = is_open() and (writes or not is_linear(together))
+        for layout in claims.other_layouts(first, whole) if suspicious else []:
+            compare(layout, given, estimates)
+        for one_sum in sums if suspicious and is_open() else []:
             if writes and any(part.layout is not np.array for part in one_sum.parts):
                 continue
             if not is_linear(one_sum):
                 for part in one_sum.parts:
                     if is_open():
-                        evaluations = judge(part)
+                        given, estimates = judge(part)
         suspect = suspected_entry(reports[0][1].arrays) if is_open() else None
-        if suspect and (alone := claims.alone(first, evaluations, *suspect)):
-            evaluations = judge(alone, results.contractions([alone.values])[0])
+        if suspect and (alone := claims.alone(first, estimates.evaluations, *suspect)):
+            cost = results.contractions([alone.values])[0]
+            given, estimates = judge(alone, cost)
         finding, report = max(reports, key=lambda item: item[1].verdict)
         if is_open():
             zeros = {path: np.zeros_like(array) for path, array in results.at_point.items()}
@@ -124,7 +139,7 @@ def judged_vjp(
     )
     if claims.overwritten:
         report = overwriting(report, "vjp", "cotangent", claims.overwritten)
-    return _naming_x(report), evaluations
+    return _naming_x(report), estimates.evaluations
 
 
 def _naming_x(report: Report) -> Report:

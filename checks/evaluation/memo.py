@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from checks.parameters.nesting import Nesting, leaves
+from checks.parameters.nesting import leaves
 
 __all__ = ["ABOVE_HALF", "MAX_POINTS", "Key", "Memo"]
 
@@ -63,7 +63,7 @@ class Memo:
         self.function = function
         self.stacks = Memo(at_points, params) if at_points is not None else None
         self.most = MAX_POINTS
-        self._own = {id(leaf) for leaf in Nesting(params).leaves.values()}
+        self._own = set(map(id, _arrays(params)))
         self._outcomes: dict[Key, list[Any]] = {}
         self.last: Key | None = None  # the key of the last call
         self.by_move: dict[Key, Any] = {}  # what was returned where a single entry was moved
@@ -109,12 +109,12 @@ class Memo:
     def key(self, params: Any) -> Key:
         """Return what the outcome depends on: the values, whose they are, and the rounding mode."""
         arrays = _arrays(params)
-        is_own = any(id(array) in self._own for array in arrays)
+        is_own = not self._own.isdisjoint(map(id, arrays))
         return (1.0 + ABOVE_HALF, is_own, *map(_contents, map(np.asarray, arrays)))
 
     def is_own(self, params: Any) -> bool:
         """Whether these are the caller's own arrays, not copies."""
-        return any(id(array) in self._own for array in _arrays(params))
+        return not self._own.isdisjoint(map(id, _arrays(params)))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_outcomes": {}, "by_move": {}}  # a worker starts without them

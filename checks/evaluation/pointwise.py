@@ -334,7 +334,7 @@ class Evaluations(RestoresParameters):
             finally:
                 flat[entry] = saved[entry]
             yield slice(row, row + 1), costs
-        self._changed_by_cost = self._changed_by_cost or self.restore()
+        self.changed_by_cost = self.changed_by_cost or self.restore()
 
     def _moves_of(self, path: str) -> tuple[str, str]:
         """Return what tells the moves of one array from those of others, and of wider copies."""

@@ -46,6 +46,8 @@ class RestoresParameters(ABC):
         Calls of the cost so far.
     in_place : bool
         The caller's own arrays are moved, all of them.
+    changed_by_cost : str
+        Where the cost was first seen to change its argument; empty if it was not.
     """
 
     in_place: bool
@@ -53,7 +55,7 @@ class RestoresParameters(ABC):
     def __init__(self, params: Any) -> None:
         self.nesting = Nesting(params)
         self.count = 0
-        self._changed_by_cost = ""  # where the cost was first seen to change its argument
+        self.changed_by_cost = ""
 
     @abstractmethod
     def _restore_arrays(self) -> str:
@@ -65,28 +67,14 @@ class RestoresParameters(ABC):
         changed = self._restore_arrays()
         return f"{replaced} is replaced" if replaced else changed
 
-    @contextlib.contextmanager
-    def unchanged(self, who: str) -> Iterator[None]:
+    def unchanged(self, who: str) -> "_Unchanged":
         """Restore the parameters at the end, and refuse a function that has left them changed."""
-        try:
-            yield
-        finally:
-            try:
-                changed = self.restore()
-            except KeyboardInterrupt:  # Ctrl-C came while restoring: finish that first
-                self.restore()
-                raise
-        changed = changed or self._changed_by_cost
-        if changed:
-            raise ValueError(
-                f"{who} changes its argument ({changed}); the parameters were restored: let it "
-                "work on copies of what it assigns to"
-            )
+        return _Unchanged(self, who)
 
     @contextlib.contextmanager
     def restoring_parameters(self) -> Iterator[None]:
         """Hide the warnings of moved costs, and restore the parameters at the end."""
-        with self.unchanged("cost"), self._quiet():
+        with self.unchanged("cost"), _quiet():
             yield
 
     @contextlib.contextmanager
@@ -106,13 +94,36 @@ class RestoresParameters(ABC):
         finally:
             for function in (cost,) if self.in_place or not callable(claim) else (claim, cost):
                 self.restore()
-                with self._quiet(), contextlib.suppress(Exception):
+                with _quiet(), contextlib.suppress(Exception):
                     function(self.nesting.params)
             self.restore()
 
-    @staticmethod
-    @contextlib.contextmanager
-    def _quiet() -> Iterator[None]:
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+class _Unchanged:
+    """What `RestoresParameters.unchanged` returns: a class, as it is entered around many calls."""
+
+    def __init__(self, point: RestoresParameters, who: str) -> None:
+        self._point, self._who = point, who
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, raised: type[BaseException] | None, *_: Any) -> None:
+        try:
+            changed = self._point.restore()
+        except KeyboardInterrupt:  # Ctrl-C came while restoring: finish that first
+            self._point.restore()
+            raise
+        changed = changed or self._point.changed_by_cost
+        if changed and not raised:
+            raise ValueError(
+                f"{self._who} changes its argument ({changed}); the parameters were restored: let "
+                "it work on copies of what it assigns to"
+            )

@@ -87,6 +87,10 @@ class Cotangent:
     values: Mapping[str, FloatArray]
     layout: Callable[[FloatArray], FloatArray] = np.array
 
+    def laid_out(self, how: str) -> "Cotangent":
+        """Return the same values in one of `LAYOUTS`."""
+        return replace(self, name=f"{self.name} {how}", layout=LAYOUTS[how])
+
 
 @dataclass(frozen=True, eq=False)
 class Sum:
@@ -103,8 +107,9 @@ def draw_cotangents(
 
     The others are those for which a product that is right for u may be wrong: -1000 times as large,
     zero but for one array of results (or one entry, if there is one array), of equal entries with
-    stride 0, and another random one. The first sum has all of them, so that one product for each
-    shows whether all are linear. If they are not, the other sums, of one kind each, show which.
+    stride 0, and another random one. The first sum has all of them, two of them in other memory
+    layouts, so that one product for each shows whether all are right. If they are not, the other
+    sums, of one kind each, and u itself in these layouts show which.
     """
 
     def random() -> dict[str, FloatArray]:
@@ -143,11 +148,10 @@ def draw_cotangents(
         name = "a cotangent of equal entries, with stride 0"
         kinds.append(Cotangent(name, equal, expanded))
         split(kinds[-1], "another random cotangent")
-    if not kinds:  # of a single number, a product for -1000 u shows all
-        return Cotangent("a random cotangent", u), sums[0], sums
     mixed = {p: np.asarray(2 * a + sum(k.values[p] for k in kinds), a.dtype) for p, a in u.items()}
-    parts = (scaled, *kinds, replace(other, values=mixed))
-    whole = Sum(parts, (1 / 1000, *(-1 for _ in kinds), 1))
+    in_order, strided = LAYOUTS
+    mixture = replace(other, values=mixed).laid_out(strided)
+    whole = Sum((scaled.laid_out(in_order), *kinds, mixture), (1 / 1000, *(-1 for _ in kinds), 1))
     return Cotangent("a random cotangent", u), whole, sums
 
 
@@ -201,11 +205,11 @@ class VjpClaims:
         A layout that does not change how the cotangent lies in memory is not tried.
         """
         different = list[Cotangent]()
-        for name, layout in LAYOUTS.items():
+        for how, layout in LAYOUTS.items():
             laid_out = map(layout, cotangent.values.values())
             if self.overwritten or not any(map(_is_unusual, laid_out)):
                 continue
-            same = replace(cotangent, name=f"a cotangent {name}", layout=layout)
+            same = replace(cotangent, name="a cotangent").laid_out(how)
             products, _ = self.at_point(same)
             if not all(np.array_equal(products[p], g, equal_nan=True) for p, g in right.items()):
                 different.append(same)

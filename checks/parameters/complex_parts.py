@@ -33,8 +33,9 @@ def in_parts(tree: Any, paths: frozenset[str] | None = None) -> Any:
 
 
 def _is_complex(leaf: Any) -> bool:
-    is_number = isinstance(leaf, (complex, np.ndarray, np.generic))
-    return is_number and not isinstance(leaf, UNFIT) and np.asarray(leaf).dtype.kind == "c"
+    if isinstance(leaf, (np.ndarray, np.generic)):
+        return leaf.dtype.kind == "c" and not isinstance(leaf, UNFIT)
+    return isinstance(leaf, complex)
 
 
 def _parts(leaf: Any) -> Parts:
@@ -77,7 +78,7 @@ class ComplexPoint:
     def __init__(self, params: Any) -> None:
         self._nesting = Nesting(params)
         self._own = {p: leaf for p, leaf in self._nesting.leaves.items() if _is_complex(leaf)}
-        self.given, self.params = params, in_parts(params)
+        self.given, self.params = params, in_parts(params) if self._own else params
         self.is_complex = bool(self._own)
 
     def bounds(self, bounds: Any) -> Any:

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, cached_property
 from operator import is_, itemgetter
 from typing import Any, NamedTuple
@@ -41,6 +41,7 @@ class _Container(NamedTuple):
     parts: Parts
     values: list[Any]  # of `parts`
     keys: list[Any]  # the keys of a dict; empty for any other container
+    read: Callable[[], Iterable[Any]]  # the parts that it has now
 
 
 class Nesting:
@@ -76,8 +77,12 @@ class Nesting:
             return itemgetter(name)
         if _kind(node.__class__) not in (NAMED_TUPLE, TUPLE):  # no part of a tuple can be replaced
             keys = list(node) if isinstance(node, Mapping) else []
-            self._mutable.append(_Container(node, path, parts, _values(node), keys))
+            values, read = [part for _, part in parts], _reader(node)
+            self._mutable.append(_Container(node, path, parts, values, keys, read))
         builders = [self._visit(part, path + step) for step, part in parts]
+        if _kind(node.__class__) == MAPPING:
+            by_key = dict(zip(node, builders, strict=True))
+            return lambda arrays: {key: build(arrays) for key, build in by_key.items()}
         return lambda arrays: _like(node, parts, [build(arrays) for build in builders])
 
     def rebuild(self, arrays: Mapping[str, Any]) -> Any:
@@ -87,8 +92,8 @@ class Nesting:
     def restore(self) -> str:
         """Undo every replacement, addition or removal of parts; return the path of the first."""
         changed = ""
-        for node, path, parts, values, keys in self._mutable:
-            now = _values(node)
+        for node, path, parts, values, keys, read in self._mutable:
+            now = [*read()]
             is_same = len(now) == len(values) and all(map(is_, now, values))
             if is_same and (not keys or list(node) == keys):
                 continue
@@ -113,10 +118,8 @@ def _in_subclass(node: Any, array: Any) -> Any:
 
 
 def _like(node: Any, parts: Parts, others: list[Any]) -> Any:
-    """Return a container like `node` that holds other parts."""
+    """Return a container like `node`, which is no dict, that holds other parts."""
     kind = _kind(node.__class__)
-    if kind == MAPPING:
-        return dict(zip(node, others, strict=True))
     if kind == NAMED_TUPLE:
         return type(node)(*others)
     if kind != DATACLASS:
@@ -176,23 +179,19 @@ def children(node: Any) -> Parts | None:
     kind = _kind(node.__class__)
     if not kind:
         return None
-    parts = _values(node)
     if kind == MAPPING:
-        return list(zip(map(key_step, node), parts, strict=True))
+        return [(key_step(key), part) for key, part in node.items()]
     if kind in (DATACLASS, NAMED_TUPLE):
-        names = _names(node.__class__)
-        return [(f".{name}", part) for name, part in zip(names, parts, strict=True)]
-    return [(f"[{i}]", part) for i, part in enumerate(parts)]
+        return [(f".{name}", getattr(node, name)) for name in _names(node.__class__)]
+    return [(f"[{i}]", part) for i, part in enumerate(node)]
 
 
-def _values(node: Any) -> list[Any]:
-    """Return the parts of a container."""
+def _reader(node: Any) -> Callable[[], Iterable[Any]]:
+    """Return what reads the parts of a container."""
     kind = _kind(node.__class__)
-    if kind == MAPPING:
-        return list(node.values())
     if kind == DATACLASS:
-        return [getattr(node, name) for name in _names(node.__class__)]
-    return list(node)
+        return lambda: [getattr(node, name) for name in _names(node.__class__)]
+    return node.values if kind == MAPPING else node.__iter__  # type: ignore[no-any-return]
 
 
 @cache

@@ -6,6 +6,7 @@ import pytest
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.results import Results
 from checks.judgement.shared_claims import Cotangent, Sum, VjpClaims, draw_cotangents
+from checks.parameters.layouts import LAYOUTS
 
 X = np.array([[0.5, -1.0, 2.0]])
 RESULTS = {
@@ -36,9 +37,12 @@ def test_the_parts_of_each_sum_add_up(results):
     (large,) = sums[0].parts
     assert all((large.values[path] == -1000 * a).all() for path, a in u.items())
     # each kind of cotangent is in the sum of all, so that one product for each shows all mistakes
-    kinds = {id(one_sum.parts[0]) for one_sum in sums[2:]} | {id(large)}
-    assert kinds <= {id(part) for part in together.parts}
-    assert len(together.parts) == len(kinds) + (len(sums) > 2)
+    kinds = {id(one_sum.parts[0].values) for one_sum in sums[2:]} | {id(large.values)}
+    assert kinds <= {id(part.values) for part in together.parts}
+    # and so are both layouts
+    laid_out = [part.layout for part in together.parts if part.layout in LAYOUTS.values()]
+    assert laid_out == [*LAYOUTS.values()]
+    assert len(together.parts) == len(kinds) + 1
     assert sums[1].parts[0].name == "another random cotangent"
     assert all((sums[1].parts[0].values[path] != u[path]).all() for path in u)
 
