@@ -12,6 +12,7 @@ from checks.estimation.cost_rounding import FAR_MOVES as FAR_POINTS
 from checks.estimation.finite_differences import Estimate, differences
 from checks.estimation.hidden_rounding import hidden_errors
 from checks.estimation.noise import CostNoise, Noise, absorbed_change, changes_nothing
+from checks.estimation.oscillation import oscillation_errors
 from checks.estimation.precision import coarsest_dtype, copies_of, wider_dtype
 from checks.estimation.step_selection import FEW_JUMPS
 from checks.evaluation.pointwise import Evaluations
@@ -151,9 +152,13 @@ def estimate_derivatives(
                 estimates[path] = _joined(estimates.get(path), entries, found)
         if not evaluations.shared and not evaluations.interrupted:
             estimates |= _with_absorbed(evaluations, estimates, np.random.default_rng(seed))
-            for path, error in hidden_errors(evaluations, estimates, noise.known, seed).items():
-                found = estimates[path]
-                estimates[path] = replace(found, error=np.maximum(found.error, error))
+            for errors in (
+                hidden_errors(evaluations, estimates, noise.known, seed),
+                oscillation_errors(evaluations, estimates, seed),
+            ):
+                for path, error in errors.items():
+                    found = estimates[path]
+                    estimates[path] = replace(found, error=np.maximum(found.error, error))
     except KeyboardInterrupt:
         if not evaluations.accept_interrupt():
             raise

@@ -1,0 +1,93 @@
+"""Oscillations that no difference shows, because they are smaller than the noise of the cost.
+
+At z = 10^16, z − sin z is z in float64, but its slope is anything from 0 to 2. Complex steps show
+the slope at the point itself, and another one close by.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from checks._types import FloatArray, IntArray
+from checks.estimation.finite_differences import Estimate
+from checks.estimation.precision import EVERY, Copies, coarsest_dtype, copies_of, wider_dtype
+from checks.evaluation.pointwise import Evaluations
+from checks.evaluation.step_sizes import entry_sizes
+
+__all__ = ["oscillation_errors"]
+
+# Neighbours are as far from the point as these parts of each entry, but at least SHORTEST last
+# places. They are so close that the slope of a cost that differences follow hardly changes.
+NEAR, SHORTEST = 2.0 ** -np.array([12, 20, 30, 40, 64]), 1.71
+TURNS = 1 / 2  # a change of the slope, relative to how far it is from that by differences
+
+
+def oscillation_errors(
+    evaluations: Evaluations, estimates: Mapping[str, Estimate], seed: int
+) -> dict[str, FloatArray]:
+    """Return errors of differences, by path, where complex steps contradict them, and turn.
+
+    The errors cover the complex steps at the point and at neighbours, if these are unlike each
+    other. Where they are alike, as for |z|, the complex steps may be what is wrong.
+
+    Parameters
+    ----------
+    evaluations
+        The cost. A complex step for each array shows whether it contradicts the differences. Where
+        it does, each entry is stepped, and those that contradict at five neighbours too.
+    estimates
+        Its derivatives, by path. Those by complex steps are left alone.
+    seed
+        Draws the moves.
+    """
+    if evaluations.shared or evaluations.complex_outside or evaluations.size > EVERY:
+        return {}
+    copies = copies_of(evaluations, wider_dtype(coarsest_dtype(evaluations.values)))
+    rng, errors = np.random.default_rng(seed), dict[str, FloatArray]()
+    try:
+        for path, estimate in estimates.items():
+            known = np.flatnonzero(np.isfinite(estimate.error) & ~estimate.by_complex_steps)
+            if known.size and _is_contradicted(copies, path, estimate, known, rng):
+                errors[path] = _errors(copies, path, estimate, known, rng)
+            if copies.said:  # the cost refuses complex numbers, or the neighbours are outside
+                return {}
+    finally:
+        evaluations.count += copies.calls
+    return errors
+
+
+def _is_contradicted(
+    copies: Copies, path: str, estimate: Estimate, known: IntArray, rng: np.random.Generator
+) -> bool:
+    """Whether a complex step along a direction in which all errors count alike exceeds them."""
+    shape, scale = copies.values[path].shape, copies.scales[path]
+    direction: Any = np.zeros(estimate.value.size)
+    direction[known] = 1 / np.maximum(estimate.error[known], np.finfo(float).tiny)
+    unit = scale / direction.max()
+    direction *= unit * rng.choice([-1, 1], direction.size)
+    along = copies.slope({path: direction.reshape(shape)})[0]
+    return bool(abs(along - estimate.value[known] @ direction[known]) > unit)
+
+
+def _errors(
+    copies: Copies, path: str, estimate: Estimate, known: IntArray, rng: np.random.Generator
+) -> FloatArray:
+    """Return the errors of an array, 0 where complex steps agree, or do not turn."""
+    at = copies.slopes({path: known})[0][path]
+    off = np.abs(at - estimate.value[known])
+    entries = known[off > estimate.error[known]]
+    errors = np.zeros(estimate.value.size)
+    if not entries.size:
+        return errors
+    value, last_places = copies.values[path], copies.last_places(path)
+    sign, found = rng.choice([-1, 1], value.shape), [at[off > estimate.error[known]]]
+    for part in NEAR:
+        move = sign * np.maximum(part * entry_sizes(value), SHORTEST * last_places)
+        move = copies.box.clipped(path, move)
+        found.append(copies.slopes({path: entries}, {path: move})[0][path])
+    slopes = np.array(found)
+    off = np.abs(slopes - estimate.value[entries])
+    turns = np.ptp(slopes, axis=0) > TURNS * off[0]
+    errors[entries] = np.where(turns, off.max(axis=0), 0)
+    return errors

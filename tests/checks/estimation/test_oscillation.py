@@ -1,0 +1,55 @@
+"""Oscillations smaller than the noise of a cost, with exact slopes."""
+
+import math
+
+import numpy as np
+import pytest
+
+from checks import Verdict, check_gradient, numerical_gradient
+
+# cost, the point, the exact slope there
+COSTS = {
+    # a period is a few last places of z
+    "z − sin z": (lambda p: p["z"] - np.sin(p["z"]), 2.0**55, 1 - math.cos(2.0**55)),
+    # a millionth of a last place
+    "sin(1/z)": (
+        lambda p: 3 + 1e-25 * np.sin(1 / p["z"]),
+        2.0**-60,
+        -1e-25 * math.cos(2.0**60) * 2.0**120,
+    ),
+    # a millionth of z, but 10^-12 of the offset
+    "beside an offset": (
+        lambda p: 3e4 + 1e-8 * np.sin(p["z"]),
+        2.0**23,
+        1e-8 * math.cos(2.0**23),
+    ),
+}
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", COSTS)
+def test_the_exact_slope_lies_in_the_interval(name, dtype, method):
+    cost, z, slope = COSTS[name]
+    params = {"z": np.array(z, dtype), "b": np.ones(3, dtype)}
+    found = numerical_gradient(lambda p: cost(p) * np.prod(p["b"]), params, method=method)
+    assert abs(found.value["z"] - slope) <= found.error["z"]
+    claim = {"z": np.array(slope), "b": np.full(3, float(cost({"z": params["z"]})))}
+    report = check_gradient(lambda p: cost(p) * np.prod(p["b"]), claim, params, method=method)
+    assert report.arrays["z"].verdict is not Verdict.MISMATCH
+
+
+@pytest.mark.parametrize(
+    ("cost", "slope", "by_complex_step"),
+    [
+        (lambda p: np.sum(np.abs(p["z"]) * p["z"]), 6.0, 3.0),
+        (lambda p: np.sum(np.exp(p["z"].real) * p["z"]), 4 * math.exp(3), math.exp(3)),
+    ],
+)
+def test_complex_steps_that_are_alike_near_by_excuse_no_mistake(cost, slope, by_complex_step):
+    params = {"z": np.full(5, 3.0)}
+    right, wrong = np.full(5, slope), np.full(5, by_complex_step)  # wrong on purpose
+    for method in ("auto", "central"):
+        assert check_gradient(cost, {"z": right}, params, method=method).verdict is Verdict.MATCH
+        report = check_gradient(cost, {"z": wrong}, params, method=method)
+        assert report.verdict is Verdict.MISMATCH
