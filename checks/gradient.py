@@ -148,10 +148,11 @@ def check_gradient(
         The claim: arrays nested as `params`, or a function that takes the parameters and returns
         these. It is called twice at the point, and must give the same. Where an entry is off by
         more than rtol of itself, it is called seven more times: six times with copies of the
-        parameters in a wider dtype, and again at the point. Projected checks call it once. It is
-        called once more where arrays are read-only, as the cost is. It may read what the cost kept
-        of its last call, as a backward pass does: if that explains why the second call differs or
-        raises, the cost is called before each further call.
+        parameters in a wider dtype, and again at the point; where its rounding may explain that, as
+        often at each of up to three other points. Projected checks call it once. It is called once
+        more where arrays are read-only, as the cost is. It may read what the cost kept of its last
+        call, as a backward pass does: if that explains why the second call differs or raises, the
+        cost is called before each further call.
     params
         The point: any nesting of lists, tuples, named tuples, dicts and dataclasses that holds
         arrays of floats or complex numbers, each array once. Writable arrays are moved in place and

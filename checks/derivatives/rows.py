@@ -128,7 +128,10 @@ def judged_jacobian(
             evaluations = estimates.evaluations
             with given.restoring_parameters(), evaluations.restoring_parameters():
                 claim = claims.of_row(number, given)
-                rows.append(judge_row(estimates, claim, options.resolution, options.scale))
+                row = judge_row(
+                    estimates, claim, options.resolution, options.scale, doubt is not None
+                )
+                rows.append(row)
         assert evaluations is not None  # there is at least one result
         rule, rest = Rule(options.rtol or 0.0, options.resolution, options.scale), results.size
         rows += [unknown_row(claims.arrays(n), rule) for n in range(len(rows), rest)]

@@ -120,6 +120,7 @@ class Evaluations(RestoresParameters):
         # the place of each array in a vector of all entries
         self._slices = dict(zip(arrays, map(slice, [0, *ends[:-1]], ends), strict=True))
         self._moved: dict[str, NDArray[Any]] = {}  # see `_note_moved`
+        self._place = ""  # tells moves of entries from those at another point
         self.outside: dict[str, str] = {}
         self.complex_outside = ""
         self.interrupted = False
@@ -146,9 +147,33 @@ class Evaluations(RestoresParameters):
         moved = {p: (value + moves[p]).astype(value.dtype) for p, value in self.values.items()}
         return self._around(moved)
 
+    @contextlib.contextmanager
+    def elsewhere(self, moves: Mapping[str, FloatArray]) -> Iterator["Evaluations"]:
+        """Yield evaluations around a moved point, which the caller's own arrays hold inside.
+
+        So a claim that reads these arrays, instead of its argument, is at that point as well. No
+        evaluation leaves the box of the point. At the end the arrays are as they were.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The cost there is no finite number.
+        """
+        try:
+            for path, array in self._real.items():
+                array[...] = self.values[path] + moves[path]
+            others = Evaluations(self.cost, self._real_params)
+            others._bounds = self.box.lower, self.box.upper
+            others.box = Box(others.values, others._bounds)
+            others._place = str([hash(value.tobytes()) for value in others.values.values()])
+            yield others
+        finally:
+            self.restore()
+
     def _around(self, copies: Mapping[str, FloatArray]) -> "Evaluations":
         others = Evaluations(self.cost, self.nesting.rebuild(copies), self._progress)
         others.box, others._bounds = Box(others.values, self._bounds), self._bounds
+        others._place = self._place
         others.count += self.count
         others.caller_eps = self.caller_eps
         return others
@@ -337,8 +362,8 @@ class Evaluations(RestoresParameters):
         self.changed_by_cost = self.changed_by_cost or self.restore()
 
     def _moves_of(self, path: str) -> tuple[str, str]:
-        """Return what tells the moves of one array from those of others, and of wider copies."""
-        return path, self.values[path].dtype.char
+        """Return what tells the moves of one array from others, of wider copies, elsewhere."""
+        return path, self.values[path].dtype.char + self._place
 
     def cost_moved(self, moves: Mapping[str, Any]) -> Any:
         """Return the cost with whole arrays moved at once, by path; complex if any move is.

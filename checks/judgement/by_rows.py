@@ -14,7 +14,7 @@ from checks.estimation.estimates import Estimates
 from checks.estimation.finite_differences import has_room
 from checks.judgement.blurred_claim import lost_digits
 from checks.judgement.claim import Claim
-from checks.judgement.every_entry import judge_arrays, off_kinks
+from checks.judgement.every_entry import judge_arrays, judged_elsewhere, off_kinks
 from checks.judgement.repetition import not_repeatable, two_calls_differ
 from checks.parameters.claims import entry_name
 from checks.parameters.nesting import argument_name
@@ -58,6 +58,7 @@ class Row:
     noise : float
         Of the result, relative to it.
     method : str
+    findings : tuple of str
     """
 
     arrays: Mapping[str, ArrayReport]
@@ -66,6 +67,7 @@ class Row:
     unseen: frozenset[str]
     noise: float
     method: str
+    findings: tuple[str, ...] = ()
 
     @property
     def seen(self) -> bool:
@@ -73,13 +75,21 @@ class Row:
         return any(array.seen for array in self.arrays.values())
 
 
-def judge_row(estimates: Estimates, claim: Claim, resolution: float, scale: str) -> Row:
-    """Judge a row of the claimed Jacobian as the gradient of its result."""
+def judge_row(
+    estimates: Estimates, claim: Claim, resolution: float, scale: str, is_numeric: bool = False
+) -> Row:
+    """Judge a row of the claimed Jacobian as the gradient of its result.
+
+    A result that `is_numeric`, as the entries of a numeric gradient, is known around one point.
+    """
     arrays, differences = judge_arrays(estimates, claim, resolution, scale)
+    findings = []
+    if not is_numeric:
+        findings = judged_elsewhere(estimates, claim, arrays, resolution, scale)
     movable = {path: has_room(estimates.evaluations, path) for path in arrays}
     unseen = frozenset(path for path, e in estimates.by_path.items() if e.unseen)
     noise = estimates.cost_noise.known.relative
-    return Row(arrays, differences, movable, unseen, noise, estimates.method)
+    return Row(arrays, differences, movable, unseen, noise, estimates.method, tuple(findings))
 
 
 def unknown_row(claimed: Mapping[str, FloatArray], rule: Rule) -> Row:
@@ -140,13 +150,14 @@ def join_rows(
     if same_units:
         largest = max(array.largest for array in arrays.values())
         arrays = {name: _on_one_scale(array, largest) for name, array in arrays.items()}
+    of_rows = dict.fromkeys(finding for row in rows for finding in row.findings)
     report = replace(
         report,
         arrays=arrays,
         rtol=max(float(np.max(array.rule.rtol)) for array in arrays.values()),
         method=_only({row.method for row in rows if row.method}),
         noise=max(row.noise for row in rows),
-        findings=(*report.findings, *findings_of(arrays, differences)),
+        findings=(*report.findings, *of_rows, *findings_of(arrays, differences)),
     )
     if report.verdict is not Verdict.MATCH:
         named = name_mistakes(arrays, values, report.kind)

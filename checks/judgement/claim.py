@@ -36,8 +36,10 @@ class Claim:
 
     Attributes
     ----------
-    arrays
+    evaluations, arrays
         As above.
+    function
+        As above; it calls the cost first if the claim reads what the cost kept, see `again`.
     unmeasured : str
         Why `rounding` could not measure the claim's own rounding; empty otherwise.
     """
@@ -48,25 +50,25 @@ class Claim:
         arrays: dict[str, FloatArray],
         function: Callable[[Any], dict[str, FloatArray]] | None = None,
     ) -> None:
-        self._evaluations, self.arrays, self._function = evaluations, arrays, function
+        self.evaluations, self.arrays, self.function = evaluations, arrays, function
         self.unmeasured = ""
         self._repeats = True
 
     @property
     def eps(self) -> float:
         """The spacing of numbers at 1 in the coarsest dtype of the parameters."""
-        return self._evaluations.eps
+        return self.evaluations.eps
 
     @property
     def is_given(self) -> bool:
         """Whether it was given as arrays, not as a function."""
-        return self._function is None
+        return self.function is None
 
     @property
     def coarse(self) -> float:
         """By what part of itself rounding changes a cost that is coarser than its dtype, or 0."""
-        lost = self._evaluations.lost
-        return lost if lost > COARSE * self._evaluations.caller_eps else 0.0
+        lost = self.evaluations.lost
+        return lost if lost > COARSE * self.evaluations.caller_eps else 0.0
 
     def again(self) -> dict[str, FloatArray]:
         """Return what is claimed in another call at the point, if there is a function to call.
@@ -75,25 +77,25 @@ class Claim:
         moved and complex parameters. Where the second call differs or raises for that reason, the
         cost is called before the function, now and from then on.
         """
-        if self._function is None or self._evaluations.interrupted:
+        if self.function is None or self.evaluations.interrupted:
             return self.arrays
-        after_cost = partial(self._after_cost, self._function)
+        after_cost = partial(self._after_cost, self.function)
         raised = False
         try:
-            other = self._call(self._function)
+            other = self._call(self.function)
         except Exception as error:
             if is_control_flow(error):
                 raise
             other, raised = self._call(after_cost), True
-        if (raised or not _same(other, self.arrays)) and self._reads_cost(self._function):
-            self._function = after_cost
+        if (raised or not _same(other, self.arrays)) and self._reads_cost(self.function):
+            self.function = after_cost
             other = self._call(after_cost)
         self._repeats = self._repeats and _same(other, self.arrays)
         return other
 
     def _reads_cost(self, function: Callable[[Any], dict[str, FloatArray]]) -> bool:
         """Whether what a function claims at the point depends on where the cost was called last."""
-        evaluations, beside = self._evaluations, list[dict[str, FloatArray]]()
+        evaluations, beside = self.evaluations, list[dict[str, FloatArray]]()
         ends = evaluations.box.ends(np.random.default_rng(0))
         moved = evaluations.nesting.rebuild(
             {p: (v + ends[p] / 32).astype(v.dtype) for p, v in evaluations.values.items()}
@@ -118,15 +120,15 @@ class Claim:
 
     def _call(self, function: Callable[[Any], dict[str, FloatArray]]) -> dict[str, FloatArray]:
         try:
-            arrays: dict[str, FloatArray] = self._evaluations.call_at_point(function)
+            arrays: dict[str, FloatArray] = self.evaluations.call_at_point(function)
             return arrays
         finally:
-            self._evaluations.restore()
+            self.evaluations.restore()
 
     def _after_cost(
         self, function: Callable[[Any], dict[str, FloatArray]], params: Any
     ) -> dict[str, FloatArray]:
-        self._evaluations.call_cost(params)
+        self.evaluations.call_cost(params)
         return function(params)
 
     def rounding(self, seed: int) -> dict[str, FloatArray]:
@@ -139,7 +141,7 @@ class Claim:
         keep its argument, as in net.W = W, so `again` has to be called at the point afterwards.
         """
         unknown = {path: np.full(g.shape, np.nan) for path, g in self.arrays.items()}
-        values = self._evaluations.values
+        values = self.evaluations.values
         widest = np.result_type(*values.values())
         wider = wider_dtype(widest)
         if self.is_given:
@@ -153,19 +155,19 @@ class Claim:
             self.unmeasured = f"there is no dtype wider than {widest} here"
         elif not self._repeats:
             self.unmeasured = "two calls of it at one point differ"
-        elif self._evaluations.interrupted:
+        elif self.evaluations.interrupted:
             self.unmeasured = "interrupted"
         else:
-            copies = copies_of(self._evaluations, wider, self._function)
+            copies = copies_of(self.evaluations, wider, self.function)
             rng = np.random.default_rng([seed, len(values)])
-            cost = float(self._evaluations.at_point)
+            cost = float(self.evaluations.at_point)
             try:
                 found = claim_rounding(self.arrays, copies, lambda arrays: arrays, rng, cost)
             except BaseException:
                 with contextlib.suppress(Exception):
                     self.again()
                 raise
-            self._evaluations.restore()
+            self.evaluations.restore()
             if any(np.isnan(b).any() for b in found.rounding.values()):
                 raised = f"{found.said[:80]}" if found.said else "some of it does not use it"
                 self.unmeasured = f"called with {wider} parameters, {raised}"

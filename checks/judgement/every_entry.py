@@ -16,6 +16,7 @@ from checks.estimation.step_curve import measure_step_curve
 from checks.judgement.blurred_claim import lost_digits, why_claim_is_blurred
 from checks.judgement.claim import Claim
 from checks.judgement.confirmation import mark_uncertain_kinks, mark_unconfirmed
+from checks.judgement.elsewhere import WRONG_ELSEWHERE, mark_wrong_elsewhere
 from checks.judgement.kinks import judge_kinks_together
 from checks.judgement.repetition import (
     farthest_claim,
@@ -38,7 +39,7 @@ from checks.report.wording import (
     stochastic,
 )
 
-__all__ = ["judge_arrays", "judge_gradient", "off_kinks"]
+__all__ = ["judge_arrays", "judge_gradient", "judged_elsewhere", "off_kinks"]
 
 # Derivatives that change the cost by less than this part of it, where their array moves by its own
 # size, are as small as saturated units leave them.
@@ -89,6 +90,8 @@ def judge_gradient(
         By path, a rounding error of the claims that the caller knows of; default 0.
     """
     arrays, differences = judge_arrays(estimates, claim, resolution, scale, claim_error)
+    if not claim_error:
+        findings = [*findings, *judged_elsewhere(estimates, claim, arrays, resolution, scale)]
     report = Report(
         arrays=arrays,
         rtol=estimates.rtol,
@@ -160,6 +163,22 @@ def judge_arrays(
         arrays[path] = _judge_array(estimates, claim, arrays[path])
         arrays[path] = mark_unrepeated(estimates, arrays[path], differences[path])
     return judge_kinks_together(estimates, arrays), differences
+
+
+def judged_elsewhere(
+    estimates: Estimates,
+    claim: Claim,
+    arrays: dict[str, ArrayReport],
+    resolution: float,
+    scale: str,
+) -> list[str]:
+    """Judge suspected entries at other points, in place; return a finding if one is wrong there."""
+
+    def judge(found: Estimates, there: Claim) -> Mapping[str, ArrayReport]:
+        return judge_arrays(found, there, resolution, scale)[0]
+
+    is_wrong = mark_wrong_elsewhere(estimates, claim, arrays, judge)
+    return [WRONG_ELSEWHERE] if is_wrong else []
 
 
 def _lost_by_saturation(estimates: Estimates, array: ArrayReport) -> float:
@@ -243,7 +262,8 @@ def _compared(
 ) -> ArrayReport:
     """Compare an array with its estimate by the rule, without a second estimate."""
     estimate = estimates.by_path[path]
-    error = estimates.shaped(path, estimate.error) + claim_error.get(path, 0.0)
+    # an array also of shape (), as errors are changed in place later
+    error = np.asarray(estimates.shaped(path, estimate.error) + claim_error.get(path, 0.0))
     return ArrayReport.judged(
         path,
         claimed,

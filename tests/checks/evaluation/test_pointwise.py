@@ -9,6 +9,7 @@ from backprop import Network
 from benchmarks.calibration import draw_network
 from checks import check_gradient, numerical_gradient
 from checks.evaluation.pointwise import Evaluations
+from checks.evaluation.results import Results
 from checks.parameters.nesting import Nesting
 
 
@@ -167,3 +168,45 @@ def test_an_interruption_while_restoring_waits_until_the_point_is_back(monkeypat
         params["w"][0] = 5.0
     assert len(calls) == 2
     assert params["w"].tolist() == [1.0, 1.0]
+
+
+def test_elsewhere_the_callers_own_arrays_are_moved_and_restored():
+    w = np.array([1.0, 2.0])
+    evaluations = Evaluations(lambda _: (w**2).sum(), w)
+    with evaluations.elsewhere({"params": np.array([0.5, -1.0])}) as there:
+        assert there.at_point == 1.5**2 + 1
+        assert there.cost_moved({"params": np.array([0.25, 0])}) == 1.75**2 + 1
+        assert np.isnan(there.cost_moved({"params": np.array([0.75, 0])}))  # beyond 2 × the point
+        assert there.call_at_point(lambda params: params) is w
+    np.testing.assert_array_equal(w, [1.0, 2.0])
+    assert evaluations.repeat_at_point() == evaluations.at_point
+
+
+def test_elsewhere_arrays_are_restored_whatever_is_raised():
+    def cost(w):
+        if w[0] < 1:
+            raise RuntimeError("diverged")
+        return (w**2).sum()
+
+    w = np.array([1.0, 2.0])
+    evaluations = Evaluations(cost, w)
+    with (
+        pytest.raises(RuntimeError, match="diverged"),
+        evaluations.elsewhere({"params": np.array([-0.5, 0.0])}),
+    ):
+        pass
+    np.testing.assert_array_equal(w, [1.0, 2.0])
+
+
+def test_elsewhere_moves_of_entries_are_not_those_at_the_point():
+    x = np.array([1.0, 2.0])
+    (cost,) = Results(lambda x: np.array([x @ x]), x).costs()
+    evaluations = Evaluations(cost, x)
+    entries, steps = np.array([0]), np.array([[0.25]])
+    assert evaluations.at_entries("params", entries, steps) == 1.25**2 + 4
+    with evaluations.elsewhere({"params": np.array([-0.5, -1.0])}) as there:
+        assert there.at_entries("params", entries, steps) == 0.75**2 + 1
+        copies = there.in_dtype(np.float64)
+        assert copies.at_entries("params", entries, steps) == 0.75**2 + 1
+    assert evaluations.in_dtype(np.float64).at_entries("params", entries, steps) == 1.25**2 + 4
+    assert evaluations.at_entries("params", entries, steps) == 1.25**2 + 4
