@@ -431,10 +431,14 @@ class TensorFunction:
         _, gradients = self._function.gradients(
             *given["inputs"], *given["cotangents"], **given["kwargs"]
         )
-        # the name is that of the node which `once_differentiable` leaves
+        # the name is that of the node which `once_differentiable` leaves; a gradient that is the
+        # cotangent itself has no node
         return any(
             leaf is not None
-            and (not leaf.requires_grad or leaf.grad_fn.name() == "torch::autograd::Error")
+            and (
+                not leaf.requires_grad
+                or (leaf.grad_fn is not None and leaf.grad_fn.name() == "torch::autograd::Error")
+            )
             for leaf in gradients
         )
 

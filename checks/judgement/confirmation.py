@@ -22,6 +22,7 @@ from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.step_sizes import entry_sizes, steps_taken
 from checks.report.array_report import ArrayReport
 from checks.report.verdict import Verdict
+from checks.report.wording import DISAGREE, STAIRS, UNEVEN
 
 __all__ = ["mark_uncertain_kinks", "mark_unconfirmed"]
 
@@ -52,7 +53,7 @@ SMALLER = 1 / 16
 LONGER = 1 / 2
 
 
-def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> bool:
+def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> str:
     """Make flagged entries that a second estimate does not confirm UNRESOLVED, in place.
 
     An entry is confirmed if the two estimates agree, and the second sees that the claim is wrong
@@ -63,11 +64,11 @@ def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> bool:
 
     Returns
     -------
-    bool
-        Whether there were such entries; their errors then cover both estimates.
+    str
+        Why there are such entries; empty if there are none. Their errors cover both estimates.
     """
     if array.verdict is not Verdict.MISMATCH:
-        return False
+        return ""
     estimate = estimates.by_path[array.path]
     limit: Any = array.limit.ravel()
     # views: what is assigned to them below changes the report
@@ -123,7 +124,11 @@ def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> bool:
         error[unconfirmed] = np.maximum(error[unconfirmed], both)
         if estimate.on_stairs.size:
             estimate.on_stairs[unconfirmed] |= second.on_stairs[~confirmed]
-    return bool(np.any(verdicts[flagged] == Verdict.UNRESOLVED))
+    if not np.any(verdicts[flagged] == Verdict.UNRESOLVED):
+        return ""
+    if estimate.on_stairs.any():
+        return STAIRS
+    return DISAGREE if noise is estimates.noise else UNEVEN
 
 
 def _sharper(

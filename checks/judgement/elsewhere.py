@@ -14,6 +14,7 @@ from checks.evaluation.control_flow import is_control_flow
 from checks.judgement.claim import Claim
 from checks.report.array_report import ArrayReport
 from checks.report.verdict import Verdict, relative_discrepancy
+from checks.report.wording import STAIRS, UNEVEN
 
 __all__ = ["WRONG_ELSEWHERE", "mark_wrong_elsewhere"]
 
@@ -27,6 +28,9 @@ HALF, FAR, AWAY = 2.0**-1, 2.0**-4, 2.0**-2
 # elsewhere, follows the derivative. Others may have been computed for the point alone, as from
 # activations that were kept.
 SMALL, SIMILAR = 2.0**-6, 16.0
+# Where a cost is uneven over longer steps, the claim follows the short ones if it is off from these
+# by so many times less than the long ones are.
+FOLLOWS = 2.0**10
 
 
 def mark_wrong_elsewhere(
@@ -77,6 +81,8 @@ def _off(estimates: Estimates, array: ArrayReport) -> FloatArray:
     error = estimates.shaped(array.path, estimates.by_path[array.path].error)
     suspected = (array.verdicts == Verdict.UNRESOLVED) & array.differentiable
     suspected &= array.discrepancies - error > array.tolerance
+    if array.reason in (STAIRS, UNEVEN):  # the claim may be right of what has the jumps
+        suspected &= (array.reason == UNEVEN) & (array.error > FOLLOWS * array.discrepancies)
     off = relative_discrepancy(array.discrepancies, array.sizes)
     return np.where(suspected & (off <= SMALL), off, 0)
 

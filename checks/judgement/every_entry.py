@@ -29,7 +29,6 @@ from checks.report.array_report import ArrayReport
 from checks.report.report import Report
 from checks.report.verdict import LAST_PLACES, Rule, Verdict, judge, largest_entry
 from checks.report.wording import (
-    DISAGREE,
     ONLY_ZEROS,
     STAIRS,
     UNSEEN,
@@ -287,8 +286,8 @@ def _judge_array(estimates: Estimates, claim: Claim, array: ArrayReport) -> Arra
         # a claim of 0 is right where the cost changes with other arrays but not with this one
         if estimate.unseen and not all(e.unseen for e in estimates.by_path.values()):
             array.verdicts[has_room(estimates.evaluations, array.path)] = Verdict.MATCH
-    elif mark_unconfirmed(estimates, array):
-        return replace(array, reason=STAIRS if estimate.on_stairs.any() else DISAGREE)
+    elif reason := mark_unconfirmed(estimates, array):
+        return replace(array, reason=reason)
     if mark_uncertain_kinks(estimates, array):
         return replace(array, reason=OUTSIDE_SLOPES)
     if array.verdict is Verdict.UNRESOLVED:

@@ -11,6 +11,7 @@ __all__ = [
     "ONLY_ZEROS",
     "PRODUCTS",
     "STAIRS",
+    "UNEVEN",
     "UNSEEN",
     "left_domain",
     "listed",
@@ -48,6 +49,11 @@ ONLY_ZEROS = (
 DISAGREE = (
     "two estimates from different steps disagree, so the claim cannot be called wrong. Check at "
     "another point near by."
+)
+UNEVEN = (
+    "the cost is uneven over the steps of differences: a solver that stops at a tolerance makes it "
+    "so, a table that is interpolated, or a fast oscillation. So two estimates disagree, and the "
+    "claim cannot be called wrong. Check with a smaller tolerance, or at another point near by."
 )
 # Begins the finding on entries that are off by no more than their claim's own rounding.
 LOST_DIGITS = "rounding inside your gradient"

@@ -4,7 +4,7 @@ from functools import reduce
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="needs the extra gradient-gate[torch]")
@@ -78,6 +78,7 @@ def with_gradient(function, change):
     return Function.apply
 
 
+@example(torch.add, [], [], [], ("by an input", SECOND["by an input"]), 0)  # g is u itself
 @given(
     st.sampled_from(JOINTS),
     *(st.lists(st.sampled_from(STEPS), max_size=2) for _ in range(3)),

@@ -17,6 +17,7 @@ from checks.judgement import confirmation
 from checks.judgement.confirmation import mark_uncertain_kinks, mark_unconfirmed
 from checks.report.array_report import ArrayReport
 from checks.report.verdict import Rule, Verdict
+from checks.report.wording import DISAGREE, STAIRS, UNEVEN
 
 MATCH, UNRESOLVED, MISMATCH = Verdict
 QUIET = Noise(1e-16, 1e-16, False, False)
@@ -73,7 +74,7 @@ class Case:
         return self.found_noise
 
     def marked(self):
-        return mark_unconfirmed(self.estimates, self.array)
+        return bool(mark_unconfirmed(self.estimates, self.array))
 
     def verdicts(self):
         return self.array.verdicts.tolist()
@@ -280,6 +281,20 @@ def test_the_tolerance_follows_the_noise_at_steps(monkeypatch, relative, rtol, s
         case.array = ArrayReport.judged("w", claimed, case.numeric, case.array.error, Rule(1e-4))
         case.marked()
         assert case.verdicts() == [expected, MATCH]
+
+
+def test_why_entries_are_unconfirmed(monkeypatch):
+    found = Noise(0.5, 0.5, False, False)
+    for options, reason in (
+        ({}, DISAGREE),
+        ({"found_noise": found}, UNEVEN),
+        ({"found_noise": found, "on_stairs": np.array([True, False])}, STAIRS),
+    ):
+        case = Case(monkeypatch, [1.0, 2.0], [1.5, 2.0], **options)
+        claimed = np.array([1.1, 2.0])
+        case.array = ArrayReport.judged("w", claimed, case.numeric, case.array.error, Rule(1e-4))
+        case.second = np.array([3.0, 2.0]), case.second[1]
+        assert mark_unconfirmed(case.estimates, case.array) == reason
 
 
 @pytest.mark.parametrize("sign", [1, -1])

@@ -304,13 +304,12 @@ def test_zeros_match_where_the_cost_sees_another_array():
         assert bool(found.reason) == (verdict is UNRESOLVED)
 
 
-@pytest.mark.parametrize("stairs", [True, False])
-def test_unconfirmed_entries_are_on_stairs_or_disagree(monkeypatch, stairs):
+def test_entries_are_unresolved_as_unconfirmed_or_at_kinks(monkeypatch):
     array = report_of([1.0, 2.0], [1.0, 1.0])
-    monkeypatch.setattr(every_entry, "mark_unconfirmed", lambda *_: True)
-    estimates = estimates_of({"w": array}, on_stairs=np.array([False, stairs]))
-    assert _judge_array(estimates, CLAIM, array).reason == (STAIRS if stairs else DISAGREE)
-    monkeypatch.setattr(every_entry, "mark_unconfirmed", lambda *_: False)
+    monkeypatch.setattr(every_entry, "mark_unconfirmed", lambda *_: DISAGREE)
+    estimates = estimates_of({"w": array})
+    assert _judge_array(estimates, CLAIM, array).reason == DISAGREE
+    monkeypatch.setattr(every_entry, "mark_unconfirmed", lambda *_: "")
     monkeypatch.setattr(every_entry, "mark_uncertain_kinks", lambda *_: True)
     assert _judge_array(estimates, CLAIM, array).reason == every_entry.OUTSIDE_SLOPES
     monkeypatch.setattr(every_entry, "mark_uncertain_kinks", lambda *_: False)
