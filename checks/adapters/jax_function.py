@@ -15,6 +15,7 @@ from checks.adapters.jax_call import Call
 from checks.adapters.jax_leaves import Keys, Leaf, as_array, eps_of, name_of
 from checks.adapters.jax_loop import LEAST, Loop, StackLoop
 from checks.adapters.keyed_nesting import leaf_at, nest
+from checks.adapters.reference import COARSEST
 
 __all__ = ["DISAGREES", "GRADIENTS", "JaxFunction"]
 
@@ -327,14 +328,17 @@ class JaxFunction:
         return any(leaf.is_narrower_than(p) for leaf, p in zip(self.leaves, parts, strict=True))
 
     def _are_the_same(self, results: Sequence[Any]) -> bool:
-        """Whether results are the outputs at the point, to half of the digits of their dtype."""
+        """Whether results are the outputs at the point, to half of the digits of their dtype.
+
+        They may also differ as numbers of `COARSEST` do: float32 may be TF32 inside.
+        """
         pairs = zip(results, map(np.asarray, self.outputs.values()), strict=True)
         return all(
             np.allclose(
                 np.asarray(found).astype(complex),
                 ours.astype(complex),
                 rtol=0,
-                atol=self.eps**0.5 * float(np.abs(ours).max(initial=0)),
+                atol=max(self.eps**0.5, COARSEST) * float(np.abs(ours).max(initial=0)),
                 equal_nan=True,
             )
             for found, ours in pairs

@@ -16,7 +16,7 @@ from checks.report.array_report import ArrayReport
 from checks.report.report import Diagnosis, Report
 from checks.report.verdict import LAST_PLACES, Rule, Verdict
 
-__all__ = ["Differentiable", "check_by_reference"]
+__all__ = ["COARSEST", "Differentiable", "check_by_reference"]
 
 # Rounding is measured at SAMPLES points: the given one, and others within a last place of it. Its
 # bound is SIGMAS standard deviations, and the rule of the verdict doubles that. An error d of a

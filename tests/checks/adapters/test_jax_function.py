@@ -395,3 +395,34 @@ def test_what_check_grads_cannot_honour_is_said():
     with pytest.raises(TypeError, match="forward-mode"):
         check_grads(times(2), args, 1)
     check_grads(times(2), args, 1, modes=["rev"])
+
+
+def in_tf32(x):
+    """Return what a matrix product of float32 on an accelerator reads of a factor by default."""
+    return jax.lax.reduce_precision(x, 8, 10) if x.dtype == jnp.float32 else x
+
+
+@jax.custom_jvp
+def layer(x, w):
+    return jnp.tanh(in_tf32(x) @ in_tf32(w))
+
+
+@layer.defjvp
+def _(primals, tangents):
+    x, w = primals
+    y = jnp.tanh(jnp.matmul(x, w))  # rounded otherwise than where it is not differentiated
+    return y, (1 - y**2) * (tangents[0] @ w + x @ tangents[1])
+
+
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+def test_fewer_digits_inside_than_float32_has_are_no_accusation(mode):
+    rng = np.random.default_rng(0)
+    x, w = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((4, 20), (20, 5)))
+    report = check_function(layer, x, w, mode=mode)
+    assert report.verdict is not Verdict.MISMATCH, str(report)
+    assert "in float64" in str(report)
+
+    def wrong(x, w):
+        return 1.25 * layer(x, w) - 0.25 * jax.lax.stop_gradient(layer(x, w))
+
+    assert check_function(wrong, x, w, mode=mode).verdict is Verdict.MISMATCH

@@ -282,7 +282,8 @@ def test_a_network_that_computes_in_16_bits_inside_is_not_accused(dtype):
     for claim in gradient, gradient(params):  # the rounding of arrays is not measured
         report = check_gradient(cost, claim, params)
         assert report.verdict is not Verdict.MISMATCH
-        assert "with fewer digits inside, as under autocast" in str(report)
+        reasons = {array.reason for array in report.arrays.values()}
+        assert any("with fewer digits inside, as under autocast" in reason for reason in reasons)
         assert check_gradient(cost, claim, params, rtol=0.05, scale="array")
     wrong = gradient(params)
     wrong[1]["weight"] *= 1.25
