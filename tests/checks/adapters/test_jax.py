@@ -219,7 +219,9 @@ def test_a_loop_gives_what_single_calls_give(monkeypatch):
             monkeypatch.setattr("checks.adapters.jax_function.LEAST", 10**9)
         single = numerical_gradient(*from_loss(loss, p)[::2])
         for one, other in zip(*map(jax.tree.leaves, (compiled.value, single.value)), strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-16)
+            # on an accelerator sums are in another order, and short steps amplify that
+            rtol = 1e-12 if jax.default_backend() == "cpu" else 1e-8
+            np.testing.assert_allclose(one, other, rtol=0, atol=rtol * np.abs(other).max())
 
 
 def test_what_cannot_be_compiled_is_called_as_it_is():
@@ -242,6 +244,7 @@ def test_what_cannot_be_compiled_is_called_as_it_is():
     assert cost(params) != cost(params)
 
 
+@jax.default_matmul_precision("highest")  # not TF32, as by default on an accelerator
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_notes_network_is_the_references(dtype):
     rng = np.random.default_rng(0)

@@ -166,6 +166,7 @@ def test_many_entries_are_moved_in_a_compiled_loop():
     assert len(calls) < 20 < 2_000 < report.evaluations
 
 
+@jax.default_matmul_precision("highest")  # not TF32, as by default on an accelerator
 @pytest.mark.parametrize("together", [1, 64])
 def test_a_loop_over_points_gives_what_single_calls_give(together, monkeypatch):
     monkeypatch.setattr("checks.adapters.jax_loop.TOGETHER", {"cpu": together})
