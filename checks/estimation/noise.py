@@ -282,13 +282,17 @@ def measure_noise(evaluations: Evaluations, rng: np.random.Generator) -> Noise:
 
 
 def changes_nothing(
-    evaluations: Evaluations, paths: Iterable[str], rng: np.random.Generator
+    evaluations: Evaluations,
+    paths: Iterable[str],
+    rng: np.random.Generator,
+    within: float = 0.0,
 ) -> bool:
     """Whether no move of some arrays, by up to their own size, changes the cost by a single bit.
 
-    The arrays are moved at the point, and where all arrays are smaller: there units that are
-    saturated at the point are less so. A cost that is not finite there does not tell. False where
-    none tells, also because bounds leave no room.
+    Changes up to the part `within` of the cost do not count. The arrays are moved at the point, and
+    where all arrays are smaller: there units that are saturated at the point are less so. A cost
+    that is not finite there does not tell. False where none tells, also because bounds leave no
+    room.
     """
     box, paths = evaluations.box, list(paths)
     tells = False
@@ -297,7 +301,7 @@ def changes_nothing(
         nonlocal tells
         moved = evaluations.cost_moved(moves)
         tells = tells or bool(np.isfinite(moved))
-        return bool(np.isfinite(moved) and moved != cost)
+        return bool(np.isfinite(moved) and abs(moved - cost) > within * abs(cost))
 
     sizes = {path: entry_sizes(evaluations.values[path]) for path in paths}
     aside = {

@@ -12,6 +12,7 @@ from checks._types import FloatArray
 from checks.diagnosis.diagnosis import diagnose
 from checks.estimation.estimates import Estimates
 from checks.estimation.finite_differences import has_room
+from checks.estimation.noise import changes_nothing
 from checks.estimation.step_curve import measure_step_curve
 from checks.judgement.blurred_claim import lost_digits, why_claim_is_blurred
 from checks.judgement.claim import Claim
@@ -27,7 +28,7 @@ from checks.judgement.repetition import (
 from checks.parameters.claims import entry_name
 from checks.report.array_report import ArrayReport
 from checks.report.report import Report
-from checks.report.verdict import LAST_PLACES, Rule, Verdict, judge, largest_entry
+from checks.report.verdict import LAST_PLACES, Rule, Verdict, is_seen, judge, largest_entry
 from checks.report.wording import (
     ONLY_ZEROS,
     STAIRS,
@@ -43,6 +44,7 @@ __all__ = ["judge_arrays", "judge_gradient", "judged_elsewhere", "off_kinks"]
 # Derivatives that change the cost by less than this part of it, where their array moves by its own
 # size, are as small as saturated units leave them.
 SATURATED = 2.0**-20
+NOT_NOISE = 8.0  # standard deviations of the cost's noise: the difference of two costs has √2
 OUTSIDE_SLOPES = (
     "at a kink the claim does not lie between the slopes on both sides, or these slopes are "
     "uncertain: there is no derivative to compare with. Check at a point beside the kink."
@@ -149,7 +151,7 @@ def judge_arrays(
         path: _compared(estimates, path, g, rule, claim_error) for path, g in claim.arrays.items()
     }
     calls, rounding = [claim.arrays, claim.again()], dict[str, FloatArray]()
-    if any(_is_flagged(array).any() for array in arrays.values()):
+    if any(_is_flagged(a).any() or _may_be_zero(a) for a in arrays.values()):
         rounding = claim.rounding(estimates.seed)
         calls.append(claim.again())
     differences = dict[str, FloatArray]()
@@ -192,6 +194,35 @@ def _lost_by_saturation(estimates: Estimates, array: ArrayReport) -> float:
     return lost if array.largest <= SATURATED * of_cost else 0.0
 
 
+def _may_be_zero(array: ArrayReport) -> bool:
+    """Whether an array is unresolved whose claims and derivatives may all be the rounding of 0.
+
+    So are those by a bias before batch normalisation, or by what shifts all arguments of a softmax.
+    Their claims are no larger than the rounding of the whole gradient and, once that is measured,
+    than their own. Exact zeros have none: they are as likely a term that was forgotten.
+    """
+    if array.verdict is not Verdict.UNRESOLVED or array.seen or not array.claimed.any():
+        return False
+    size, b = np.abs(array.claimed), np.asarray(array.rounding)
+    of_terms = LAST_PLACES * array.rule.eps * array.rule.largest
+    return bool((size <= of_terms).all() and (b.ndim == 0 or (size <= 2 * b).all()))
+
+
+def _is_zero(estimates: Estimates, array: ArrayReport) -> bool:
+    """Whether claims are zero to rounding, by an array that changes the cost by no more than that.
+
+    Other arrays have to change it, and its noise has to be small enough to be rounding.
+    """
+    noise, by_path, evaluations = estimates.noise, estimates.by_path, estimates.evaluations
+    if noise.stochastic or noise.relative > LAST_PLACES * evaluations.eps:
+        return False
+    others = [e for path, e in by_path.items() if path != array.path and is_seen(e.value, e.error)]
+    rng = np.random.default_rng([estimates.seed, list(by_path).index(array.path)])
+    return bool(others) and changes_nothing(
+        evaluations, [array.path], rng, within=NOT_NOISE * noise.relative
+    )
+
+
 def _is_flagged(array: ArrayReport) -> NDArray[np.bool_]:
     """Return which entries, on no kink, are off by more than their error and their tolerance.
 
@@ -231,8 +262,9 @@ def _findings(
     if not claim.is_given:  # else its rounding was not measured
         yield from lost_digits(arrays)
     zeros = [path for path, a in arrays.items() if a.claimed.size and a.compared_nothing]
-    if zeros:
-        yield nothing_compared(zeros)
+    for exact in (True, False):
+        if some := [path for path in zeros if arrays[path].all_zero is exact]:
+            yield nothing_compared(some, exact)
     for path, array in arrays.items():
         if array.slope_jump.any():
             kinks = np.flatnonzero(array.slope_jump)
@@ -290,6 +322,8 @@ def _judge_array(estimates: Estimates, claim: Claim, array: ArrayReport) -> Arra
         return replace(array, reason=reason)
     if mark_uncertain_kinks(estimates, array):
         return replace(array, reason=OUTSIDE_SLOPES)
+    if _may_be_zero(array) and _is_zero(estimates, array):
+        array.verdicts[has_room(estimates.evaluations, array.path)] = Verdict.MATCH
     if array.verdict is Verdict.UNRESOLVED:
         return replace(array, reason=_why_unresolved(array, estimates, claim))
     return array

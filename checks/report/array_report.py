@@ -164,8 +164,15 @@ class ArrayReport:
 
     @property
     def compared_nothing(self) -> bool:
-        """Whether the array matches only because all is zero and the cost does not depend on it."""
-        return self.all_zero and self.verdict is Verdict.MATCH
+        """Whether it matches only because the cost does not depend on it, and all is zero.
+
+        To rounding, if not exactly: then the rule alone would not call it a MATCH.
+        """
+        if self.verdict is not Verdict.MATCH or self.seen:
+            return False
+        largest_error = self.rule.resolution * np.asarray(self.largest_beside)
+        rest = self.claimed, self.numeric, self.error, largest_error, self.slope_jump
+        return self.all_zero or bool(judge_by(*self._bounds, *rest).any())
 
     @cached_property
     def discrepancies(self) -> FloatArray:
@@ -275,7 +282,12 @@ class ArrayReport:
 
     @property
     def discrepancy(self) -> float:
-        """The largest of `discrepancies`, each relative to its scale; inf if not finite."""
+        """The largest of `discrepancies`, each relative to its scale; inf if not finite.
+
+        0 if nothing was compared.
+        """
+        if self.compared_nothing:
+            return 0.0
         return float(relative_discrepancy(self.discrepancies, self.scales).max(initial=0))
 
     @property
@@ -285,7 +297,7 @@ class ArrayReport:
         g is the claim, n ± e the estimate; the scale is the entry's of `scales`. Entries on kinks
         are left out; if all entries are on kinks, 0 digits are verified.
         """
-        if self.all_zero or not self.differentiable.any():
+        if self.all_zero or self.compared_nothing or not self.differentiable.any():
             return 0.0
         bounds = relative_discrepancy(self.discrepancies + self.error, self.scales)
         bound = float(bounds[self.differentiable].max())

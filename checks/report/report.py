@@ -109,6 +109,8 @@ class Report:
         """The worst entry, by its verdict and its discrepancy relative to its scale."""
 
         def rank(array: ArrayReport) -> tuple[int, float]:
+            if array.compared_nothing:
+                return array.verdict, 0.0
             worst = array.worst.index
             relative = relative_discrepancy(array.discrepancies[worst], array.scales[worst])
             return array.verdict, float(relative)
@@ -131,8 +133,8 @@ class Report:
 
         The scale is the entry's own size, or its array's largest entry for those that `coarse`
         counts. What does not pass is a MISMATCH, unless the claim's own rounding may explain it.
-        Entries on a kink are left out (see `kinks`), and so are arrays of zeros that the cost does
-        not depend on, which `findings` lists. It is inf if nothing is left.
+        Entries on a kink are left out (see `kinks`), and so are arrays of zeros, to rounding, that
+        the cost does not depend on, which `findings` lists. It is inf if nothing is left.
         """
         arrays = [a for a in self._compared() if a.differentiable.any() and not a.compared_nothing]
         return max((array.detectable for array in arrays), default=math.inf)
@@ -304,7 +306,7 @@ def _row(array: ArrayReport) -> tuple[str, ...]:
     verdict = str(array.verdict)
     kinks = int(np.sum(~array.differentiable))
     if array.compared_nothing:
-        verdict += ", all zero"
+        verdict += ", all zero" if array.all_zero else ", zero to rounding"
     elif matched and kinks:
         verdict += f", {kinks:,} on kinks"
     elif not matched and array.claimed.size > 1:

@@ -89,11 +89,15 @@ def no_room(entry: str, others: int) -> str:
     )
 
 
-def nothing_compared(paths: list[str]) -> str:
-    """Return the finding on arrays that are claimed to be zero and do not change the cost."""
+def nothing_compared(paths: list[str], exact: bool = True) -> str:
+    """Return the finding on arrays that are claimed to be zero and do not change the cost.
+
+    Where that is not `exact`, claims and changes of the cost are no more than rounding.
+    """
+    zero, by = ("zero", "a bit") if exact else ("zero to rounding", "more than rounding")
     return (
-        f"{', '.join(paths)}: zero in every entry, and the cost does not change by a bit when they "
-        "move by up to their own size: nothing was compared."
+        f"{', '.join(paths)}: {zero} in every entry, and the cost does not change by {by} when "
+        "they move by up to their own size: nothing was compared."
     )
 
 
