@@ -18,7 +18,15 @@ from checks.adapters.torch_memory import DTYPES, SPARSE, as_array, memory_of, st
 from checks.parameters.layouts import overwritten
 from checks.parameters.nesting import Nesting
 
-__all__ = ["NoGradient", "TensorFunction", "cotangent", "in_float64", "restored", "vmap"]
+__all__ = [
+    "NoGradient",
+    "TensorFunction",
+    "are_equal",
+    "cotangent",
+    "in_float64",
+    "restored",
+    "vmap",
+]
 
 NO_INPUT = (
     "no input is a tensor that requires a gradient, wanted at least one: call requires_grad_() on "

@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from checks._types import IntArray
 from checks.adapters.torch_float64 import InFloat64
-from checks.adapters.torch_function import restored, vmap
+from checks.adapters.torch_function import are_equal, restored, vmap
 from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.stacked import is_close
 from checks.parameters.nesting import Nesting, leaves
@@ -58,6 +58,7 @@ class LossCost:
         self._loss, self._tensors, self._arrays, self._buffers = loss, tensors, arrays, buffers
         # by whether it computes in float64: it takes many points, as far as that is known
         self._takes_many: dict[bool, bool] = {}
+        self._written: list[Any] | None = None  # buffers to which a call writes, once it is known
         self._largest: dict[str, int] = {}  # by path: numbers in the largest intermediate tensor
         is_on_cpu = all(tensor.device.type == "cpu" for tensor in tensors.values())
         self._times = 1 if is_on_cpu else TIMES_ON_ACCELERATOR
@@ -65,7 +66,12 @@ class LossCost:
     def __call__(self, params: Any) -> Any:
         """Return the loss of the tensors with the values of arrays."""
         with self.placed(params):
-            return array_of(self._loss(), "the loss")
+            before = [tensor.clone() for tensor in self._buffers] if self._written is None else []
+            value = array_of(self._loss(), "the loss")
+            if self._written is None:
+                pairs = zip(self._buffers, before, strict=True)
+                self._written = [tensor for tensor, old in pairs if not are_equal(tensor, old)]
+            return value
 
     @contextlib.contextmanager
     def placed(self, params: Any) -> Iterator[None]:
@@ -197,10 +203,18 @@ class LossCost:
         Each change comes with the device to which it goes. The rest is as in `params`.
         """
         wide = self._is_wide(leaves(params))
+        written = self._written or []
+
+        def loss_of(*stacks: Any) -> Any:
+            with _Substituted(map(_Whole, written, stacks)):
+                return loss(*stacks[len(written) :])
+
         try:
             stacks = [torch.from_numpy(np.ascontiguousarray(a)).to(device) for a, device in changes]
+            # each point has its own buffers, to which batch statistics are written
+            kept = [b.repeat(len(stacks[0]), *([1] * b.ndim)) for b in written]
             with self.placed(params), torch.no_grad():
-                return vmap(loss, stacks).cpu().numpy()
+                return vmap(loss_of, [*kept, *stacks]).cpu().numpy()
         except Exception as error:
             if is_control_flow(error):
                 raise

@@ -93,6 +93,7 @@ TOGETHER = {
         network(nn.Sigmoid())[0].float()
     ),
     "normalised": lambda: network(nn.LayerNorm(4), nn.GELU()),
+    "statistics": lambda: network(nn.BatchNorm1d(4)),
     "a penalty": lambda: of_tensors(lambda w: (X @ w).tanh().sum() + (w**2).sum(), (5, 3)),
     "a convolution": convolution,
     "attention": attention,
@@ -113,7 +114,6 @@ TOGETHER = {
 }
 ALONE = {
     "dropout": lambda: network(nn.Dropout(0.5)),
-    "statistics": lambda: network(nn.BatchNorm1d(4)),
     "data": lambda: of_tensors(lambda w: w.sum() if w.sum() > 0 else 2 * w.sum(), (5, 3)),
     "an array": lambda: of_tensors(lambda w: w.sum() * float(w.detach().numpy().max()), (5, 3)),
     "an old function": lambda: of_tensors(lambda w: WithoutVmap.apply(w).sin().sum(), (5, 3)),
