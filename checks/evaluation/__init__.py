@@ -3,7 +3,7 @@
 `pointwise` moves single entries or whole arrays, `directional` moves along random directions. Both
 restore the parameters afterwards (`restoring`) and keep within the `box`. `executors` evaluates in
 workers, `stacked` many points in one call. `results` makes scalar costs (`result`) of a function
-with many, which share its calls (`memo`). `control_flow`, `cost_value` and `step_sizes` are small
-helpers, `progress` is the bar.
+with many, which share its calls (`memo`), as do entries that move different results (`groups`).
+`control_flow`, `cost_value` and `step_sizes` are small helpers, `progress` is the bar.
 Imports parameters. Read `pointwise` first.
 """

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from checks.evaluation.groups import Groups
 from checks.parameters.nesting import leaves
 
 __all__ = ["ABOVE_HALF", "MAX_POINTS", "Key", "Memo"]
@@ -46,6 +47,8 @@ class Memo:
         The most points that it gets at once.
     lifts : bool
         Some of its results were found to lift, see `checks.estimation.precision.Lift`.
+    groups : Groups, optional
+        Moves many entries of an array in one call, where they move different results.
     widest
         The widest dtype that the function takes, as far as that is known beforehand.
     is_narrow : bool
@@ -53,6 +56,7 @@ class Memo:
     """
 
     widest: Any = np.longdouble
+    groups: Groups | None = None
 
     def __init__(
         self,

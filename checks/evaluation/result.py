@@ -1,6 +1,6 @@
 """One of the results of a function, or a sum over them, as a scalar cost."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -164,9 +164,23 @@ class Result:
     def _fetch_stacks(self, params: Any, of: Key, entries: Any, steps: Any, missing: Any) -> None:
         """Call the function at many moves at once, where it takes them."""
         assert self.memo.stacks is not None
+        known = self.memo.by_move
+
+        def keep(rows: Any, columns: Any, found: Sequence[Any]) -> None:
+            places, taken = entries[rows].tolist(), steps[rows, columns].tolist()
+            keys = ((*of, *move) for move in zip(places, taken, strict=True))
+            for key, outcome in zip(keys, zip(*found, strict=True), strict=True):
+                (self._again if key in self._moved else known)[key] = outcome
+
+        if self.memo.groups is not None:
+            alone, moves = np.ones(missing.shape[1], bool), (of[0], entries, steps, missing)
+            for numbers, found in self.memo.groups.pieces(params, *moves, self.memo.most):
+                keep(missing[0, numbers], missing[1, numbers], found)
+                alone[numbers] = False
+            missing = missing[:, alone]
         nesting = Nesting(params)
         arrays = {path: np.asarray(leaf) for path, leaf in nesting.leaves.items()}
-        flat, known = arrays[of[0]].reshape(-1), self.memo.by_move
+        flat = arrays[of[0]].reshape(-1)
         for first in range(0, missing.shape[1], self.memo.most):
             rows, columns = missing[:, first : first + self.memo.most]
             if rows.size < 2:
@@ -179,9 +193,7 @@ class Result:
             found = self.memo.stacks.function(nesting.rebuild(stack))
             if found is None:
                 return
-            keys = ((*of, *move) for move in zip(places.tolist(), taken.tolist(), strict=True))
-            for key, outcome in zip(keys, zip(*found, strict=True), strict=True):
-                (self._again if key in self._moved else known)[key] = outcome
+            keep(rows, columns, found)
 
     def recall(self, of: Key, entries: Any, steps: Any, wanted: Any, costs: Any) -> None:
         """Fill in costs (m, k) that are known of other readers, and take them off `wanted`.

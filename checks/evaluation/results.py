@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from checks.evaluation.control_flow import is_control_flow
+from checks.evaluation.groups import Groups
 from checks.evaluation.memo import ABOVE_HALF, MAX_POINTS, Memo
 from checks.evaluation.restoring import RestoresParameters, restore_arrays
 from checks.evaluation.result import Contraction, Result, ResultNoise
@@ -100,6 +101,8 @@ class Results:
         at_points = getattr(f, "at_points", None)
         of_stack = None if at_points is None else partial(self._flat_stack, at_points)
         self.memo = Memo(self._flat, x, of_stack)
+        if at_points is not None:
+            self.memo.groups = Groups(partial(self._vectors, at_points), self._part_of)
         self.memo.widest = getattr(f, "widest", np.longdouble)
         self.memo.most = min(MAX_POINTS, max(1, MAX_STACKED // (self._entries + self.size)))
         self.memo.calls, self.memo.last = 1, self.memo.key(x)
@@ -140,13 +143,43 @@ class Results:
         self, at_points: Callable[[Any], Any], points: Any
     ) -> tuple[NDArray[Any], ...] | None:
         """Return what `_flat` does of many points, with a leading axis; None where it fails."""
+        arrays = self._stacked(at_points, points)
+        return None if arrays is None else self._part(arrays)
+
+    def _stacked(self, at_points: Callable[[Any], Any], points: Any) -> list[NDArray[Any]] | None:
+        """Return the results at many points as flat arrays, with a leading axis."""
         result = at_points(points)
         if result is None:
             return None
         found = leaves(in_parts(result) if self.complex.is_complex else result)
         arrays = [np.asarray(leaf) for leaf in found.values()]
         self.memo.calls += len(arrays[0])
-        return self._part([array.reshape(len(array), -1) for array in arrays])
+        return [array.reshape(len(array), -1) for array in arrays]
+
+    def _vectors(self, at_points: Callable[[Any], Any], points: Any) -> NDArray[Any] | None:
+        """Return the results at many points as vectors, in the order of `at_point`.
+
+        Where f does not take these points in one call, it is called for each; None where it raises.
+        """
+        arrays = self._stacked(at_points, points)
+        if arrays is not None:
+            return np.concatenate(arrays, axis=1)
+        nesting = Nesting(points)
+        stacks, found = nesting.leaves, list[NDArray[Any]]()
+        try:
+            for k in range(len(next(iter(stacks.values())))):
+                x = {path: stack[k].copy() for path, stack in stacks.items()}
+                found.append(self.vector(nesting.rebuild(x)))
+        except Exception as error:
+            if is_control_flow(error):
+                raise
+            return None
+        return np.array(found)
+
+    def _part_of(self, vectors: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Return what `_flat_stack` does of the vectors of many points."""
+        ends = np.cumsum([array.size for array in self._first])[:-1]
+        return self._part(np.split(vectors, ends, axis=1))
 
     def _changed(self, x: Any, shapes: Any, wanted: Any) -> ValueError:
         """Return the error for results of another nesting or shape than at the point."""

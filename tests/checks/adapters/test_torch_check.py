@@ -41,6 +41,36 @@ class Pair(torch.autograd.Function):
         return None if u is None and v is None else first + second
 
 
+class Squares(torch.autograd.Function):
+    """x² + x, with a factor on one entry of its gradient."""
+
+    factor = 1.0
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x + x
+
+    @classmethod
+    def backward(cls, ctx, u):
+        (x,) = ctx.saved_tensors
+        g = u * (2 * x + 1)
+        g[3, 17] = g[3, 17] * cls.factor  # wrong on purpose
+        return g
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.001, 0.0])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_entries_that_move_different_results_share_calls(factor, dtype):
+    x = draw(20, 20, dtype=dtype)
+    report = check_function(type("Squares", (Squares,), {"factor": factor}).apply, x)
+    assert report.verdict is (Verdict.MATCH if factor == 1 else Verdict.MISMATCH)
+    assert report.evaluations < 400
+    if report.verdict is Verdict.MISMATCH:
+        (array,) = report.arrays.values()
+        assert np.argwhere(array.verdicts == Verdict.MISMATCH).tolist() == [[3, 17]]
+
+
 def pair(name):
     return type("Pair", (Pair,), {"fault": name}).apply
 
