@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -13,21 +14,28 @@ __all__ = ["InFloat64"]
 NARROW = {torch.float32: torch.float64, torch.float16: torch.float64, torch.bfloat16: torch.float64}
 NARROW |= {torch.complex64: torch.complex128, torch.complex32: torch.complex128}
 WIDE = frozenset(NARROW.values())
+DRAWN = {torch.float64: torch.float32, torch.complex128: torch.complex64}
+# Operations whose results are random numbers, also in place.
+DRAWS = {"bernoulli", "cauchy", "exponential", "geometric", "log_normal", "multinomial", "normal"}
+DRAWS |= {"poisson", "rand", "rand_like", "randn", "randn_like", "uniform"}
 
 
 class InFloat64(TorchDispatchMode):  # type: ignore[misc,no-untyped-call,unused-ignore]
     """While it is entered, casts to narrower dtypes give float64, and so do new tensors.
 
     An operation on a tensor in float64 and a narrower one, such as a weight that a function closes
-    over, is done in float64. What is written to memory from outside is rounded to its dtype.
+    over, is done in float64. What is written to memory from outside is rounded to its dtype. Random
+    numbers are drawn in float32, because a seed gives others in float64.
     """
 
     def __enter__(self) -> Any:
         self._arguments = _Arguments()
+        self._hook = register_module_forward_pre_hook(_widen_inputs)
         self._arguments.__enter__()  # type: ignore[no-untyped-call,unused-ignore]
         return super().__enter__()  # type: ignore[no-untyped-call,unused-ignore]
 
     def __exit__(self, *raised: Any) -> None:
+        self._hook.remove()
         super().__exit__(*raised)  # type: ignore[no-untyped-call,unused-ignore]
         self._arguments.__exit__(*raised)  # type: ignore[no-untyped-call,unused-ignore]
 
@@ -40,6 +48,8 @@ class InFloat64(TorchDispatchMode):  # type: ignore[misc,no-untyped-call,unused-
     ) -> Any:
         """Call an operation with wider arguments."""
         kwargs = dict(kwargs or {})
+        if _name(func) in DRAWS and kwargs.get("dtype") is not torch.float64:
+            return _drawn(func, args, kwargs)
         tensors = list(_tensors((*args, *kwargs.values())))
         if kwargs.get("dtype") in NARROW:
             is_complex = any(tensor.is_complex() for tensor in tensors)
@@ -76,6 +86,28 @@ def _written(func: Any) -> tuple[set[int], set[str]]:
     arguments = enumerate(func._schema.arguments)
     written = [(n, a.name) for n, a in arguments if a.alias_info and a.alias_info.is_write]
     return {n for n, _ in written}, {name for _, name in written}
+
+
+@cache
+def _name(func: Any) -> str:
+    """Return the name of an operation, without an underscore that says that it is in place."""
+    return str(func._schema.name).removeprefix("aten::").removesuffix("_")
+
+
+def _widen_inputs(module: Any, inputs: tuple[Any, ...]) -> Any:
+    """Return wide inputs of a module with wide parameters: recurrent ones compare the dtypes."""
+    is_wide = any(p is not None and p.dtype in WIDE for p in module._parameters.values())
+    return tuple(map(_widened, inputs)) if is_wide else None
+
+
+def _drawn(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return random numbers as a call with narrow arguments draws them, in float64."""
+    narrow = tuple(
+        arg.to(DRAWN[arg.dtype]) if isinstance(arg, torch.Tensor) and arg.dtype in WIDE else arg
+        for arg in args
+    )
+    result = _widened(func(*narrow, **kwargs))
+    return args[0].copy_(result) if 0 in _written(func)[0] else result
 
 
 def _writes(func: Any) -> bool:

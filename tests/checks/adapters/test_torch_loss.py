@@ -57,6 +57,13 @@ class WithoutVmap(torch.autograd.Function):
         return 2 * u
 
 
+class First(nn.Module):
+    """The outputs of a recurrent network."""
+
+    def forward(self, results):
+        return results[0]
+
+
 def network(*layers):
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(5, 4), *layers, nn.Linear(4, 2)).double()
@@ -243,12 +250,16 @@ def test_operators_are_timed_beside_gradcheck():
 
 def in_float32(*layers):
     torch.manual_seed(0)
+    for layer in layers:
+        if hasattr(layer, "reset_parameters"):
+            layer.reset_parameters()
     return nn.Sequential(*layers)
 
 
 IMAGES32 = IMAGES.float()
 NARROW = {
-    "convolution": in_float32(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(24, 3)),
+    "recurrent": in_float32(nn.Flatten(0, 1), nn.GRU(5, 3), First()),
+    "convolution": in_float32(nn.Conv2d(1, 2, 3), nn.GELU(), nn.Flatten(), nn.Linear(24, 3)),
     "normalised": in_float32(nn.Flatten(), nn.LayerNorm(30), nn.Linear(30, 4), nn.Tanh()),
 }
 
@@ -296,3 +307,29 @@ def test_a_view_that_stays_in_float32_is_never_a_match():
     alias = w.detach().view(12)  # moved in place with w, but not part of it in float64
     report = check_gradient(*from_loss(lambda: (x @ w).tanh().sum() + alias.sin().sum(), {"w": w}))
     assert report.verdict is not Verdict.MATCH
+
+
+DRAWS = {
+    "like": torch.randn_like,
+    "of a shape": lambda x: torch.randn(x.shape),
+    "in place": lambda x: torch.empty_like(x).normal_(),
+    "of a dtype": lambda x: torch.rand(x.shape, dtype=torch.float32),
+    "two": lambda x: torch.bernoulli(torch.full_like(x, 0.5)) + x.new_empty(x.shape).uniform_(),
+    "dropout": lambda x: F.dropout(torch.ones_like(x), 0.25),
+    "complex": lambda x: torch.randn_like(x + 1j).abs(),
+}
+
+
+@pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
+def test_random_numbers_of_a_seed_are_the_same_in_float64(draw):
+    w, x = leaf(5, 4).detach().float().requires_grad_(), IMAGES32[0, 0, :3, :5]
+
+    def loss():
+        torch.manual_seed(0)
+        y = torch.tanh(x @ w)
+        return (y * draw(y)).sum()
+
+    cost, gradient, params = from_loss(loss, {"w": w})
+    report = check_gradient(cost, gradient, params)
+    assert report, str(report)
+    assert "in float64" in str(report)
