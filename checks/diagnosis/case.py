@@ -237,8 +237,8 @@ class Case:
         _, first = np.unique(_rounded(pairs), axis=1, return_index=True)
         bits = np.maximum(bits[first], 0)
         if len(bits) <= FEW and not plain:
-            bits = np.minimum(bits, [_bits(g) for g in self.claimed[known].reshape(-1)[first]])
-        return float(bits.sum()) - SHARE_BITS, float(bits.max(initial=0))
+            bits = np.minimum(bits, [_bits(g) for g in self.claimed[known][first]])
+        return float(bits.sum()) - SHARE_BITS, float(bits.max())
 
     def number(self, x: FloatArray, y: FloatArray, error: FloatArray) -> tuple[float, float] | None:
         """Return the number c in y = c·x, and by how much it may be off; None if x is 0.
@@ -251,24 +251,22 @@ class Case:
             best = float(uncertainty.min(initial=np.inf))
             if not math.isfinite(best):
                 return None
-            weights = (max(best, np.finfo(float).tiny) / np.maximum(uncertainty, best)) ** 2
-            weights = np.where(weight & np.isfinite(weights), weights, 0)
-            if not best:
-                weights = np.where(uncertainty == 0, 1.0, 0.0)
-            ratios = np.where(weight, y / np.where(weight, x, 1), 0)
+            weights = (best / uncertainty) ** 2 if best else (uncertainty == 0).astype(float)
+            ratios = np.where(weight, y / x, 0)
             c = float(np.sum(weights * ratios) / np.sum(weights))
         return (c, best) if math.isfinite(c) else None
 
 
 def _bits(number: float) -> float:
     """Return the bits of a number's digits."""
-    return math.log2(10) * len(f"{number:.15e}".partition("e")[0].strip("-0."))
+    mantissa = f"{number:.15e}".partition("e")[0].replace(".", "")
+    return math.log2(10) * len(mantissa.strip("-0"))
 
 
 def _rounded(numbers: FloatArray) -> FloatArray:
-    """Round numbers to about three significant digits."""
+    """Round numbers to about three significant digits, all of them times 1,024."""
     mantissa, exponent = np.frexp(numbers)
-    return np.ldexp(np.round(mantissa * 1024) / 1024, exponent)
+    return np.ldexp(np.round(mantissa * 1024), exponent)
 
 
 Hypothesis: TypeAlias = Callable[[Case], Iterator[Fit]]

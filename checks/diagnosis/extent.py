@@ -107,7 +107,7 @@ def one_part(case: Case) -> Iterator[Fit]:
     """Name the one entry, or the rows or columns, that are wrong where the rest is right."""
     wrong = case.wrong
     places = np.argwhere(wrong)
-    if wrong.size < 2 or wrong.all() or not np.isfinite(case.claimed).all():
+    if wrong.all() or not np.isfinite(case.claimed).all():
         return
     if len(places) == 1:
         index = tuple(int(i) for i in places[0])
@@ -139,9 +139,9 @@ def _distinct_digits(claimed: float, numeric: float) -> str:
 def small_everywhere(case: Case) -> Iterator[Fit]:
     """Name an error that is small and in most entries."""
     wrong = case.wrong
-    largest = max(np.abs(case.claimed).max(initial=0), np.abs(case.numeric).max(initial=0))
-    share = np.max(case.discrepancy) / largest
-    if share < SMALL and np.mean(wrong) > 0.5:
+    largest = np.abs(case.numeric).max()
+    if np.max(case.discrepancy) < SMALL * largest and np.mean(wrong) > 0.5:
+        share = np.max(case.discrepancy) / largest
         extent = f"of its largest entry, in {int(wrong.sum()):,} of {wrong.size:,}"
         if wrong.size == 1:
             extent = "of its size"

@@ -14,7 +14,6 @@ from checks.report.wording import listed
 
 __all__ = ["chain_factor", "row_factors", "scaled", "signs"]
 
-DIMENSION_BITS = 4.0
 # A ratio of whole numbers, such as 2/3, comes from the dimensions of a problem. So it is likelier
 # than a decimal by so many bits.
 RATIO_BITS = 6.0
@@ -53,7 +52,7 @@ def scaled(case: Case) -> Iterator[Fit]:
     error = abs(c) * case.error
     short = math.copysign(size, c)
     plain = []
-    if math.isfinite(bits) and abs(size - 1) > uncertainty:
+    if math.isfinite(bits):
         plain = list(
             case.fit(
                 "scale",
@@ -69,8 +68,9 @@ def scaled(case: Case) -> Iterator[Fit]:
         )
         yield from plain
     # People clip to a norm of few digits, as 0.5. The claim then has this norm, to rounding.
-    eps = float(np.finfo(case.narrowest.dtype).eps)
-    for norm, where in _norms(case, c) if eps < 1e-6 else ():
+    narrowest = case.narrowest.dtype
+    eps = float(np.finfo(narrowest).eps)
+    for norm, where in _norms(case, c) if narrowest != np.float16 else ():
         short, bits = decimal(norm, 8 * eps * norm)
         if not math.isfinite(bits):
             continue
@@ -118,8 +118,8 @@ def _short_factor(size: float, uncertainty: float, case: Case) -> tuple[float, s
     if near is not None:
         value, bits = near
         remark = _ratio_remark(value, case)
-        bits = min(bits, DIMENSION_BITS) if "dimension" in remark else bits
-        found.append((value, remark, bits - RATIO_BITS, True))
+        bits = 0.0 if "dimension" in remark else bits - RATIO_BITS
+        found.append((value, remark, bits, True))
     for name, constant in CONSTANTS.items():
         for value, what in ((constant, "too many"), (1 / constant, "missing")):
             if abs(value - size) <= uncertainty < 0.01 * value:
@@ -131,9 +131,9 @@ def _short_factor(size: float, uncertainty: float, case: Case) -> tuple[float, s
 def _ratio_remark(size: float, case: Case) -> str:
     """Return what may be too many or missing, where a factor is a ratio of small numbers."""
     whole, parts = round(size), round(1 / size)
-    if abs(size - whole) <= 1e-9 * size:
+    if size == whole:
         remark = f"a factor {whole} too many"
-    elif abs(1 / size - parts) <= 1e-9 * parts:
+    elif size == 1 / parts:
         remark = f"a factor {parts} missing, or 1/{parts} too many"
     else:
         remark = f"a factor {size:.6g}"
@@ -195,13 +195,11 @@ def row_factors(case: Case) -> Iterator[Fit]:
             continue
         c, uncertainty = np.array(found).T
         wrong = np.abs(c - 1) > uncertainty
-        apart = np.diff(np.sort(c)) > 2 * uncertainty.max()
         # few different factors are named better by others: a wrong part, rows of zeros, signs
-        if not (wrong.mean() > 0.5 and apart.sum() >= 1 and (np.abs(c) > uncertainty).all()):
+        differ = np.ptp(np.abs(c)) > 2 * uncertainty.max()
+        if not (wrong.mean() > 0.5 and differ and (np.abs(c) > uncertainty).all()):
             continue
-        if np.ptp(np.abs(c)) <= 2 * uncertainty.max():
-            continue
-        bits = np.log2(np.maximum(np.abs(c) / np.maximum(uncertainty, np.finfo(float).tiny), 2))
+        bits = np.log2(np.abs(c) / np.maximum(uncertainty, np.finfo(float).tiny))
         factors = np.expand_dims(c, 1 - axis)
         yield from case.fit(
             f"{what} factors",

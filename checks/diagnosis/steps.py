@@ -64,10 +64,9 @@ def diagnose_step(
     """
     n = {path: np.asarray(array.numeric, float) for path, array in arrays.items()}
     rounding = _Rounding(values)
-    start = next((call for call in first if call[0] == repeated[0][0]), repeated[0])
-    same_rate = (start, *repeated) if start is not repeated[0] else tuple(repeated)
+    same_rate = [*(call for call in first if call[0] == repeated[0][0]), *repeated]
     if any(rounding.differ(one, other) for one, other in pairwise(same_rate)):
-        return _momentum(first, repeated, n, rounding)
+        return _momentum(first[0], repeated, n, rounding)
     return (
         _rate_unused(first, n, rounding)
         or _decay(first, n, values, rounding)
@@ -101,38 +100,27 @@ class _Rounding:
 
 
 def _momentum(
-    first: Sequence[Call], repeated: Sequence[Call], n: Mapping[str, Any], rounding: _Rounding
+    first: Call, repeated: Sequence[Call], n: Mapping[str, Any], rounding: _Rounding
 ) -> tuple[Diagnosis, ...]:
     """Name the momentum μ of a velocity that the step keeps from call to call.
 
     With v ← μ v + g, calls imply v; with v ← μ v + η g, they imply v/η. Of two differences between
-    calls, the later is μ times the earlier.
+    calls at one rate, the later is μ times the earlier. Two such pairs have to agree on μ.
     """
-    for calls in (first, repeated):
-        for inside in (False, True):
-            factors = [1.0] * len(calls)
-            if inside:
-                factors = [calls[k - 1][0] / calls[k][0] for k in range(len(calls))]
-            mus = []
-            for k in range(2, len(calls)):
-                earlier, later, blur = [], [], []
-                for path in n:
-                    g0, g1, g2 = (
-                        calls[j][1][path].astype(float).ravel() for j in (k - 2, k - 1, k)
-                    )
-                    later.append(g2 - g1)
-                    earlier.append(factors[k] * g1 - factors[k - 1] * g0)
-                    blur.append(sum(rounding.of(calls[j], path).ravel() for j in (k - 2, k - 1, k)))
-                x, y, e = (np.concatenate(parts) for parts in (earlier, later, blur))
-                if not np.isfinite([x, y, e]).all() or not np.any(np.abs(x) > 100 * e):
-                    break
-                mu = float(x @ y / (x @ x))
-                if np.any(np.abs(y - mu * x) > e + AGREEMENT * np.abs(y).max()):
-                    break
-                mus.append(mu)
-            is_one = len(mus) == len(calls) - 2 > 0 and max(mus) - min(mus) <= 1e-3
-            if is_one and 1e-3 < abs(mus[0]) < 1:
-                return (_momentum_diagnosis(mus[0], first[0], n, rounding),)
+    mus = []
+    for calls in zip(repeated, repeated[1:], repeated[2:], strict=False):
+        joined = [np.concatenate([call[1][path].astype(float).ravel() for path in n])
+                  for call in calls]  # fmt: skip
+        x, y = joined[1] - joined[0], joined[2] - joined[1]
+        e = sum(np.concatenate([rounding.of(call, path).ravel() for path in n]) for call in calls)
+        if not np.isfinite([x, y, e]).all() or not np.any(np.abs(x) > 100 * e):
+            return ()
+        mu = float(x @ y / (x @ x))
+        if np.any(np.abs(y - mu * x) > e + AGREEMENT * np.abs(y).max()):
+            return ()
+        mus.append(mu)
+    if max(mus) - min(mus) <= 1e-3 < abs(mus[0]) < 1:
+        return (_momentum_diagnosis(mus[0], first, n, rounding),)
     return ()
 
 
@@ -187,8 +175,6 @@ def _decay(
         "λ η": (lambda eta: 1.0, "θ' = θ − η (∇C + λ θ)"),
         "λ": (lambda eta: 1 / eta, "not multiplied by η, θ' = (1 − λ) θ − η ∇C"),
     }
-    if len({eta for eta, _ in first}) < 2:
-        ways.pop("λ")
     for amount, (factor, formula) in ways.items():
         decays = _decays(first, n, values, rounding, factor)
         if decays:
@@ -252,12 +238,16 @@ def _during_the_step(
         # for rates η, η/2 and η/4: the terms in η and in η² cancel, and the limit η → 0 is left
         limits[path] = (coarse - 6 * middle + 8 * fine) / 3
     blur = {path: 12 * rounding.of(small[-1], path) / LAST_PLACES for path in n}
-    joined, limit = (np.concatenate([a[path].ravel() for path in n]) for a in (n, limits))
+    joined, limit, last = (
+        np.concatenate([a[path].ravel() for path in n]) for a in (n, limits, small[-1][1])
+    )
     error = np.concatenate([np.broadcast_to(e, n[path].shape).ravel() for path, e in blur.items()])
     if not joined.any() or not np.isfinite(limit).all():
         return ()
+    if np.abs(last - limit).max() > 0.1 * np.abs(limit).max():
+        return ()  # as η → 0, it has no limit
     factor = round(float(joined @ limit / (joined @ joined)))
-    allowed = 1e2 * error + 1e-4 * abs(factor) * np.abs(joined) + AGREEMENT * np.abs(joined).max()
+    allowed = 1e2 * error + 1e-4 * factor * np.abs(joined) + AGREEMENT * np.abs(joined).max()
     if factor < 1 or np.any(np.abs(limit - factor * joined) > allowed):
         return ()
     unchanged = [path for path in n if path not in changing]
