@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from checks._types import FloatArray
 from checks.estimation.precision import (
     FAR,
-    LIFTED,
+    LIFT_LIMIT,
     LINE,
     VISIBLE,
     Copies,
@@ -171,7 +171,7 @@ def cost_rounding(
         if differs or copies.rounds(at) or not math.isfinite(noise + change):
             level = math.nan
             break
-        is_straight = noise <= LIFTED * max(float(changes[0]), last_place / 4)
+        is_straight = noise <= LIFT_LIMIT * max(float(changes[0]), last_place / 4)
         expected = (line[-1] - at) * (NEAR / length) / LINE[-1]
         size = float(abs(expected))
         # a cost that casts to a narrower dtype than its own rounds much less where it does not

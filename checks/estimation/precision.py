@@ -26,7 +26,7 @@ from checks.parameters.nesting import Nesting
 __all__ = [
     "EVERY",
     "FAR",
-    "LIFTED",
+    "LIFT_LIMIT",
     "LINE",
     "VISIBLE",
     "Copies",
@@ -42,9 +42,9 @@ __all__ = [
 # Long double has no BLAS, so that a large network takes 20 times as long in it.
 EVERY = 256
 # A test of the lift divides the deviation that it finds by what a narrow stage would make of it:
-# about 1 with such a stage, about 1/100 or less without. Up to LIFTED, the function lifts. Of
+# about 1 with such a stage, about 1/100 or less without. Up to LIFT_LIMIT, the function lifts. Of
 # 116,000 arrays with one narrow stage, 54 passed in three random directions.
-LIFTED = 1 / 8
+LIFT_LIMIT = 1 / 8
 VISIBLE = 16.0  # a change of a result by fewer last places of the wide dtype may be rounding
 # Points along a line, as multiples of a move. They are unevenly spaced, because values at even
 # spacings that are rounded to whole last places often lie on a straight line again.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from checks._types import FloatArray, IntArray
-from checks.estimation.precision import LIFTED, Copies, Lift
+from checks.estimation.precision import LIFT_LIMIT, Copies, Lift
 
 __all__ = ["STRETCH", "StepRounding", "complex_step_rounding"]
 
@@ -114,7 +114,7 @@ def complex_step_rounding(
         nonlocal shaken
         steps = {p: (wide[part[p]], sizes[part[p]], some[p]) for p in paths}
         deviations = _nonlinearity(copies, steps, rng)
-        if any(not off <= LIFTED * unit for off, unit in islice(deviations, DIRECTIONS)):
+        if any(not off <= LIFT_LIMIT * unit for off, unit in islice(deviations, DIRECTIONS)):
             return Lift.NARROW
         shaken = max([shaken, *(off for off, _ in deviations)])
         return Lift.LIFTS

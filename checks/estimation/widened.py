@@ -13,7 +13,7 @@ from checks._types import FloatArray
 from checks.estimation.cost_rounding import cost_rounding, measure_cost_rounding
 from checks.estimation.finite_differences import draw_direction
 from checks.estimation.noise import FLOAT32_EPS
-from checks.estimation.precision import LIFTED, Copies, Lift, copies_of
+from checks.estimation.precision import LIFT_LIMIT, Copies, Lift, copies_of
 from checks.estimation.rounding_mode import toward_zero_is_available
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.step_sizes import entry_sizes
@@ -136,4 +136,4 @@ def _adds_up(copies: Copies, path: str, rng: np.random.Generator) -> bool:
     along_u, along_v, along_both = (copies.slope({path: w})[0] for w in (u, v, u + v))
     size = float(abs(along_u) + abs(along_v)) / math.sqrt(u.size)
     off = float(abs(along_u + along_v - along_both))
-    return size > 0 and off <= LIFTED * copies.narrow_eps / 4 * size
+    return size > 0 and off <= LIFT_LIMIT * copies.narrow_eps / 4 * size

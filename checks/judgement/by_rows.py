@@ -12,6 +12,7 @@ from checks._types import FloatArray
 from checks.diagnosis.diagnosis import diagnose
 from checks.estimation.estimates import Estimates
 from checks.estimation.finite_differences import has_room
+from checks.estimation.step_error import ESTIMATED
 from checks.judgement.blurred_claim import lost_digits
 from checks.judgement.claim import Claim
 from checks.judgement.every_entry import judge_arrays, judged_elsewhere, off_kinks
@@ -208,7 +209,7 @@ def _block(name: str, rows: Sequence[Row], path: str, some_seen: bool) -> ArrayR
         rule=rule,
         rounding=stacked((a.rounding, a) for a in arrays),
         method=_only({array.method for array in arrays}),
-        precision=next((a.precision for a in arrays if a.precision == "estimated"), ""),
+        precision=next((a.precision for a in arrays if a.precision == ESTIMATED), ""),
         dtype=next((array.dtype for array in arrays if array.dtype), ""),
         by_rows=True,
     )

@@ -15,6 +15,7 @@ from checks.estimation.estimates import Estimates
 from checks.estimation.finite_differences import Estimate, differences, finest_step
 from checks.estimation.noise import Noise
 from checks.estimation.precision import Copies, Lift, coarsest_dtype, copies_of, wider_dtype
+from checks.estimation.step_error import LIFTED, SAMPLED
 from checks.estimation.step_noise import noise_at_steps
 from checks.estimation.step_selection import first_step
 from checks.estimation.witness import VISIBLE, confirms
@@ -151,7 +152,7 @@ def _sharper(
         if start == LONGER:
             yield evaluations, estimates.noise
         rounding = measure_cost_rounding(evaluations, np.random.default_rng(estimates.seed))
-        steps_lift = estimate.precision in ("lifted", "sampled")
+        steps_lift = estimate.precision in (LIFTED, SAMPLED)
         lifts = {Lift.LIFTS, Lift.HIDDEN} if steps_lift else {Lift.LIFTS}
         if rounding is not None and rounding.lift in lifts:
             wide = evaluations.in_dtype(wider_dtype(coarsest_dtype(evaluations.values)))

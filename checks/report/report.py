@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from checks.estimation.step_curve import StepCurve
+from checks.estimation.step_error import ESTIMATED
 from checks.report.array_report import ArrayReport, WorstEntry
 from checks.report.session import context
 from checks.report.verdict import Verdict, relative_discrepancy
@@ -193,7 +194,7 @@ class Report:
         dtypes = [array.dtype for array in arrays if array.dtype]
         if dtypes:
             text += f" in {dtypes[0]}"
-        if any(array.precision == "estimated" for array in arrays):
+        if any(array.precision == ESTIMATED for array in arrays):
             text += ", rounding estimated"
         return text
 
