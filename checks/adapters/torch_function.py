@@ -326,7 +326,7 @@ class TensorFunction:
 
         outputs = partial(self._output_tensors, wide)
         with torch.set_grad_enabled(self._needs_grad):
-            results = vmap(outputs, tensors, tuple(axes))
+            results = vmap(outputs, tensors, 0 if None not in axes else tuple(axes))
         return self.nested_outputs(
             self._value(result, output, points)
             for result, output in zip(results, self.outputs.values(), strict=True)
@@ -478,7 +478,8 @@ class TensorFunction:
             if change := overwritten(before, values()):
                 return None, None, ("the forward pass", change)
             # copied, because the second pass may write to what the first has returned
-            first = copy.deepcopy(self._gradients(moved, leaves, u, retain_graph=True))
+            first = self._gradients(moved, leaves, u, retain_graph=True)
+            first = self.nested(leaf_at(first, keys).copy() for keys in self.keys)
             change = overwritten(before, values())
             with contextlib.suppress(Exception):
                 self._call_elsewhere()

@@ -115,6 +115,14 @@ class Memory:
         self._shape, self._device = tuple(tensor.shape), tensor.device
         self._strides, self._offset = tensor.stride(), tensor.storage_offset()
         self._conj, self._neg = tensor.is_conj(), tensor.is_neg()
+        strides = tuple(stride // self.values.itemsize for stride in self.values.strides)
+        is_plain = self.dtype in (torch.float64, torch.float32) and not (self._conj or self._neg)
+        # whether a copy of the values lies as the tensor does
+        self._is_dense = (
+            is_plain
+            and (strides, 0) == (self._strides, self._offset)
+            and self._device.type == "cpu"
+        )
 
     def is_narrower_than(self, array: Any) -> bool:
         """Whether an array is in a wider dtype than that which stands for this tensor."""
@@ -133,6 +141,8 @@ class Memory:
         """
         if array.dtype.itemsize > (16 if array.dtype.kind == "c" else 8):
             raise TypeError(f"PyTorch has no tensors of {array.dtype}")
+        if self._is_dense and array.dtype.itemsize >= self.values.itemsize:
+            return torch.from_numpy(np.array(array, order="C"))
         dtype = None if self.is_narrower_than(array) or array.dtype.kind == "c" else self.dtype
         stack = array.shape[: array.ndim - self.values.ndim]
         if self.dtype.is_complex:

@@ -125,8 +125,11 @@ class Memo:
 
 
 def _arrays(params: Any) -> list[Any]:
-    is_array = type(params) is np.ndarray
-    return [params] if is_array else list(leaves(params).values())
+    if type(params) is np.ndarray:
+        return [params]
+    if type(params) is dict:  # without the names of its leaves
+        return [array for part in params.values() for array in _arrays(part)]
+    return list(leaves(params).values())
 
 
 def _contents(array: NDArray[Any]) -> tuple[str, bytes]:
