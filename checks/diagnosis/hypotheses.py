@@ -7,7 +7,7 @@ from checks.diagnosis.case import Case, Fit, Hypothesis
 from checks.diagnosis.extent import formula_of_a_part, masked, one_part, small_everywhere
 from checks.diagnosis.factors import chain_factor, row_factors, scaled, signs
 from checks.diagnosis.matrices import triangles
-from checks.diagnosis.order import another_array, reordered
+from checks.diagnosis.order import another_array, exchanged, reordered
 from checks.diagnosis.terms import added, along_parameters
 from checks.diagnosis.values import clipped, not_finite, powers, rounded, zero
 
@@ -20,6 +20,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     scaled,
     another_array,
     reordered,
+    exchanged,
     one_number,
     reduced,
     centred,

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from checks.diagnosis.case import LEFT_OVER, Case, Fit
+from checks.parameters.claims import entry_name
 
-__all__ = ["another_array", "reordered"]
+__all__ = ["another_array", "exchanged", "reordered"]
 
 ORDER_BITS = 3.0
 MOST_COMPARED = 2**22  # of more numbers, rows and columns are not compared with each other
@@ -80,6 +81,22 @@ def _lines_reordered(case: Case) -> Iterator[Fit]:
             cost = math.log2(math.factorial(min(order.size, 100)))
             error = np.take(case.error, order, axis)
             yield from case.fit("permuted", clause, np.take(n, order, axis), cost, error=error)
+
+
+def exchanged(case: Case) -> Iterator[Fit]:
+    """Explain two wrong entries as each other: of two samples or classes in the wrong order."""
+    n = case.numeric.ravel()
+    entries = np.flatnonzero(case.discrepancy > case.tolerance)
+    if entries.size != 2:
+        return
+    order = np.arange(n.size)
+    order[entries] = entries[::-1]
+    indices = np.stack(np.unravel_index(entries, case.numeric.shape), axis=1).tolist()
+    one, other = (entry_name("", tuple(index)) for index in indices)
+    clause = f"the numerical gradient with the entries {one} and {other} exchanged"
+    prediction, error = (a.ravel()[order].reshape(a.shape) for a in (case.numeric, case.error))
+    cost = math.log2(math.comb(n.size, 2))
+    yield from case.fit("permuted", clause, prediction, cost, error=error, rank=1)
 
 
 def another_array(case: Case) -> Iterator[Fit]:

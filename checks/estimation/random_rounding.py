@@ -77,7 +77,10 @@ class Operations:
         # that the changes of a few operations hardly ever cancel
         drawn = self._rng.uniform(0.5, 1, parts.shape) * self._rng.choice([-1, 1], parts.shape)
         change = np.finfo(array.dtype).eps * drawn.astype(parts.dtype) * size
-        return (parts + np.where(inexact, change, 0)).view(array.dtype)[..., 0]
+        # an infinity is exact, as that of exp(∞) where a threshold is infinite
+        return (parts + np.where(inexact & np.isfinite(change), change, 0)).view(array.dtype)[
+            ..., 0
+        ]
 
 
 class RandomRounding(np.ndarray[Any, Any]):

@@ -229,8 +229,11 @@ def _is_stepped(
     evaluations, estimate = estimates.evaluations, estimates.by_path[path]
     wide = wider_dtype(coarsest_dtype(evaluations.values))
     stepped, possible = np.zeros(entries.size, bool), np.flatnonzero(confirmed)
-    is_complex = estimate.method == "complex-step"
-    if wide is None or is_complex or evaluations.interrupted or not possible.size:
+    # costs that know the noise of single moves, as the slopes by each entry, are 0 for copies
+    no_copies = getattr(evaluations.cost, "levels", None) is not None
+    if no_copies or estimate.method == "complex-step":
+        return stepped
+    if wide is None or evaluations.interrupted or not possible.size:
         return stepped
     copies = copies_of(evaluations, wide)
     cost, last_places = copies.cost(), copies.last_places(path).ravel()

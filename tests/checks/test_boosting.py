@@ -199,3 +199,55 @@ def test_weights_of_samples_that_are_forgotten_are_named():
     assert "weights of samples" in report.diagnosis[0].text
     report = check_hessian(loss, lambda f: softmax(f) * (1 - softmax(f)), f)  # wrong on purpose
     assert [mistake.name for mistake in report.diagnosis] == ["row factors"]
+
+
+@pytest.mark.parametrize("of", ["gradient", "cost"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("mistake", ["divided by the rows", "without the last row", "zeros"])
+def test_a_diagonal_that_is_too_small_is_wrong(mistake, dtype, of):
+    f, y = draw("logistic of XGBoost", 0, rows=9)
+    f = f.astype(dtype)
+    loss, gradient, hessian, _ = OBJECTIVES["logistic of XGBoost"]
+
+    def wrong(f):
+        h = hessian(f, y)
+        part = {"divided by the rows": 1 / len(f), "zeros": 0}.get(mistake, 1.0)
+        h = h * h.dtype.type(part)
+        h[-1] = 0 if mistake == "without the last row" else h[-1]
+        return h  # wrong on purpose
+
+    given = {"gradient": lambda f: gradient(f, y)} if of == "gradient" else {}
+    report = check_hessian(lambda f: loss(f, y), wrong, f, **given)
+    assert report.verdict is Verdict.MISMATCH
+    assert report.diagnosis
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_thresholds_of_an_ordinal_objective_may_be_infinite(dtype):
+    ends = np.array([-np.inf, -1.0, 0.2, 1.3, np.inf])
+    labels = np.array([3, 2, 2, 1, 1, 0, 0])
+    low, high = ends[labels], ends[labels + 1]
+
+    def loss(f):
+        return -np.sum(np.log(logistic(high - f) - logistic(low - f)))
+
+    def gradient(f):
+        return 1 - logistic(high - f) - logistic(low - f)
+
+    f = np.random.default_rng(0).normal(size=7).astype(dtype)
+    assert check_gradient(loss, gradient, f)
+    assert check_gradient(loss, lambda f: -gradient(f), f).verdict is Verdict.MISMATCH
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("rows", [4, 12])
+def test_two_rows_in_each_others_place_are_named(rows, dtype):
+    f, y = draw("Poisson", 1, rows)
+    f, (loss, gradient, _, _) = f.astype(dtype), OBJECTIVES["Poisson"]
+
+    def swapped(f):
+        return gradient(f, y)[[0, 2, 1, *range(3, rows)]]  # wrong on purpose
+
+    (mistake,) = check_gradient(lambda f: loss(f, y), swapped, f).diagnosis
+    assert mistake.name == "permuted"
+    assert "with the entries [1] and [2] exchanged" in mistake.text

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from checks.diagnosis.order import another_array, reordered
+from checks.diagnosis.order import another_array, exchanged, reordered
 from tests.checks.diagnosis.cases import array_like, case_of
 
 ANY = "the entries of the numerical gradient in another order"
@@ -161,3 +161,16 @@ def test_a_square_array_may_be_the_transpose_of_another():
     v = array_like(n, n)
     (fit,) = another_array(case_of(n.T, 9 * n, v=v))
     assert fit.clause == "the transpose of the gradient of v"
+
+
+def test_two_entries_in_each_others_place():
+    n = np.array([[3.0, 7.0, 1.5], [2.25, 9.0, 4.0]])
+    claimed = n.copy()
+    claimed[0, 1], claimed[1, 2] = n[1, 2], n[0, 1]
+    (fit,) = exchanged(case_of(claimed, n))
+    assert fit.clause == "the numerical gradient with the entries [0, 1] and [1, 2] exchanged"
+    assert (fit.rank, fit.cost) == (1, math.log2(15))
+    claimed[0, 1] += 0.5
+    assert not list(exchanged(case_of(claimed, n)))  # it is not the other number
+    claimed[0, 0] = 5
+    assert not list(exchanged(case_of(claimed, n)))  # three are wrong

@@ -126,3 +126,10 @@ def test_a_loop_that_no_longer_ends_is_left():
             left += 1
         assert operations.count <= 2 * ordinary.count + 1
     assert left
+
+
+@np.errstate(invalid="ignore")
+def test_infinities_are_exact():
+    for seed in range(8):
+        found = rounded(lambda z: 1 / (1 + np.exp(-z)), [np.inf, -np.inf], seed=seed)
+        np.testing.assert_allclose(found, [1, 0], rtol=8 * EPS)
