@@ -59,7 +59,8 @@ class LossCost:
         # by whether it computes in float64: it takes many points, as far as that is known
         self._takes_many: dict[bool, bool] = {}
         self._written: list[Any] | None = None  # buffers to which a call writes, once it is known
-        self._largest: dict[str, int] = {}  # by path: numbers in the largest intermediate tensor
+        # by path, and whether in float64: numbers in the largest intermediate tensor
+        self._largest: dict[tuple[str, bool], int] = {}
         is_on_cpu = all(tensor.device.type == "cpu" for tensor in tensors.values())
         self._times = 1 if is_on_cpu else TIMES_ON_ACCELERATOR
 
@@ -92,7 +93,7 @@ class LossCost:
         try:
             with restored([*self._buffers, *moved]):
                 for tensor, array in moved.items():
-                    values = torch.from_numpy(array).to(tensor.device)
+                    values = torch.from_numpy(np.array(array)).to(tensor.device)
                     if wide:
                         tensor.data = values
                     else:  # in place, so that views of the tensor move as well
@@ -150,11 +151,12 @@ class LossCost:
     def _at_entries(
         self, params: Any, path: str, entries: IntArray, steps: Any
     ) -> Iterator[tuple[slice, Any]]:
-        flat, first = leaves(params)[path].reshape(-1), 0
+        given, first = leaves(params), 0
+        flat, key = given[path].reshape(-1), (path, self._is_wide(given))
         while first < len(entries):
             # at first one entry, as its points are also tried one by one, to see that both agree
             numbers = self._times * MAX_NUMBERS
-            points = min(self._times * MAX_POINTS, numbers // self._largest.get(path, numbers))
+            points = min(self._times * MAX_POINTS, numbers // self._largest.get(key, numbers))
             part = slice(first, min(len(entries), first + max(1, points // steps.shape[1])))
             places = np.repeat(entries[part], steps.shape[1])
             values = (flat[places] + steps[part].reshape(-1)).astype(flat.dtype)
@@ -163,14 +165,14 @@ class LossCost:
 
     def _at_values(self, params: Any, path: str, places: IntArray, values: Any) -> Any:
         """Return the losses (S,) where one entry at a time has another value."""
-        nesting, is_first, found = Nesting(params), path not in self._largest, None
-        array, tensor = nesting.leaves[path], self._tensors[path]
-        wide = self._is_wide(nesting.leaves)
+        nesting, tensor, found = Nesting(params), self._tensors[path], None
+        array, wide = nesting.leaves[path], self._is_wide(nesting.leaves)
+        is_first = (path, wide) not in self._largest
 
         def loss(*change: Any) -> Any:
             with _Substituted([_Entry(tensor, *change)]) as substituted:
                 result = self._loss()
-            self._largest[path] = substituted.largest
+            self._largest[path, wide] = substituted.largest
             return result.reshape(())
 
         if self._takes_many.get(wide, False) and values.dtype.kind != "c":
