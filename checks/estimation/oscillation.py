@@ -88,6 +88,7 @@ def _errors(
         found.append(copies.slopes({path: entries}, {path: move})[0][path])
     slopes = np.array(found)
     off = np.abs(slopes - estimate.value[entries])
-    turns = np.ptp(slopes, axis=0) > TURNS * off[0]
+    # among neighbours: the point itself may stand on a bound, where the cost drops imaginary parts
+    turns = np.ptp(slopes[1:], axis=0) > TURNS * off[0]
     errors[entries] = np.where(turns, off.max(axis=0), 0)
     return errors

@@ -65,7 +65,8 @@ def test_it_is_called_with_many_at_once():
     report = check_gradient(counting, gradient, point(), stacked=True, method="central")
     assert report
     assert max(sizes) >= 10 * 6  # all entries of w but the first few, six steps each
-    assert len(sizes) < report.evaluations / 5  # the noise is measured in stacks too
+    # the noise is measured in stacks too; a complex step of each of two arrays is not
+    assert len(sizes) - 2 < report.evaluations / 5
 
 
 def test_chunks_are_of_bounded_memory(monkeypatch):
