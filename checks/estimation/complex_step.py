@@ -75,19 +75,12 @@ def _complex_steps(
 ) -> dict[str, ComplexSteps]:
     """Return complex steps by path, without arrays of which some are not finite, or all are 0.
 
-    Unless the cost declares itself analytic, all arrays are moved along `direction` first, and no
-    steps are taken if Im C is 0 or nan.
+    A move along `direction` may show that none can be taken.
     """
     steps: dict[str, ComplexSteps] = {}
-    smallest_step = 1j * min(map(evaluations.complex_step, evaluations.values))
     try:
-        if not getattr(evaluations.cost, "analytic", False):
-            moves = {path: smallest_step * move for path, move in direction.items()}
-            together = evaluations.cost_moved(moves).imag
-            if together == 0 or np.isnan(together):
-                return steps
         lengths = {path: evaluations.complex_step(path) for path in evaluations.values}
-        for path, costs in evaluations.at_every_entry(lengths):
+        for path, costs in evaluations.at_every_entry(lengths, direction):
             h = lengths[path]
             slopes = costs.imag.reshape(evaluations.values[path].shape) / h
             known = np.isfinite(slopes)

@@ -25,7 +25,7 @@ from checks.estimation.precision import (
 from checks.estimation.rounding_mode import toward_zero_is_available
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.result import Contraction
-from checks.evaluation.step_sizes import entry_sizes
+from checks.evaluation.step_sizes import entry_sizes, random_signs
 
 __all__ = [
     "FAR_MOVES",
@@ -133,7 +133,7 @@ def cost_rounding(
     base = base or {}
     for path in paths or copies.values:
         last_places = copies.last_places(path, base.get(path, 0))
-        sign = 2 * rng.integers(2, size=last_places.shape) - 1
+        sign = random_signs(last_places.shape, rng)
         move = last_places * (sign * rng.uniform(0.75, 1.5, last_places.shape))
         moves[path] = copies.box.reflected(path, move, reach=FAR * LINE[-1])
 
@@ -232,7 +232,7 @@ def measure_cost_rounding(
     for part in FAR_MOVES[:far]:
         moves = {}
         for path, value in values.items():
-            sign = 2 * rng.integers(2, size=value.shape) - 1
+            sign = random_signs(value.shape, rng)
             move = part * entry_sizes(value) * sign * rng.uniform(0.75, 1.5, value.shape)
             move = evaluations.box.shortened(path, move)
             # rounded to the narrow dtype, so that both costs are taken at the same point

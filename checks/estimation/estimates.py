@@ -16,7 +16,7 @@ from checks.estimation.oscillation import oscillation_errors
 from checks.estimation.precision import coarsest_dtype, copies_of, wider_dtype
 from checks.estimation.step_selection import FEW_JUMPS
 from checks.evaluation.pointwise import Evaluations
-from checks.evaluation.step_sizes import entry_sizes
+from checks.evaluation.step_sizes import entry_sizes, random_signs
 
 __all__ = ["METHODS", "Estimates", "estimate_derivatives"]
 
@@ -151,10 +151,10 @@ def estimate_derivatives(
                     found = replace(found, error=unknown, unseen=True)
                 estimates[path] = _joined(estimates.get(path), entries, found)
         if not evaluations.shared and not evaluations.interrupted:
-            estimates |= _with_absorbed(evaluations, estimates, np.random.default_rng(seed))
+            estimates |= _with_absorbed(evaluations, estimates, seed)
             for errors in (
                 hidden_errors(evaluations, estimates, noise.known, seed),
-                oscillation_errors(evaluations, estimates, seed),
+                oscillation_errors(evaluations, estimates, seed) if missing else {},
             ):
                 for path, error in errors.items():
                     found = estimates[path]
@@ -197,7 +197,7 @@ def _may_be_noise(
     at, largest = copies.cost(), 0.0
     for _ in range(FAR_MOVES):
         move = FAR * entry_sizes(evaluations.values[path])
-        move = move * rng.uniform(0.5, 1, move.shape) * rng.choice([-1, 1], move.shape)
+        move = move * rng.uniform(0.5, 1, move.shape) * random_signs(move.shape, rng)
         change = float(abs(copies.cost({path: evaluations.box.clipped(path, move)}) - at))
         largest = max(largest, change if math.isfinite(change) else 0.0)
     evaluations.count += copies.calls
@@ -205,14 +205,14 @@ def _may_be_noise(
 
 
 def _with_absorbed(
-    evaluations: Evaluations, estimates: Mapping[str, Estimate], rng: np.random.Generator
+    evaluations: Evaluations, estimates: Mapping[str, Estimate], seed: int
 ) -> dict[str, Estimate]:
     """Return estimates with exact zeros, their errors widened by what the cost may absorb there."""
     flat = {p: np.flatnonzero((e.value == 0) & np.isfinite(e.error)) for p, e in estimates.items()}
     flat = {path: entries for path, entries in flat.items() if entries.size}
     if not flat:
         return {}
-    absorbed, grown = absorbed_change(evaluations, flat, rng), {}
+    absorbed, grown = absorbed_change(evaluations, flat, np.random.default_rng(seed)), {}
     for path, entries in flat.items():
         error = estimates[path].error.copy()
         error[entries] += FEW_JUMPS * absorbed / entry_sizes(evaluations.values[path]).flat[entries]

@@ -63,7 +63,7 @@ def _cast(array: Any, dtypes: Any) -> Any:
 
 def converted(nested: Any, convert: Callable[[Any], Any]) -> Any:
     """Return arrays converted, and those in lists, tuples and dicts."""
-    if isinstance(nested, np.ndarray | np.generic):
+    if isinstance(nested, (np.ndarray, np.generic)):
         return convert(nested)
     if isinstance(nested, dict):
         return {key: converted(value, convert) for key, value in nested.items()}

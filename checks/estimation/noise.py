@@ -28,7 +28,7 @@ from checks.estimation.precision import EVERY, Lift
 from checks.estimation.result_noise import draw_units, measure_result_noise
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.result import Contraction
-from checks.evaluation.step_sizes import entry_sizes
+from checks.evaluation.step_sizes import entry_sizes, random_signs
 
 __all__ = [
     "ASSUMED_PLACES",
@@ -357,7 +357,7 @@ def absorbed_change(
     box, aside = evaluations.box, {}
     for path, flat in entries.items():
         drawn = np.zeros(evaluations.values[path].shape)
-        drawn.flat[flat] = rng.uniform(0.5, 1, flat.size) * rng.choice([-1, 1], flat.size)
+        drawn.flat[flat] = rng.uniform(0.5, 1, flat.size) * random_signs(flat.shape, rng)
         aside[path] = drawn * entry_sizes(evaluations.values[path])
 
     def change(shrink: float, places: float = LAST_PLACES) -> float:

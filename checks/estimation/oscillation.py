@@ -13,7 +13,7 @@ from checks._types import FloatArray, IntArray
 from checks.estimation.finite_differences import Estimate
 from checks.estimation.precision import EVERY, Copies, coarsest_dtype, copies_of, wider_dtype
 from checks.evaluation.pointwise import Evaluations
-from checks.evaluation.step_sizes import entry_sizes
+from checks.evaluation.step_sizes import entry_sizes, random_signs
 
 __all__ = ["oscillation_errors"]
 
@@ -65,7 +65,7 @@ def _is_contradicted(
     direction: Any = np.zeros(estimate.value.size)
     direction[known] = 1 / np.maximum(estimate.error[known], np.finfo(float).tiny)
     unit = scale / direction.max()
-    direction *= unit * rng.choice([-1, 1], direction.size)
+    direction *= unit * random_signs(direction.shape, rng)
     along = copies.slope({path: direction.reshape(shape)})[0]
     return bool(abs(along - estimate.value[known] @ direction[known]) > unit)
 
@@ -81,7 +81,7 @@ def _errors(
     if not entries.size:
         return errors
     value, last_places = copies.values[path], copies.last_places(path)
-    sign, found = rng.choice([-1, 1], value.shape), [at[off > estimate.error[known]]]
+    sign, found = random_signs(value.shape, rng), [at[off > estimate.error[known]]]
     for part in NEAR:
         move = sign * np.maximum(part * entry_sizes(value), SHORTEST * last_places)
         move = copies.box.clipped(path, move)

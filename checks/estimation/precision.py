@@ -20,7 +20,7 @@ from checks.evaluation.box import Box
 from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.cost_value import as_number, not_a_number
 from checks.evaluation.pointwise import Evaluations
-from checks.evaluation.step_sizes import imaginary_step, typical_size
+from checks.evaluation.step_sizes import imaginary_step
 from checks.parameters.nesting import Nesting
 
 __all__ = [
@@ -81,7 +81,7 @@ def wider_dtype(dtype: Any) -> np.dtype[Any] | None:
 
 def coarsest_dtype(values: Mapping[str, FloatArray]) -> Any:
     """Return the coarsest dtype of some arrays."""
-    dtypes = (value.dtype for value in values.values())
+    dtypes = {value.dtype for value in values.values()}
     return max(dtypes, key=lambda dtype: float(np.finfo(dtype).eps))
 
 
@@ -136,7 +136,7 @@ class Copies:
     follow : callable, optional
         Takes each of the copies, and returns what the function gets instead.
     scales : dict of str to float
-        The typical size of every array's entries.
+        The typical size of every array's entries at the point of the box.
     size : int
         The number of entries of all arrays.
     """
@@ -159,7 +159,7 @@ class Copies:
         self.complex_dtype = np.result_type(self.dtype, np.complex64)
         self.eps = float(np.finfo(self.dtype).eps)
         self.narrow_eps = float(np.finfo(coarsest_dtype(values)).eps)
-        self.scales = {path: typical_size(value) for path, value in values.items()}
+        self.scales = self.box.scales
         self.size = sum(value.size for value in values.values())
         # the most points of one call
         self._most = min(getattr(function, "most", MAX_STACKED), max(1, MAX_STACKED // self.size))
@@ -205,7 +205,7 @@ class Copies:
             arrays |= {path: arrays[path].copy() for path in moves}
         for path, move in moves.items():
             arrays[path][...] += move
-        if not all(self.box.holds(path, arrays[path]).all() for path in moves):
+        if not self.box.holds_all({path: arrays[path] for path in moves}):
             raise ValueError("a move leaves the bounds")
         return arrays
 

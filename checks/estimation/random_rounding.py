@@ -1,10 +1,12 @@
 """Arrays of which every operation rounds at random: Parker, "Monte Carlo arithmetic" (1997)."""
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from checks.estimation.narrowing import converted
+from checks.evaluation.step_sizes import random_signs
 
 __all__ = ["Operations", "RandomRounding", "TooManyOperations"]
 
@@ -51,7 +53,7 @@ class Operations:
 
     def follow(self, array: Any) -> Any:
         """Return an array, or a number of numpy, as one whose operations belong to these."""
-        if not isinstance(array, np.ndarray | np.generic):
+        if not isinstance(array, (np.ndarray, np.generic)):
             return array
         followed = np.asarray(array).view(RandomRounding)
         followed.operations = self
@@ -75,7 +77,7 @@ class Operations:
         size = parts if size is None else _parts(np.asarray(size, array.dtype))
         # at least half a last place, which is the most that an operation rounds by, and so unequal
         # that the changes of a few operations hardly ever cancel
-        drawn = self._rng.uniform(0.5, 1, parts.shape) * self._rng.choice([-1, 1], parts.shape)
+        drawn = self._rng.uniform(0.5, 1, parts.shape) * random_signs(parts.shape, self._rng)
         change = np.finfo(array.dtype).eps * drawn.astype(parts.dtype) * size
         # an infinity is exact, as that of exp(∞) where a threshold is infinite
         return (parts + np.where(inexact & np.isfinite(change), change, 0)).view(array.dtype)[
@@ -134,7 +136,8 @@ def _inexact(ufunc: Any, inputs: Any, result: Any) -> Any:
         return (a - (total - rest)) + (b - rest) != 0
     if ufunc in ALGEBRAIC:
         return _parts(ufunc(*(_widened(x) for x in inputs))) != _parts(result)
-    return np.any([np.broadcast_to(x != 0, result.shape) for x in inputs], axis=0)[..., None]
+    is_any = reduce(np.logical_or, (np.not_equal(x, 0) for x in inputs))
+    return np.broadcast_to(is_any, result.shape)[..., None]
 
 
 def _parts(array: Any) -> Any:

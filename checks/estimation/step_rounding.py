@@ -10,6 +10,7 @@ import numpy as np
 
 from checks._types import FloatArray, IntArray
 from checks.estimation.precision import LIFT_LIMIT, Copies, Lift
+from checks.evaluation.step_sizes import random_signs
 
 __all__ = ["STRETCH", "StepRounding", "complex_step_rounding"]
 
@@ -150,7 +151,7 @@ def _nonlinearity(
     drawn = rng.uniform(0.75, 1.5, (2, count, g.size)).astype(copies.dtype)
     v = drawn[0] * (1 + drawn[1] * copies.narrow_eps)
     if copies.shared:
-        v *= (2 * rng.integers(2, size=v.shape) - 1) * scales
+        v *= random_signs(v.shape, rng) * scales
     else:
         v *= np.where(g < 0, -1, 1) / np.where(s > 0, s, 1)
     v /= np.sqrt(np.repeat(counts, counts))
@@ -163,7 +164,7 @@ def _nonlinearity(
         directions[path].reshape(count, -1)[:, entries] = v[:, end - entries.size : end]
     for path in copies.values:
         places = SHAKE * copies.eps / copies.narrow_eps * copies.last_places(path)
-        signs = 2 * rng.integers(2, size=(SHAKES, *places.shape)) - 1
+        signs = random_signs((SHAKES, *places.shape), rng)
         moves[path] = np.zeros((count, *places.shape), places.dtype)
         moves[path][DIRECTIONS:] = copies.box.reflected(path, places * signs)
     terms = g * v

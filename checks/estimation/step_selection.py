@@ -9,7 +9,7 @@ from checks._types import FloatArray, IntArray
 from checks.estimation.coordinates import Coordinates, Grid
 from checks.estimation.stairs import slope_of_jumps, slope_where_straight
 from checks.estimation.stencils import Stencil, Trial, central
-from checks.evaluation.step_sizes import NEGLIGIBLE, steps_taken
+from checks.evaluation.step_sizes import NEGLIGIBLE, random_signs, steps_taken
 
 __all__ = ["FEW_JUMPS", "LONGEST", "best_slopes", "first_step"]
 
@@ -178,15 +178,16 @@ class _StepSelection:
         # a second estimate needs no more than its goal: it only has to see a discrepancy
         if self.grid is None and self.is_first and self.others.size:
             goal = min(goal, SHARP)
-        met = list[float]()
+        changes = list[FloatArray]()
         for _ in range(ROUNDS):
             inaccurate = self.pilots[self.needs_step(goal)[self.pilots]]
             if not inaccurate.size:
                 break
             self.advance(inaccurate)
-            met.append(float(np.median(self.last_change[inaccurate])))
-        if np.isfinite(self.error[self.pilots]).any() or len(met) < 2 * SOME_TRIALS:
+            changes.append(self.last_change[inaccurate])
+        if np.isfinite(self.error[self.pilots]).any() or len(changes) < 2 * SOME_TRIALS:
             return 0.0
+        met = [float(np.median(change)) for change in changes]
         of_long, of_short = np.median(met[: len(met) // 2]), np.median(met[len(met) // 2 :])
         is_same = of_long / SAME_NOISE <= of_short <= SAME_NOISE * of_long
         # a jump at x would change the cost by the same in every trial
@@ -217,16 +218,17 @@ class _StepSelection:
             self.advance(np.flatnonzero(self.needs_step(self.goal)))
             is_settled = ~self.needs_step(self.goal) & np.isfinite(self.error) & ~self.passed_check
             if self.stencil is central and self.is_first:
-                others = np.setdiff1d(np.flatnonzero(is_settled & ~self.is_rough), self.pilots[:1])
+                is_other = is_settled & ~self.is_rough
+                is_other[self.pilots[:1]] = False
+                others = np.flatnonzero(is_other)
                 contradicted = np.zeros(others.size, bool)
                 if self._contradicts_near_costs(others):
                     contradicted = self._contradicts_near_cost(others)
                 self.is_rough[others[contradicted]] = True
                 self.passed_check[others[~contradicted]] = True
-            checked = np.flatnonzero(self.is_rough)
-            if self.is_first:
-                checked = np.union1d(self.pilots[:1], checked)
-            checked = checked[is_settled[checked]]
+            is_checked = self.is_rough.copy()
+            is_checked[self.pilots[: int(self.is_first)]] = True
+            checked = np.flatnonzero(is_checked & is_settled)
             if not checked.size and not self.needs_step(self.goal).any():
                 break
             value, error = self.value[checked], self.error[checked]
@@ -284,7 +286,7 @@ class _StepSelection:
         at, h = self.coordinates, self.best_step[indices]
         size = np.abs(at.x[indices]).astype(self.error.dtype)
         shorter = np.maximum(np.where(size > 0, np.minimum(h, size), h) / 8, at.finest[indices])
-        steps = steps_taken(at.x[indices], shorter * self.rng.choice([-1, 1], indices.size))
+        steps = steps_taken(at.x[indices], shorter * random_signs(indices.shape, self.rng))
         return np.asarray(steps)
 
     def compare_with_shorter_steps(self) -> None:

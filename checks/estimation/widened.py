@@ -45,11 +45,12 @@ def widened(evaluations: Evaluations, seed: int) -> Evaluations:
     The count of calls goes on, and the default tolerance still follows the dtype of the caller's
     arrays.
     """
-    float64, rng = np.dtype(np.float64), np.random.default_rng(seed)
+    float64 = np.dtype(np.float64)
     with evaluations.restoring_parameters():
         if evaluations.eps <= float(np.finfo(float64).eps):
-            reads_float32 = _reads_float32(evaluations, rng)
+            reads_float32 = _reads_float32(evaluations, seed)
             return evaluations.in_dtype(np.float32) if reads_float32 else evaluations
+        rng = np.random.default_rng(seed)
         rounding = measure_cost_rounding(evaluations, rng)
         if rounding is None or rounding.lift is not Lift.LIFTS:
             return evaluations
@@ -61,7 +62,7 @@ def widened(evaluations: Evaluations, seed: int) -> Evaluations:
         return wide
 
 
-def _reads_float32(evaluations: Evaluations, rng: np.random.Generator) -> bool:
+def _reads_float32(evaluations: Evaluations, seed: int) -> bool:
     """Whether the cost is the same of float64 parameters and of copies of them in float32.
 
     It must also differ between points a few float32 places apart: floor, and what is lost beside a
@@ -73,7 +74,7 @@ def _reads_float32(evaluations: Evaluations, rng: np.random.Generator) -> bool:
         return False
 
     def same_of_copies(cost: Any, at: dict[str, FloatArray]) -> bool:
-        if not all(box.holds(path, value.astype(np.float32)) for path, value in at.items()):
+        if not box.holds_all({path: value.astype(np.float32) for path, value in at.items()}):
             return False
         evaluations.count += 1
         copies = Copies(evaluations.cost, evaluations.nesting, at, np.float32, box)
@@ -81,7 +82,7 @@ def _reads_float32(evaluations: Evaluations, rng: np.random.Generator) -> bool:
 
     if not same_of_copies(at_point, values):
         return False
-    costs = {float(at_point)}
+    costs, rng = {float(at_point)}, np.random.default_rng(seed)
     for _ in range(POINTS):
         moves = {}
         for path, value in values.items():

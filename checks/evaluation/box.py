@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from checks._types import FloatArray, IntArray
-from checks.evaluation.step_sizes import entry_sizes
+from checks.evaluation.step_sizes import entry_sizes, typical_size
 
 __all__ = ["ON_BOUND", "Box"]
 
@@ -34,6 +34,8 @@ class Box:
     ----------
     lower, upper : dict of str to ndarray
         The ends of the box, by path, in float64 or wider.
+    scales : dict of str to float
+        The typical size of every array's entries.
     """
 
     def __init__(
@@ -43,16 +45,18 @@ class Box:
     ) -> None:
         self._values = {p: v.astype(np.result_type(v, np.float64)) for p, v in values.items()}
         self._dtypes = {path: value.dtype for path, value in values.items()}
+        self.scales = {path: typical_size(value) for path, value in self._values.items()}
         self.lower: dict[str, FloatArray] = {}
         self.upper: dict[str, FloatArray] = {}
-        for path, value in self._values.items():
-            sizes, largest = entry_sizes(value), np.finfo(self._dtypes[path]).max
-            with np.errstate(over="ignore"):
+        with np.errstate(over="ignore"):
+            for path, value in self._values.items():
+                sizes = entry_sizes(value, self.scales[path])
+                largest = np.finfo(self._dtypes[path]).max
                 self.lower[path] = np.maximum(value - sizes, -largest)
                 self.upper[path] = np.minimum(value + sizes, largest)
-            if bounds:
-                self.lower[path] = np.maximum(self.lower[path], bounds[0][path])
-                self.upper[path] = np.minimum(self.upper[path], bounds[1][path])
+                if bounds:
+                    self.lower[path] = np.maximum(self.lower[path], bounds[0][path])
+                    self.upper[path] = np.minimum(self.upper[path], bounds[1][path])
 
     def room(self, path: str) -> tuple[FloatArray, FloatArray]:
         """Return by how much each entry of an array may be moved down, and by how much up."""
@@ -113,8 +117,11 @@ class Box:
 
     def holds_moved(self, moves: Mapping[str, NDArray[Any]]) -> bool:
         """Whether moves (..., shape), by path, lead only to points in the box."""
-        points = {path: self._values[path] + move for path, move in moves.items()}
-        return all(self.holds(path, moved).all() for path, moved in points.items())
+        return self.holds_all({path: self._values[path] + move for path, move in moves.items()})
+
+    def holds_all(self, points: Mapping[str, NDArray[Any]]) -> bool:
+        """Whether all of some arrays (..., shape), by path, lie in the box, by their real parts."""
+        return all(self._within(path, moved.real).all() for path, moved in points.items())
 
     def holds_entries(self, path: str, entries: IntArray, steps: Any) -> NDArray[np.bool_]:
         """Whether each of entries (m,) is in the box after each of its steps (m, k): (m, k)."""

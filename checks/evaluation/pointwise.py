@@ -16,7 +16,7 @@ from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.cost_value import as_finite_real, as_number, not_a_number
 from checks.evaluation.progress import Progress
 from checks.evaluation.restoring import RestoresParameters, restore_arrays
-from checks.evaluation.step_sizes import imaginary_step, typical_size
+from checks.evaluation.step_sizes import imaginary_step
 from checks.parameters.bounds import flatten_bounds
 from checks.parameters.claims import entry_name, float_arrays
 from checks.parameters.nesting import argument_name
@@ -212,10 +212,10 @@ class Evaluations(RestoresParameters):
         self.interrupted = self.interrupted or accepted
         return accepted
 
-    @cached_property
+    @property
     def scales(self) -> dict[str, float]:
         """The typical size of every array's entries, by path."""
-        return {path: typical_size(value) for path, value in self.values.items()}
+        return self.box.scales
 
     @cached_property
     def eps(self) -> float:
@@ -399,15 +399,21 @@ class Evaluations(RestoresParameters):
             for path, part in self._slices.items()
         }
 
-    def at_every_entry(self, steps: Mapping[str, float]) -> Iterator[tuple[str, Any]]:
+    def at_every_entry(
+        self, steps: Mapping[str, float], direction: Mapping[str, FloatArray] | None = None
+    ) -> Iterator[tuple[str, Any]]:
         """Yield paths, and the cost with one entry moved at a time by an imaginary step, (size,).
 
-        A cost that takes many points is called once for all arrays, if they are small.
+        A cost that takes many points is called once for all arrays, if they are small. Another one
+        is first moved along the direction, unless it declares itself analytic. If its imaginary
+        part is 0 or nan there, nothing is yielded.
 
         Parameters
         ----------
         steps : dict of str to float
             h of the steps ih, by path.
+        direction
+            Of all arrays, by path.
         """
         takes_many = getattr(self.cost, "at_points", None) is not None
         is_analytic = getattr(self.cost, "analytic", False)  # its at_entries takes less work
@@ -423,6 +429,11 @@ class Evaluations(RestoresParameters):
                 costs = None  # at_entries, below, calls nothing any more
             if costs is not None and np.isfinite(costs).all():
                 yield from ((path, part.reshape(-1)) for path, part in self.split(costs).items())
+                return
+        if direction and not is_analytic:
+            smallest = 1j * min(steps.values())
+            along = self.cost_moved({path: smallest * move for path, move in direction.items()})
+            if along.imag == 0 or np.isnan(along.imag):
                 return
         for path, value in self.values.items():
             imaginary = np.full((value.size, 1), 1j * steps[path])
@@ -443,7 +454,7 @@ class Evaluations(RestoresParameters):
         for path, array in self._arrays(is_complex)[0].items():
             points[path] = np.empty((count, *array.shape), array.dtype)
             points[path][...] = self.values[path] + moves.get(path, 0)
-        if not all(self.box.holds(path, points[path]).all() for path in moves):
+        if not self.box.holds_all({path: points[path] for path in moves}):
             return None
         try:
             costs = at_points(self.nesting.rebuild(points))

@@ -240,7 +240,7 @@ class Results:
         f = np.concatenate(arrays, axis=-1)
         change = f - first
         # np.vecdot of a stack is bit for bit that of each point; a matrix product may differ
-        sums = np.stack([np.vecdot(u, first) + np.vecdot(u, change) for u in weights], axis=-1)
+        sums = np.vecdot(weights, first) + np.vecdot(weights, change[..., None, :])
         if self.noise is None:
             return (sums,)
         moved = (f != self.noise.at_point).astype(float)
@@ -295,11 +295,11 @@ class Point(RestoresParameters):
             raise type(error)(named_x(str(error))) from None
         self.in_place = all(array.flags.writeable for array in self.arrays.values())
         self.count = 0
-        self._saved = {path: array.copy() for path, array in self.arrays.items()}
+        self._named = {argument_name(path): array for path, array in self.arrays.items()}
+        self._saved = {name: array.copy() for name, array in self._named.items()}
 
     def _restore_arrays(self) -> str:
-        named = ({argument_name(p): a for p, a in d.items()} for d in (self.arrays, self._saved))
-        return restore_arrays(*named)
+        return restore_arrays(self._named, self._saved)
 
 
 def _result_array(path: str, leaf: Any) -> NDArray[Any]:

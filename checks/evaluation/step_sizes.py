@@ -6,9 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from checks._types import FloatArray
+from checks._types import FloatArray, IntArray
 
-__all__ = ["NEGLIGIBLE", "entry_sizes", "imaginary_step", "steps_taken", "typical_size"]
+__all__ = [
+    "NEGLIGIBLE",
+    "entry_sizes",
+    "imaginary_step",
+    "random_signs",
+    "steps_taken",
+    "typical_size",
+]
 
 # The complex step Im C(θ + ih)/h is exact to rounding if h is so small that 1 + h² rounds to 1, but
 # so large that h times a small slope does not underflow (Squire and Trapp 1998). These are powers
@@ -33,13 +40,19 @@ def typical_size(values: FloatArray) -> float:
     return largest * math.sqrt(float(scaled @ scaled) / scaled.size) if largest > 0 else 1.0
 
 
-def entry_sizes(values: FloatArray) -> FloatArray:
+def entry_sizes(values: FloatArray, of_array: float | None = None) -> FloatArray:
     """Return |x| of every entry x; for zeros and negligible entries the array's typical size.
 
-    `checks.evaluation.box.Box` lets no entry be moved farther than this.
+    `checks.evaluation.box.Box` lets no entry be moved farther than this. `of_array` is that typical
+    size, if the caller knows it.
     """
-    sizes, of_array = np.abs(values), typical_size(values)
+    sizes, of_array = np.abs(values), typical_size(values) if of_array is None else of_array
     return np.where(sizes > NEGLIGIBLE * of_array, sizes, of_array)
+
+
+def random_signs(shape: tuple[int, ...], rng: np.random.Generator) -> IntArray:
+    """Return −1 or 1 for each place of an array."""
+    return np.asarray(2 * rng.integers(2, size=shape) - 1)
 
 
 def steps_taken(x: Any, steps: Any) -> Any:

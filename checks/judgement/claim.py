@@ -87,10 +87,12 @@ class Claim:
             if is_control_flow(error):
                 raise
             other, raised = self._call(after_cost), True
-        if (raised or not _same(other, self.arrays)) and self._reads_cost(self.function):
+        is_same = _same(other, self.arrays)
+        if (raised or not is_same) and self._reads_cost(self.function):
             self.function = after_cost
             other = self._call(after_cost)
-        self._repeats = self._repeats and _same(other, self.arrays)
+            is_same = _same(other, self.arrays)
+        self._repeats = self._repeats and is_same
         return other
 
     def _reads_cost(self, function: Callable[[Any], dict[str, FloatArray]]) -> bool:

@@ -151,7 +151,8 @@ def judge_arrays(
         path: _compared(estimates, path, g, rule, claim_error) for path, g in claim.arrays.items()
     }
     calls, rounding = [claim.arrays, claim.again()], dict[str, FloatArray]()
-    if any(_is_flagged(a).any() or _may_be_zero(a) for a in arrays.values()):
+    doubtful = [array for array in arrays.values() if array.verdict is not Verdict.MATCH]
+    if any(_is_flagged(array).any() or _may_be_zero(array) for array in doubtful):
         rounding = claim.rounding(estimates.seed)
         calls.append(claim.again())
     differences = dict[str, FloatArray]()
@@ -226,7 +227,7 @@ def _is_zero(estimates: Estimates, array: ArrayReport) -> bool:
 def _is_flagged(array: ArrayReport) -> NDArray[np.bool_]:
     """Return which entries, on no kink, are off by more than their error and their tolerance.
 
-    The rounding of the claim is measured only if there are such entries.
+    None of them is a MATCH. The rounding of the claim is measured only if there are such entries.
     """
     with np.errstate(invalid="ignore"):
         off = np.abs(array.claimed - array.numeric) - array.error > array.tolerance

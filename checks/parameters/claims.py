@@ -214,14 +214,14 @@ def flatten_claim(
             claimed[path_name(path)] = leaf(node, part, where)
             return
         if inside is None:
-            array = _claimed_array(node, part, root + path, where)
-            name, shape = path_name(root + path), np.shape(node)
+            array, shape = _claimed_array(node, part, root + path, where), np.shape(node)
             if array.shape != shape:
                 findings.append(
-                    f"{name} has shape {shape} but its gradient {array.shape}: compared entry by "
-                    "entry in row-major order; an update by it may broadcast."
+                    f"{path_name(root + path)} has shape {shape} but its gradient {array.shape}: "
+                    "compared entry by entry in row-major order; an update by it may broadcast."
                 )
-            claimed[path_name(path)] = array.reshape(shape)
+                array = array.reshape(shape)
+            claimed[path_name(path)] = array
             return
         if isinstance(node, Mapping):
             parts = _claimed_values(node, part, root + path, where, leaf is None)
