@@ -9,7 +9,7 @@ from typing import Any
 
 from checks._types import FloatArray
 from checks.estimation.estimates import METHODS, estimate_derivatives
-from checks.estimation.widened import widened
+from checks.estimation.widened import restoring_widened
 from checks.evaluation.executors import ExecutedCost
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.progress import Progress
@@ -99,10 +99,8 @@ def numerical_gradient(
     point = ComplexPoint(params)
     cost, params, bounds = point.taking_parts(cost), point.params, point.bounds(bounds)
     given = evaluations_around(cost, params, bounds, seed, executor, stacked, progress)
-    with given.handing_back(given.cost):
-        evaluations = widened(given, seed)
-        with given.restoring_parameters(), evaluations.restoring_parameters():
-            estimates = estimate_derivatives(evaluations, method, seed)
+    with given.handing_back(given.cost), restoring_widened(given, seed) as evaluations:
+        estimates = estimate_derivatives(evaluations, method, seed)
 
     def nested(attribute: str) -> Any:
         """Return the values, or the errors, nested as the parameters."""
@@ -246,17 +244,16 @@ def gradient_report(
     started = time.perf_counter()
     given = evaluations_around(cost, params, bounds, seed, executor, stacked, progress)
     claim, findings = _claim(gradient, given)
-    with given.handing_back(given.cost, gradient):
-        evaluations = widened(given, seed)
-        with given.restoring_parameters(), evaluations.restoring_parameters():
-            with evaluations.tolerating_interrupt():
-                estimates = estimate_derivatives(evaluations, method, seed, rtol, claim.arrays)
-            if isinstance(evaluations.cost, ExecutedCost) and evaluations.cost.worker_error:
-                error = evaluations.cost.worker_error
-                findings.append(
-                    f"Evaluated again in this process, as the executor failed: {error}."
-                )
-            report = judge_gradient(estimates, claim, resolution, scale, started, findings)
+    with (
+        given.handing_back(given.cost, gradient),
+        restoring_widened(given, seed) as evaluations,
+    ):
+        with evaluations.tolerating_interrupt():
+            estimates = estimate_derivatives(evaluations, method, seed, rtol, claim.arrays)
+        if isinstance(evaluations.cost, ExecutedCost) and evaluations.cost.worker_error:
+            error = evaluations.cost.worker_error
+            findings.append(f"Evaluated again in this process, as the executor failed: {error}.")
+        report = judge_gradient(estimates, claim, resolution, scale, started, findings)
     return report, evaluations
 
 

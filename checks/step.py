@@ -10,7 +10,7 @@ import numpy as np
 from checks._types import FloatArray
 from checks.diagnosis.steps import Call, diagnose_step, small_rates
 from checks.estimation.estimates import estimate_derivatives
-from checks.estimation.widened import widened
+from checks.estimation.widened import restoring_widened
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.progress import Progress
 from checks.gradient import check_options, require_match
@@ -82,8 +82,7 @@ def check_step(
     given = Evaluations(cost, params, Progress(), bounds)
     implied = {float(eta): _implied_gradient(given, step, float(eta)) for eta in learning_rates}
     with given.handing_back(given.cost):
-        evaluations = widened(given, seed)
-        with given.restoring_parameters(), evaluations.restoring_parameters():
+        with restoring_widened(given, seed) as evaluations:
             with evaluations.tolerating_interrupt():
                 any_claim = next(iter(implied.values()))[0]  # dtypes are the same at every rate
                 estimates = estimate_derivatives(evaluations, method, seed, rtol, any_claim.arrays)

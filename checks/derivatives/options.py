@@ -12,7 +12,7 @@ import numpy as np
 from checks._types import FloatArray
 from checks.estimation.estimates import Estimates, estimate_derivatives
 from checks.estimation.numeric_gradient import Doubt
-from checks.estimation.widened import widened
+from checks.estimation.widened import restoring_widened
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.progress import Progress
 from checks.evaluation.result import Result
@@ -82,11 +82,9 @@ class Options:
                 if self.executor is not None:
                     cost.executor = self.executor
                     given = evaluations_around(cost, x, self.bounds, self.seed, None, False, False)
-                evaluations = widened(given, self.seed)
                 claims = claimed(number) if claimed else None
                 with (
-                    given.restoring_parameters(),
-                    evaluations.restoring_parameters(),
+                    restoring_widened(given, self.seed) as evaluations,
                     evaluations.tolerating_interrupt(),
                 ):
                     estimates = estimate_derivatives(

@@ -286,20 +286,36 @@ class Copies:
         moves, toward_zero
             As in `slope`.
         """
-        steps = {path: self._step([path]) for path in entries}
-        costs = self._stacked_costs(entries, steps, moves or {}, toward_zero)
-        if costs is None and len(entries) > 1:
-            each = [
-                self.slopes({path: some}, moves, toward_zero=toward_zero)
-                for path, some in entries.items()
-            ]
-            found, at = ({p: a for of in each for p, a in of[k].items()} for k in (0, 1))
-            return found, at
-        if costs is None:
-            ((path, some),) = entries.items()
-            costs = {path: self._costs_of_array(path, some, steps[path], moves or {}, toward_zero)}
+        steps, moves = {path: self._step([path]) for path in entries}, moves or {}
+        if self._takes_many:
+            costs = self._analytic_costs(entries, steps, moves, toward_zero)
+        else:
+            costs = self._stacked_costs(entries, steps, moves, toward_zero) or {}
+        for path, some in entries.items():
+            if path not in costs and len(entries) > 1:
+                costs |= self._stacked_costs({path: some}, steps, moves, toward_zero) or {}
+            if path not in costs:
+                costs[path] = self._costs_of_array(path, some, steps[path], moves, toward_zero)
         found = {path: array.imag / steps[path] for path, array in costs.items()}
         return found, {path: array.real for path, array in costs.items()}
+
+    def _analytic_costs(
+        self, entries: Mapping[str, IntArray], steps: Moves, moves: Moves, toward_zero: bool
+    ) -> dict[str, Any]:
+        """Return costs with single entries moved, all of an array at once by the cost itself."""
+
+        def costs_at(params: Any) -> dict[str, Any]:
+            costs = {}
+            for path, some in entries.items():
+                each = np.full((some.size, 1), 1j * steps[path], self.complex_dtype)
+                pieces = self._function.at_entries(params, path, some, each)
+                costs[path] = np.concatenate([piece[:, 0] for _, piece in pieces])
+            return costs
+
+        self.calls += sum(map(np.size, entries.values()))
+        with self._noting_overflow():
+            found: dict[str, Any] = self._called(costs_at, self._moved(moves), toward_zero)
+        return found
 
     def _stacked_costs(
         self, entries: Mapping[str, IntArray], steps: Moves, moves: Moves, toward_zero: bool
@@ -308,8 +324,7 @@ class Copies:
         counts = list(map(np.size, entries.values()))
         count = sum(counts)
         most = min(self._most, ONE_THREAD // self.size) if toward_zero else self._most
-        # where at_entries moves single entries, it takes less work
-        if self._at_points is None or self._takes_many or not 2 <= count <= most:
+        if self._at_points is None or not 2 <= count <= most:
             return None
         stacked, ends = dict(moves), np.cumsum(counts)
         for (path, some), end in zip(entries.items(), ends, strict=True):
@@ -343,16 +358,6 @@ class Copies:
         self, path: str, entries: IntArray, h: Any, moves: Moves, toward_zero: bool
     ) -> Any:
         """Return complex costs (m,) with entries of an array moved by ih one at a time."""
-        if self._takes_many:
-            steps = np.full((entries.size, 1), 1j * h, self.complex_dtype)
-
-            def costs_at(params: Any) -> Any:
-                pieces = self._function.at_entries(params, path, entries, steps)
-                return np.concatenate([piece[:, 0] for _, piece in pieces])
-
-            self.calls += entries.size
-            with self._noting_overflow():
-                return self._called(costs_at, self._moved(moves), toward_zero)
         arrays = self._moved(moves, is_complex=True)
         flat, costs = arrays[path].flat, np.empty(entries.size, self.complex_dtype)
         saved, step = flat[entries], 1j * h

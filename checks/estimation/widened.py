@@ -4,7 +4,9 @@ By float16 or float32 parameters they are estimated in float64, if the cost can 
 float64 parameters that the cost rounds to float32, they are estimated in float32.
 """
 
+import contextlib
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from checks.estimation.rounding_mode import toward_zero_is_available
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.step_sizes import entry_sizes
 
-__all__ = ["widened"]
+__all__ = ["restoring_widened", "widened"]
 
 # An array is also tested at the parameters times these: units that are saturated at the point are
 # less so there.
@@ -45,21 +47,37 @@ def widened(evaluations: Evaluations, seed: int) -> Evaluations:
     The count of calls goes on, and the default tolerance still follows the dtype of the caller's
     arrays.
     """
-    float64 = np.dtype(np.float64)
     with evaluations.restoring_parameters():
-        if evaluations.eps <= float(np.finfo(float64).eps):
-            reads_float32 = _reads_float32(evaluations, seed)
-            return evaluations.in_dtype(np.float32) if reads_float32 else evaluations
-        rng = np.random.default_rng(seed)
-        rounding = measure_cost_rounding(evaluations, rng)
-        if rounding is None or rounding.lift is not Lift.LIFTS:
-            return evaluations
-        filled = [path for path, value in evaluations.values.items() if value.size]
-        lifts = all(_lifts_alone(evaluations, path, rng) for path in filled)
-        wide = evaluations.in_dtype(float64)
-        evaluations.lost = rounding.relative
-        wide.doubt = 0.0 if lifts else max(evaluations.eps, 2 * rounding.relative)
-        return wide
+        return _widened(evaluations, seed)
+
+
+@contextlib.contextmanager
+def restoring_widened(evaluations: Evaluations, seed: int) -> Iterator[Evaluations]:
+    """Give what `widened` returns; at the end, restore the parameters of both."""
+    with evaluations.restoring_parameters():
+        others = _widened(evaluations, seed)
+        if others is evaluations:
+            yield others
+        else:
+            with others.restoring_parameters():
+                yield others
+
+
+def _widened(evaluations: Evaluations, seed: int) -> Evaluations:
+    float64 = np.dtype(np.float64)
+    if evaluations.eps <= float(np.finfo(float64).eps):
+        reads_float32 = _reads_float32(evaluations, seed)
+        return evaluations.in_dtype(np.float32) if reads_float32 else evaluations
+    rng = np.random.default_rng(seed)
+    rounding = measure_cost_rounding(evaluations, rng)
+    if rounding is None or rounding.lift is not Lift.LIFTS:
+        return evaluations
+    filled = [path for path, value in evaluations.values.items() if value.size]
+    lifts = all(_lifts_alone(evaluations, path, rng) for path in filled)
+    wide = evaluations.in_dtype(float64)
+    evaluations.lost = rounding.relative
+    wide.doubt = 0.0 if lifts else max(evaluations.eps, 2 * rounding.relative)
+    return wide
 
 
 def _reads_float32(evaluations: Evaluations, seed: int) -> bool:

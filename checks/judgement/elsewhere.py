@@ -9,7 +9,7 @@ import numpy as np
 from checks._types import FloatArray
 from checks.estimation.estimates import Estimates, estimate_derivatives
 from checks.estimation.precision import EVERY
-from checks.estimation.widened import widened
+from checks.estimation.widened import restoring_widened
 from checks.evaluation.control_flow import is_control_flow
 from checks.judgement.claim import Claim
 from checks.report.array_report import ArrayReport
@@ -58,6 +58,8 @@ def mark_wrong_elsewhere(
     """
     function, evaluations = claim.function, estimates.evaluations
     if function is None or evaluations.interrupted or evaluations.size > EVERY:
+        return False
+    if all(array.verdict is Verdict.MATCH for array in arrays.values()):
         return False
     off = {path: _off(estimates, array) for path, array in arrays.items()}
     if not any(part.any() for part in off.values()) or estimates.noise.stochastic:
@@ -109,8 +111,7 @@ def _judged_at(
     method = "central" if estimates.method == "central" else "auto"
     try:
         with claim.evaluations.elsewhere(moves) as given:
-            evaluations = widened(given, estimates.seed)
-            with given.restoring_parameters(), evaluations.restoring_parameters():
+            with restoring_widened(given, estimates.seed) as evaluations:
                 there = Claim(given, given.call_at_point(function), function)
                 if all(np.array_equal(g, claim.arrays[p]) for p, g in there.arrays.items()):
                     return {}  # it does not use its argument

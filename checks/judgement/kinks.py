@@ -52,13 +52,11 @@ def judge_kinks_together(
         at the point and beside it; otherwise they are UNRESOLVED.
     """
     judged = dict(arrays)
+    if not any(estimates.by_path[path].slopes.size for path in arrays):
+        return judged
     for sign in (1, -1):
-        at_kinks = {
-            path: kinks
-            for path, array in arrays.items()
-            if estimates.by_path[path].slopes.size
-            and (kinks := _kinks(estimates, array, sign)).any()
-        }
+        at_kinks = {path: _kinks(estimates, array, sign) for path, array in arrays.items()}
+        at_kinks = {path: kinks for path, kinks in at_kinks.items() if kinks.any()}
         if sum(int(kinks.sum()) for kinks in at_kinks.values()) < 2:
             continue
         found = _Group(estimates, judged, at_kinks, sign).judged()
@@ -74,6 +72,8 @@ def judge_kinks_together(
 def _kinks(estimates: Estimates, array: ArrayReport, sign: int) -> NDArray[np.bool_]:
     """Return which entries match at a kink across which the slope grows (sign 1) or falls (−1)."""
     slopes = estimates.by_path[array.path].slopes
+    if not slopes.size:
+        return np.zeros(array.claimed.shape, bool)
     with np.errstate(invalid="ignore"):
         changes = (slopes[:, 1] - slopes[:, 0]).reshape(array.claimed.shape)
         return np.asarray((np.sign(changes) == sign) & (array.verdicts == Verdict.MATCH))
