@@ -148,6 +148,7 @@ class Results:
 
     def _stacked(self, at_points: Callable[[Any], Any], points: Any) -> list[NDArray[Any]] | None:
         """Return the results at many points as flat arrays, with a leading axis."""
+        self.memo.last = None  # whatever f keeps is of these points now
         result = at_points(points)
         if result is None:
             return None
