@@ -179,26 +179,27 @@ def _pattern(
     most
         The most points in one call.
     """
-    slabs = _slabs(shape)
+    slabs, size = _slabs(shape), math.prod(shape)
     count, moved = int(slabs.max()) + 1, np.zeros((0, 0), bool)
     if SAVES**2 * count > entries.size:
         return None
     # Random parts of the steps: of entries moved by the same, a difference would not change.
     parts = steps * np.random.default_rng(entries.size).uniform(0.5, 1, steps.shape)
-    places = np.tile(entries, len(slabs))
+    places, probed = np.tile(entries, len(slabs)), entries[(steps != 0).all(axis=1)]
     for column in parts.T:
         moves = _Moves(slabs[:, entries].reshape(-1), places, np.tile(column, len(slabs)))
         for begin in range(0, count, most):
             found = call(moves.between(begin, begin + most), min(most, count - begin))
-            if found is None or found[0].size * math.prod(shape) > MAX_PAIRS:
+            if found is None or found[0].size * size > MAX_PAIRS:
                 return None
             if not moved.size:
                 moved = np.zeros((count, found[0].size), bool)
             moved[begin : begin + most] |= ~_are_same(*found)
-    may_move = np.ones((math.prod(shape), moved.shape[1]), bool)
-    probed = entries[(steps != 0).all(axis=1)]
-    for of_entry in slabs[:, probed]:
-        may_move[probed] &= moved[of_entry]
+        may_move = np.ones((size, moved.shape[1]), bool)
+        for of_entry in slabs[:, probed]:
+            may_move[probed] &= moved[of_entry]
+        if SAVES * may_move.sum(axis=0).max() > size:  # so many entries move one of the results
+            return None
     return _grouped(may_move)
 
 
@@ -217,12 +218,9 @@ def _slabs(shape: tuple[int, ...]) -> IntArray:
     return np.array(slabs)
 
 
-def _grouped(moves: NDArray[np.bool_]) -> _Pattern | None:
+def _grouped(moves: NDArray[np.bool_]) -> _Pattern:
     """Return groups of entries that move different results, each in the first that takes it."""
-    size = len(moves)
-    if SAVES * moves.sum(axis=0).max() > size:
-        return None
-    group, of_group, count = np.zeros(size, int), np.zeros(moves.shape, bool), 0
+    group, of_group, count = np.zeros(len(moves), int), np.zeros(moves.shape, bool), 0
     for entry, row in enumerate(moves):
         results = np.flatnonzero(row)
         taken = of_group[:count, results].any(axis=1)

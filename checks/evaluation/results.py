@@ -101,7 +101,7 @@ class Results:
         at_points = getattr(f, "at_points", None)
         of_stack = None if at_points is None else partial(self._flat_stack, at_points)
         self.memo = Memo(self._flat, x, of_stack)
-        if at_points is not None:
+        if at_points is not None and self.size > 1:
             self.memo.groups = Groups(partial(self._vectors, at_points), self._part_of)
         self.memo.widest = getattr(f, "widest", np.longdouble)
         self.memo.most = min(MAX_POINTS, max(1, MAX_STACKED // (self._entries + self.size)))
