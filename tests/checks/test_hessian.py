@@ -368,3 +368,20 @@ def test_at_a_minimum_a_hessian_takes_hundreds_of_calls(takes_complex):
     assert report.evaluations <= (400 if takes_complex else 1500)
     wrong = check_hessian(cost, hessian + 1e-5 * np.eye(3), np.ones(3))
     assert wrong.verdict is Verdict.MISMATCH
+
+
+@pytest.mark.parametrize("sides", [(1, 0), (0, 1), (1, 1)], ids=["lower", "upper", "both"])
+@pytest.mark.parametrize("room", [1e-6, 1e-3, 0.5])
+def test_the_hessian_of_a_cost_moves_nothing_out_of_bounds(sides, room):
+    x = np.array([1.5, -0.5, 2.5])
+    lower, upper = x - room if sides[0] else None, x + room if sides[1] else None
+    seen = [x]
+
+    def cost(p):
+        seen.append(p.real.copy())
+        return np.sum(np.exp(p) * np.cos(p[::-1])).real
+
+    numerical_hessian(cost, x, bounds=(lower, upper))
+    assert len(seen) > 3
+    assert sides[0] == 0 or (np.min(seen, axis=0) >= lower).all()
+    assert sides[1] == 0 or (np.max(seen, axis=0) <= upper).all()
