@@ -147,7 +147,9 @@ class Evidence:
         networks = sorted(self.observations, key=lambda o: o not in self.wrong)
         if all(self._distance(NO_FAULT, o, last_layer(o)) <= TOLERANCE for o in networks):
             return []
-        search = Combinations(self.textbook_cost, self.through, networks, faults)
+        # with a limit of its own for each network, one layer may be any factor times the right one
+        without_limit = [fault for fault in faults if fault.constant != "limit"]
+        search = Combinations(self.textbook_cost, self.through, networks, without_limit)
         for count in (1, 2):
             matches = [
                 Match(fault, 0.0)
