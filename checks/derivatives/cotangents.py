@@ -53,7 +53,7 @@ def judged_vjp(
     ) -> None:
         """Append the report of a cotangent, whose product may be known at the point."""
         nonlocal is_random
-        with given.restoring_parameters(), estimates.evaluations.restoring_parameters():
+        with given.restoring_parameters(), estimates.evaluations.unchanged("cost"):
             if known:
                 claim, findings = claims.claim(known[0], cotangent, given), known[1]
             else:

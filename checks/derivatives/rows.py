@@ -126,7 +126,7 @@ def judged_jacobian(
     with results.handing_back(jacobian), np.errstate(all="ignore"):
         for number, (given, estimates) in enumerate(options.rows(results, x, claims.arrays, doubt)):
             evaluations = estimates.evaluations
-            with given.restoring_parameters(), evaluations.restoring_parameters():
+            with given.restoring_parameters(), evaluations.unchanged("cost"):
                 claim = claims.of_row(number, given)
                 row = judge_row(
                     estimates, claim, options.resolution, options.scale, doubt is not None

@@ -192,7 +192,7 @@ def slopes_of(
             own = CostSlopes(evaluations, options.seed)
             yield Slopes(cost, None, options, None, evaluations, None, own)
             return
-        with given.restoring_parameters(), evaluations.restoring_parameters():
+        with given.restoring_parameters(), evaluations.unchanged("cost"):
             numeric = NumericGradient(evaluations, options.seed)
         point = flatten(params)
         limits = flatten_bounds(params, point, options.bounds)

@@ -56,11 +56,8 @@ def restoring_widened(evaluations: Evaluations, seed: int) -> Iterator[Evaluatio
     """Give what `widened` returns; at the end, restore the parameters of both."""
     with evaluations.restoring_parameters():
         others = _widened(evaluations, seed)
-        if others is evaluations:
+        with others.unchanged("cost"):
             yield others
-        else:
-            with others.restoring_parameters():
-                yield others
 
 
 def _widened(evaluations: Evaluations, seed: int) -> Evaluations:
