@@ -201,8 +201,12 @@ class Copies:
         dtype = self.complex_dtype if is_complex else self.dtype
         arrays = {path: np.array(value, dtype) for path, value in self.values.items()}
         if count is not None:
-            arrays = {p: np.broadcast_to(a, (count, *a.shape)) for p, a in arrays.items()}
-            arrays |= {path: arrays[path].copy() for path in moves}
+            arrays = {
+                p: a[None].repeat(count, axis=0)
+                if p in moves
+                else np.broadcast_to(a, (count, *a.shape))
+                for p, a in arrays.items()
+            }
         for path, move in moves.items():
             arrays[path][...] += move
         if not self.box.holds_all({path: arrays[path] for path in moves}):

@@ -22,6 +22,8 @@ from checks.report.wording import plural
 
 __all__ = ["ArrayReport", "WorstEntry"]
 
+VERDICTS = tuple(Verdict)  # each at its own value
+
 
 @dataclass(frozen=True)
 class WorstEntry:
@@ -137,7 +139,7 @@ class ArrayReport:
     @property
     def verdict(self) -> Verdict:
         """The worst verdict of its entries; MATCH if there are none."""
-        return Verdict(int(self.verdicts.max(initial=0)))
+        return VERDICTS[int(self.verdicts.max(initial=0))]
 
     @cached_property
     def sizes(self) -> FloatArray:
