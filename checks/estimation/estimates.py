@@ -150,12 +150,13 @@ def estimate_derivatives(
                     unknown = found.error if evaluations.shared else np.full(entries.size, np.inf)
                     found = replace(found, error=unknown, unseen=True)
                 estimates[path] = _joined(estimates.get(path), entries, found)
-        if not evaluations.shared and not evaluations.interrupted:
-            estimates |= _with_absorbed(evaluations, estimates, seed)
-            for errors in (
-                hidden_errors(evaluations, estimates, noise.known, seed),
-                oscillation_errors(evaluations, estimates, seed) if missing else {},
-            ):
+        if not evaluations.interrupted:
+            if not evaluations.shared:
+                estimates |= _with_absorbed(evaluations, estimates, seed)
+            lost = [hidden_errors(evaluations, estimates, noise.known, seed)]
+            if missing and not evaluations.shared:
+                lost.append(oscillation_errors(evaluations, estimates, seed))
+            for errors in lost:
                 for path, error in errors.items():
                     found = estimates[path]
                     estimates[path] = replace(found, error=np.maximum(found.error, error))

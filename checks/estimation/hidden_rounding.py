@@ -16,12 +16,14 @@ from checks.estimation.finite_differences import Estimate, draw_direction
 from checks.estimation.noise import Noise
 from checks.estimation.precision import EVERY, copies_of
 from checks.estimation.random_rounding import Operations, TooManyOperations
-from checks.estimation.step_error import LIFTED
+from checks.estimation.step_error import LIFTED, SAMPLED
 from checks.evaluation.pointwise import Evaluations
+from checks.evaluation.result import Contraction
 from checks.evaluation.step_sizes import entry_sizes
 
 __all__ = ["hidden_errors"]
 
+FEW = 2**5  # the most entries by which several results are tried, see `EVERY` for a single one
 SAMPLES = 3  # calls with other random changes
 # A change of the cost, or of a difference of costs, by up to MUCH times the noise is a part of the
 # errors already.
@@ -29,6 +31,7 @@ MUCH = 8.0
 # Factor from the largest change seen to the error. Every inexact operation changes by at least as
 # much as it may round by, so that too little shows only where changes of several cancel.
 CAUTION = 2.0
+CANCELS = 16.0  # terms of a sum may cancel to this part; if to less, errors would be too large
 KNOWN = 4.0  # complex steps that lift have errors of all other rounding: up to KNOWN times that
 STEP = 2.0**-7  # of differences, times the size of each entry
 
@@ -38,8 +41,9 @@ def hidden_errors(
 ) -> dict[str, FloatArray]:
     """Return errors of estimates for digits that are lost without showing, by path.
 
-    Nothing is done where the complex steps of all entries lift. Elsewhere it takes four calls of
-    the cost, and three to eight more for each array whose derivatives may be off.
+    Nothing is done where the complex steps of all entries lift (of one of several results, of some
+    entries), nor of sums over results. Elsewhere it takes four calls of the cost, and three to
+    eight more for each array whose derivatives may be off. Several results share these calls.
 
     Parameters
     ----------
@@ -52,9 +56,13 @@ def hidden_errors(
     seed
         Draws changes and directions.
     """
-    if all(estimate.precision == LIFTED for estimate in estimates.values()):
+    settled = (LIFTED, SAMPLED) if evaluations.shared else (LIFTED,)
+    if all(estimate.precision in settled for estimate in estimates.values()):
         return {}
-    if noise.stochastic or math.isinf(noise.level) or evaluations.size > EVERY:
+    if isinstance(evaluations.cost, Contraction):
+        return {}
+    most = FEW if evaluations.shared else EVERY
+    if noise.stochastic or math.isinf(noise.level) or evaluations.size > most:
         return {}
     at_random = _AtRandom(evaluations, seed)
     try:
@@ -78,8 +86,12 @@ class _AtRandom:
         followed = Operations()
         self.copies.follow = followed.follow
         # leaves room for loops that take a few turns more
-        cost, self._most = self.copies.cost(), 2 * followed.count + 16
-        return bool(followed.count and cost == self._evaluations.at_point)
+        cost, count = self.copies.cost(), followed.count
+        if self._evaluations.shared:  # only the first of several results makes the call
+            memo = self._evaluations.cost.memo
+            memo.operations = count = count or memo.operations
+        self._most = 2 * count + 16
+        return bool(count and cost == self._evaluations.at_point)
 
     def errors(self, estimates: Mapping[str, Estimate], least: float) -> dict[str, FloatArray]:
         """Return errors by path; changes of costs up to `least` do not count."""
@@ -107,8 +119,11 @@ class _AtRandom:
         value = evaluations.values[path]
         rng = np.random.default_rng([self._seed, list(evaluations.values).index(path)])
         slopes = slopes.reshape(value.shape)
-        move = STEP * np.copysign(draw_direction(value.shape, rng), slopes) * entry_sizes(value)
-        move = np.where(slopes, evaluations.box.clipped(path, move), 0)
+        direction = draw_direction(value.shape, rng)
+        if not evaluations.shared:  # several results are moved along the same direction
+            direction = np.where(slopes, np.copysign(direction, slopes), 0)
+        move = evaluations.box.clipped(path, STEP * direction * entry_sizes(value))
+        terms = float(np.abs(slopes * move).sum())
         if method == "complex-step":
             total, found = float((slopes * move).sum()), list[Any]()
             for k in range(SAMPLES):
@@ -121,7 +136,7 @@ class _AtRandom:
                 self._cost(k, ends[0]) - self._cost(k, ends[1]) for k in (None, *range(SAMPLES))
             )
         off = max(_size(each - total) for each in found)
-        return off / abs(float(total)) if off > least else 0.0
+        return off / max(abs(float(total)), terms / CANCELS) if off > least else 0.0
 
     def _operations(self, sample: int | None) -> Any:
         if sample is None:

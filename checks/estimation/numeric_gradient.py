@@ -106,6 +106,7 @@ class NumericGradient:
         # by formula, how often each point was asked for: asked again, the memo calls the cost anew
         self._asked: dict[Any, dict[Any, int]] = {None: {}, ORDER_6: {}, ORDER_4: {}}
         estimates = estimate_derivatives(evaluations, "auto", seed)
+        self._is_random = estimates.cost_noise.known.stochastic
         if estimates.method != "complex-step" and _is_flat(estimates):
             # slopes of about zero do not show whether complex steps are right: those beside do
             moves = self._aside()
@@ -187,7 +188,8 @@ class NumericGradient:
         return np.asarray(2.0 ** np.floor(np.log2(found)))
 
     def _cost(self, params: Any, asked: dict[Any, int]) -> Any:
-        return as_number(self.memo.read(params, asked))
+        # two calls that are equal once are not made again at every point
+        return as_number(self.memo.read(params, asked if self._is_random else {}))
 
     def _complex_steps(self, params: Any) -> Any:
         values = Nesting(params).leaves

@@ -45,10 +45,12 @@ class Operations:
     Attributes
     ----------
     count : int
+    seed : int or None
+        As given.
     """
 
     def __init__(self, seed: int | None = None, most: int | None = None) -> None:
-        self.count, self._most = 0, most
+        self.count, self.seed, self._most = 0, seed, most
         self._rng = None if seed is None else np.random.default_rng(seed)
 
     def follow(self, array: Any) -> Any:
@@ -58,6 +60,10 @@ class Operations:
         followed = np.asarray(array).view(RandomRounding)
         followed.operations = self
         return followed
+
+    def follow_floats(self, array: Any) -> Any:
+        """Return an array of floats or complex numbers as `follow` does, and others as they are."""
+        return self.follow(array) if array.dtype.kind in "fc" else array
 
     def count_one(self) -> None:
         """Count an operation, and stop the function if there are too many."""
@@ -96,7 +102,8 @@ class RandomRounding(np.ndarray[Any, Any]):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         operations = self.operations
         if function not in SUMS and function.__module__ != "numpy.linalg":
-            return super().__array_function__(function, types, args, kwargs)
+            result = super().__array_function__(function, types, args, kwargs)
+            return converted(result, operations.follow_floats)  # np.diag makes a plain array
         operations.count_one()
         args, kwargs = converted(args, np.asarray), converted(kwargs, np.asarray)
         size = function(*converted(args, _sizes), **kwargs) if function in SUMS else None

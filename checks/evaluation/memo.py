@@ -53,6 +53,8 @@ class Memo:
         The widest dtype that the function takes, as far as that is known beforehand.
     is_narrow : bool
         float32 holds all its results at the point.
+    operations : int
+        How many operations of numpy a call takes, once they have been counted.
     """
 
     widest: Any = np.longdouble
@@ -72,6 +74,7 @@ class Memo:
         self.last: Key | None = None  # the key of the last call
         self.by_move: dict[Key, Any] = {}  # what was returned where a single entry was moved
         self.calls, self.lifts, self.is_narrow = 0, False, False
+        self.operations = 0
 
     def read(self, params: Any, asked: dict[Key, int]) -> Any:
         """Return the function of `params`, or raise what it raised.
@@ -122,6 +125,12 @@ class Memo:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_outcomes": {}, "by_move": {}}  # a worker starts without them
+
+
+def _sample(array: Any) -> Any:
+    """Return which of the samples of `checks.estimation.random_rounding` an array belongs to."""
+    operations = getattr(array, "operations", None)
+    return operations and (operations.seed,)
 
 
 def _arrays(params: Any) -> list[Any]:

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from checks import Verdict, check_gradient, numerical_gradient
+from checks import Verdict, check_gradient, numerical_gradient, numerical_jacobian
+from checks.estimation.random_rounding import Operations
 
 
 def growth(z):
@@ -86,3 +87,28 @@ def test_a_cost_that_refuses_rounded_numbers_is_left_alone():
 
     params = {"w": np.array([1.0, 2.0]), "d": np.array(-1.0)}
     numerical_gradient(cost, params, method="central")
+
+
+@pytest.mark.parametrize("name", ["absorbed", "cast", "saturated twice"])
+def test_results_beside_each_other_share_what_is_tried_at_random(name):
+    cost, a, z, by_a, by_z = COSTS[name]
+
+    def f(p):
+        # the last refuses complex numbers, so that no row is by complex steps
+        return np.array([cost(p), 2 * cost(p), math.hypot(p["a"], 1)])
+
+    params = {"a": np.array(a), "z": np.array(z)}
+    found = numerical_jacobian(f, params)
+    for row, times in ((0, 1), (1, 2)):
+        for path, exact in (("a", by_a), ("z", by_z)):
+            value, error = found.value[path][row], found.error[path][row]
+            assert abs(value - times * exact) <= error
+    one, two = (numerical_jacobian(lambda p, k=k: f(p)[:k], params).evaluations for k in (1, 2))
+    assert two <= one + 4
+
+
+def test_what_functions_of_numpy_return_rounds_at_random_too():
+    follow = Operations(0).follow
+    for function in (np.diag, np.tril, np.atleast_2d):
+        found = function(follow(np.array([[3.0, 1.0], [2.0, 5.0]])))
+        assert (found * 0.1 != np.asarray(found) * 0.1).any()
