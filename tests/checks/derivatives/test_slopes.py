@@ -1,4 +1,4 @@
-"""Where a Hessian is not symmetric, and entries that are small beside those of another cotangent."""
+"""Where a Hessian is not symmetric, and entries small beside those of another cotangent."""
 
 from dataclasses import dataclass
 from types import SimpleNamespace

@@ -487,3 +487,15 @@ def test_their_grid_is_coarse_at_first_and_fine_for_a_second_estimate(monkeypatc
         evaluations.shared = shared
         differences(evaluations, "params", np.arange(2), QUIET, rng(), 1e-3, start)
     assert grids == [grid, 0]
+
+
+@pytest.mark.parametrize("size", [2.0**-30, 2.0**30])
+@pytest.mark.parametrize(("places", "room"), [(60, False), (70, True)])
+def test_the_room_of_a_zero_is_measured_by_the_size_of_its_array(size, places, room):
+    # a zero counts as 2^-10 of the root mean square; 64 last places of that
+    distance = places * np.spacing(size * 2.0**-10 / np.sqrt(2))
+    params = np.array([0.0, size])
+    bounds = np.array([-distance, -np.inf]), np.array([distance, np.inf])
+    bounded = Evaluations(np.sum, params, bounds=bounds)
+    found = has_room(bounded, "params")
+    assert found.tolist() == [room, True]
