@@ -406,13 +406,12 @@ def test_the_interval_holds_the_derivative(name, method):
 def test_a_right_claim_is_never_a_mismatch(name, method):
     row = GALLERY[name]
     left, right = row.slopes()
-    for seed in SEEDS[:2]:
-        # at a kink these three are all right; at any other point they are the same
-        claim = (left, right, (left + right) / 2)[seed]
+    # at a kink both of these are right; at any other point they are the same
+    for seed, claim in enumerate((left, right) if (left != right).any() else (left,)):
         if not np.isfinite(claim).all():
             continue
-        claim = claim if row.claim is None else np.array(row.claim)
-        report = check_gradient(row.cost, claim, row.point(), method=method, seed=seed)
+        own = claim if row.claim is None else np.array(row.claim)
+        report = check_gradient(row.cost, own, row.point(), method=method, seed=seed)
         reason = report.arrays["params"].reason
         assert report.verdict is not Verdict.MISMATCH, str(report)
         assert row.report in str(report)

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import settings
 
 import checks
+import checks.conformance.suite.failure as failure
 import checks.conformance.suite.smallest_failure as smallest_failure
 import checks.conformance.suite.test_gradient as suite
 import checks.conformance.suite.test_interface as interface
@@ -54,9 +55,10 @@ ELSEWHERE = {"a (1 − a) loses digits", "stale cache"}
 
 
 @pytest.fixture
-def no_smaller_network(monkeypatch):
-    """Show the first network that is wrong: the search for a smaller one takes most of the time."""
+def no_search(monkeypatch):
+    """Show the first network that is wrong, without a name: to search for more takes long."""
     monkeypatch.setattr(smallest_failure, "MAX_SHRINK_CHECKS", 0)
+    monkeypatch.setattr(failure, "name_fault", lambda target: ())
 
 
 def find(target):
@@ -197,7 +199,7 @@ def test_digits_lost_to_rounding_are_no_wrong_formula(tmp_path, monkeypatch):
         suite.test_every_entry_is_the_derivative_of_the_cost(target, "saturated")
 
 
-@pytest.mark.usefixtures("no_smaller_network")
+@pytest.mark.usefixtures("no_search")
 def test_a_wrong_formula_is_no_matter_of_rounding():
     twice = FAULTS["σ' twice at hidden layers"].target()
     with pytest.raises(ConformanceError, match="fails"):
@@ -257,7 +259,7 @@ def textbook(hidden, last, output, plus=0.0, **names):
 SOFTMAX = {"activation": "tanh", "cost_name": "softmax_cross_entropy"}
 
 
-@pytest.mark.usefixtures("no_smaller_network")
+@pytest.mark.usefixtures("no_search")
 @pytest.mark.parametrize(("hidden", "names"), [("tanh", SOFTMAX), ("arctan", {})])
 def test_a_softmax_gets_rows_of_y_that_sum_to_1(hidden, names):
     target = textbook(hidden, "linear", "softmax", **names)
@@ -316,7 +318,7 @@ def test_digits_lost_in_any_layers_are_no_failure(hidden, last):
         suite.test_every_entry_is_the_derivative_of_the_cost(target, "saturated")
 
 
-@pytest.mark.usefixtures("no_smaller_network")
+@pytest.mark.usefixtures("no_search")
 @pytest.mark.parametrize("hidden", ["clipped", "uneven"])
 def test_what_is_wrong_where_it_is_saturated_alone_is_no_rounding(hidden):
     target = textbook(hidden, "linear", "squared")
@@ -531,7 +533,7 @@ def test_a_long_check_ends_at_its_share_of_the_time():
         suite.test_every_entry_is_the_derivative_of_the_cost_on_digits(target)
 
 
-@pytest.mark.usefixtures("slow_clock", "no_smaller_network")
+@pytest.mark.usefixtures("slow_clock", "no_search")
 def test_a_wrong_network_in_the_time_is_wrong():
     target = replace(FAULTS["factor 2 extra"].target(), deadline=100_000)
     with pytest.raises(ConformanceError, match="fails"):
@@ -747,7 +749,7 @@ def test_a_constant_inside_the_log_is_told(cost_name, constant, rtol, sums):
         suite.test_every_entry_is_the_derivative_of_the_cost(target, QUICK)
 
 
-@pytest.mark.usefixtures("no_smaller_network")
+@pytest.mark.usefixtures("no_search")
 def test_a_constant_inside_the_log_is_no_excuse_for_another_mistake():
     target = with_constant(1e-5, "softmax_cross_entropy")
     right = target.gradient

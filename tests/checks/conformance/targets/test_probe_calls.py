@@ -337,3 +337,27 @@ def test_ranges_end_where_a_cost_refuses():
     takes = probed(target(one_output)).takes
     assert (takes.outputs, takes.samples) == ((1, 1), (1, 1))
     assert set(takes.reasons) == {"several outputs", "several samples"}
+
+
+def test_declared_sizes_are_the_only_ones():
+    def fixed(weights, biases, x, y):
+        if [w.shape for w in weights] != [(4, 3), (2, 4)]:
+            raise ValueError("fixed")
+        return RIGHT.cost(weights, biases, x, y)
+
+    declaring = replace(target(fixed), declared_takes={"sizes": (3, 4, 2)})
+    takes = probed(declaring).takes
+    assert (takes.sizes, takes.layers) == ((3, 4, 2), (2, 2))
+    assert takes.samples[1] > 1
+
+
+def test_a_gradient_may_read_classes_where_the_cost_reads_shares():
+    shares = replace(HERE, labels="shares")
+
+    def of_classes(weights, biases, x, y):
+        return RIGHT.gradient(weights, biases, x, np.eye(3)[y.argmax(axis=1)])
+
+    assert probe(softmax_cost, of_classes)._gradient_reads_classes(shares)
+    assert not probe(softmax_cost)._gradient_reads_classes(shares)
+    assert not probe(softmax_cost, None, RIGHT.step)._gradient_reads_classes(shares)
+    assert not probe(softmax_cost, lambda *g: 1 / 0)._gradient_reads_classes(shares)
