@@ -1,6 +1,7 @@
 """The arrays of nested parameters, and the claimed gradient of each, by path."""
 
 import dataclasses
+import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -206,14 +207,20 @@ def flatten_claim(
     """
     claimed: dict[str, Any] = {}
     findings: list[str] = []
-
-    def match(node: Any, part: Any, path: str) -> None:
-        inside = children(node)
-        where = f"{source}{path}"
-        if inside is None and leaf is not None:
+    todo = [(params, claim, "")]  # what is still to be matched, the first last
+    while todo:
+        node, part, path = todo.pop()
+        inside, where = children(node), f"{source}{path}"
+        if inside is not None:
+            if isinstance(node, Mapping):
+                parts = _claimed_values(node, part, root + path, where, leaf is None)
+            else:
+                parts = _claimed_parts(node, inside, part, root + path, where, leaf is None)
+            pairs = zip(inside, parts, strict=True)
+            todo += [(child, value, path + step) for (step, child), value in pairs][::-1]
+        elif leaf is not None:
             claimed[path_name(path)] = leaf(node, part, where)
-            return
-        if inside is None:
+        else:
             array, shape = _claimed_array(node, part, root + path, where), np.shape(node)
             if array.shape != shape:
                 findings.append(
@@ -222,15 +229,6 @@ def flatten_claim(
                 )
                 array = array.reshape(shape)
             claimed[path_name(path)] = array
-            return
-        if isinstance(node, Mapping):
-            parts = _claimed_values(node, part, root + path, where, leaf is None)
-        else:
-            parts = _claimed_parts(node, inside, part, root + path, where, leaf is None)
-        for (step, child), value in zip(inside, parts, strict=True):
-            match(child, value, path + step)
-
-    match(params, claim, "")
     return claimed, findings
 
 
@@ -253,7 +251,7 @@ def _claimed_array(node: Any, part: Any, path: str, where: str) -> FloatArray:
             f"{where} is {describe(part)}, wanted an array of real floats of shape {shape}"
             + (f": {remedy}" if remedy else "")
         )
-    if array.size != np.size(node):
+    if array.size != math.prod(shape):
         raise ValueError(
             f"{where} has shape {array.shape}, wanted {shape}, the shape of {path_name(path)}: "
             "reduce or index it in the gradient, nothing is broadcast here"
