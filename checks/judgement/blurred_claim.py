@@ -18,7 +18,7 @@ def lost_digits(arrays: Mapping[str, ArrayReport]) -> Iterator[str]:
     """Yield a finding on entries that are off by no more than twice their claim's rounding."""
     off = {}
     for path, array in arrays.items():
-        if array.compared_nothing or not np.any(array.rounding):
+        if not np.asarray(array.rounding).any() or array.compared_nothing:
             continue
         size = entry_size(array.claimed, array.numeric)
         d = array.discrepancies - array.error

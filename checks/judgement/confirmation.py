@@ -300,6 +300,8 @@ def mark_uncertain_kinks(estimates: Estimates, array: ArrayReport) -> bool:
         Whether there were such entries.
     """
     slope_jump = array.slope_jump.ravel()
+    if not slope_jump.any():
+        return False
     finite = np.isfinite(array.claimed).ravel()  # a claim of nan is wrong at a kink too
     kinks = np.flatnonzero((slope_jump != 0) & finite)
     if not kinks.size:

@@ -32,7 +32,7 @@ def farthest_claim(
     farthest = calls[0]
     difference = np.zeros(farthest.shape)
     for call in calls[1:]:
-        if call is calls[0]:  # given as arrays
+        if call is calls[0]:  # given as arrays, or the same again
             continue
         same = (call == calls[0]) | (np.isnan(call) & np.isnan(calls[0]))
         if same.all():

@@ -211,10 +211,9 @@ class ArrayReport:
 
         For entries that are `coarse`, and for all with ``scale="array"``, the array's largest.
         """
-        largest = np.full(self.claimed.shape, self.largest_beside)
         if self.rule.scale == "array":
-            return largest
-        return np.where(self.coarse, largest, self.sizes)
+            return np.full(self.claimed.shape, self.largest_beside)
+        return np.where(self.coarse, self.largest_beside, self.sizes)
 
     @property
     def seen(self) -> bool:
