@@ -42,6 +42,8 @@ class Coordinates:
         If not 0, the same evaluations serve other costs, and steps are those of a `Grid`.
     noise_of : callable, optional
         Takes indices (r,), returns the noise that differences by these meet, (r,) or one number.
+    wide : Coordinates, optional
+        The same with costs in a wider dtype, and with less noise.
     """
 
     costs: Callable[[IntArray, Any], Any]
@@ -54,6 +56,7 @@ class Coordinates:
     cost_moved: Callable[[FloatArray], Any] | None = None
     grid: int = 0
     noise_of: Callable[[IntArray], Any] | None = None
+    wide: "Coordinates | None" = None
 
     def noise_at(self, indices: IntArray) -> "NoiseAt":
         """Return the noise that some coordinates meet, to be read once they have been moved."""

@@ -15,6 +15,7 @@ from checks.estimation.noise import CostNoise, Noise, absorbed_change, changes_n
 from checks.estimation.oscillation import oscillation_errors
 from checks.estimation.precision import coarsest_dtype, copies_of, wider_dtype
 from checks.estimation.step_selection import FEW_JUMPS
+from checks.estimation.wide_costs import wide_costs
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.step_sizes import entry_sizes, random_signs
 
@@ -26,6 +27,9 @@ METHODS = ("auto", "complex-step", "central")
 # factor MAY_BE_NOISE. The moves are made in a wider dtype, which rounds less.
 FEW_PLACES = 4.0
 FAR, FAR_MOVES, MAY_BE_NOISE = 2.0**-3, 4, 8.0
+# Relative to the largest derivative, the error that is asked for where rounding is measured. In
+# float64 it takes hardly more calls than what is enough for a verdict of float32 claims.
+GOAL = 1e-8
 
 
 @dataclass(frozen=True)
@@ -132,13 +136,18 @@ def estimate_derivatives(
         # at least the eps of float64, as most costs are in it; at most 1 %, so that rtol ≤ 10 %
         rtol = math.sqrt(min(max(eps, noisy, float(np.finfo(np.float64).eps)), 0.01))
     try:
+        wide = None
+        if missing and not evaluations.interrupted:
+            wide = wide_costs(evaluations, current_noise, np.random.default_rng(seed))
         for path, entries in missing.items():
             if not evaluations.interrupted:
                 rng = np.random.default_rng([seed, list(evaluations.values).index(path)])
                 # An error up to the goal adds little to the tolerance, rtol. More is allowed to
                 # costs that share evaluations: one step has to serve them all.
                 goal = rtol / (16 if evaluations.shared else 100)
-                found = differences(evaluations, path, entries, current_noise, rng, goal)
+                if wide is not None:
+                    goal = min(goal, max(GOAL, math.sqrt(current_noise.relative) / 100))
+                found = differences(evaluations, path, entries, current_noise, rng, goal, wide=wide)
                 if _may_be_noise(evaluations, path, current_noise, rng):
                     found = replace(found, error=np.full(entries.size, np.inf), may_be_noise=True)
                 if (

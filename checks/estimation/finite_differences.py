@@ -1,7 +1,7 @@
 """Derivatives by differences, with an error: central ones, and one-sided where these fail."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from checks.estimation.coordinates import Coordinates
 from checks.estimation.noise import Noise
 from checks.estimation.stencils import Stencil, central, one_sided
 from checks.estimation.step_selection import LONGEST, best_slopes, first_step
+from checks.estimation.wide_costs import WideCosts
 from checks.evaluation.box import ON_BOUND
 from checks.evaluation.pointwise import Evaluations
 
@@ -107,6 +108,7 @@ def differences(
     rng: np.random.Generator,
     goal: float,
     start: float = 1.0,
+    wide: WideCosts | None = None,
 ) -> Estimate:
     """Estimate the derivatives of the cost by some entries of an array.
 
@@ -124,6 +126,8 @@ def differences(
         An error of at most `goal` × the largest value found needs no further step.
     start
         Factor on the first step: a second estimate begins with a shorter one.
+    wide
+        The cost in a wider dtype, if rounding of differences is to be measured by it.
 
     Returns
     -------
@@ -165,6 +169,16 @@ def differences(
                 grid,
                 lambda indices: evaluations.noise_of(path, entries[some[indices]], noise.level),
             )
+            if wide is not None:
+                in_wider = partial(wide.at_entries, path)
+                of_wider = replace(
+                    at,
+                    costs=lambda indices, steps: in_wider(entries[some[indices]], steps),
+                    at_point=wide.at_point,
+                    noise=wide.noise,
+                    noise_of=None,
+                )
+                at = replace(at, wide=of_wider)
             found = best_slopes(at, stencil, rng, goal, start, sides)
             value[movable], error[movable], on_stairs[movable], beside_kink[movable] = found
         return value, error, on_stairs, beside_kink

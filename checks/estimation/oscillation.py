@@ -20,7 +20,9 @@ __all__ = ["oscillation_errors"]
 # Neighbours are as far from the point as these parts of each entry, but at least SHORTEST last
 # places. They are so close that the slope of a cost that differences follow hardly changes.
 NEAR, SHORTEST = 2.0 ** -np.array([12, 20, 30, 40, 64]), 1.71
-TURNS = 1 / 2  # a change of the slope, relative to how far it is from that by differences
+# A slope turns if it changes by TURNS times what it differs from that by differences, and by CURVED
+# times as much as that of x² does.
+TURNS, CURVED = 1 / 2, 16.0
 
 
 def oscillation_errors(
@@ -81,14 +83,17 @@ def _errors(
     if not entries.size:
         return errors
     value, last_places = copies.values[path], copies.last_places(path)
-    sign, found = random_signs(value.shape, rng), [at[off > estimate.error[known]]]
+    sign, sizes = random_signs(value.shape, rng), entry_sizes(value)
+    found, distances = [at[off > estimate.error[known]]], list[Any]()
     for part in NEAR:
-        move = sign * np.maximum(part * entry_sizes(value), SHORTEST * last_places)
-        move = copies.box.clipped(path, move)
+        move = copies.box.clipped(path, sign * np.maximum(part * sizes, SHORTEST * last_places))
+        distances.append(np.abs(move / sizes).ravel()[entries])
         found.append(copies.slopes({path: entries}, {path: move})[0][path])
-    slopes = np.array(found)
+    slopes, near = np.array(found), np.array(distances[:-1])
     off = np.abs(slopes - estimate.value[entries])
     # among neighbours: the point itself may stand on a bound, where the cost drops imaginary parts
-    turns = np.ptp(slopes[1:], axis=0) > TURNS * off[0]
+    change = np.abs(slopes[1:-1] - slopes[-1])
+    smooth = CURVED * near * np.abs(slopes).max(axis=0)
+    turns = (change > np.maximum(TURNS * off[0], smooth)).any(axis=0)
     errors[entries] = np.where(turns, off.max(axis=0), 0)
     return errors

@@ -1,6 +1,7 @@
 """The choice of a step for every coordinate: two pilots find one with which the others start."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +73,7 @@ def best_slopes(
         selection.noise_of_pilots()
     selection.find_common_step()
     selection.refine()
+    selection.measure_rounding()
     selection.compare_with_shorter_steps()
     selection.widen_beside_jumps(sides)
     selection.widen_between_jumps()
@@ -288,6 +290,22 @@ class _StepSelection:
         shorter = np.maximum(np.where(size > 0, np.minimum(h, size), h) / 8, at.finest[indices])
         steps = steps_taken(at.x[indices], shorter * random_signs(indices.shape, self.rng))
         return np.asarray(steps)
+
+    def measure_rounding(self) -> None:
+        """Replace the bound on rounding by what it is: differences in a wider dtype show it.
+
+        They have an error of their own, mostly of truncation. Where they are 0, the cost may not
+        read the parameters that it is given, but those that it was called with before.
+        """
+        wide, known = self.coordinates.wide, np.flatnonzero(np.isfinite(self.error))
+        known = known[~self.is_rough[known]]
+        if wide is None or self.stencil is not central or not known.size:
+            return
+        x, h, scale = wide.x[known], self.best_step[known], self.scale[known]
+        found = central(partial(wide.costs, known), x, h, scale, wide.at_point, wide.noise)
+        error = np.abs(found.value - self.value[known]) + found.error
+        smaller = (error < self.error[known]) & (found.value != 0)
+        self.error[known] = np.where(smaller, error, self.error[known])
 
     def compare_with_shorter_steps(self) -> None:
         """Widen errors where long steps may span several kinks, which hide each other.

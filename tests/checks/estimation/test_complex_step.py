@@ -114,7 +114,7 @@ def test_each_array_has_its_own_method(rough, slope):
     params = {"smooth": X.copy(), "rough": X.copy()}
     estimate = numerical_gradient(lambda p: np.sum(p["smooth"] ** 2) + rough(p["rough"]), params)
     assert estimate.method == "mixed"
-    assert estimate.error["smooth"].max() < 1e-13 < estimate.error["rough"].max()
+    assert estimate.error["smooth"].max() < 1e-14 < estimate.error["rough"].max()
     np.testing.assert_allclose(estimate.value["rough"], slope(X), rtol=1e-8)
 
 

@@ -42,11 +42,12 @@ class Case:
         monkeypatch.setattr(module, "CostNoise", Planted)
         monkeypatch.setattr(module, "complex_step", lambda *_: dict(self.steps))
         monkeypatch.setattr(module, "differences", self.differences)
+        monkeypatch.setattr(module, "wide_costs", lambda *_: None)
         monkeypatch.setattr(module, "changes_nothing", lambda e, paths, rng: paths[0] in nothing)
         point = {"a": np.ones(2), "b": np.ones(1)}
         self.evaluations = Evaluations(lambda p: 1.0, point)
 
-    def differences(self, evaluations, path, entries, noise, rng, goal):
+    def differences(self, evaluations, path, entries, noise, rng, goal, wide=None):
         self.entries[path] = entries.tolist()
         self.goals.append(goal)
         m = entries.size
