@@ -43,6 +43,7 @@ class Case:
         monkeypatch.setattr(module, "complex_step", lambda *_: dict(self.steps))
         monkeypatch.setattr(module, "differences", self.differences)
         monkeypatch.setattr(module, "wide_costs", lambda *_: None)
+        monkeypatch.setattr(module, "hidden_errors", lambda *_: {})
         monkeypatch.setattr(module, "changes_nothing", lambda e, paths, rng: paths[0] in nothing)
         point = {"a": np.ones(2), "b": np.ones(1)}
         self.evaluations = Evaluations(lambda p: 1.0, point)
