@@ -430,7 +430,7 @@ class Evaluations(RestoresParameters):
             if costs is not None and np.isfinite(costs).all():
                 yield from ((path, part.reshape(-1)) for path, part in self.split(costs).items())
                 return
-        if direction and not is_analytic:
+        if direction and not is_analytic and not self.interrupted:
             smallest = 1j * min(steps.values())
             along = self.cost_moved({path: smallest * move for path, move in direction.items()})
             if along.imag == 0 or np.isnan(along.imag):

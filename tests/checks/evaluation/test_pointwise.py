@@ -138,6 +138,31 @@ def test_large_arrays_and_costs_that_move_entries_themselves_are_not_stacked(mon
     assert large.cost.sets == []
 
 
+DIRECTION = {"w": np.array([[0.5, -1.0, 0.25]]), "b": np.array(2.0)}
+
+
+@pytest.mark.parametrize("factor", [1, -1, 0, np.nan])
+def test_one_move_along_a_direction_may_show_that_no_entry_has_an_imaginary_part(factor):
+    seen = []
+
+    def along(p):
+        seen.append({path: array.imag.copy() for path, array in p.items()})
+        return cost(p).real + 1j * factor * cost(p).imag if np.iscomplexobj(p["w"]) else cost(p)
+
+    evaluations = Evaluations(along, POINT)
+    seen.clear()
+    costs = dict(evaluations.at_every_entry(STEPS, DIRECTION))
+    for path, direction in DIRECTION.items():
+        np.testing.assert_array_equal(seen[0][path], 2.0**-100 * direction)
+    has_imaginary_parts = factor in (1, -1)
+    assert len(seen) == (5 if has_imaginary_parts else 1)
+    assert list(costs) == (["w", "b"] if has_imaginary_parts else [])
+    stacked = Evaluations(Stacked(), POINT)
+    before = stacked.count
+    assert list(dict(stacked.at_every_entry(STEPS, DIRECTION))) == ["w", "b"]
+    assert stacked.count == before + 4  # of all entries at once, without a move before
+
+
 def test_an_interruption_of_the_one_call_ends_the_moving_of_entries(monkeypatch):
     evaluations = Evaluations(Stacked(), POINT)
 
@@ -147,8 +172,10 @@ def test_an_interruption_of_the_one_call_ends_the_moving_of_entries(monkeypatch)
     monkeypatch.setattr(evaluations.cost, "at_points", interrupted)
     with pytest.raises(KeyboardInterrupt):
         next(evaluations.at_every_entry(STEPS))
+    before = evaluations.count
     with evaluations.tolerating_interrupt():
-        costs = dict(evaluations.at_every_entry(STEPS))
+        costs = dict(evaluations.at_every_entry(STEPS, DIRECTION))
+    assert evaluations.count == before
     assert all(np.isnan(of_array).all() for of_array in costs.values())
     assert evaluations.interrupted
 
