@@ -112,6 +112,13 @@ def test_ordinary_weights_have_variance_one_over_the_width_below():
         assert b.std() == pytest.approx(1, rel=0.2)
 
 
+def test_ordinary_y_lie_anywhere_from_0_to_1():
+    y = Problem.generate((2, 3, 50), 40, seed=3).y
+    assert 0 <= y.min() < 0.01
+    assert 0.99 < y.max() <= 1
+    assert abs(y.mean() - 0.5) < 0.05
+
+
 def test_saturated_weighted_inputs_are_typically_20_to_40():
     zs = weighted_inputs(Problem.generate((50, 40, 30, 20), 10, "saturated"))
     assert all(20 < np.median(abs(z)) < 40 for z in zs)
