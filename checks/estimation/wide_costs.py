@@ -63,6 +63,8 @@ def wide_costs(
     wide = wider_dtype(coarsest_dtype(evaluations.values))
     if wide is None or noise.stochastic or evaluations.shared or evaluations.size > FEW:
         return None
+    if not evaluations.at_point:
+        return None  # as at a perfect fit: differences have hardly any rounding there
     copies = copies_of(evaluations, wide)
     nodes = np.concatenate([[0], NODES * rng.uniform(0.9, 1, NODES.size)])
     moves = {}

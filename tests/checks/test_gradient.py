@@ -134,9 +134,9 @@ def test_the_caller_may_set_rtol_and_resolution():
     claim = 2 * X * (1 + 1e-4)
     assert check_gradient(square, claim, X.copy()).verdict is Verdict.MISMATCH
     assert check_gradient(square, claim, X.copy(), rtol=1e-3).verdict is Verdict.MATCH
-    blurred = check_gradient(square, slope, X.copy(), method="central", resolution=1e-14)
+    blurred = check_gradient(square, slope, X.copy(), method="central", resolution=1e-17)
     assert blurred.verdict is Verdict.UNRESOLVED
-    assert blurred.resolution == 1e-14
+    assert blurred.resolution == 1e-17
 
 
 # Errors
