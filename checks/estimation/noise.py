@@ -1,6 +1,7 @@
 """How noisy a cost is: Moré and Wild, "Estimating computational noise" (SISC 33, 2011)."""
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -148,7 +149,7 @@ class CostNoise:
             noise = Noise(rounding.level, rounding.relative, False, False)
         elif level := getattr(evaluations.cost, "noise", 0.0):
             terms = getattr(evaluations.cost, "terms", 0.0)
-            size = max(abs(float(evaluations.at_point)), terms, level)
+            size = max(abs(float(evaluations.at_point)), terms, min(level, sys.float_info.max))
             return Noise(level, level / size, False, False)
         else:
             noise = measure_noise(evaluations, np.random.default_rng(self._seed))

@@ -385,3 +385,20 @@ def test_the_hessian_of_a_cost_moves_nothing_out_of_bounds(sides, room):
     assert len(seen) > 3
     assert sides[0] == 0 or (np.min(seen, axis=0) >= lower).all()
     assert sides[1] == 0 or (np.max(seen, axis=0) <= upper).all()
+
+
+def test_a_gradient_with_infinite_noise_is_unknown():
+    def cost(p):
+        z = np.exp(p["b"]) / np.sum(np.exp(p["b"]))
+        z = np.mean(np.minimum((np.exp(z) - 1) / z, 1))  # its digits are lost
+        c = np.log(np.log1p(np.exp(1e6 * p["a"])) ** 2 + (1 - 1 / (1 + np.exp(-z))) ** 2)
+        return c * np.linalg.det(np.diag(np.expm1(p["c"]) + 0.14)) - 0.02
+
+    params = {
+        "a": np.array(8.9e-7),
+        "b": np.array([-59.7, -26.8, -4.3, 1.6, 6.8, -36.3]),
+        "c": np.array([0.39, 0.37, 0.35]),
+    }
+    with np.errstate(all="ignore"):
+        found = numerical_hessian(cost, params, progress=False)
+    assert np.isfinite(found.value["c"]["c"]).any()
