@@ -329,3 +329,12 @@ def test_one_problem_is_verified_as_many_are():
     with pytest.raises(ConformanceError, match="textbook fails: it is right"):
         verify_problem(replace(FAULTS["factor 2 extra"].target(), name="textbook"), "it is right",
                        P)  # fmt: skip
+
+
+@pytest.mark.parametrize(("share", "kinds"), [(0.9, {"−2"}), (1.1, {"not proportional"})])
+def test_a_factor_is_judged_within_the_error_of_the_estimate(share, kinds):
+    error = 1e-3
+    off = share * 2 * error * np.array([0, 0, 1])  # the factor times the error, in one entry
+    array = array_report(-2 * np.array([100.0, -200, 1]) + off, [100.0, -200, 1], error=error)
+    array.largest = 0.0
+    assert _error_kinds(array, {"−2": -2.0}, 1e-4) == kinds
