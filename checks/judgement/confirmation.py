@@ -202,6 +202,8 @@ def _shows_nearby(
     steps = np.maximum(steps, finest_step(sizes.astype(value.dtype)))
     is_short = steps < sizes * first_step(estimates.noise.relative) * SMALLER
     is_short &= ~estimate.by_complex_steps[entries] & (not estimates.noise.stochastic)
+    # costs that know the noise of single moves have more of it at shorter steps
+    is_short &= getattr(evaluations.cost, "levels", None) is None
     x = value.ravel()[entries]
     ends = steps_taken(x[:, None], np.multiply.outer(steps, [1, -1]))
     shows = np.zeros(entries.size, bool)

@@ -251,3 +251,22 @@ def test_two_rows_in_each_others_place_are_named(rows, dtype):
     (mistake,) = check_gradient(lambda f: loss(f, y), swapped, f).diagnosis
     assert mistake.name == "permuted"
     assert "with the entries [1] and [2] exchanged" in mistake.text
+
+
+@pytest.mark.parametrize("part", [0.5, 1 / 9, 0])
+@pytest.mark.parametrize("seed", range(3))
+def test_half_the_second_derivative_of_a_huber_loss_is_wrong(seed, part):
+    rng = np.random.default_rng(seed)
+    f, y = 2 * rng.normal(size=9), rng.normal(size=9)
+
+    def loss(f):
+        off = np.abs(f - y)  # takes no complex numbers
+        return np.sum(np.where(off <= 1, off**2 / 2, off - 0.5))
+
+    def hessian(f):
+        return (np.abs(f - y) <= 1) * 1.0
+
+    assert check_hessian(loss, hessian, f)
+    report = check_hessian(loss, lambda f: part * hessian(f), f)  # wrong on purpose
+    assert report.verdict is Verdict.MISMATCH
+    assert ((report.arrays["diagonal of params"].verdicts == 2) == (hessian(f) == 1)).all()
