@@ -298,11 +298,14 @@ def changes_nothing(
     box, paths = evaluations.box, list(paths)
     tells = False
 
+    def is_other(moved: Any, cost: Any) -> bool:
+        return bool(abs(moved - cost) > within * abs(cost))
+
     def differs(moves: Mapping[str, FloatArray], cost: Any) -> bool:
         nonlocal tells
         moved = evaluations.cost_moved(moves)
         tells = tells or bool(np.isfinite(moved))
-        return bool(np.isfinite(moved) and abs(moved - cost) > within * abs(cost))
+        return bool(np.isfinite(moved) and is_other(moved, cost))
 
     sizes = {path: entry_sizes(evaluations.values[path]) for path in paths}
     aside = {
@@ -316,7 +319,7 @@ def changes_nothing(
         unmoved = evaluations.cost_moved(base) if shrink != 1 else evaluations.at_point
         if not np.isfinite(unmoved):
             continue
-        if len(paths) == len(base) and unmoved != evaluations.at_point:
+        if len(paths) == len(base) and is_other(unmoved, evaluations.at_point):
             return False
         for part in (2.0**-8, shrink / 2, 0.125):
             for side in (part, -part):

@@ -651,3 +651,11 @@ def test_a_cost_that_is_flat_at_some_of_the_points_is_not_constant(monkeypatch):
     found, _ = measured(monkeypatch, tables, cost=lambda x: next(jumps))
     assert not found.is_constant
     assert found.level == 1e-3
+
+
+@pytest.mark.parametrize(("within", "nothing"), [(0.0, False), (2.0**-44, False), (2.0**-38, True)])
+def test_changes_within_a_part_of_the_cost_do_not_count(within, nothing):
+    # the largest move, by b, changes the cost by 2^-40 of itself
+    evaluations = Evaluations(lambda p: 8 + 2.0**-37 * p["b"][0], {"b": np.ones(1)})
+    rng = np.random.default_rng(0)
+    assert changes_nothing(evaluations, ["b"], rng, within=within) is nothing
