@@ -428,3 +428,26 @@ def test_fewer_digits_inside_than_float32_has_are_no_accusation(mode):
         return 1.25 * layer(x, w) - 0.25 * jax.lax.stop_gradient(layer(x, w))
 
     assert check_function(wrong, x, w, mode=mode).verdict is Verdict.MISMATCH
+
+
+@pytest.mark.parametrize(
+    ("backend", "off", "verdict"),
+    [
+        ("cpu", 2e-3, Verdict.MISMATCH),
+        ("gpu", 2e-3, Verdict.MATCH),
+        ("gpu", 2e-2, Verdict.MISMATCH),
+        ("tpu", 2e-2, Verdict.MATCH),
+        ("tpu", 2e-1, Verdict.MISMATCH),
+    ],
+)
+def test_values_of_a_rule_may_round_as_products_do_there(monkeypatch, backend, off, verdict):
+    @jax.custom_jvp
+    def double(x):
+        return 2 * x
+
+    double.defjvp(lambda p, t: ((2 + off) * p[0], 2 * t[0]))
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    x = jnp.asarray([0.5, -1.5], jnp.float32)
+    assert check_function(double, x, mode="forward").verdict is verdict
+    with jax.default_matmul_precision("highest"):
+        assert check_function(double, x, mode="forward").verdict is Verdict.MISMATCH
