@@ -303,7 +303,9 @@ class _StepSelection:
             return
         x, h, scale = wide.x[known], self.best_step[known], self.scale[known]
         found = central(partial(wide.costs, known), x, h, scale, wide.at_point, wide.noise)
-        error = np.abs(found.value - self.value[known]) + found.error
+        value = self.value[known]
+        last_place = float(np.finfo(np.float64).eps) * np.abs(value)  # the wide cost may round once
+        error = np.abs(found.value - value) + found.error + last_place
         smaller = (error < self.error[known]) & (found.value != 0)
         self.error[known] = np.where(smaller, error, self.error[known])
 
