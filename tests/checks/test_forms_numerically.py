@@ -86,9 +86,9 @@ def test_every_entry_of_random_networks(tally):
         entries.update(verdicts(report))
         networks[report.verdict] += 1
 
-    compare()
+    while entries.total() < 30_000:  # now and then most networks of a run are small
+        compare()
     assert networks.total() >= 900
-    assert entries.total() >= 30_000
     # unresolved: dead, saturated and vanishing units; a constant cost (the softmax of one logit)
     assert networks[Verdict.UNRESOLVED] <= 0.3 * networks.total()
     assert entries[Verdict.UNRESOLVED] <= 0.15 * entries.total()
