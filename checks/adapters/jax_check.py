@@ -13,7 +13,7 @@ from jax import tree_util
 from checks.adapters.jax_function import DISAGREES, GRADIENTS, JaxFunction
 from checks.adapters.jax_leaves import FLOAT32_EPS, as_array, eps_of, in_float64, name_of
 from checks.adapters.keyed_nesting import leaf_at
-from checks.adapters.reference import PLACES, check_by_reference
+from checks.adapters.reference import PLACES, check_by_reference, widened
 from checks.derivatives.linearity import compared_with_zeros
 from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.stacked import StackedFunction
@@ -21,7 +21,6 @@ from checks.gradient import require_match
 from checks.jacobian import check_jvp, check_vjp
 from checks.judgement.interruption import recorded_once
 from checks.parameters.claims import flatten_claim
-from checks.parameters.nesting import Nesting
 from checks.report.array_report import ArrayReport
 from checks.report.report import Diagnosis, Report
 from checks.report.verdict import Rule, Verdict
@@ -229,10 +228,8 @@ def _product_eps() -> float:
 
 def _lost(checked: JaxFunction, keys: tuple[Any, ...]) -> float:
     """Return by how much an output differs in float64, 0 where that is not known."""
-    nesting = Nesting(checked.params)
-    wide = {path: leaf.astype(np.float64) for path, leaf in nesting.leaves.items()}
     try:
-        found = leaf_at(checked.values(nesting.rebuild(wide)), keys)
+        found = leaf_at(checked.values(widened(checked.params)), keys)
     except Exception as error:
         if is_control_flow(error):
             raise

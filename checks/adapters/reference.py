@@ -16,7 +16,7 @@ from checks.report.array_report import ArrayReport
 from checks.report.report import Diagnosis, Report
 from checks.report.verdict import LAST_PLACES, Rule, Verdict
 
-__all__ = ["COARSEST", "Differentiable", "check_by_reference"]
+__all__ = ["COARSEST", "Differentiable", "check_by_reference", "widened"]
 
 # Rounding is measured at SAMPLES points: the given one, and others within a last place of it. Its
 # bound is SIGMAS standard deviations, and the rule of the verdict doubles that. An error d of a
@@ -106,7 +106,7 @@ def check_by_reference(
     values: Any = pair.values
     if hasattr(exact, "values_at_points"):
         values = StackedFunction(pair.values, pair.values_at_points, np.float64, keeps_nothing=True)
-    report = check_vjp(values, pair.vjp, _widened(claimed.params), rtol=rtol, **options)
+    report = check_vjp(values, pair.vjp, widened(claimed.params), rtol=rtol, **options)
     report = replace(report, arrays={**outputs, **report.arrays})
     if pair.eps > claimed.eps:
         finding = FEWER_DIGITS.format(pair.eps, rtol)
@@ -174,9 +174,9 @@ class _Pair:
         self._exact = _Renested(exact, self._result)
         self._rounding = rounding and _Renested(rounding, self._result)
         self.eps = claimed.eps
-        self._points = self._around(self.eps, SAMPLES)
+        self._points = self._around(self.eps)
         if self.eps <= np.finfo(np.float32).eps and self._overlooks_moves():
-            self._points = self._around(COARSEST, SAMPLES)
+            self._points = self._around(COARSEST)
             self.eps = max(self.eps, min(COARSEST, self._coarseness()))
         self._of_cotangent: dict[Any, tuple[Any, Any]] = {}
 
@@ -238,10 +238,10 @@ class _Pair:
             claim = _each(np.add, claim, self._exact.vjp(self._exact.params, rest))
         return _each(lambda g: (g * scale).astype(g.dtype), claim)
 
-    def _around(self, eps: float, count: int) -> list[Any]:
+    def _around(self, eps: float) -> list[Any]:
         """Return the given point, and others where each number is up to eps of itself away."""
         points = [self._claimed.params]
-        for k in range(1, count):
+        for k in range(1, SAMPLES):
             rng = np.random.default_rng(k)
 
             def moved(a: Any, rng: np.random.Generator = rng) -> Any:
@@ -252,14 +252,13 @@ class _Pair:
 
     def _overlooks_moves(self) -> bool:
         """Whether most values stay the same where the exact ones change by half a last place."""
-        at, *exact = (self.values(_widened(point)) for point in self._points[: 1 + TRIED])
-        stays = []
-        for point, moved in zip(self._points[1:], exact, strict=False):
+        points, stays = self._points[: 1 + TRIED], []
+        at, *exact = (leaves(self.values(widened(point))) for point in points)
+        for point, moved in zip(points[1:], exact, strict=True):
             narrow = leaves(self._claimed.values(point))
             for path, value in leaves(self._result).items():
-                before, after = leaves(at)[path], leaves(moved)[path]
-                shows = np.abs(after - before) >= self.eps / 2 * np.abs(before)
-                stays.append((narrow[path] == value)[shows & (before != 0)])
+                shows = np.abs(moved[path] - at[path]) >= self.eps / 2 * np.abs(at[path])
+                stays.append((narrow[path] == value)[shows & (at[path] != 0)])
         return bool(np.mean(np.concatenate(stays)) > 0.5) if any(map(np.size, stays)) else False
 
     def _coarseness(self) -> float:
@@ -269,7 +268,7 @@ class _Pair:
         """
         found = 0.0
         errors = [
-            leaves(_each(np.subtract, self._claimed.values(point), self.values(_widened(point))))
+            leaves(_each(np.subtract, self._claimed.values(point), self.values(widened(point))))
             for point in self._points
         ]
         for path, value in leaves(self._result).items():
@@ -293,7 +292,7 @@ class _Pair:
         - what is lost at all of these points alike, as x in 1 + x: that is the difference to the
           function in float64, as far as a few last places of the largest terms explain it.
         """
-        exact = [compute(self._exact, _widened(point)) for point in self._points]
+        exact = [compute(self._exact, widened(point)) for point in self._points]
         narrow = [compute(self._claimed, point) for point in self._points]
         bounds = [
             _each(lambda a, b: np.abs(a - b), exact[0], rounded(exact[0])),
@@ -315,7 +314,7 @@ class _Pair:
         least = LAST_PLACES / 2 * min(eps, float(np.finfo(np.float32).eps)) * largest
         most = max(PLACES * eps * largest, least)
         try:
-            wide = compute(self._claimed, _widened(self._claimed.params))
+            wide = compute(self._claimed, widened(self._claimed.params))
         except Exception as error:  # many kernels take narrow dtypes alone
             if is_control_flow(error):
                 raise
@@ -324,7 +323,7 @@ class _Pair:
 
     def compared_values(self, rtol: float) -> dict[str, ArrayReport]:
         """Compare the function's values with those of the reference."""
-        exact = self.values(_widened(self._claimed.params))
+        exact = self.values(widened(self._claimed.params))
         rounding = self._rounding_bound(
             lambda function, point: function.values(point), self._claimed.rounded_cotangent, exact
         )
@@ -346,7 +345,7 @@ class _Pair:
         return arrays
 
 
-def _widened(arrays: Any) -> Any:
+def widened(arrays: Any) -> Any:
     """Return arrays in float64 or complex128."""
     return _each(lambda array: array.astype(np.result_type(array.dtype, np.float64)), arrays)
 
