@@ -13,7 +13,7 @@ from jax import tree_util
 from checks.adapters.jax_function import DISAGREES, GRADIENTS, JaxFunction
 from checks.adapters.jax_leaves import FLOAT32_EPS, as_array, eps_of, in_float64, name_of
 from checks.adapters.keyed_nesting import leaf_at
-from checks.adapters.reference import PLACES, check_by_reference, widened
+from checks.adapters.reference import PLACES, as_float64, check_by_reference
 from checks.derivatives.linearity import compared_with_zeros
 from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.stacked import StackedFunction
@@ -229,7 +229,7 @@ def _product_eps() -> float:
 def _lost(checked: JaxFunction, keys: tuple[Any, ...]) -> float:
     """Return by how much an output differs in float64, 0 where that is not known."""
     try:
-        found = leaf_at(checked.values(widened(checked.params)), keys)
+        found = leaf_at(checked.values(as_float64(checked.params)), keys)
     except Exception as error:
         if is_control_flow(error):
             raise

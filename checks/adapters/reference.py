@@ -16,7 +16,7 @@ from checks.report.array_report import ArrayReport
 from checks.report.report import Diagnosis, Report
 from checks.report.verdict import LAST_PLACES, Rule, Verdict
 
-__all__ = ["COARSEST", "Differentiable", "check_by_reference", "widened"]
+__all__ = ["COARSEST", "Differentiable", "as_float64", "check_by_reference"]
 
 # Rounding is measured at SAMPLES points: the given one, and others within a last place of it. Its
 # bound is SIGMAS standard deviations, and the rule of the verdict doubles that. An error d of a
@@ -106,7 +106,7 @@ def check_by_reference(
     values: Any = pair.values
     if hasattr(exact, "values_at_points"):
         values = StackedFunction(pair.values, pair.values_at_points, np.float64, keeps_nothing=True)
-    report = check_vjp(values, pair.vjp, widened(claimed.params), rtol=rtol, **options)
+    report = check_vjp(values, pair.vjp, as_float64(claimed.params), rtol=rtol, **options)
     report = replace(report, arrays={**outputs, **report.arrays})
     if pair.eps > claimed.eps:
         finding = FEWER_DIGITS.format(pair.eps, rtol)
@@ -253,7 +253,7 @@ class _Pair:
     def _overlooks_moves(self) -> bool:
         """Whether most values stay the same where the exact ones change by half a last place."""
         points, stays = self._points[: 1 + TRIED], []
-        at, *exact = (leaves(self.values(widened(point))) for point in points)
+        at, *exact = (leaves(self.values(as_float64(point))) for point in points)
         for point, moved in zip(points[1:], exact, strict=True):
             narrow = leaves(self._claimed.values(point))
             for path, value in leaves(self._result).items():
@@ -268,7 +268,7 @@ class _Pair:
         """
         found = 0.0
         errors = [
-            leaves(_each(np.subtract, self._claimed.values(point), self.values(widened(point))))
+            leaves(_each(np.subtract, self._claimed.values(point), self.values(as_float64(point))))
             for point in self._points
         ]
         for path, value in leaves(self._result).items():
@@ -292,7 +292,7 @@ class _Pair:
         - what is lost at all of these points alike, as x in 1 + x: that is the difference to the
           function in float64, as far as a few last places of the largest terms explain it.
         """
-        exact = [compute(self._exact, widened(point)) for point in self._points]
+        exact = [compute(self._exact, as_float64(point)) for point in self._points]
         narrow = [compute(self._claimed, point) for point in self._points]
         bounds = [
             _each(lambda a, b: np.abs(a - b), exact[0], rounded(exact[0])),
@@ -314,7 +314,7 @@ class _Pair:
         least = LAST_PLACES / 2 * min(eps, float(np.finfo(np.float32).eps)) * largest
         most = max(PLACES * eps * largest, least)
         try:
-            wide = compute(self._claimed, widened(self._claimed.params))
+            wide = compute(self._claimed, as_float64(self._claimed.params))
         except Exception as error:  # many kernels take narrow dtypes alone
             if is_control_flow(error):
                 raise
@@ -323,7 +323,7 @@ class _Pair:
 
     def compared_values(self, rtol: float) -> dict[str, ArrayReport]:
         """Compare the function's values with those of the reference."""
-        exact = self.values(widened(self._claimed.params))
+        exact = self.values(as_float64(self._claimed.params))
         rounding = self._rounding_bound(
             lambda function, point: function.values(point), self._claimed.rounded_cotangent, exact
         )
@@ -345,7 +345,7 @@ class _Pair:
         return arrays
 
 
-def widened(arrays: Any) -> Any:
+def as_float64(arrays: Any) -> Any:
     """Return arrays in float64 or complex128."""
     return _each(lambda array: array.astype(np.result_type(array.dtype, np.float64)), arrays)
 

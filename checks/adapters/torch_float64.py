@@ -57,10 +57,10 @@ class InFloat64(TorchDispatchMode):  # type: ignore[misc,no-untyped-call,unused-
         dtypes = {tensor.dtype for tensor in tensors}
         if dtypes & WIDE and dtypes & NARROW.keys():
             places, names = _written(func)
-            args = tuple(a if n in places else _widened(a) for n, a in enumerate(args))
-            kwargs = {k: a if k in names else _widened(a) for k, a in kwargs.items()}
+            args = tuple(a if n in places else _as_float64(a) for n, a in enumerate(args))
+            kwargs = {k: a if k in names else _as_float64(a) for k, a in kwargs.items()}
         result = func(*args, **kwargs)
-        return result if tensors else _widened(result)
+        return result if tensors else _as_float64(result)
 
 
 class _Arguments(TorchFunctionMode):
@@ -75,8 +75,8 @@ class _Arguments(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         dtypes = {tensor.dtype for tensor in _tensors((*args, *kwargs.values()))}
         if dtypes & WIDE and dtypes & NARROW.keys() and not _writes(func) and "out" not in kwargs:
-            args = tuple(map(_widened, args))
-            kwargs = {k: _widened(argument) for k, argument in kwargs.items()}
+            args = tuple(map(_as_float64, args))
+            kwargs = {k: _as_float64(argument) for k, argument in kwargs.items()}
         return func(*args, **kwargs)
 
 
@@ -97,7 +97,7 @@ def _name(func: Any) -> str:
 def _widen_inputs(module: Any, inputs: tuple[Any, ...]) -> Any:
     """Return wide inputs of a module with wide parameters: recurrent ones compare the dtypes."""
     is_wide = any(p is not None and p.dtype in WIDE for p in module._parameters.values())
-    return tuple(map(_widened, inputs)) if is_wide else None
+    return tuple(map(_as_float64, inputs)) if is_wide else None
 
 
 def _drawn(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -106,7 +106,7 @@ def _drawn(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         arg.to(DRAWN[arg.dtype]) if isinstance(arg, torch.Tensor) and arg.dtype in WIDE else arg
         for arg in args
     )
-    result = _widened(func(*narrow, **kwargs))
+    result = _as_float64(func(*narrow, **kwargs))
     return args[0].copy_(result) if 0 in _written(func)[0] else result
 
 
@@ -125,11 +125,11 @@ def _tensors(arguments: Any) -> Iterator[Any]:
             yield from _tensors(argument)
 
 
-def _widened(argument: Any) -> Any:
+def _as_float64(argument: Any) -> Any:
     """Return an argument, or a list or tuple of some, with its narrow tensors in float64."""
     if isinstance(argument, torch.Tensor):
         wide = NARROW.get(argument.dtype)
         return argument if wide is None else argument.to(wide)
     if type(argument) in (list, tuple):
-        return type(argument)(map(_widened, argument))
+        return type(argument)(map(_as_float64, argument))
     return argument
