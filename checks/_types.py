@@ -6,5 +6,4 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.floating[Any]]
-ComplexArray = NDArray[np.complexfloating[Any, Any]]
 IntArray = NDArray[np.intp]

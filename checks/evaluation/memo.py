@@ -114,10 +114,11 @@ class Memo:
             self.stacks._outcomes.clear()
 
     def key(self, params: Any) -> Key:
-        """Return what the outcome depends on: the values, whose they are, and the rounding mode."""
+        """Return what the outcome depends on: the values, whose they are, and how is rounded."""
         arrays = _arrays(params)
         is_own = not self._own.isdisjoint(map(id, arrays))
-        return (1.0 + ABOVE_HALF, is_own, *map(_contents, map(np.asarray, arrays)))
+        kinds = tuple(map(_kind, arrays))
+        return (1.0 + ABOVE_HALF, is_own, kinds, *map(_contents, map(np.asarray, arrays)))
 
     def is_own(self, params: Any) -> bool:
         """Whether these are the caller's own arrays, not copies."""
@@ -127,10 +128,14 @@ class Memo:
         return {**self.__dict__, "_outcomes": {}, "by_move": {}}  # a worker starts without them
 
 
-def _sample(array: Any) -> Any:
-    """Return which of the samples of `checks.estimation.random_rounding` an array belongs to."""
-    operations = getattr(array, "operations", None)
-    return operations and (operations.seed,)
+def _kind(array: Any) -> Any:
+    """Return what tells arrays whose operations round in a way of their own from others.
+
+    They are of a subclass, and those of `checks.estimation.random_rounding` have a seed.
+    """
+    if type(array) is np.ndarray:
+        return None
+    return type(array), getattr(getattr(array, "operations", None), "seed", None)
 
 
 def _arrays(params: Any) -> list[Any]:

@@ -11,7 +11,6 @@ from checks.parameters.nesting import children, path_name
 
 __all__ = ["flatten_bounds"]
 
-SIDES = ("lower", "upper")
 ADVICE = "give bounds=(lower, upper), each None, a number, or nested as params"
 
 

@@ -5,6 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
+from checks.estimation.narrowing import Narrowing
+from checks.estimation.random_rounding import Operations
 from checks.estimation.rounding_mode import call_toward_zero, toward_zero_is_available
 from checks.evaluation.memo import Memo
 from checks.evaluation.pointwise import Evaluations
@@ -50,6 +52,14 @@ def test_values_are_told_apart_by_dtype_sign_of_zero_and_rounding_mode():
     assert [memo.read(x, asked) for x in points] == [1, 2, 3, 4, 5, 6]
     if toward_zero_is_available():
         assert call_toward_zero(lambda x: memo.read(x, asked), X) == 7
+
+
+def test_values_are_told_apart_by_how_operations_with_them_round():
+    memo = Memo(lambda x: memo.calls, None)
+    rounding = [Operations().follow, Operations(0).follow, Operations(1).follow]
+    points = [X, X.view(Narrowing), *(follow(X) for follow in rounding)]
+    assert [memo.read(x, {}) for x in points] == [1, 2, 3, 4, 5]
+    assert [memo.read(x, {}) for x in (X.copy(), Operations(1).follow(X))] == [1, 5]
 
 
 def test_a_closure_is_not_taken_for_a_function_of_copies():
