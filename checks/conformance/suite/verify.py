@@ -93,7 +93,7 @@ def verify_problem(target: Target, claim: str, problem: Problem) -> None:
     if trial.unfinished:
         last = trial.report.findings[-1] if trial.report is not None else "no entry was compared"
         pytest.skip(f"{NOT_REACHED}{last.removeprefix('Interrupted: ').rstrip('.')} in the time")
-    _require_taken(target, [trial])
+    _require_taken([trial])
     wrong = trial if trial.is_wrong else None
     _require_right(target, claim, SearchResult([trial], wrong, wrong))
     if not trial.report:
@@ -109,7 +109,7 @@ def _within(target: Target, networks: Networks) -> Networks:
     return taken
 
 
-def _require_taken(target: Target, trials: list[Trial]) -> None:
+def _require_taken(trials: list[Trial]) -> None:
     """Skip the test if the cost takes none of the networks that were tried."""
     __tracebackhide__ = True
     if all(trial.not_taken for trial in trials):
@@ -186,7 +186,7 @@ def _require_confirmation(
     If the time was over before, `ended_early` says how many were tried, and the test is skipped.
     """
     __tracebackhide__ = True
-    _require_taken(target, trials)
+    _require_taken(trials)
     confirmed: Counter[tuple[str, str]] = Counter()
     for trial in trials:
         for group, arrays in trial.arrays().items():

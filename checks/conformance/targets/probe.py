@@ -52,14 +52,14 @@ def probed(target: Target) -> Target:
     def gradient(weights: Any, biases: Any, x: Any, y: Any) -> Any:
         assert target.gradient is not None
         result = target.gradient(*form.given(weights, biases, x, y))
-        return _brought_back(takes, result, weights, biases)
+        return _brought_back(takes, result, biases)
 
     def step(weights: Any, biases: Any, x: Any, y: Any, learning_rate: float) -> Any:
         assert target.step is not None
         own = form.given(weights, biases, x, y)
         result = target.step(*own, learning_rate)
         # `own` holds views, so a step in place has moved the caller's arrays
-        return None if result is None else _brought_back(takes, result, weights, biases)
+        return None if result is None else _brought_back(takes, result, biases)
 
     return replace(
         target,
@@ -71,7 +71,7 @@ def probed(target: Target) -> Target:
     )
 
 
-def _brought_back(takes: Takes, result: Any, weights: Any, biases: Any) -> tuple[Any, Any]:
+def _brought_back(takes: Takes, result: Any, biases: Any) -> tuple[Any, Any]:
     """Return a gradient, or updated parameters, in the shapes of the suite where the shapes fit."""
     dw, db = result
     dw = takes.form.weights([np.asarray(g) for g in dw])

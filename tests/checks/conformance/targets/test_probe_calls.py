@@ -303,18 +303,18 @@ def test_problems_differ_from_sample_to_sample():
 
 
 def test_a_gradient_comes_back_in_the_shapes_of_the_suite():
-    weights, biases = [np.ones((3, 2))], [np.ones(3)]
+    biases = [np.ones(3)]
     for bias, shape in (("(1, n)", (1, 3)), ("(n, 1)", (3, 1)), ("(n,)", (3,))):
         takes = Takes(form=Form(transposed=True, bias=bias))
-        dw, db = _brought_back(takes, ([np.zeros((2, 3))], [np.zeros(shape)]), weights, biases)
+        dw, db = _brought_back(takes, ([np.zeros((2, 3))], [np.zeros(shape)]), biases)
         assert (dw[0].shape, db[0].shape) == ((3, 2), (3,))
-        _, db = _brought_back(takes, ([np.zeros((2, 3))], [np.zeros((2, 5))]), weights, biases)
+        _, db = _brought_back(takes, ([np.zeros((2, 3))], [np.zeros((2, 5))]), biases)
         assert db[0].shape == (2, 5)
     silent = Takes(biases=False)
     for missing in (None, [], [None]):
-        _, db = _brought_back(silent, ([np.zeros((3, 2))], missing), weights, biases)
+        _, db = _brought_back(silent, ([np.zeros((3, 2))], missing), biases)
         np.testing.assert_array_equal(db[0], [0, 0, 0])
-    _, db = _brought_back(silent, ([np.zeros((3, 2))], [np.full(3, 7.0)]), weights, biases)
+    _, db = _brought_back(silent, ([np.zeros((3, 2))], [np.full(3, 7.0)]), biases)
     np.testing.assert_array_equal(db[0], [7, 7, 7])
 
 
