@@ -87,6 +87,8 @@ def _reads_float32(evaluations: Evaluations, seed: int) -> bool:
     values, box, at_point = evaluations.values, evaluations.box, evaluations.at_point
     if evaluations.shared and not evaluations.cost.memo.is_narrow:
         return False
+    if getattr(evaluations.cost, "analytic", False):
+        return False  # a cast would drop imaginary parts
 
     def same_of_copies(cost: Any, at: dict[str, FloatArray]) -> bool:
         if not box.holds_all({path: value.astype(np.float32) for path, value in at.items()}):

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +25,9 @@ from checks.judgement.repetition import (
     two_calls_differ,
 )
 from checks.parameters.claims import entry_name
-from checks.report.array_report import ArrayReport
+from checks.report.array_report import ArrayReport, joined, judge_by_rule
 from checks.report.report import Report
-from checks.report.verdict import LAST_PLACES, Rule, Verdict, is_seen, judge, largest_entry
+from checks.report.verdict import LAST_PLACES, Rule, Verdict, entry_size, is_seen, judge
 from checks.report.wording import (
     ONLY_ZEROS,
     STAIRS,
@@ -141,15 +140,21 @@ def judge_arrays(
         By path: what was found in each array, and by how much calls of the claim differ.
     """
     claim_error = claim_error or {}
-    by_path = estimates.by_path
-    largest = max(
-        largest_entry(g.ravel(), np.abs(by_path[path].value) + by_path[path].slope_jump)
-        for path, g in claim.arrays.items()
+    found = [estimates.by_path[path] for path in claim.arrays]
+    claimed, numeric, slope_jump = map(
+        np.concatenate,
+        (
+            [g.ravel() for g in claim.arrays.values()],
+            [estimate.value for estimate in found],
+            [estimate.slope_jump for estimate in found],
+        ),
     )
+    largest = float(entry_size(claimed, numeric, slope_jump).max(initial=0))
     rule = Rule(estimates.rtol, resolution, scale, eps=claim.eps, largest=largest)
     arrays = {
         path: _compared(estimates, path, g, rule, claim_error) for path, g in claim.arrays.items()
     }
+    judge_by_rule(arrays.values())
     calls, rounding = [claim.arrays, claim.again()], dict[str, FloatArray]()
     doubtful = [array for array in arrays.values() if array.verdict is not Verdict.MATCH]
     if any(_is_flagged(array).any() or _may_be_zero(array) for array in doubtful):
@@ -162,6 +167,7 @@ def judge_arrays(
             b = rounding.get(path, 0.0)
             of_array = replace(rule, lost=_lost_by_saturation(estimates, arrays[path]))
             arrays[path] = _compared(estimates, path, claimed, of_array, claim_error, b)
+            judge_by_rule([arrays[path]])
         arrays[path] = _judge_array(estimates, claim, arrays[path])
         arrays[path] = mark_unrepeated(estimates, arrays[path], differences[path])
     return judge_kinks_together(estimates, arrays), differences
@@ -292,27 +298,28 @@ def _compared(
     claim_error: Mapping[str, FloatArray],
     rounding: FloatArray | float = 0.0,
 ) -> ArrayReport:
-    """Compare an array with its estimate by the rule, without a second estimate."""
+    """Return the claim of an array beside its estimate; the verdicts are not given yet."""
     estimate = estimates.by_path[path]
     # an array also of shape (), as errors are changed in place later
     error = np.asarray(estimates.shaped(path, estimate.error) + claim_error.get(path, 0.0))
-    return ArrayReport.judged(
-        path,
-        claimed,
-        estimates.shaped(path, estimate.value),
-        error,
-        rule,
-        rounding,
-        estimates.shaped(path, estimate.slope_jump),
-        estimate.method,
-        estimate.precision,
-        estimates.other_dtype,
+    return ArrayReport(
+        path=path,
+        claimed=claimed,
+        numeric=estimates.shaped(path, estimate.value),
+        error=error,
+        verdicts=np.full(claimed.shape, Verdict.UNRESOLVED, np.int8),
+        slope_jump=estimates.shaped(path, estimate.slope_jump),
+        rule=rule,
+        rounding=rounding,
+        method=estimate.method,
+        precision=estimate.precision,
+        dtype=estimates.other_dtype,
     )
 
 
 def _judge_array(estimates: Estimates, claim: Claim, array: ArrayReport) -> ArrayReport:
     """Estimate flagged entries of an array again, and say why entries are UNRESOLVED."""
-    if not array.claimed.size:
+    if array.verdict is Verdict.MATCH and not array.slope_jump.any():
         return array
     estimate = estimates.by_path[array.path]
     if array.all_zero:
@@ -333,22 +340,21 @@ def _judge_array(estimates: Estimates, claim: Claim, array: ArrayReport) -> Arra
 def _array_with_missed_error(report: Report) -> ArrayReport | None:
     """Return an array in which an error of the size that the report calls detectable would pass.
 
-    The least certain entry of the array with the largest detectable error is judged again, with
-    its claim altered by that error. If it is no MATCH, as it should be, None is returned.
+    The entry with the largest detectable error is judged again, with its claim altered by that
+    error. If it is no MATCH, as it should be, None is returned.
     """
-    rtol = report.rtol
-    candidates = [
-        (array.detectable, array, array.least_certain)
-        for array in report.arrays.values()
-        if array.least_certain is not None and array.largest
-    ]
-    if not candidates:
+    rtol, arrays = report.rtol, [a for a in report.arrays.values() if a.claimed.size]
+    if not arrays:
         return None
-    detectable, array, entry = max(candidates, key=itemgetter(0))
-    b = np.broadcast_to(array.rounding, array.claimed.shape)
-    claimed, numeric, error, scale, rounding = (
-        values.ravel()[[entry]]
-        for values in (array.claimed, array.numeric, array.error, array.scales, b)
+    flat = joined(arrays)
+    # a report does not ask how small an error of zeros shows, as nothing tells their scale
+    asked = flat.differentiable & (flat.largest_beside > 0)
+    worst = int(np.where(asked, flat.detectable_errors, -1).argmax())
+    if not asked.flat[worst]:
+        return None
+    of_all = flat.detectable_errors, flat.claimed, flat.numeric, flat.error, flat.scales
+    detectable, claimed, numeric, error, scale, rounding = (
+        np.broadcast_to(values, asked.shape).ravel()[[worst]] for values in (*of_all, flat.rounding)
     )
     claimed = claimed.astype(np.result_type(claimed, numeric, error))
     # The tolerance rtol·max(|g|, |n|) + min(2b, rtol·s) grows with the altered claim g: its first
@@ -357,6 +363,8 @@ def _array_with_missed_error(report: Report) -> ArrayReport | None:
     if growth >= 1:
         return None
     claimed += np.copysign(detectable * scale * (1 + 2 * rtol) / (1 - growth), claimed - numeric)
+    ends = np.cumsum([a.claimed.size for a in arrays])
+    array = arrays[int(np.searchsorted(ends, worst, side="right"))]
     largest = max(array.largest, float(np.abs(claimed[0])))
     altered = judge(claimed, numeric, error, array.rule, rounding, largest=largest)
     return array if int(altered[0]) == Verdict.MATCH else None

@@ -53,6 +53,8 @@ def mark_unrepeated(
 
     If two calls of the cost differ as well, as with dropout, a MATCH becomes UNRESOLVED instead.
     """
+    if not difference.any():
+        return array
     differ = difference > array.limit
     if not differ.any():
         return array

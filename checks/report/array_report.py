@@ -1,26 +1,29 @@
 """What a check found in one array: the verdict of every entry, and numbers that sum it up."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from checks._types import FloatArray
+from checks._types import FloatArray, IntArray
 from checks.parameters.claims import entry_name
 from checks.report.verdict import (
     Rule,
     Verdict,
-    bounds,
     entry_size,
     is_seen,
     judge_by,
+    limit,
     relative_discrepancy,
+    tolerance,
 )
 from checks.report.wording import plural
 
-__all__ = ["ArrayReport", "WorstEntry"]
+__all__ = ["ArrayReport", "WorstEntry", "joined", "judge_by_rule"]
 
 VERDICTS = tuple(Verdict)  # each at its own value
 
@@ -123,8 +126,7 @@ class ArrayReport:
         jump = np.zeros(claimed.shape) if slope_jump is None else slope_jump
         verdicts, rest = np.empty(claimed.shape, np.int8), (method, precision, dtype)
         array = cls(path, claimed, numeric, error, verdicts, jump, rule, rounding, "", *rest)
-        largest_error = rule.resolution * array.largest
-        verdicts[...] = judge_by(*array._bounds, claimed, numeric, error, largest_error, jump)
+        judge_by_rule([array])
         return array
 
     def __repr__(self) -> str:
@@ -172,9 +174,7 @@ class ArrayReport:
         """
         if self.verdict is not Verdict.MATCH or self.seen:
             return False
-        largest_error = self.rule.resolution * np.asarray(self.largest_beside)
-        rest = self.claimed, self.numeric, self.error, largest_error, self.slope_jump
-        return self.all_zero or bool(judge_by(*self._bounds, *rest).any())
+        return self.all_zero or bool(self.verdicts_by_rule.any())
 
     @cached_property
     def discrepancies(self) -> FloatArray:
@@ -216,25 +216,26 @@ class ArrayReport:
         return np.where(self.coarse, self.largest_beside, self.sizes)
 
     @property
-    def seen(self) -> bool:
+    def seen(self) -> Any:
         """Whether some derivative of the array is surely not zero."""
         return is_seen(self.numeric, self.error)
 
-    @cached_property
-    def _bounds(self) -> tuple[FloatArray, FloatArray]:
-        return bounds(
-            self.sizes, self.largest_beside, self.numeric, self.error, self.rule, self.rounding
-        )
-
     @property
+    def verdicts_by_rule(self) -> NDArray[np.int8]:
+        """What the rule alone says of every entry, without a second estimate."""
+        largest_error = self.rule.resolution * np.asarray(self.largest_beside)
+        rest = self.claimed, self.numeric, self.error, largest_error, self.slope_jump
+        return judge_by(self.tolerance, lambda: self.limit, *rest)
+
+    @cached_property
     def tolerance(self) -> FloatArray:
         """By how much the claim of each entry may be off: t of `checks.report.verdict.Rule`."""
-        return self._bounds[0]
+        return tolerance(self.sizes, self.largest_beside, self.rule, self.rounding)
 
     @property
     def limit(self) -> FloatArray:
         """By how much more than the error the claim of each entry must be off for a MISMATCH."""
-        return self._bounds[1]
+        return limit(self.tolerance, self.largest_beside, self.seen, self.rule, self.rounding)
 
     @property
     def detectable_errors(self) -> FloatArray:
@@ -249,23 +250,8 @@ class ArrayReport:
     def undetectable(self) -> int:
         """The number of entries, on no kink, so small that a claim of 0 would be tolerated."""
         of_numeric = entry_size(np.zeros(self.claimed.shape), self.numeric, self.slope_jump)
-        parts = (self.largest_beside, self.numeric, self.error, self.rule, self.rounding)
-        t, _ = bounds(of_numeric, *parts)
+        t = tolerance(of_numeric, self.largest_beside, self.rule, self.rounding)
         return int(np.sum(~(np.abs(self.numeric) - self.error > t) & self.differentiable))
-
-    @property
-    def least_certain(self) -> int | None:
-        """The flat index of the largest of `detectable_errors`; None if all are on kinks."""
-        return self._least_certain[0]
-
-    @cached_property
-    def _least_certain(self) -> tuple[int | None, float]:
-        """`least_certain` and `detectable`."""
-        if not self.differentiable.any():
-            return None, math.inf
-        errors = np.where(self.differentiable, self.detectable_errors, -1)
-        entry = int(errors.argmax())
-        return entry, float(errors.flat[entry])
 
     @property
     def worst(self) -> WorstEntry:
@@ -311,4 +297,68 @@ class ArrayReport:
         It holds for every entry but those on kinks, where any claim between the two slopes is
         accepted. If all entries are on kinks it is inf.
         """
-        return self._least_certain[1]
+        if not self.differentiable.any():
+            return math.inf
+        return float(self.detectable_errors[self.differentiable].max())
+
+
+@dataclass(frozen=True, eq=False)
+class _Joined(ArrayReport):
+    """Several arrays as one, (n,): each entry keeps the scale of its own array."""
+
+    starts: IntArray = field(default_factory=lambda: np.zeros(1, int))  # where each array begins
+
+    def _of_its_array(self, values: Any) -> Any:
+        return np.repeat(values, np.diff(self.starts, append=self.claimed.size))
+
+    @cached_property
+    def largest_beside(self) -> FloatArray | float:
+        """The largest entry of the array of each."""
+        return np.asarray(self._of_its_array(np.maximum.reduceat(self.sizes, self.starts)))
+
+    @property
+    def seen(self) -> Any:
+        """Whether some derivative of the array of each entry is surely not zero."""
+        seen = np.abs(self.numeric) > self.error
+        return self._of_its_array(np.logical_or.reduceat(seen, self.starts))
+
+
+def joined(arrays: Collection[ArrayReport]) -> ArrayReport:
+    """Return arrays that have entries as one, so that all of them take as many steps as one."""
+    first, *others = arrays
+    if not others:
+        return first
+    sizes = [array.claimed.size for array in arrays]
+
+    def flat(name: str) -> Any:
+        return np.concatenate([getattr(array, name).ravel() for array in arrays])
+
+    def each(values: list[Any]) -> Any:
+        """Return a number that arrays have in common; if it differs, what is of each entry."""
+        if all(isinstance(value, float) and value == values[0] for value in values):
+            return values[0]
+        filled = [np.full(n, np.ravel(v)) for n, v in zip(sizes, values, strict=True)]
+        return np.concatenate(filled)
+
+    return _Joined(
+        path="",
+        claimed=flat("claimed"),
+        numeric=flat("numeric"),
+        error=flat("error"),
+        verdicts=flat("verdicts"),
+        slope_jump=flat("slope_jump"),
+        rule=replace(first.rule, lost=each([array.rule.lost for array in arrays])),
+        rounding=each([array.rounding for array in arrays]),
+        starts=np.cumsum([0, *sizes[:-1]]),
+    )
+
+
+def judge_by_rule(arrays: Collection[ArrayReport]) -> None:
+    """Judge every entry of some arrays by the rule alone, in place."""
+    filled = [array for array in arrays if array.claimed.size]
+    if not filled:
+        return
+    verdicts, end = joined(filled).verdicts_by_rule.ravel(), 0
+    for array in filled:
+        start, end = end, end + array.claimed.size
+        array.verdicts[...] = verdicts[start:end].reshape(array.claimed.shape)

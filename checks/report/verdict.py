@@ -1,6 +1,7 @@
 """The rule of the verdict: a claim is compared with the interval [n − e, n + e] of an estimate."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -15,13 +16,14 @@ __all__ = [
     "SCALES",
     "Rule",
     "Verdict",
-    "bounds",
     "entry_size",
     "is_seen",
     "judge",
     "judge_by",
     "largest_entry",
+    "limit",
     "relative_discrepancy",
+    "tolerance",
 ]
 
 SCALES = ("entry", "array")
@@ -84,36 +86,41 @@ class Rule:
     scale: str = "entry"
     eps: float = 0.0
     largest: FloatArray | float = 0.0
-    lost: float = 0.0
+    lost: FloatArray | float = 0.0
 
 
-def bounds(
-    size: FloatArray,
+def tolerance(
+    size: FloatArray, largest: FloatArray | float, rule: Rule, rounding: FloatArray | float = 0.0
+) -> FloatArray:
+    """Return t of every entry, see `Rule`; `size` is max(|g|, |n|) of each, and `largest` is s."""
+    if rule.scale == "array":
+        return np.full(size.shape, rule.rtol * largest)
+    t: FloatArray = rule.rtol * size
+    b = np.where(np.isnan(rounding), 0.0, rounding)
+    return t + np.minimum(2 * b, rule.rtol * largest) if b.any() else t
+
+
+def limit(
+    t: FloatArray,
     largest: FloatArray | float,
-    numeric: FloatArray,
-    error: FloatArray,
+    seen: NDArray[np.bool_] | bool,
     rule: Rule,
     rounding: FloatArray | float = 0.0,
-) -> tuple[FloatArray, FloatArray]:
-    """Return t of every entry, and the bound above which d − e is a MISMATCH; see `Rule`.
+) -> FloatArray:
+    """Return the bound of every entry above which d − e is a MISMATCH, see `Rule`.
 
-    `size` is max(|g|, |n|) of every entry, and `largest` is s.
+    `t` is the `tolerance`, `largest` is s, and `seen` whether some derivative of the entry's array
+    is surely not zero.
     """
     b = np.asarray(rounding)
-    is_unknown = np.isnan(b)
-    known = np.where(is_unknown, 0.0, 2 * b)
-    t = rule.rtol * size + np.minimum(known, rule.rtol * largest)
-    if rule.scale == "array":
-        t = np.full(size.shape, rule.rtol * largest)
     # If all derivatives of the array may be 0, its claims may be the rounding of larger terms that
     # cancel. Then their size s says nothing of how large that rounding is, but S does.
-    of_all = np.maximum(largest, rule.largest)
-    unknown = rule.rtol * (largest if is_seen(numeric, error) else of_all)
+    unknown = rule.rtol * np.where(seen, largest, np.maximum(largest, rule.largest))
     unknown = np.maximum(unknown, rule.lost)
     floor = rule.eps * rule.largest
     floor = LAST_PLACES * np.where(b > 0, np.minimum(floor, b), floor)
-    least = np.maximum(np.where(is_unknown, unknown, known), floor)
-    return t, np.maximum(t, least)
+    least = np.maximum(np.where(np.isnan(b), unknown, 2 * b), floor)
+    return np.maximum(t, least)
 
 
 def judge(
@@ -145,26 +152,34 @@ def judge(
     """
     size = entry_size(claimed, numeric, slope_jump)
     s = float(size.max(initial=0)) if largest is None else largest
-    t, limit = bounds(size, s, numeric, error, rule, rounding)
-    return judge_by(t, limit, claimed, numeric, error, rule.resolution * s, slope_jump)
+    t = tolerance(size, s, rule, rounding)
+
+    def limit_of_all() -> FloatArray:
+        return limit(t, s, is_seen(numeric, error), rule, rounding)
+
+    return judge_by(t, limit_of_all, claimed, numeric, error, rule.resolution * s, slope_jump)
 
 
 def judge_by(
     t: FloatArray,
-    limit: FloatArray,
+    limit: Callable[[], FloatArray],
     claimed: FloatArray,
     numeric: FloatArray,
     error: FloatArray,
     largest_error: FloatArray | float,
     slope_jump: FloatArray | float = 0.0,
 ) -> NDArray[np.int8]:
-    """Judge every entry as `judge` does, by the `bounds` t and limit, and the error of a MATCH."""
-    verdicts = np.full(claimed.shape, Verdict.UNRESOLVED, np.int8)
+    """Judge every entry as `judge` does, by the tolerance t, and the error of a MATCH.
+
+    The `limit` is asked for only if some entries are no MATCH.
+    """
     with np.errstate(invalid="ignore"):
         # by how much the claim is off at least, wherever in n ± e the true derivative lies
         off = np.abs(claimed - numeric) - error
-        verdicts[(off <= t) & (error - slope_jump <= largest_error)] = Verdict.MATCH
-        verdicts[(off > limit) | ~np.isfinite(claimed)] = Verdict.MISMATCH
+        is_match = (off <= t) & (error - slope_jump <= largest_error)
+        verdicts = np.where(is_match, np.int8(Verdict.MATCH), np.int8(Verdict.UNRESOLVED))
+        if not is_match.all():
+            verdicts[(off > limit()) | ~np.isfinite(claimed)] = Verdict.MISMATCH
     return verdicts
 
 

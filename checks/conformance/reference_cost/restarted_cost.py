@@ -195,6 +195,7 @@ class _ForwardPass:
 
     def __init__(self, cost: RestartedCost, theta: Parameters) -> None:
         self.tenth = ONE / 10
+        self.numbers = _numbers(cost, theta)
         self.cost = RestartedCost(cost.net, cost.x.copy(), cost.y.copy())
         self.theta = Parameters._unchecked(map(np.copy, theta.weights), map(np.copy, theta.biases))
         self.z, self.a = cost.layers(theta)
@@ -203,12 +204,8 @@ class _ForwardPass:
 
     def is_at(self, cost: RestartedCost, theta: Parameters) -> bool:
         """Whether θ, the batch and the direction of rounding are those of this forward pass."""
-        kept = (*self.theta.weights, *self.theta.biases, self.cost.x, self.cost.y)
-        current = (*theta.weights, *theta.biases, cost.x, cost.y)
         same_kind = theta.dtype == self.theta.dtype and self.tenth == ONE / 10
-        return same_kind and all(
-            bool((one == other).all()) for one, other in zip(kept, current, strict=True)
-        )
+        return same_kind and bool((self.numbers == _numbers(cost, theta)).all())
 
     @cached_property
     def a_prime(self) -> list[Array]:
@@ -293,6 +290,12 @@ def _as_parameters(theta: Any) -> Parameters:
     if isinstance(theta, Parameters):
         return theta
     return Parameters._unchecked(theta["weights"], theta["biases"])
+
+
+def _numbers(cost: RestartedCost, theta: Parameters) -> Array:
+    """Return all that the cost depends on in one array, which is compared in one step."""
+    arrays = (*theta.weights, *theta.biases, cost.x, cost.y)
+    return np.concatenate([array.reshape(-1) for array in arrays])
 
 
 def _chunks(count: int, size: int) -> Iterator[slice]:
