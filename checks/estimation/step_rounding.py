@@ -10,7 +10,7 @@ import numpy as np
 
 from checks._types import FloatArray, IntArray
 from checks.estimation.precision import LIFT_LIMIT, Copies, Lift
-from checks.evaluation.step_sizes import random_signs
+from checks.evaluation.step_sizes import entry_sizes, random_signs
 
 __all__ = ["STRETCH", "StepRounding", "complex_step_rounding"]
 
@@ -23,6 +23,10 @@ STRETCH = 1.5
 LOST = 1 / 16
 SHAKES, SHAKE = 2, 16.0
 DIRECTIONS = 3  # random directions in which the lift is tested; one misses 1 narrow stage in 70
+# The terms of one derivative are compared with the derivatives by other entries of the same array.
+# Where the entries differ in size by more than this factor, they are taken to be in different
+# units, and what is compared is how much the cost changes when each moves by its own size.
+UNITS = 2.0**10
 TOGETHER = 4  # arrays tested by one sum Σ g v: in longer sums the narrow stage of one may not show
 
 
@@ -87,19 +91,29 @@ def complex_step_rounding(
         return np.maximum.reduceat(values, starts)
 
     largest, largest_change = largest_of(size), largest_of(change)
+    of_units = np.concatenate(
+        [entry_sizes(copies.values[p], copies.scales[p]).ravel()[of] for p, of in some.items()]
+    )
+
+    def largest_near(values: Any) -> Any:
+        """Return for each entry the largest of values in its array, in the units of that entry."""
+        converted = UNITS * np.repeat(largest_of(values * of_units), counts) / of_units
+        return np.minimum(np.repeat(largest_of(values), counts), converted)
+
     # The cost may be a small difference of large terms, whose size shows in its rounding: a cost of
     # 1 that is a difference of terms of 1e8 is off by 1e8 last places.
     rounding = largest_of(np.abs(costs - cost))
     terms = np.maximum(largest_of(np.abs(costs)), rounding / copies.narrow_eps)
     # Derivatives below the floor change those terms by less than a wide last place when a parameter
     # changes by its typical size. Added to the terms, they are lost in both dtypes.
-    floor = copies.eps * np.maximum(terms / [copies.scales[path] for path in narrow], largest)
+    of_terms = terms / [copies.scales[path] for path in narrow]
+    floor = copies.eps * np.maximum(np.repeat(of_terms, counts), largest_near(size))
     # The rounding of the wide steps is that of the narrow ones times the ratio of eps, with a
     # factor of 32. The largest change counts: that of a single entry may be small by chance.
-    wide_rounding = 32 * copies.eps / copies.narrow_eps * largest_change + floor
-    error = STRETCH * change + copies.narrow_eps / 2 * size + np.repeat(wide_rounding, counts)
+    wide_rounding = 32 * copies.eps / copies.narrow_eps * largest_near(change) + floor
+    error = STRETCH * change + copies.narrow_eps / 2 * size + wide_rounding
     error[np.repeat(~(largest_change <= LOST * largest), counts)] = np.inf
-    sizes = size + 2**10 * np.repeat(floor, counts)
+    sizes = size + 2**10 * floor
 
     is_finite = np.logical_and.reduceat(np.isfinite(wide), starts)
     is_above = np.logical_or.reduceat(size > sizes / 4, starts)
@@ -128,8 +142,7 @@ def complex_step_rounding(
         for path in group:
             lifts[path] = test([path]) if one_by_one else lift
     # terms that cancel exceed their entry: by up to 1/16 of the largest entry, it is assumed
-    of_terms = size + np.repeat(largest, counts) / 16
-    error += 2 * shaken * of_terms if shaken < LOST else np.inf
+    error += 2 * shaken * (size + largest_near(size) / 16) if shaken < LOST else np.inf
     errors, changes = ({path: of[part[path]] for path in narrow} for of in (error, change))
     return StepRounding(errors, changes, lifts)
 

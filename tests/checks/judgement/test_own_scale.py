@@ -69,6 +69,27 @@ def test_a_vector_in_mixed_units_is_judged_as_its_named_parts_are(wrong, unit):
     assert verdicts == [*report.arrays["params"].verdicts]
 
 
+@needs_long_double
+@pytest.mark.parametrize("wrong", [0, 1])
+@pytest.mark.parametrize("size", [1e9, -3e8])
+def test_entries_far_apart_in_size_do_not_blur_each_other(size, wrong):
+    p = np.array([size, 1 / size])
+    unit = np.array([1 / size, size])
+
+    def gradient(p, factor=1.0):
+        return 2 * p * unit**2 * np.where(np.arange(2) == wrong, factor, 1)
+
+    right = check_gradient(lambda p: np.sum((p * unit) ** 2), gradient, p)
+    assert right.verdict is MATCH
+    assert right.coarse == 0
+    for factor in (1.02, -1.0):  # wrong on purpose
+        report = check_gradient(
+            lambda p: np.sum((p * unit) ** 2), lambda p, f=factor: gradient(p, f), p
+        )
+        assert report.verdict is MISMATCH
+        assert f"[{wrong}]" in report.diagnosis[0].text
+
+
 def test_mixed_units_by_the_scale_of_the_array_and_without_a_function_to_call():
     wrong = misfit_slopes(FITTED, (1, -1, 1))  # wrong on purpose
     by_array = check_gradient(misfit, wrong, FITTED, scale="array")
