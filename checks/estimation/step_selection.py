@@ -35,6 +35,9 @@ FEW = 16  # of more slopes, one common move tests first whether the cost contrad
 # If all trials of the pilots failed, so many long and as many short steps show noise if their
 # corrections, as differences of costs, are the same up to this factor.
 SOME_TRIALS, SAME_NOISE = 4, 8.0
+# Factors on the step of a difference in a wider dtype. The first is tried on all coordinates, the
+# others where it does not converge: the best step of a noisy cost may be long beside what it does.
+SHORTER = 2.0 ** -np.array([0, 3, 6, 9])
 KINK_ROUNDS = 5  # a kink seen by so many steps, down to 8^-4 = 2e-4 of the first, is at x
 
 
@@ -296,18 +299,33 @@ class _StepSelection:
 
         They have an error of their own, mostly of truncation. Where they are 0, the cost may not
         read the parameters that it is given, but those that it was called with before.
+
+        Stairs that rounding makes hide truncation too: on one of them, all orders agree. So wide
+        differences that do not converge take shorter steps, and an error grows to cover one that
+        is off by more than its own error.
         """
         wide, known = self.coordinates.wide, np.flatnonzero(np.isfinite(self.error))
-        known = known[~self.is_rough[known]]
-        if wide is None or self.stencil is not central or not known.size:
+        if wide is None or not known.size:
             return
-        x, h, scale = wide.x[known], self.best_step[known], self.scale[known]
-        found = central(partial(wide.costs, known), x, h, scale, wide.at_point, wide.noise)
-        value = self.value[known]
+        steps, value = self.best_step[known], np.full(known.size, np.nan)
+        own_error, rows = np.full(known.size, np.inf), np.arange(known.size)
+        for shorter in SHORTER:
+            some = known[rows]
+            h = np.maximum(steps[rows] * shorter, wide.finest[some])
+            costs, x, scale = partial(wide.costs, some), wide.x[some], self.scale[some]
+            found = self.stencil(costs, x, h, scale, wide.at_point, wide.noise)
+            value[rows], own_error[rows] = found.value, found.error
+            rows = rows[np.isinf(found.error)]
+            if not rows.size:
+                break
+        before = self.error[known]
+        off = np.abs(value - self.value[known])
         last_place = float(np.finfo(np.float64).eps) * np.abs(value)  # the wide cost may round once
-        error = np.abs(found.value - value) + found.error + last_place
-        smaller = (error < self.error[known]) & (found.value != 0)
-        self.error[known] = np.where(smaller, error, self.error[known])
+        error = off + own_error + last_place
+        measured = (error < before) & ~self.is_rough[known] & (self.stencil is central)
+        contradicted = (error > before) & (off > own_error)
+        replaces = (measured | contradicted) & (value != 0)
+        self.error[known] = np.where(replaces, error, before)
 
     def compare_with_shorter_steps(self) -> None:
         """Widen errors where long steps may span several kinks, which hide each other.

@@ -87,3 +87,22 @@ def test_a_cost_that_reads_the_callers_arrays_is_no_witness():
     estimate = numerical_gradient(lambda _: np.sum(np.exp(x)), x, method="central")
     assert np.all(np.abs(estimate.value - np.exp(x)) <= estimate.error)
     assert np.all(estimate.error < 1e-6)
+
+
+@needs_long_double
+def test_stairs_of_saturated_units_hide_how_a_step_truncates():
+    # All points of a difference by the second entry lie on one of the stairs of 1 + exp(−z), so
+    # that its orders agree. In the wider dtype they do not, as exp(−z) falls by e^28 within a step.
+    # One seed in three had the second derivative outside.
+    x = [[2.2168016129974166, 4.560727757673748, 5.984870394946641]]
+    x = np.array([*x, [16.125033965720522, 11.954336150050192, 3.4863326676670754]])
+
+    def cost(x):
+        z = (1 + x) ** 2 - 1
+        return np.arctan(np.sum(1 / (1 + np.exp(-z))))
+
+    e = np.exp(1 - (1 + x.astype(np.longdouble)) ** 2)
+    exact = 2 * (1 + x) * e / (1 + e) ** 2 / (1 + np.sum(1 / (1 + e)) ** 2)
+    for seed in (0, 14, 42, 54):
+        estimate = numerical_gradient(cost, x, method="central", seed=seed)
+        assert np.all(np.abs(estimate.value - exact) <= estimate.error)
