@@ -185,7 +185,7 @@ def cost_rounding(
     if lift is Lift.NARROW and MUCH * last_place < noise < math.inf:
         shortest = SHORTEST * copies.eps / copies.narrow_eps
         lift = _where_smooth(line_of, noise, least_level, shortest)
-    if copies.refused:
+    if copies.narrowed and not copies.shared:  # of several results, others may be narrow
         lift = Lift.NARROW
     relative = level / largest if largest else 0.0
     # the noise is doubled, because five points may show too little of it by chance

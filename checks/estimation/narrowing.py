@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from checks.estimation.wide_linalg import MOST, WIDE_LINALG
+
 __all__ = ["Narrowing", "converted"]
 
 NARROWER = {
@@ -24,33 +26,52 @@ class Narrowing(np.ndarray[Any, Any]):
 
     Functions of numpy, and ufuncs of other libraries, take it as they take any array. What they
     return of narrow arguments is made wide again, so that all other stages compute in the wide
-    dtype.
+    dtype. Some of np.linalg are computed in the wide dtype here, see `wide_linalg`.
+
+    Attributes
+    ----------
+    narrowed : list
+        The functions that got narrow arguments, of this array and of all that were made from it.
     """
+
+    narrowed: list[Any]
+
+    @classmethod
+    def of(cls, array: Any, narrowed: list[Any] | None = None) -> "Narrowing":
+        """Return an array as one of these, which adds to a list of functions."""
+        view = np.asarray(array).view(cls)
+        view.narrowed = [] if narrowed is None else narrowed
+        return view
+
+    def __array_finalize__(self, other: Any) -> None:
+        self.narrowed = getattr(other, "narrowed", [])
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         try:
             result = super().__array_function__(function, types, args, kwargs)
         except TypeError:
-            return _of_narrow(function, args, kwargs)
-        return converted(result, _view)
+            if function not in WIDE_LINALG or max(np.shape(self)[-2:]) > MOST:
+                return self._of_narrow(function, args, kwargs)
+            plain = converted(args, np.asarray), converted(kwargs, np.asarray)
+            result = WIDE_LINALG[function](*plain[0], **plain[1])
+        return converted(result, self._view)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         function, options = getattr(ufunc, method), converted(kwargs, np.asarray)
         try:
             result = function(*converted(inputs, np.asarray), **options)
         except TypeError:
-            return _of_narrow(function, inputs, kwargs)
-        return converted(result, _view)
+            return self._of_narrow(function, inputs, kwargs)
+        return converted(result, self._view)
 
+    def _of_narrow(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Call a function with narrow arguments, and return its results wide."""
+        self.narrowed.append(function)
+        result = function(*converted(args, _narrow), **converted(kwargs, _narrow))
+        return converted(result, lambda array: self._view(_cast(array, WIDER)))
 
-def _of_narrow(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """Call a function with narrow arguments, and return its results wide."""
-    result = function(*converted(args, _narrow), **converted(kwargs, _narrow))
-    return converted(result, lambda array: _view(_cast(array, WIDER)))
-
-
-def _view(array: Any) -> Any:
-    return np.asarray(array).view(Narrowing)
+    def _view(self, array: Any) -> Any:
+        return Narrowing.of(array, self.narrowed)
 
 
 def _narrow(array: Any) -> Any:

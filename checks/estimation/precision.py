@@ -121,6 +121,8 @@ class Copies:
         How often the function was called.
     refused : bool
         Some stage of the function refused the wide dtype, and gets narrow arguments since then.
+    narrowed : list
+        The functions inside that got narrow arguments.
     always_refused : bool
         It refused these as well, so that it is not called any more: its results are nan.
     said : str
@@ -165,6 +167,7 @@ class Copies:
         self._most = min(getattr(function, "most", MAX_STACKED), max(1, MAX_STACKED // self.size))
         self.calls = 0
         self.refused = self.always_refused = False
+        self.narrowed: list[Any] = []
         self.said = ""
         self.overflowed = False
         self.follow: Callable[[Any], Any] | None = None
@@ -218,7 +221,7 @@ class Copies:
     ) -> Any:
         """Return a function of the parameters that hold these arrays."""
         if self.refused:
-            arrays = {path: array.view(Narrowing) for path, array in arrays.items()}
+            arrays = {p: Narrowing.of(array, self.narrowed) for p, array in arrays.items()}
         if self.follow is not None:
             arrays = {path: self.follow(array) for path, array in arrays.items()}
         params = self._nesting.rebuild(arrays)

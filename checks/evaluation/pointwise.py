@@ -135,12 +135,13 @@ class Evaluations(RestoresParameters):
         self.caller_eps = self.eps
         self.lost = self.doubt = 0.0
 
-    def in_dtype(self, dtype: Any) -> "Evaluations":
+    def in_dtype(self, dtype: Any, view: Callable[[Any], Any] = np.asarray) -> "Evaluations":
         """Return evaluations of the same cost around copies of the parameters in another dtype.
 
-        Their count begins with the calls made so far; the caller's bounds are kept.
+        Their count begins with the calls made so far; the caller's bounds are kept. The cost gets
+        what `view` makes of each copy, which must be an array of the same memory.
         """
-        return self._around({path: value.astype(dtype) for path, value in self.values.items()})
+        return self._around({p: view(value.astype(dtype)) for p, value in self.values.items()})
 
     def beside(self, moves: Mapping[str, FloatArray]) -> "Evaluations":
         """Return evaluations of the same cost around moved copies, as `in_dtype` does."""

@@ -13,6 +13,7 @@ from checks._types import FloatArray, IntArray
 from checks.estimation.cost_rounding import measure_cost_rounding
 from checks.estimation.estimates import Estimates
 from checks.estimation.finite_differences import Estimate, differences, finest_step
+from checks.estimation.narrowing import Narrowing
 from checks.estimation.noise import Noise
 from checks.estimation.precision import Copies, Lift, coarsest_dtype, copies_of, wider_dtype
 from checks.estimation.step_error import LIFTED, SAMPLED
@@ -155,7 +156,8 @@ def _sharper(
         steps_lift = estimate.precision in (LIFTED, SAMPLED)
         lifts = {Lift.LIFTS, Lift.HIDDEN} if steps_lift else {Lift.LIFTS}
         if rounding is not None and rounding.lift in lifts:
-            wide = evaluations.in_dtype(wider_dtype(coarsest_dtype(evaluations.values)))
+            dtype = wider_dtype(coarsest_dtype(evaluations.values))
+            wide = evaluations.in_dtype(dtype, Narrowing.of)
             level = rounding.wide_level
             relative = level / (abs(float(wide.at_point)) or level)
             yield wide, Noise(level, relative, False, False)
