@@ -4,6 +4,7 @@
 steps (`complex_step`, with errors of `step_error`) or differences (`finite_differences`: formulas
 in `stencils`, steps from `step_selection`, jumps found by `stairs`). `noise` measures that of a
 cost by a `difference_table`, `result_noise` that of many results, `step_noise` that at long steps.
-`precision` calls functions in a wider dtype, `narrowing` those that refuse it. `hidden_rounding`
-and `oscillation` find what all miss. Imports evaluation and parameters. Read `estimates` first.
+`precision` calls functions in a wider dtype, `narrowing` those that refuse it, and `wide_linalg` is
+np.linalg there. `hidden_rounding` and `oscillation` find what all miss. Imports evaluation and
+parameters. Read `estimates` first.
 """

@@ -46,6 +46,11 @@ class Narrowing(np.ndarray[Any, Any]):
     def __array_finalize__(self, other: Any) -> None:
         self.narrowed = getattr(other, "narrowed", [])
 
+    def __getitem__(self, index: Any) -> Any:
+        """Return a part of the array; of single numbers too, what is computed stays one of these."""
+        part = super().__getitem__(index)
+        return self._view(part) if isinstance(part, np.generic) else part
+
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         try:
             result = super().__array_function__(function, types, args, kwargs)

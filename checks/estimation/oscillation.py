@@ -15,7 +15,7 @@ from checks.estimation.precision import EVERY, Copies, coarsest_dtype, copies_of
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.step_sizes import entry_sizes, random_signs
 
-__all__ = ["oscillation_errors"]
+__all__ = ["oscillation_errors", "turning_errors"]
 
 # Neighbours are as far from the point as these parts of each entry, but at least SHORTEST last
 # places. They are so close that the slope of a cost that differences follow hardly changes.
@@ -57,6 +57,23 @@ def oscillation_errors(
     finally:
         evaluations.count += copies.calls
     return errors
+
+
+def turning_errors(
+    evaluations: Evaluations, path: str, estimate: Estimate, entries: IntArray, seed: int
+) -> FloatArray:
+    """Return what `oscillation_errors` does of some entries of an array, also of several results.
+
+    Of these, only entries that are about to be called wrong are worth the calls.
+    """
+    if not entries.size:
+        return np.zeros(estimate.value.size)
+    copies = copies_of(evaluations, wider_dtype(coarsest_dtype(evaluations.values)))
+    try:
+        found = _errors(copies, path, estimate, entries, np.random.default_rng(seed))
+        return np.zeros(found.size) if copies.said else found
+    finally:
+        evaluations.count += copies.calls
 
 
 def _is_contradicted(

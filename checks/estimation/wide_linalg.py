@@ -47,7 +47,8 @@ def _slogdet(a: NDArray[Any]) -> Any:
     pivots, sign = _pivots(a)
     size = np.abs(pivots)
     signs = np.where(size, pivots / np.where(size, size, 1), 0)
-    return SlogdetResult(sign * signs.prod(axis=-1), np.log(size).sum(axis=-1))
+    with np.errstate(divide="ignore"):  # as numpy does of a singular matrix
+        return SlogdetResult(sign * signs.prod(axis=-1), np.log(size).sum(axis=-1))
 
 
 def _solve(a: NDArray[Any], b: NDArray[Any]) -> Any:

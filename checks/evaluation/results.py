@@ -106,7 +106,8 @@ class Results:
         self.memo.widest = getattr(f, "widest", np.longdouble)
         self.memo.most = min(MAX_POINTS, max(1, MAX_STACKED // (self._entries + self.size)))
         self.memo.calls, self.memo.last = 1, self.memo.key(x)
-        self.memo.is_narrow = all(np.array_equal(a, a.astype(np.float32)) for a in self._first)
+        with np.errstate(over="ignore"):
+            self.memo.is_narrow = all(np.array_equal(a, a.astype("f4")) for a in self._first)
         self._keep_only(_copied)
 
     def _keep_only(self, part: Callable[[list[NDArray[Any]]], tuple[NDArray[Any], ...]]) -> None:

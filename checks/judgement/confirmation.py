@@ -15,12 +15,14 @@ from checks.estimation.estimates import Estimates
 from checks.estimation.finite_differences import Estimate, differences, finest_step
 from checks.estimation.narrowing import Narrowing
 from checks.estimation.noise import Noise
+from checks.estimation.oscillation import turning_errors
 from checks.estimation.precision import Copies, Lift, coarsest_dtype, copies_of, wider_dtype
 from checks.estimation.step_error import LIFTED, SAMPLED
 from checks.estimation.step_noise import noise_at_steps
 from checks.estimation.step_selection import first_step
 from checks.estimation.witness import VISIBLE, confirms
 from checks.evaluation.pointwise import Evaluations
+from checks.evaluation.result import Contraction
 from checks.evaluation.step_sizes import entry_sizes, steps_taken
 from checks.report.array_report import ArrayReport
 from checks.report.verdict import Verdict
@@ -116,12 +118,14 @@ def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> str:
         if (blurred & ~confirmed).any() and noise is estimates.noise:
             second = _sharper(estimates, array.path, entries, second, rng, goal)
             confirmed = are_confirmed(second)
+        turning = _turning_errors(estimates, array.path, entries[confirmed])
+        confirmed &= turning[entries] == 0
         if confirmed.all():
             break
         unconfirmed = entries[~confirmed]
         verdicts[unconfirmed] = Verdict.UNRESOLVED
         difference = np.abs(second.value - estimate.value[entries])
-        both = (difference + second.error)[~confirmed]
+        both = (difference + second.error + turning[entries])[~confirmed]
         both = np.where(np.isnan(both), np.inf, both)
         error[unconfirmed] = np.maximum(error[unconfirmed], both)
         if estimate.on_stairs.size:
@@ -171,6 +175,15 @@ def _sharper(
         chosen = {p: np.where(sharper, getattr(found, p), getattr(second, p)) for p in parts}
         second = replace(second, **chosen)
     return second
+
+
+def _turning_errors(estimates: Estimates, path: str, entries: IntArray) -> FloatArray:
+    """Return the errors of oscillations; those of a cost alone are a part of its estimates."""
+    evaluations, estimate = estimates.evaluations, estimates.by_path[path]
+    entries = entries[~estimate.by_complex_steps[entries]]
+    if not evaluations.shared or isinstance(evaluations.cost, Contraction):
+        entries = entries[:0]
+    return turning_errors(evaluations, path, estimate, entries, estimates.seed)
 
 
 def _may_oscillate(

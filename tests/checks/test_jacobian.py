@@ -575,3 +575,8 @@ def test_exact_zeros_are_not_counted_as_known_by_their_arrays_scale():
     assert report
     assert report.coarse == 0
     assert "scale" not in str(report)
+
+
+def test_results_may_be_larger_than_float32_holds():
+    x = np.array([1.5, -0.5])
+    assert check_jacobian(lambda x: 1e45 * x**2, np.diag(2e45 * x), x)

@@ -17,7 +17,7 @@ from tests.checks.estimation.planted import INF, NAN, NARROW, SIGNS, WIDE, appro
 class Line:
     """Copies of a cost that is a function of the multiple t of the moves along the line."""
 
-    eps, narrow_eps, refused, always_refused = WIDE, NARROW, False, False
+    eps, narrow_eps, narrowed, always_refused, shared = WIDE, NARROW, [], False, False
 
     def __init__(self, cost, far=()):
         self.values, self.function, self.far, self.calls = {"w": np.ones(1)}, cost, far, 0

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from checks import Verdict, check_gradient, numerical_gradient
+from checks import Verdict, check_gradient, check_jacobian, numerical_gradient
 
 # cost, the point, the exact slope there
 COSTS = {
@@ -53,3 +53,26 @@ def test_complex_steps_that_are_alike_near_by_excuse_no_mistake(cost, slope, by_
         assert check_gradient(cost, {"z": right}, params, method=method).verdict is Verdict.MATCH
         report = check_gradient(cost, {"z": wrong}, params, method=method)
         assert report.verdict is Verdict.MISMATCH
+        beside = np.stack([wrong, np.eye(5)[0]])
+        f = lambda p: np.stack([cost(p), p["z"][0]])  # noqa: E731
+        report = check_jacobian(f, {"z": beside}, params, method=method)
+        assert report.verdict is Verdict.MISMATCH
+
+
+@pytest.mark.parametrize("size", [1e3, 1e4, 1e6])
+@pytest.mark.parametrize("factor", [1.0, -3.0])
+def test_the_slope_of_an_oscillation_among_results_is_not_called_wrong(factor, size):
+    """The product is 10¹⁸ to 10³⁶, far beyond what the period of a sine shows."""
+    z = np.array([0.93, 1.37, 0.71]) * size
+
+    def f(z):
+        product = np.prod(z * np.roll(z, 1))
+        return np.stack([factor * (product - np.sin(product)), z[1] ** 2])
+
+    # what the period leaves: any slope from 0 to 2
+    right = np.stack([factor * 0.3 * 2 * np.prod(z) ** 2 / z, [0, 2 * z[1], 0]])
+    report = check_jacobian(f, right, z)
+    assert report.verdict is Verdict.UNRESOLVED
+    assert report.arrays["f(x) by x"].verdicts[1].tolist() == [Verdict.MATCH] * 3
+    wrong = right * [[1], [1.001]]  # wrong on purpose
+    assert check_jacobian(f, wrong, z).worst.index == (1, 1)

@@ -41,7 +41,7 @@ class Case:
         self.on_stairs = np.zeros(m, bool)
         self.estimates = SimpleNamespace(
             by_path={"w": estimate}, seed=0, noise=noise, rtol=1e-4,
-            evaluations=SimpleNamespace(values={"w": values}, count=0),
+            evaluations=SimpleNamespace(values={"w": values}, count=0, shared=False),
         )  # fmt: skip
         jump = estimate.slope_jump.reshape(self.claimed.shape)
         self.array = ArrayReport.judged(
@@ -189,7 +189,7 @@ def test_a_blurred_second_estimate_is_taken_in_the_wider_dtype(
     case.rounding = SimpleNamespace(lift=lift, wide_level=1e-20)
     asked = []
 
-    def in_dtype(dtype):
+    def in_dtype(dtype, view):
         asked.append(dtype)
         case.second[1][:] = 1e-6
         return SimpleNamespace(at_point=np.longdouble(4.0), count=50)
@@ -238,7 +238,7 @@ def test_an_estimate_in_the_wider_dtype_that_contradicts_the_second_is_not_belie
     case.second[1][:] = 0.3
     case.rounding = SimpleNamespace(lift=Lift.LIFTS, wide_level=1e-20)
 
-    def in_dtype(dtype):
+    def in_dtype(dtype, view):
         case.second[0][:], case.second[1][:] = 1.5, 1e-6
         return SimpleNamespace(at_point=np.longdouble(0.0), count=50)
 
