@@ -2,9 +2,8 @@
 
 `estimates` is about every entry, `directional` about directions of whole arrays. They take complex
 steps (`complex_step`, with errors of `step_error`) or differences (`finite_differences`: formulas
-in `stencils`, steps from `step_selection`, jumps found by `stairs`). `noise` measures that of a
-cost by a `difference_table`, `result_noise` that of many results, `step_noise` that at long steps.
-`precision` calls functions in a wider dtype, `narrowing` those that refuse it, and `wide_linalg` is
-np.linalg there. `hidden_rounding` and `oscillation` find what all miss. Imports evaluation and
-parameters. Read `estimates` first.
+in `stencils`, steps from `step_selection`, jumps by `stairs`). `noise` measures that of a cost by a
+`difference_table`. `precision` calls functions in a wider dtype, `narrowing` those that refuse it
+(`wide_linalg` is np.linalg for it). `hidden_rounding` and `oscillation` find what all miss. Imports
+evaluation and parameters. Read `estimates` first.
 """

@@ -47,7 +47,7 @@ class Narrowing(np.ndarray[Any, Any]):
         self.narrowed = getattr(other, "narrowed", [])
 
     def __getitem__(self, index: Any) -> Any:
-        """Return a part of the array; of single numbers too, what is computed stays one of these."""
+        """Return a part of the array, also a single number, as one of these."""
         part = super().__getitem__(index)
         return self._view(part) if isinstance(part, np.generic) else part
 

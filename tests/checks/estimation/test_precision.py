@@ -183,7 +183,8 @@ def test_python_floats_and_libraries_do_not_lift():
         assert measured_cost(cost, params).lift is Lift.NARROW
     _, rounding, wide = measured_steps(solved, params)
     assert rounding.lifts == {"w": Lift.LIFTS, "b": Lift.NARROW}
-    assert wide.refused and wide.narrowed
+    assert wide.refused
+    assert wide.narrowed
 
 
 def test_float_lifts_what_was_float32():

@@ -90,7 +90,7 @@ def covariance(p):
 
 
 def misfit(p):
-    """A Gaussian process: half of log det K, and of the residuals in the metric of K."""
+    """Return half of log det K and of the residuals in its metric, of a Gaussian process."""
     k = covariance(p)
     return Y @ np.linalg.solve(k, Y) / 2 + np.log(np.linalg.det(k)) / 2
 
