@@ -1,12 +1,14 @@
 """How far each entry may be moved: not far from the point, and not beyond the caller's bounds."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from checks._types import FloatArray, IntArray
+from checks.evaluation.entries import Entries
 from checks.evaluation.step_sizes import entry_sizes, typical_size
 
 __all__ = ["ON_BOUND", "Box"]
@@ -36,6 +38,8 @@ class Box:
         The ends of the box, by path, in float64 or wider.
     scales : dict of str to float
         The typical size of every array's entries.
+    entries : Entries
+        Where each array stands in a vector of all entries.
     """
 
     def __init__(
@@ -43,20 +47,32 @@ class Box:
         values: Mapping[str, FloatArray],
         bounds: tuple[Mapping[str, FloatArray], Mapping[str, FloatArray]] | None = None,
     ) -> None:
-        self._values = {p: v.astype(np.result_type(v, np.float64)) for p, v in values.items()}
+        self.entries = entries = Entries(values)
         self._dtypes = {path: value.dtype for path, value in values.items()}
+        vector = entries.joined(values)
+        self._vector = vector = vector.astype(np.result_type(vector, np.float64))
+        self._values = entries.split(vector)
         self.scales = {path: typical_size(value) for path, value in self._values.items()}
-        self.lower: dict[str, FloatArray] = {}
-        self.upper: dict[str, FloatArray] = {}
+        sizes = entry_sizes(vector, entries.spread([self.scales[path] for path in entries.filled]))
+        largest: Any = [np.finfo(self._dtypes[path]).max for path in entries.filled]
+        largest = largest[0] if len(set(largest)) == 1 else entries.spread(largest)
         with np.errstate(over="ignore"):
-            for path, value in self._values.items():
-                sizes = entry_sizes(value, self.scales[path])
-                largest = np.finfo(self._dtypes[path]).max
-                self.lower[path] = np.maximum(value - sizes, -largest)
-                self.upper[path] = np.minimum(value + sizes, largest)
-                if bounds:
-                    self.lower[path] = np.maximum(self.lower[path], bounds[0][path])
-                    self.upper[path] = np.minimum(self.upper[path], bounds[1][path])
+            self._lower = np.maximum(vector - sizes, -largest)
+            self._upper = np.minimum(vector + sizes, largest)
+        if bounds:
+            self._lower = np.maximum(self._lower, entries.joined(bounds[0]))
+            self._upper = np.minimum(self._upper, entries.joined(bounds[1]))
+        self.lower, self.upper = entries.split(self._lower), entries.split(self._upper)
+
+    @cached_property
+    def below(self) -> FloatArray:
+        """By how much every entry may be moved down, (P,)."""
+        return np.asarray(self._vector - self._lower)
+
+    @cached_property
+    def above(self) -> FloatArray:
+        """By how much every entry may be moved up, (P,)."""
+        return np.asarray(self._upper - self._vector)
 
     def room(self, path: str) -> tuple[FloatArray, FloatArray]:
         """Return by how much each entry of an array may be moved down, and by how much up."""
@@ -82,11 +98,12 @@ class Box:
         Where a move leaves it with either sign, 0 is returned. What must stay in the box is the
         move times `reach`.
         """
-        inside = self._within(path, self._values[path] + reach * moves)
-        if inside.all():
-            return moves
-        mirrored = self._within(path, self._values[path] - reach * moves)
-        return np.where(inside, moves, np.where(mirrored, -moves, 0))
+        ends = self._values[path], self.lower[path], self.upper[path]
+        return _reflected(moves, reach, *ends)
+
+    def reflected_all(self, moves: NDArray[Any]) -> NDArray[Any]:
+        """Return moves (..., P) of all entries, as `reflected` does those of an array."""
+        return _reflected(moves, 1.0, self._vector, self._lower, self._upper)
 
     def shortened(self, path: str, moves: NDArray[Any]) -> NDArray[Any]:
         """Return moves of an array, with those replaced that leave the box.
@@ -105,10 +122,14 @@ class Box:
 
     def shrunken(self, shrink: float) -> dict[str, FloatArray]:
         """Return the moves by path that multiply parameters by `shrink`, cut off at the ends."""
-        return {
-            path: np.clip(shrink * value, self.lower[path], self.upper[path]) - value
-            for path, value in self._values.items()
-        }
+        return self.entries.split(
+            np.clip(shrink * self._vector, self._lower, self._upper) - self._vector
+        )
+
+    def holds_vectors(self, points: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whether each of points (..., P) lies wholly in the box, by its real part: (...)."""
+        real = points.real
+        return np.asarray(((self._lower <= real) & (real <= self._upper)).all(axis=-1))
 
     def holds(self, path: str, moved: NDArray[Any]) -> NDArray[np.bool_]:
         """Whether each of arrays (..., shape) lies wholly in the box, by its real part: (...)."""
@@ -135,3 +156,16 @@ class Box:
 
     def _within(self, path: str, moved: Any) -> Any:
         return (self.lower[path] <= moved) & (moved <= self.upper[path])
+
+
+def _reflected(moves: Any, reach: float, values: Any, lower: Any, upper: Any) -> NDArray[Any]:
+    """Return moves with the sign changed that leave what is between the ends; see `Box`."""
+
+    def is_inside(side: float) -> NDArray[np.bool_]:
+        moved = values + side * moves
+        return np.asarray((lower <= moved) & (moved <= upper))
+
+    inside = is_inside(reach)
+    if inside.all():
+        return np.asarray(moves)
+    return np.where(inside, moves, np.where(is_inside(-reach), -moves, 0))

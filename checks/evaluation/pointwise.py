@@ -4,7 +4,6 @@ import cmath
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -66,6 +65,8 @@ class Evaluations(RestoresParameters):
         Where the parameters may be moved to.
     values : dict of str to ndarray
         The parameters at the point, by path: copies, never moved.
+    entries : Entries
+        Where each array stands in a vector of all entries.
     size : int
         The number of entries of all arrays.
     count : int
@@ -113,12 +114,10 @@ class Evaluations(RestoresParameters):
         self.shared = getattr(cost, "shared", False)
         arrays = float_arrays(self.nesting)
         self.values = {path: array.copy() for path, array in arrays.items()}
-        ends = [*accumulate(array.size for array in arrays.values())]
         self._bounds = None if bounds is None else flatten_bounds(params, arrays, bounds)
         self.box = Box(self.values, self._bounds)
-        self.size = ends[-1]
-        # the place of each array in a vector of all entries
-        self._slices = dict(zip(arrays, map(slice, [0, *ends[:-1]], ends), strict=True))
+        self.entries = self.box.entries
+        self.size = self.entries.size
         self._moved: dict[str, NDArray[Any]] = {}  # see `_note_moved`
         self._place = ""  # tells moves of entries from those at another point
         self.outside: dict[str, str] = {}
@@ -373,7 +372,7 @@ class Evaluations(RestoresParameters):
         """
         return self._point_by_point({path: move[None] for path, move in moves.items()}, 1)[0]
 
-    def costs_moved(self, numbers: NDArray[Any], moves: Callable[[Any], Mapping[str, Any]]) -> Any:
+    def costs_moved(self, numbers: NDArray[Any], moves: Callable[[Any], Any]) -> Any:
         """Return the costs of many points, each with whole arrays moved.
 
         Parameters
@@ -381,24 +380,23 @@ class Evaluations(RestoresParameters):
         numbers : (m,) array
             One number for each point, such as a multiple of a direction.
         moves : callable
-            Takes k of the numbers; returns the moves of those k points by path, (k, ...). It is
-            called with few numbers at once if the arrays are large, see `MAX_NUMBERS`.
+            Takes k of the numbers; returns the moves of those k points: by path, (k, ...), or of
+            all entries, (k, P). It is called with few numbers at once if the arrays are large, see
+            `MAX_NUMBERS`.
 
         Returns
         -------
         (m,) ndarray
         """
         most = max(1, MAX_NUMBERS // self.size)
+        if len(numbers) <= most:
+            return self._costs_at(moves(numbers), len(numbers))
         parts = (numbers[first : first + most] for first in range(0, len(numbers), most))
         return np.concatenate([self._costs_at(moves(part), len(part)) for part in parts])
 
     def split(self, vectors: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Return parts of vectors (..., P) of all entries, by path, (..., shape of the array)."""
-        leading = vectors.shape[:-1]
-        return {
-            path: vectors[..., part].reshape((*leading, *self.values[path].shape))
-            for path, part in self._slices.items()
-        }
+        return self.entries.split(vectors)
 
     def at_every_entry(
         self, steps: Mapping[str, float], direction: Mapping[str, FloatArray] | None = None
@@ -423,7 +421,7 @@ class Evaluations(RestoresParameters):
             sizes = [self.values[path].size for path in steps]
             moves = np.diag(1j * np.repeat([*steps.values()], sizes))
             try:
-                costs = self._stacked_costs(self.split(moves), self.size)
+                costs = self._stacked_costs(moves, self.size)
             except KeyboardInterrupt:
                 if not self.accept_interrupt():
                     raise
@@ -440,25 +438,32 @@ class Evaluations(RestoresParameters):
             imaginary = np.full((value.size, 1), 1j * steps[path])
             yield path, self.at_entries(path, np.arange(value.size), imaginary)[:, 0]
 
-    def _costs_at(self, moves: Mapping[str, Any], count: int) -> Any:
+    def _costs_at(self, moves: Any, count: int) -> Any:
         """Return the costs of `count` points, by the cost's own ``at_points`` if it has one."""
         costs = self._stacked_costs(moves, count)
-        return self._point_by_point(moves, count) if costs is None else costs
+        if costs is None:
+            by_path = moves if isinstance(moves, Mapping) else self.split(moves)
+            costs = self._point_by_point(by_path, count)
+        return costs
 
-    def _stacked_costs(self, moves: Mapping[str, Any], count: int) -> Any:
+    def _stacked_costs(self, moves: Any, count: int) -> Any:
         """Return the costs of `count` points from one call; None if the cost does not take them."""
         at_points = getattr(self.cost, "at_points", None)
         if at_points is None:
             return None
-        is_complex = any(move.dtype.kind == "c" for move in moves.values())
-        points = {}
-        for path, array in self._arrays(is_complex)[0].items():
-            points[path] = np.empty((count, *array.shape), array.dtype)
-            points[path][...] = self.values[path] + moves.get(path, 0)
-        if not self.box.holds_all({path: points[path] for path in moves}):
+        if isinstance(moves, Mapping):
+            moves = self.entries.joined(moves, count)
+        is_complex = moves.dtype.kind == "c"
+        points = self._vector + moves
+        arrays, dtypes = self.split(points), self._dtypes[is_complex]
+        if len(set(dtypes.values())) > 1 or points.dtype not in dtypes.values():
+            # each array in its own dtype, in new memory
+            arrays = {path: array.astype(dtypes[path]) for path, array in arrays.items()}
+            points = self.entries.joined(arrays, count)
+        if not self.box.holds_vectors(points).all():
             return None
         try:
-            costs = at_points(self.nesting.rebuild(points))
+            costs = at_points(self.nesting.rebuild(arrays))
             self.count += count
             if is_complex or costs.dtype.kind != "c":
                 return costs.astype(self._result_dtypes[is_complex])
@@ -513,6 +518,17 @@ class Evaluations(RestoresParameters):
             path: value.astype(self.complex_dtype(path)) for path, value in self.values.items()
         }
         return arrays, self.nesting.rebuild(arrays)
+
+    @cached_property
+    def _vector(self) -> NDArray[Any]:
+        """The parameters at the point, (P,)."""
+        return self.entries.joined(self.values)
+
+    @cached_property
+    def _dtypes(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The dtypes of arrays that are moved, by path: in real and in complex moves."""
+        real = {path: value.dtype for path, value in self.values.items()}
+        return real, {path: self.complex_dtype(path) for path in self.values}
 
     @cached_property
     def _result_dtypes(self) -> tuple[Any, Any]:

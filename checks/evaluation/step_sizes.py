@@ -23,6 +23,7 @@ __all__ = [
 COMPLEX_STEP = {np.dtype(np.complex64): 2.0**-40}
 DEFAULT_COMPLEX_STEP = 2.0**-100
 
+TINY = 2.0**-900  # sums of squares between this and its inverse have lost nothing
 NEGLIGIBLE = 1e-20  # an entry below this part of the typical size of its array counts as zero
 
 
@@ -34,17 +35,20 @@ def imaginary_step(dtype: Any) -> float:
 
 def typical_size(values: FloatArray) -> float:
     """Return the root mean square of an array's entries; 1 if all are zero."""
-    largest = float(np.abs(values).max(initial=0))
-    # divided by the largest entry, so that squares neither overflow nor underflow
-    scaled = values.astype(float).reshape(-1) / (largest or 1.0)
-    return largest * math.sqrt(float(scaled @ scaled) / scaled.size) if largest > 0 else 1.0
+    vector = values.astype(float).reshape(-1)
+    square, largest = float(np.vdot(vector, vector)), 1.0  # vdot does not warn of overflow
+    if not TINY < square < 1 / TINY:  # squares may have overflowed or underflowed
+        largest = float(np.abs(vector).max(initial=0))
+        vector = vector / (largest or 1.0)
+        square = float(np.vdot(vector, vector))
+    return largest * math.sqrt(square / vector.size) if largest > 0 else 1.0
 
 
-def entry_sizes(values: FloatArray, of_array: float | None = None) -> FloatArray:
+def entry_sizes(values: FloatArray, of_array: FloatArray | float | None = None) -> FloatArray:
     """Return |x| of every entry x; for zeros and negligible entries the array's typical size.
 
     `checks.evaluation.box.Box` lets no entry be moved farther than this. `of_array` is that typical
-    size, if the caller knows it.
+    size, of one array or of that of each entry, if the caller knows it.
     """
     sizes, of_array = np.abs(values), typical_size(values) if of_array is None else of_array
     return np.where(sizes > NEGLIGIBLE * of_array, sizes, of_array)
