@@ -77,26 +77,32 @@ def _complex_steps(
 
     A move along `direction` may show that none can be taken.
     """
-    steps: dict[str, ComplexSteps] = {}
+    entries = evaluations.entries
+    lengths = {path: evaluations.complex_step(path) for path in evaluations.values}
     try:
-        lengths = {path: evaluations.complex_step(path) for path in evaluations.values}
-        for path, costs in evaluations.at_every_entry(lengths, direction):
-            h = lengths[path]
-            slopes = costs.imag.reshape(evaluations.values[path].shape) / h
-            known = np.isfinite(slopes)
-            if not known.all():
-                if not evaluations.interrupted:
-                    continue
-                slopes = np.where(known, slopes, 0)
-            if largest := float(np.abs(slopes).max(initial=0)):
-                real_parts = costs.real[known.ravel()]
-                steps[path] = ComplexSteps(h, slopes, known, largest, real_parts)
+        found = dict(evaluations.at_every_entry(lengths, direction))
     except Exception as error:
         if is_control_flow(error):
             raise
         evaluations.complex_outside = f"{type(error).__name__}: {error}"
         return {}
-    return steps
+    costs = entries.joined(found)
+    slopes = costs.imag / entries.spread([lengths[path] for path in entries.filled])
+    known = np.isfinite(slopes)
+    if not known.all():
+        if not evaluations.interrupted:
+            known &= entries.spread(entries.of_arrays(np.logical_and, known))
+        slopes = np.where(known, slopes, 0)
+    largest = dict(zip(entries.filled, entries.of_arrays(np.maximum, np.abs(slopes)), strict=True))
+    slopes, is_known, real_parts = map(entries.split, (slopes, known, costs.real))
+    return {
+        path: ComplexSteps(
+            lengths[path], slopes[path], is_known[path], float(largest[path]),
+            real_parts[path][is_known[path]],
+        )
+        for path in entries.filled
+        if largest[path]
+    }  # fmt: skip
 
 
 def _proven_estimates(
@@ -108,19 +114,23 @@ def _proven_estimates(
 ) -> dict[str, Estimate]:
     """Return estimates of the arrays whose complex steps are proven and accurate enough."""
     proofs = _proofs(evaluations, steps, direction, noise)
-    estimates = {}
-    for path, (of_rounding, precision) in step_errors(
-        evaluations, {p: steps[p] for p in proofs}, rng
-    ).items():
-        array = steps[path]
-        known, covered = array.known.ravel(), proofs[path].covered.ravel()
-        of_factor = _off_in_real_part(evaluations, path, array)
-        error = of_rounding + of_factor * np.abs(array.slopes.ravel())
+    steps = {path: steps[path] for path in proofs}
+    found = step_errors(evaluations, steps, rng)
+    off, estimates = _off_in_real_part(evaluations, steps), {}
+    for path, (error, precision) in found.items():
+        array, is_known = steps[path], steps[path].known.ravel()
+        slopes = array.slopes.ravel()
+        if off[path]:
+            error = error + off[path] * np.abs(slopes)
         # where rounding exceeds PROOF, differences are taken, which can also find a kink
-        if error[known].max() <= PROOF * array.largest:
+        if error.max(where=is_known, initial=0) <= PROOF * array.largest:
+            is_covered = is_known & proofs[path].covered.ravel()
+            if not is_covered.all():
+                slopes = np.where(is_covered, slopes, np.nan)
+                error = np.where(is_covered, error, np.inf)
             estimates[path] = Estimate(
-                np.where(known & covered, array.slopes.ravel(), np.nan),
-                np.where(known & covered, error, np.inf),
+                slopes,
+                error,
                 method="complex-step",
                 proof=proofs[path].error,
                 precision=precision,
@@ -128,17 +138,26 @@ def _proven_estimates(
     return estimates
 
 
-def _off_in_real_part(evaluations: Evaluations, path: str, array: ComplexSteps) -> float:
+def _off_in_real_part(
+    evaluations: Evaluations, steps: Mapping[str, ComplexSteps]
+) -> dict[str, float]:
     """Return by what part of themselves steps are off if the complex cost has other factors.
 
     Functions of complex numbers may lose digits that those of real ones keep, in a wider dtype too,
     as numpy's log1p does at 1e-25. A factor may then be off by as much as the real part of the cost
     differs from the real cost, relative to its terms. 0 where that is by a few last places.
     """
-    off = float(np.abs(array.costs - evaluations.at_point).max(initial=0))
-    terms = float(np.abs(array.slopes * evaluations.values[path]).sum())
-    off /= max(abs(float(evaluations.at_point)), terms) or 1.0
-    return CAUTION * off if off > ASSUMED_PLACES / 4 * evaluations.eps else 0.0
+    parts, at_point = dict.fromkeys(steps, 0.0), evaluations.at_point
+    few = ASSUMED_PLACES / 4 * evaluations.eps
+    real_parts = np.concatenate([array.costs for array in steps.values()]) if steps else np.zeros(0)
+    if (np.abs(real_parts - at_point) <= few * abs(at_point)).all():
+        return parts
+    for path, array in steps.items():
+        off = float(np.abs(array.costs - at_point).max(initial=0))
+        terms = float(np.abs(array.slopes * evaluations.values[path]).sum())
+        off /= max(abs(float(at_point)), terms) or 1.0
+        parts[path] = CAUTION * off if off > few else 0.0
+    return parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,13 +189,13 @@ def _proofs(
     tried at smaller parameters: the same code handles imaginary parts there. All arrays are proven
     together where that is accurate enough, and one by one elsewhere.
     """
-    directions, terms = {}, 0.0
-    for path, array in steps.items():
-        terms += float(np.abs(array.slopes * evaluations.values[path]).sum())
-        aligned = direction[path]
-        if not evaluations.shared:
-            aligned = np.copysign(aligned, array.slopes)
-        directions[path] = aligned * evaluations.scales[path] * array.known
+    entries, box = evaluations.entries, evaluations.box
+    slopes = entries.joined({path: array.slopes for path, array in steps.items()})
+    aligned = entries.joined(direction)
+    if not evaluations.shared:
+        aligned = np.copysign(aligned, slopes)
+    known = entries.joined({path: array.known for path, array in steps.items()})
+    directions = entries.split(aligned * box.typical * known)
     proofs: dict[str, _Proof] = {}
     unproven = list(steps)
     for shrink in SHRINK:
@@ -186,6 +205,7 @@ def _proofs(
             noise_before = used = noise.known
             if evaluations.shared:
                 # one of several results may be a small difference of larger terms, which round
+                terms = float(np.abs(slopes * box.vector).sum())
                 least = ASSUMED_PLACES * evaluations.eps * terms
                 used = replace(used, level=max(used.level, least))
             found = _prove(evaluations, group, steps, shrink, used)
@@ -228,43 +248,45 @@ def _prove(
         base = evaluations.box.shrunken(shrink)
     line = fitted_line(evaluations, directions, noise, base)
     directions = line.directions
-    parts = {}  # what each array adds to the directional derivative, by complex steps
-    for path, direction in directions.items():
+    entries = evaluations.entries
+    v, slopes = map(entries.joined, (directions, {path: steps[path].slopes for path in directions}))
+    products = np.abs(slopes * v)
+    # what each array adds to the directional derivative, by complex steps
+    parts, terms, sums = {}, {}, entries.of_arrays(np.add, products)
+    for path, total in zip(entries.filled, sums.tolist(), strict=True):
+        if path not in directions:
+            continue
         array = steps[path]
         if base:
-            moves: dict[str, Any] = {**base, path: base[path] + 1j * array.h * direction}
+            moves: dict[str, Any] = {**base, path: base[path] + 1j * array.h * directions[path]}
             parts[path] = float(evaluations.cost_moved(moves).imag / array.h)
         else:
-            parts[path] = float(np.vdot(array.slopes, direction))
+            parts[path] = float(np.vdot(array.slopes, directions[path]))
+        # at the point it is Σ |slope · v|, because terms of both signs may cancel in `parts`
+        terms[path] = abs(parts[path]) if base else total
     value, error = directional_difference(evaluations, line, noise, base)
     if not abs(sum(parts.values()) - value) <= error < np.inf:
         return None
-    proofs = {}
-    for path, part in parts.items():
-        # at the point it is Σ |slope · v|, because terms of both signs may cancel in `part`
-        terms = abs(part) if base else float(np.abs(steps[path].slopes * directions[path]).sum())
-        if error <= PROOF * terms > 0:
-            # An entry is covered if the difference would show its slope off by the mean |slope|,
-            # or if it moved at least half as far as the farthest: in large arrays (700 entries)
-            # the mean is too little to show.
-            sizes = np.abs(directions[path])
-            visible = sizes * max(1 / sizes.sum(), 2 * PROOF / sizes.max()) * terms
-            covered = (visible >= error) & (sizes > 0)
-            if len(parts) == 1 or covered[sizes > 0].all():
-                relative = error / terms
-                of_one = _of_one_entry(steps[path].slopes, directions[path], covered)
-                proofs[path] = _Proof(relative * of_one, covered)
+    # An entry is covered if the difference would show its slope off by the mean |slope|, or if it
+    # moved at least half as far as the farthest: in large arrays (700 entries) the mean is too
+    # little to show.
+    sizes = np.abs(v)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean, farthest = (1 / entries.of_arrays(f, sizes) for f in (np.add, np.maximum))
+        shown = np.maximum(mean, 2 * PROOF * farthest)
+        shown *= [terms.get(path, 0.0) for path in entries.filled]
+    covered = (sizes * entries.spread(shown) >= error) & (sizes > 0)
+    all_covered = entries.of_arrays(np.logical_and, covered | (sizes == 0))
+    # From an error of Σ |slope · v| to that of one covered entry: the first is relative to the sum,
+    # the second to the largest slope. At worst, all of it is of the entry that moved least.
+    least_moved = entries.of_arrays(np.minimum, np.where(covered, sizes, np.inf))
+    is_covered, proofs = entries.split(covered), {}
+    of_arrays = zip(entries.filled, sums, least_moved, all_covered, strict=True)
+    for path, total, least, every in of_arrays:
+        if path in terms and error <= PROOF * terms[path] > 0 and (every or len(parts) == 1):
+            of_one = total / (least * steps[path].largest)
+            proofs[path] = _Proof(float(error / terms[path] * of_one), is_covered[path])
     return proofs
-
-
-def _of_one_entry(slopes: FloatArray, direction: FloatArray, covered: NDArray[np.bool_]) -> float:
-    """Return the factor from an error of Σ |slope · direction| to that of one covered entry.
-
-    The first is relative to the sum, the second to the largest slope. At worst, all of the error is
-    of the entry that moved least.
-    """
-    products = np.abs(slopes * direction)
-    return float(products.sum() / (np.abs(direction[covered]).min() * np.abs(slopes).max()))
 
 
 def incapable_error(paths: Iterable[str], reason: str = "") -> ValueError:

@@ -33,6 +33,7 @@ __all__ = [
 
 WITHIN = 1 - 2.0**-6  # the part of its room that an entry uses: the rest is kept for rounding
 NEAR_ZERO = 2.0**-10  # of the typical size: a 0 counts as so large where the finest step is chosen
+FINEST = 16.0  # last places of an entry: of shorter steps, some may round alike
 STEPS = 5  # tried for a directional difference; the last is down to 8^-4 of the first
 # Costs that share evaluations take steps that are powers of 2^-3, or of 2^-1: see `Grid`.
 COARSE_GRID, FINE_GRID = 3, 1
@@ -324,26 +325,25 @@ def fitted_line(
     base
         By path, the moves from the point to where the line begins.
     """
-    rooms = {}
-    for path in directions:
-        below, above = evaluations.box.room(path)
-        rooms[path] = below + base.get(path, 0), above - base.get(path, 0)
-    on_bound = {
-        path: np.minimum(*room) < ON_BOUND * np.maximum(*room) for path, room in rooms.items()
-    }
-    one_way = any(entries.any() for entries in on_bound.values())
+    entries, box = evaluations.entries, evaluations.box
+    v, from_point = entries.joined(directions), entries.joined(base) if base else 0.0
+    below, above = box.below + from_point, box.above - from_point
+    room, larger = np.minimum(below, above), np.maximum(below, above)
+    on_bound = (room < ON_BOUND * larger) & (v != 0)
+    one_way = bool(on_bound.any())
     scale = 1 / np.sqrt(sum(direction.size for direction in directions.values()))
-    fitted, longest, points = {}, LONGEST * scale, 4 if one_way else 3
-    for path, direction in directions.items():
-        below, above = rooms[path]
-        room = WITHIN * np.where(on_bound[path], np.maximum(below, above), np.minimum(below, above))
-        inward = np.copysign(direction, above - below)
-        inside = np.where(on_bound[path], inward, direction)
-        # so small that there is room for twice the first step
-        size = np.minimum(np.abs(inside), room / (2 * points * scale * first_step(noise.relative)))
-        fitted[path] = np.copysign(size, inside)
-        longest = min(longest, np.min(room[size > 0] / size[size > 0], initial=np.inf) / points)
-    return Line(fitted, partial(one_sided, side=1) if one_way else central, scale, longest)
+    points = 4 if one_way else 3
+    if one_way:
+        room = np.where(on_bound, larger, room)
+        v = np.where(on_bound, np.copysign(v, above - below), v)
+    room = WITHIN * room
+    # so small that there is room for twice the first step
+    size = np.minimum(np.abs(v), room / (2 * points * scale * first_step(noise.relative)))
+    moved = size > 0
+    longest = min(LONGEST * scale, np.min(room[moved] / size[moved], initial=np.inf) / points)
+    fitted = entries.split(np.copysign(size, v))
+    stencil: Stencil = partial(one_sided, side=1) if one_way else central
+    return Line({path: fitted[path] for path in directions}, stencil, scale, longest)
 
 
 def straight_line(
@@ -388,21 +388,17 @@ def directional_difference(
     line, base
         As in `fitted_line`.
     """
-    values, directions = evaluations.values, line.directions
+    entries, box = evaluations.entries, evaluations.box
+    v, start = entries.joined(line.directions), entries.joined(base) if base else 0.0
 
-    def moves(steps: FloatArray) -> dict[str, Any]:
-        stacked = {p: np.broadcast_to(move, (steps.size, *move.shape)) for p, move in base.items()}
-        for path, direction in directions.items():
-            stacked[path] = base.get(path, 0) + np.multiply.outer(steps, direction)
-        return stacked
+    def moves(steps: FloatArray) -> Any:
+        return start + np.multiply.outer(steps, v)
 
     def costs(steps: Any) -> Any:
         return evaluations.costs_moved(steps[0], moves)[None]
 
     scale = np.array([line.scale])
-    finest = max(
-        finest_step(np.abs(values[path]).max()) / evaluations.scales[path] for path in directions
-    )
+    finest = FINEST * evaluations.eps * float((np.abs(box.vector) / box.typical).max())
     f0 = evaluations.costs_moved(np.zeros(1), moves)[0] if base else evaluations.at_point
     first = first_step(noise.relative)
     h, best = scale * (_power(first) if evaluations.shared else first), (np.nan, np.inf)
@@ -448,5 +444,5 @@ def _from_both_sides(
 
 
 def finest_step(x: FloatArray) -> Any:
-    """Return the shortest steps from x, 16 last places: of shorter ones, some may round alike."""
-    return 16 * np.spacing(np.abs(x)).astype(np.result_type(x.dtype, np.float64))
+    """Return the shortest steps from x, `FINEST` of its last places."""
+    return FINEST * np.spacing(np.abs(x)).astype(np.result_type(x.dtype, np.float64))

@@ -153,8 +153,7 @@ class Copies:
     ) -> None:
         self._function: Any = function
         self._at_points: Any = getattr(function, "at_points", None)
-        is_analytic = getattr(function, "analytic", False) and hasattr(function, "at_entries")
-        self._takes_many = is_analytic and self._at_points is not None
+        self._takes_many = self._at_points is not None and hasattr(function, "complex_steps")
         self._nesting, self.values = nesting, values
         self.box = box or Box(values)
         self.dtype = np.dtype(dtype)
@@ -312,12 +311,8 @@ class Copies:
         """Return costs with single entries moved, all of an array at once by the cost itself."""
 
         def costs_at(params: Any) -> dict[str, Any]:
-            costs = {}
-            for path, some in entries.items():
-                each = np.full((some.size, 1), 1j * steps[path], self.complex_dtype)
-                pieces = self._function.at_entries(params, path, some, each)
-                costs[path] = np.concatenate([piece[:, 0] for _, piece in pieces])
-            return costs
+            costs = self._function.complex_steps(params, steps)
+            return {path: costs[path][some] for path, some in entries.items()}
 
         self.calls += sum(map(np.size, entries.values()))
         with self._noting_overflow():

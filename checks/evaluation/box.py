@@ -40,6 +40,8 @@ class Box:
         The typical size of every array's entries.
     entries : Entries
         Where each array stands in a vector of all entries.
+    vector, typical : (P,) float
+        The parameters at the point, in float64 or wider, and the typical size of each one's array.
     """
 
     def __init__(
@@ -50,10 +52,11 @@ class Box:
         self.entries = entries = Entries(values)
         self._dtypes = {path: value.dtype for path, value in values.items()}
         vector = entries.joined(values)
-        self._vector = vector = vector.astype(np.result_type(vector, np.float64))
+        self.vector = vector = vector.astype(np.result_type(vector, np.float64))
         self._values = entries.split(vector)
         self.scales = {path: typical_size(value) for path, value in self._values.items()}
-        sizes = entry_sizes(vector, entries.spread([self.scales[path] for path in entries.filled]))
+        self.typical = entries.spread([self.scales[path] for path in entries.filled])
+        sizes = entry_sizes(vector, self.typical)
         largest: Any = [np.finfo(self._dtypes[path]).max for path in entries.filled]
         largest = largest[0] if len(set(largest)) == 1 else entries.spread(largest)
         with np.errstate(over="ignore"):
@@ -67,12 +70,12 @@ class Box:
     @cached_property
     def below(self) -> FloatArray:
         """By how much every entry may be moved down, (P,)."""
-        return np.asarray(self._vector - self._lower)
+        return np.asarray(self.vector - self._lower)
 
     @cached_property
     def above(self) -> FloatArray:
         """By how much every entry may be moved up, (P,)."""
-        return np.asarray(self._upper - self._vector)
+        return np.asarray(self._upper - self.vector)
 
     def room(self, path: str) -> tuple[FloatArray, FloatArray]:
         """Return by how much each entry of an array may be moved down, and by how much up."""
@@ -103,7 +106,7 @@ class Box:
 
     def reflected_all(self, moves: NDArray[Any]) -> NDArray[Any]:
         """Return moves (..., P) of all entries, as `reflected` does those of an array."""
-        return _reflected(moves, 1.0, self._vector, self._lower, self._upper)
+        return _reflected(moves, 1.0, self.vector, self._lower, self._upper)
 
     def shortened(self, path: str, moves: NDArray[Any]) -> NDArray[Any]:
         """Return moves of an array, with those replaced that leave the box.
@@ -123,7 +126,7 @@ class Box:
     def shrunken(self, shrink: float) -> dict[str, FloatArray]:
         """Return the moves by path that multiply parameters by `shrink`, cut off at the ends."""
         return self.entries.split(
-            np.clip(shrink * self._vector, self._lower, self._upper) - self._vector
+            np.clip(shrink * self.vector, self._lower, self._upper) - self.vector
         )
 
     def holds_vectors(self, points: NDArray[Any]) -> NDArray[np.bool_]:

@@ -47,6 +47,8 @@ class Evaluations(RestoresParameters):
     - ``levels``: the noise of moves of single entries, by path, where it is known of each.
     - ``analytic = True`` if the cost is known to compute with complex numbers from end to end. This
       saves a trial of whether it does; complex steps are compared with differences all the same.
+    - a method ``complex_steps(params, steps)`` of an analytic cost. It takes h of each array, by
+      path, and returns, by path, the costs (size,) with each entry moved by ih on its own.
 
     Parameters
     ----------
@@ -415,20 +417,25 @@ class Evaluations(RestoresParameters):
             Of all arrays, by path.
         """
         takes_many = getattr(self.cost, "at_points", None) is not None
-        is_analytic = getattr(self.cost, "analytic", False)  # its at_entries takes less work
+        is_analytic = getattr(self.cost, "analytic", False)  # its own methods take less work
         most = min(getattr(self.cost, "most", MAX_NUMBERS), MAX_NUMBERS // self.size)
-        if takes_many and not is_analytic and self.size <= most:
-            sizes = [self.values[path].size for path in steps]
-            moves = np.diag(1j * np.repeat([*steps.values()], sizes))
-            try:
+        found: Any = None
+        try:
+            if is_analytic and hasattr(self.cost, "complex_steps"):
+                found = self.cost.complex_steps(self._real_params, steps)
+                self.count += self.size
+            elif takes_many and not is_analytic and self.size <= most:
+                sizes = [self.values[path].size for path in steps]
+                moves = np.diag(1j * np.repeat([*steps.values()], sizes))
                 costs = self._stacked_costs(moves, self.size)
-            except KeyboardInterrupt:
-                if not self.accept_interrupt():
-                    raise
-                costs = None  # at_entries, below, calls nothing any more
-            if costs is not None and np.isfinite(costs).all():
-                yield from ((path, part.reshape(-1)) for path, part in self.split(costs).items())
-                return
+                if costs is not None and np.isfinite(costs).all():
+                    found = self.split(costs)
+        except KeyboardInterrupt:
+            if not self.accept_interrupt():
+                raise  # else at_entries, below, calls nothing any more
+        if found is not None:
+            yield from ((path, costs.reshape(-1)) for path, costs in found.items())
+            return
         if direction and not is_analytic and not self.interrupted:
             smallest = 1j * min(steps.values())
             along = self.cost_moved({path: smallest * move for path, move in direction.items()})

@@ -36,7 +36,8 @@ class RestartedCost:
     pass starts there, for all moved entries together, in real or complex numbers as their steps
     are. For a complex step so small that h² vanishes beside 1, C changes in proportion to z_i^l.
     Then one derivative of C by each z_i^l gives the costs of all entries, and only σ and the cost
-    are called with complex numbers. The latest forward pass is kept until θ or the batch changes.
+    are called with complex numbers. The latest forward pass in each dtype is kept until θ or the
+    batch changes.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ class RestartedCost:
         self.net = net
         self.x = np.asarray(x).reshape(-1, net.sizes[0])
         self.y = np.asarray(y).reshape(-1, net.sizes[-1])
-        self._latest: _ForwardPass | None = None
+        self._latest: dict[np.dtype[Any], _ForwardPass] = {}
 
     def __reduce__(self) -> Any:
         return RestartedCost, (self.net, self.x, self.y)
@@ -99,10 +100,7 @@ class RestartedCost:
         forward_pass = self._forward_pass(theta)
         z, a = forward_pass.z, forward_pass.a
         if is_complex and _squares_vanish(steps, dtype):
-            by_node = forward_pass.slopes_by_node(l)
-            # ∂C/∂w_ij^l = Σ_samples ∂C/∂z_i^l a_j^{l−1}, ∂C/∂b_i^l = Σ_samples ∂C/∂z_i^l
-            slopes = by_node @ a[l - 1].T if name == "weights" else by_node.sum(axis=1)
-            costs = slopes.reshape(-1)[entries, None] * steps + forward_pass.C
+            costs = forward_pass.slopes(name, l)[entries, None] * steps + forward_pass.C
             yield slice(0, len(entries)), costs.astype(dtype, copy=False)
             return
 
@@ -118,6 +116,24 @@ class RestartedCost:
             # (1, k, m): B samples, k steps, m entries
             yield chunk, self._costs_of_moves(theta, l, i, h.T * a_below[:, None], z, a)
 
+    def complex_steps(self, theta: Any, steps: Mapping[str, Any]) -> dict[str, Array]:
+        """Return C (size,), by path, for each entry of an array moved by ih on its own.
+
+        Parameters
+        ----------
+        theta
+            The point, as in a call.
+        steps : dict of str to float
+            h, by path. Its square must vanish beside 1.
+        """
+        forward_pass, costs = self._forward_pass(_as_parameters(theta)), {}
+        for path, h in steps.items():
+            slopes = forward_pass.slopes(*_parse(path))
+            costs[path] = np.empty(slopes.shape, np.result_type(slopes.dtype, np.complex64))
+            costs[path].real = forward_pass.C
+            np.multiply(slopes, h, out=costs[path].imag)
+        return costs
+
     def slopes(
         self, theta: Parameters
     ) -> Callable[[Sequence[Mapping[str, Direction]]], FloatArray]:
@@ -126,9 +142,9 @@ class RestartedCost:
 
     def _forward_pass(self, theta: Parameters) -> "_ForwardPass":
         """Return the forward pass at θ: the latest one if it still holds, else a new one."""
-        latest = self._latest  # read once, because another thread may replace it
+        latest = self._latest.get(theta.dtype)  # read once: another thread may replace it
         if latest is None or not latest.is_at(self, theta):
-            latest = self._latest = _ForwardPass(self, theta)
+            latest = self._latest[theta.dtype] = _ForwardPass(self, theta)
         return latest
 
     def layers(self, theta: Parameters) -> tuple[list[Array], list[Array]]:
@@ -204,8 +220,8 @@ class _ForwardPass:
 
     def is_at(self, cost: RestartedCost, theta: Parameters) -> bool:
         """Whether θ, the batch and the direction of rounding are those of this forward pass."""
-        same_kind = theta.dtype == self.theta.dtype and self.tenth == ONE / 10
-        return same_kind and bool((self.numbers == _numbers(cost, theta)).all())
+        same_batch = self.tenth == ONE / 10
+        return same_batch and bool((self.numbers == _numbers(cost, theta)).all())
 
     @cached_property
     def a_prime(self) -> list[Array]:
@@ -223,6 +239,13 @@ class _ForwardPass:
             stepped = a.T + 1j * h * units[nodes, None]
             C_prime[nodes] = self.cost.costs_by_sample(stepped, self.cost.y).imag / h / a.shape[1]
         return C_prime
+
+    def slopes(self, name: str, l: int) -> Array:
+        """Return the derivatives of C by the weights or the biases of a layer, (size,)."""
+        by_node = self.slopes_by_node(l)
+        # ∂C/∂w_ij^l = Σ_samples ∂C/∂z_i^l a_j^{l−1}, ∂C/∂b_i^l = Σ_samples ∂C/∂z_i^l
+        slopes = by_node @ self.a[l - 1].T if name == "weights" else by_node.sum(axis=1)
+        return slopes.reshape(-1)  # type: ignore[no-any-return]
 
     def slopes_by_node(self, l: int) -> Array:
         """Return the derivatives of C by z_i^l of each node and sample, (n_l, B)."""

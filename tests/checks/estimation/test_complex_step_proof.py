@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from checks.estimation import complex_step as module
-from checks.estimation.complex_step import PROOF, _of_one_entry, _proofs, _prove
+from checks.estimation.complex_step import PROOF, _proofs, _prove
 from checks.estimation.finite_differences import Line
 from checks.estimation.noise import Noise
 from checks.estimation.step_error import ComplexSteps
@@ -118,11 +118,16 @@ def test_of_several_arrays_those_are_proven_whose_entries_are_all_covered(monkey
 
 
 @pytest.mark.parametrize("sign", SIGNS)
-def test_the_factor_to_the_error_of_one_entry(sign):
-    slopes, direction = sign * np.array([3.0, -4.0, 1.0]), np.array([1.0, -0.5, sign * 2.0])
-    every, some = np.array([True] * 3), np.array([True, False, True])
-    assert _of_one_entry(slopes, direction, every) == pytest.approx((3 + 2 + 2) / (0.5 * 4))
-    assert _of_one_entry(slopes, direction, some) == pytest.approx((3 + 2 + 2) / (1 * 4))
+def test_the_error_of_one_entry_is_that_of_the_covered_one_that_moved_least(monkeypatch, sign):
+    case = Case(monkeypatch, {"a": [sign * 3.0, sign * -4.0, sign * 1.0]}, error=0.9e-3 * 7)
+    found = case.proved(a=[1.0, -0.5, sign * 2.0])
+    assert found["a"].covered.tolist() == [True] * 3
+    # all of the error, relative to the largest step, is of the entry that moved by 0.5
+    assert found["a"].error == pytest.approx(0.9e-3 * 7 / (0.5 * 4))
+    case.error = 1.1
+    found = case.proved(a=[1000.0, -0.5, sign * 2000.0])
+    assert found["a"].covered.tolist() == [True, False, True]
+    assert found["a"].error == pytest.approx(1.1 / (1000 * 4))
 
 
 # Which groups of arrays are proven together, with what noise, and at which parameters.
@@ -134,10 +139,8 @@ class Groups:
     def __init__(self, monkeypatch, planted, assumed=1e-6, measured=1e-9, shared=False):
         self.asked, self.known = [], Noise(assumed, assumed, False, False)
         self._measured = Noise(measured, measured, False, False)
-        values = {path: np.full(2, 2.0) for path in "abc"}
-        self.evaluations = SimpleNamespace(
-            values=values, scales=dict.fromkeys("abc", 2.0), shared=shared, eps=2.0**-52
-        )
+        self.evaluations = Evaluations(lambda p: 0.0, {path: np.full(2, 2.0) for path in "abc"})
+        self.evaluations.shared = shared
         self.steps = {path: steps_of([3.0, -4.0], [True, path != "c"]) for path in "abc"}
 
         def prove(evaluations, directions, steps, shrink, noise):
@@ -262,7 +265,7 @@ def test_a_real_part_beside_the_real_cost_is_a_doubt(places, cost, slope, part, 
     )
     costs = np.array([sign * cost, sign * cost + 4 * places * eps])
     array = ComplexSteps(H, np.array([slope]), np.ones(1, bool), slope, costs)
-    found = module._off_in_real_part(evaluations, "a", array)
+    found = module._off_in_real_part(evaluations, {"a": array})["a"]
     assert found == pytest.approx(4 * part * eps, rel=0.1, abs=0)
 
 
