@@ -117,11 +117,11 @@ def _proven_estimates(
     steps = {path: steps[path] for path in proofs}
     found = step_errors(evaluations, steps, rng)
     off, estimates = _off_in_real_part(evaluations, steps), {}
-    for path, (error, precision) in found.items():
+    for path, (of_rounding, precision) in found.items():
         array, is_known = steps[path], steps[path].known.ravel()
-        slopes = array.slopes.ravel()
+        slopes, error = array.slopes.ravel(), of_rounding
         if off[path]:
-            error = error + off[path] * np.abs(slopes)
+            error = of_rounding + off[path] * np.abs(slopes)
         # where rounding exceeds PROOF, differences are taken, which can also find a kink
         if error.max(where=is_known, initial=0) <= PROOF * array.largest:
             is_covered = is_known & proofs[path].covered.ravel()

@@ -8,6 +8,7 @@ change of the result does not show its rounding. Hence the tests of whether a fu
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -370,35 +371,55 @@ class Copies:
                 flat[entry] = saved[k]
         return costs
 
-    def slopes_along(self, directions: Moves, moves: Moves | None = None) -> Iterator[Any]:
-        """Yield what `slope` finds along k directions; arrays, by path, are (k, ...)."""
-        h, moves = self._stepped(directions, moves)
-        for cost in self.costs(moves):
+    def slopes_along(
+        self, directions: Moves | NDArray[Any], moves: Moves | NDArray[Any] | None = None
+    ) -> Iterator[Any]:
+        """Yield what `slope` finds along k directions, as `costs` takes moves."""
+        paths: Iterable[str] = self.box.entries.filled
+        if isinstance(directions, Mapping):
+            paths, directions = list(directions), self._vectors(directions)
+        h = self._step(paths)
+        points = np.empty(directions.shape, self.complex_dtype)
+        points.real = 0 if moves is None else self._vectors(moves)
+        np.multiply(directions, h, out=points.imag, casting="same_kind")
+        for cost in self.costs(points):
             yield self._complex(cost).imag / h
 
-    def costs(self, moves: Moves) -> Iterator[Any]:
-        """Yield the `cost` at k points; moves, by path, are (k, ...).
+    def _vectors(self, moves: Moves | NDArray[Any]) -> NDArray[Any]:
+        """Return the moves of k points as vectors of all entries, (k, P)."""
+        if not isinstance(moves, Mapping):
+            return moves
+        count = len(next(iter(moves.values()))) if moves else 1
+        return self.box.entries.joined(moves, count)
+
+    def costs(self, moves: Moves | NDArray[Any]) -> Iterator[Any]:
+        """Yield the `cost` at k points; moves are (k, ...), by path, or of all entries, (k, P).
 
         A cost that takes many points is called once for all of them, if these are not too large.
         """
-        count = len(next(iter(moves.values())))
+        moves = self._vectors(moves)
+        count, split = len(moves), self.box.entries.split
         most = count if self._takes_many else self._most
         for first in range(0, count, most):
-            part = {path: move[first : first + most] for path, move in moves.items()}
-            number = min(most, count - first)
-            try:
-                arrays = self._moved(part, number)
-            except ValueError:  # some are outside
-                yield from (self.cost({p: m[k] for p, m in part.items()}) for k in range(number))
+            part = moves[first : first + most]
+            points = self._vector + part
+            if not self.box.holds_vectors(points).all():  # some are outside
+                yield from map(self.cost, map(split, part))
                 continue
-            costs = self._costs_at(arrays, number)
+            arrays = split(points)
+            costs = self._costs_at(arrays, len(part))
             if costs is not None:
                 yield from costs
                 continue
-            for k in range(number):
+            for k in range(len(part)):
                 with self._noting_overflow():
                     cost = self._cost_of({path: a[k] for path, a in arrays.items()}, False)
                 yield cost
+
+    @cached_property
+    def _vector(self) -> NDArray[Any]:
+        """The point, (P,)."""
+        return self.box.entries.joined(self.values).astype(self.dtype)
 
     def _stepped(self, directions: Moves, moves: Moves | None) -> tuple[Any, dict[str, Any]]:
         """Return h, and the moves with complex steps ihv along directions."""
@@ -425,8 +446,20 @@ class Copies:
         They are those of entries to which a move has been added.
         """
         value = (self.values[path] + move).astype(self.values[path].dtype)
-        size = np.where(value == 0, value.dtype.type(self.scales[path]), value)
-        return np.asarray(np.spacing(np.abs(size)), self.dtype)
+        return np.asarray(_last_places(value, self.scales[path]), self.dtype)
+
+    def all_last_places(self) -> FloatArray:
+        """Return the `last_places` of all entries, (P,)."""
+        if len({value.dtype for value in self.values.values()}) > 1:
+            return self.box.entries.joined({path: self.last_places(path) for path in self.values})
+        vector = self.box.entries.joined(self.values)
+        return _last_places(vector, self.box.typical).astype(self.dtype)
+
+
+def _last_places(values: FloatArray, scale: FloatArray | float) -> FloatArray:
+    """Return the last place of every entry, and for zeros one of the typical size."""
+    sizes = np.where(values == 0, np.asarray(scale, values.dtype), values)
+    return np.asarray(np.spacing(np.abs(sizes)))
 
 
 def off_the_line(line: NDArray[Any]) -> Any:

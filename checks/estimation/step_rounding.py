@@ -159,7 +159,12 @@ def _nonlinearity(
     """
     counts, count = [entries.size for _, _, entries in steps.values()], DIRECTIONS + SHAKES
     g, s = (np.concatenate([of_array[k] for of_array in steps.values()]) for k in (0, 1))
-    scales = np.repeat([copies.scales[path] for path in steps], counts)
+    entries, box = copies.box.entries, copies.box
+    # where the entries stand in a vector of all
+    places = np.concatenate(
+        [entries.slices[path].start + some for path, (_, _, some) in steps.items()]
+    )
+    scales = box.typical[places]
     # the factor (1 + about a narrow eps) fills the bits that only wide numbers have
     drawn = rng.uniform(0.75, 1.5, (2, count, g.size)).astype(copies.dtype)
     v = drawn[0] * (1 + drawn[1] * copies.narrow_eps)
@@ -171,15 +176,12 @@ def _nonlinearity(
     # scaled by a power of two, so that no entry of v exceeds the typical size of its array
     longest = (np.abs(v) / scales).max(axis=1)
     v *= (2.0 ** -np.frexp(longest.astype(float))[1].astype(copies.dtype))[:, None]
-    directions, moves, ends = {}, {}, np.cumsum(counts)
-    for (path, (_, _, entries)), end in zip(steps.items(), ends, strict=True):
-        directions[path] = np.zeros((count, *copies.values[path].shape), copies.dtype)
-        directions[path].reshape(count, -1)[:, entries] = v[:, end - entries.size : end]
-    for path in copies.values:
-        places = SHAKE * copies.eps / copies.narrow_eps * copies.last_places(path)
-        signs = random_signs((SHAKES, *places.shape), rng)
-        moves[path] = np.zeros((count, *places.shape), places.dtype)
-        moves[path][DIRECTIONS:] = copies.box.reflected(path, places * signs)
+    directions = np.zeros((count, entries.size), copies.dtype)
+    directions[:, places] = v
+    shakes = SHAKE * copies.eps / copies.narrow_eps * copies.all_last_places()
+    moves = np.full(directions.shape, -0.0, copies.dtype)
+    shaken = shakes * random_signs((SHAKES, entries.size), rng)
+    moves[DIRECTIONS:] = box.reflected_all(shaken)
     terms = g * v
     totals, sizes = terms.sum(axis=1), np.abs(terms).sum(axis=1)
     norms = np.sqrt(np.square(terms).sum(axis=1))

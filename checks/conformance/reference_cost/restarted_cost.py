@@ -245,7 +245,7 @@ class _ForwardPass:
         by_node = self.slopes_by_node(l)
         # ∂C/∂w_ij^l = Σ_samples ∂C/∂z_i^l a_j^{l−1}, ∂C/∂b_i^l = Σ_samples ∂C/∂z_i^l
         slopes = by_node @ self.a[l - 1].T if name == "weights" else by_node.sum(axis=1)
-        return slopes.reshape(-1)  # type: ignore[no-any-return]
+        return slopes.reshape(-1)
 
     def slopes_by_node(self, l: int) -> Array:
         """Return the derivatives of C by z_i^l of each node and sample, (n_l, B)."""

@@ -7,6 +7,7 @@ import pytest
 
 from checks.estimation import step_rounding as steps
 from checks.estimation.precision import Lift
+from checks.evaluation.entries import Entries
 from tests.checks.estimation.planted import INF, NAN, NARROW, SIGNS, WIDE, approx, rng
 
 
@@ -20,12 +21,14 @@ class Steps:
         self.wide, self.cost, self.off, self.shaken = wide, cost, off, shaken
         self.values = {path: np.ones(np.shape(g)) for path, g in wide.items()}
         self.scales = dict.fromkeys(wide, scale)
+        self.entries = Entries(self.values)
+        self.typical = np.full(self.entries.size, scale)
         self.box, self.tested, self.directions, self.moved = self, [], [], []
 
-    def last_places(self, path):
-        return np.full(self.values[path].shape, NARROW)
+    def all_last_places(self):
+        return np.full(self.entries.size, NARROW)
 
-    def reflected(self, path, moves):
+    def reflected_all(self, moves):
         self.moved.append(moves)
         return moves
 
@@ -34,9 +37,9 @@ class Steps:
         return found, {path: np.full(some.size, self.cost) for path, some in entries.items()}
 
     def slopes_along(self, directions, moves):
-        for k in range(len(next(iter(directions.values())))):
-            moved = {path: several[k] for path, several in moves.items()}
-            yield self.slope({path: v[k] for path, v in directions.items()}, moved)[0]
+        for direction, moved in zip(directions, moves, strict=True):
+            along = {path: v for path, v in self.entries.split(direction).items() if v.any()}
+            yield self.slope(along, self.entries.split(moved))[0]
 
     def slope(self, direction, moves):
         total = sum(float(np.vdot(self.wide[path], v)) for path, v in direction.items())
@@ -184,7 +187,7 @@ def test_all_parameters_are_shaken_to_either_side():
     planted = {"a": np.ones(40), "b": np.ones(1)}
     _, copies = step_rounding_of(planted, planted)
     moves = copies.moved[0]
-    assert moves.shape == (steps.SHAKES, 40)
+    assert moves.shape == (steps.SHAKES, 41)
     assert np.unique(np.abs(moves)).tolist() == [steps.SHAKE * WIDE]
     assert all(set(np.sign(row)) == {-1, 1} for row in moves)
 
