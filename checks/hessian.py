@@ -51,7 +51,7 @@ def numerical_hessian(
     TypeError, ValueError
         As `check_hessian`.
     """
-    given = Options(**options)
+    given = Options.of("numerical_hessian", options)
     with slopes_of(cost, gradient, params, given) as slopes:
         found = estimated_jacobian(slopes.function, params, slopes.options, slopes.doubt)
     return replace(found, evaluations=slopes.calls(found.evaluations))
@@ -102,7 +102,7 @@ def check_hessian(
         As `check_jacobian`. From values of the cost alone, no entry may stand on a bound, but for a
         diagonal.
     """
-    given, started = Options(**options), time.perf_counter()
+    given, started = Options.of("check_hessian", options), time.perf_counter()
     with slopes_of(cost, gradient, params, given, hessian) as slopes:
         hessian = slopes.after_cost(hessian)
         if slopes.own is not None:
@@ -155,7 +155,7 @@ def check_hvp(
     TypeError, ValueError, CheckInterrupted
         As `check_hessian`.
     """
-    given, started = Options(**options), time.perf_counter()
+    given, started = Options.of("check_hvp", options), time.perf_counter()
     names = replace(NAMES, kind="hvp", claim="hvp(params, v)", x="t")
     with slopes_of(cost, gradient, params, given) as slopes:
         report, evaluations = judged_jvp(

@@ -57,7 +57,6 @@ def numerical_jacobian(
         As `check_jacobian`.
     """
     point = ComplexPoint(x)
-    bounds = point.bounds(bounds)
     options = Options(
         method=method,
         bounds=bounds,
@@ -65,7 +64,7 @@ def numerical_jacobian(
         executor=executor,
         stacked=stacked,
         progress=progress,
-    )
+    ).by(point)
     return estimated_jacobian(point.taking_parts(options.one_by_one(f)), point.params, options)
 
 
@@ -103,7 +102,8 @@ def check_jacobian(
         nesting, such blocks are nested as f(x) and inside as x. What a sparse matrix leaves out is
         checked to be zero. It is called as often as the gradient of `check_gradient`. A complex
         block is ∂f/∂x + i ∂f/∂y of a real f by z = x + iy, and ∂f/∂z of a complex one. Where that
-        does not exist, give real blocks, ((∂Re f/∂x, ∂Re f/∂y), (∂Im f/∂x, ∂Im f/∂y)).
+        does not exist, give real blocks, ((∂Re f/∂x, ∂Re f/∂y), (∂Im f/∂x, ∂Im f/∂y)); of a real f,
+        (∂f/∂x, ∂f/∂y) may be given as well.
     x
         The point: any nesting of lists, tuples, named tuples, dicts and dataclasses that holds
         arrays of floats. Writable arrays are moved in place and restored bit for bit.
@@ -126,8 +126,8 @@ def check_jacobian(
         Ctrl-C ended the check; the report says what was compared by then.
     """
     point = ComplexPoint(x)
-    bounds = point.bounds(bounds)
     options = Options(rtol, scale, resolution, method, bounds, seed, executor, progress, stacked)
+    options = options.by(point)
     f = point.taking_parts(options.one_by_one(f))
     return finish(*judged_jacobian(f, jacobian, point, options))
 
@@ -200,7 +200,7 @@ def check_vjp(
     TypeError, ValueError, CheckInterrupted
         As `check_gradient`; also if f(x) is not an array of floats or a nesting of them.
     """
-    return finish(*judged_vjp(f, vjp, x, Options(seed=seed, **options)))
+    return finish(*judged_vjp(f, vjp, x, Options.of("check_vjp", {"seed": seed, **options})))
 
 
 def assert_vjp(
@@ -272,7 +272,7 @@ def check_jvp(
         As `check_vjp`.
     """
     point = ComplexPoint(x)
-    given = Options(seed=seed, bounds=point.bounds(bounds), **options)
+    given = Options.of("check_jvp", {"seed": seed, "bounds": bounds, **options}).by(point)
     names = Names("jvp", "jvp(x, v)", x="t")
     f = point.taking_parts(given.one_by_one(f))
     return finish(*judged_jvp(f, jvp, point, given, names))

@@ -10,7 +10,7 @@ import numpy as np
 
 from checks._types import FloatArray
 from checks.derivatives.linearity import compared_with_zeros, overwriting, with_vector
-from checks.derivatives.options import Options
+from checks.derivatives.options import Names, Options
 from checks.estimation.estimates import Estimates
 from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.pointwise import Evaluations
@@ -26,6 +26,7 @@ from checks.report.verdict import Verdict
 
 __all__ = ["judged_vjp"]
 
+VJP = Names("vjp", "vjp(x, u)", "⟨u, f(x)⟩")
 Product = tuple[dict[str, FloatArray], list[str]]  # of `VjpClaims.products`
 
 
@@ -34,7 +35,7 @@ def judged_vjp(
 ) -> tuple[Report, Evaluations]:
     """Return the report of `checks.check_vjp`, not recorded yet, and evaluations of a sum."""
     started, point = time.perf_counter(), ComplexPoint(x)
-    options = replace(options, bounds=point.bounds(options.bounds))
+    options = options.by(point)
     results = Results(point.taking_parts(options.one_by_one(f)), point.params)
     vjp = product_in_parts(vjp, point, results.complex, point)
     check = _Check(vjp, results, options, started)
@@ -44,7 +45,7 @@ def judged_vjp(
     report = replace(report, evaluations=results.memo.calls, seconds=time.perf_counter() - started)
     if check.claims.overwritten:
         report = overwriting(report, "vjp", "cotangent", check.claims.overwritten)
-    return _naming_x(report), check.estimates.evaluations
+    return _naming_x(VJP.named(report)), check.estimates.evaluations
 
 
 class _Check:
@@ -196,10 +197,9 @@ def _naming_x(report: Report) -> Report:
     return replace(
         report,
         arrays={
-            argument_name(path): replace(a, path=argument_name(path), reason=named_x(a.reason))
+            argument_name(path): replace(a, path=argument_name(path))
             for path, a in report.arrays.items()
         },
-        findings=tuple(map(named_x, report.findings)),
         diagnosis=tuple(
             replace(mistake, text=named_x(mistake.text)) for mistake in report.diagnosis
         ),

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,11 @@ from checks.evaluation.result import Result
 from checks.evaluation.results import Results
 from checks.evaluation.stacked import StackedFunction
 from checks.gradient import check_options, evaluations_around
-from checks.parameters.nesting import Nesting
+from checks.parameters.bounds import flatten_bounds
+from checks.parameters.claims import flatten
+from checks.parameters.complex_parts import ComplexPoint
+from checks.parameters.nesting import Nesting, named_x
+from checks.report.report import Report
 
 __all__ = ["JACOBIAN", "Names", "Options"]
 
@@ -32,6 +36,17 @@ class Names:
     claim: str = "jacobian"
     results: str = "f(x)"
     x: str = "x"
+
+    def named(self, report: Report) -> Report:
+        """Return a report whose reasons and findings say of these results what is true of costs."""
+
+        def named(text: str) -> str:
+            results = self.results if "(" in self.results else f"the {self.results}"
+            text = text.replace("the cost", results).replace("A cost", "A function")
+            return named_x(text, self.x)
+
+        arrays = {n: replace(a, reason=named(a.reason)) for n, a in report.arrays.items()}
+        return replace(report, arrays=arrays, findings=tuple(map(named, report.findings)))
 
 
 JACOBIAN = Names()
@@ -59,6 +74,32 @@ class Options:
                 f"coverage is {self.coverage!r}, wanted 'every': a function with many results is "
                 "checked entry by entry. ⟨u, f(x)⟩ with a fixed u is a cost, for check_gradient"
             )
+
+    @classmethod
+    def of(cls, check: str, options: dict[str, Any]) -> "Options":
+        """Return the options that a check was given by name.
+
+        Raises
+        ------
+        TypeError
+            One of them does not exist.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in set(options).difference(known):
+            raise TypeError(
+                f"{check} got an option {name!r}, wanted some of {', '.join(known[:-1])}"
+            )
+        return cls(**options)
+
+    def by(self, point: ComplexPoint) -> "Options":
+        """Return them with bounds of x, which were checked: errors name x."""
+        bounds = point.bounds(self.bounds)
+        try:
+            if bounds is not None:
+                flatten_bounds(point.params, flatten(point.params), bounds)
+        except (TypeError, ValueError) as error:
+            raise type(error)(named_x(str(error))) from None
+        return replace(self, bounds=bounds)
 
     def one_by_one(self, f: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """Return f as a function of one x, and of many, if it takes many along a leading axis."""

@@ -144,6 +144,7 @@ def judged_jacobian(
         report = join_rows(
             rows, results.at_point, x_arrays, report, started, name_of, same_units=of_vectors
         )
+        report = names.named(report)
     if changed():
         report = overwriting(report, names.kind, "tangent", changed())
     return report, evaluations

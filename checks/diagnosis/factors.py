@@ -1,6 +1,7 @@
 """Hypotheses: the claim is the gradient times a factor, or has wrong signs."""
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -43,8 +44,7 @@ def scaled(case: Case) -> Iterator[Fit]:
     c, uncertainty = found
     if abs(c + 1) <= uncertainty:
         name, text = "sign", "the numerical gradient with the opposite sign"
-        real = case.arrays.get(f"{case.path.removesuffix('imag')}real")
-        if case.path.endswith("imag") and real is not None and real.verdict is Verdict.MATCH:
+        if any(case.arrays[path].verdict is Verdict.MATCH for path in _real_parts(case)):
             name, text = "conjugate", f"{text}: the claim is the conjugate of ∂C/∂x + i ∂C/∂y"
         yield from case.fit(name, text, -n, 1, plain=True)
         return
@@ -81,6 +81,13 @@ def scaled(case: Case) -> Iterator[Fit]:
         text = f"{digits(c)} × the numerical gradient in every entry"
         yield from case.fit("scale", text, c * n, 2, error=error, bits=math.inf,
                             number=c, tolerance=2 * uncertainty)  # fmt: skip
+
+
+def _real_parts(case: Case) -> list[str]:
+    """Return the paths of the real parts whose imaginary part an array is."""
+    parts = re.finditer(r"\bimag\b", case.path)
+    paths = [f"{case.path[: p.start()]}real{case.path[p.end() :]}" for p in parts]
+    return [path for path in paths if path in case.arrays]
 
 
 def _alike(case: Case) -> str:

@@ -14,7 +14,7 @@ SYMMETRY_BITS = 3.0
 def triangles(case: Case) -> Iterator[Fit]:
     """Explain a square matrix by its triangles, its diagonal, or its symmetric part."""
     n, e = case.numeric, case.error
-    if n.ndim != 2 or n.shape[0] != n.shape[1] or n.shape[0] < 2:
+    if n.ndim != 2 or n.shape[0] != n.shape[1] or n.shape[0] < 2 or not case.claimed.any():
         return
     diagonal, both = np.diag(np.diag(n)), n + n.T
     ways = (

@@ -140,10 +140,21 @@ class GradientEntries(OwnSlopes):
         found = self._results.noise
         level = ASSUMED_PLACES * whole.eps * np.abs(slopes) if found is None else found.level
         self._know(whole.split(level), whole.split(slopes))
+        self.terms = max(self.terms, self._largest_change(whole, slopes, options.seed))
         self._paths, self._place = list(whole.values), (0, 0)
         self._slopes = whole.split(slopes if found is None else found.at_point)
         point = whole.nesting.params if whole.in_place else params
         self.evaluations = Evaluations(self._entry, point, None, options.bounds)
+
+    def _largest_change(self, whole: Evaluations, slopes: FloatArray, seed: int) -> float:
+        """Return by how much slopes change as parameters move by half of their size.
+
+        At a minimum, where slopes are 0, their rounding is that of numbers of this size.
+        """
+        ends = whole.box.ends(np.random.default_rng(seed))
+        moved = whole.cost_moved({path: end / 2 for path, end in ends.items()})
+        change = np.abs(np.concatenate(self._results.latest) - slopes)
+        return float(change.max(initial=0)) if np.isfinite(moved) else 0.0
 
     @property
     def calls(self) -> int:  # type: ignore[override]

@@ -15,6 +15,7 @@ from checks.parameters.nesting import Nesting, Parts, children, path_name
 __all__ = [
     "UNFIT",
     "as_array",
+    "dense",
     "describe",
     "entry_name",
     "flatten",
@@ -230,6 +231,13 @@ def flatten_claim(
                 array = array.reshape(shape)
             claimed[path_name(path)] = array
     return claimed, findings
+
+
+def dense(block: Any) -> Any:
+    """Return a matrix of scipy.sparse, or a LinearOperator of scipy, as an array."""
+    if hasattr(block, "matmat"):
+        return block.matmat(np.eye(block.shape[1], dtype=block.dtype))
+    return block.toarray() if type(block).__module__.startswith("scipy.sparse") else block
 
 
 def as_array(leaf: Any) -> NDArray[Any]:

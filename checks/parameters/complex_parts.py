@@ -1,11 +1,12 @@
 """Complex arrays as pairs of real ones: the derivative is ∂C/∂x + i ∂C/∂y for z = x + iy."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from checks.parameters.claims import UNFIT, describe, refuse_shared_memory
+from checks.parameters.claims import UNFIT, as_array, dense, describe, refuse_shared_memory
 from checks.parameters.nesting import Nesting, children
 
 __all__ = ["ComplexPoint", "Parts", "in_parts", "jacobian_in_parts", "product_in_parts"]
@@ -195,8 +196,8 @@ def product_in_parts(
 def jacobian_in_parts(claim: Any, results: Any, x: Any) -> Any:
     """Return a claimed Jacobian with blocks of `Parts`, nested as the results and inside as x.
 
-    A complex block stands for ∂f/∂x + i ∂f/∂y of a real f, and for ∂f/∂z of a complex one; where
-    that does not exist, the claim has real blocks itself, ((∂Re/∂x, ∂Re/∂y), (∂Im/∂x, ∂Im/∂y)).
+    A complex block stands for ∂f/∂x + i ∂f/∂y of a real f, and for ∂f/∂z of a complex one. A claim
+    may have the real blocks itself: (∂f/∂x, ∂f/∂y), or ((∂Re/∂x, ∂Re/∂y), (∂Im/∂x, ∂Im/∂y)).
     """
 
     def nested(node: Any, part: Any, of_leaf: Callable[[Any, Any], Any]) -> Any:
@@ -215,19 +216,36 @@ def jacobian_in_parts(claim: Any, results: Any, x: Any) -> Any:
         return dict(zip(node, made, strict=True)) if isinstance(node, Mapping) else made
 
     def block(entries: Any, part: Any) -> Any:
-        return Parts(part.real, part.imag) if _is_complex(entries) else part
+        if not _is_complex(entries) or _has_parts(part):
+            return part
+        numbers = _numbers(part)
+        return part if numbers is None else Parts(numbers.real, numbers.imag)
 
-    def real_row(entries: Any, part: Any) -> Any:
-        return Parts(part.real, -part.imag) if _is_complex(entries) else part.real
-
-    def imag_row(entries: Any, part: Any) -> Any:
-        return Parts(part.imag, part.real) if _is_complex(entries) else part.imag
+    def row(entries: Any, part: Any, of_imag: bool) -> Any:
+        """Return the derivatives of the real or of the imaginary part of a result, from ∂f/∂z."""
+        numbers = _numbers(part)
+        if numbers is None:
+            return part
+        real, imag = numbers.real, numbers.imag
+        by_x, by_y = (imag, real) if of_imag else (real, -imag)
+        return Parts(by_x, by_y) if _is_complex(entries) else by_x
 
     def of_result(result: Any, part: Any) -> Any:
         if not _is_complex(result):
             return nested(x, part, block)
-        if isinstance(part, tuple) and len(part) == len(Parts._fields):
+        if _has_parts(part):
             return part
-        return Parts(nested(x, part, real_row), nested(x, part, imag_row))
+        return Parts(*(nested(x, part, partial(row, of_imag=k)) for k in (False, True)))
 
     return nested(results, claim, of_result)
+
+
+def _has_parts(block: Any) -> bool:
+    """Whether a block has its two real parts already."""
+    return isinstance(block, tuple) and len(block) == len(Parts._fields)
+
+
+def _numbers(block: Any) -> Any:
+    """Return a block as an array of numbers; None if it holds anything else."""
+    array = as_array(dense(block))
+    return array if array.dtype.kind in "fc" and not isinstance(block, UNFIT) else None

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from checks._types import FloatArray
-from checks.parameters.claims import UNFIT, as_array, describe, flatten_claim
+from checks.parameters.claims import UNFIT, as_array, dense, describe, flatten_claim
 
 __all__ = ["flatten_jacobian"]
 
@@ -45,10 +45,7 @@ def _block(of_result: tuple[int, ...], node: Any, part: Any, where: str) -> Floa
     """Return a block as a matrix, a new array, checked for dtype and shape."""
     of_entry = np.shape(node)
     matrix = int(np.prod(of_result)), int(np.prod(of_entry))
-    if hasattr(part, "matmat"):  # a LinearOperator of scipy
-        part = part.matmat(np.eye(part.shape[1], dtype=part.dtype))
-    elif type(part).__module__.startswith("scipy.sparse"):
-        part = part.toarray()
+    part = dense(part)
     array = as_array(part)
     if array.dtype.kind != "f" or isinstance(part, UNFIT):
         remedy = {

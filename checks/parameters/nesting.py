@@ -218,6 +218,6 @@ def argument_name(path: str, argument: str = "x") -> str:
     return f"{argument}{path.removeprefix('params')}" if is_root else path
 
 
-def named_x(text: str) -> str:
+def named_x(text: str, argument: str = "x") -> str:
     """Return a text in which the argument is called x, and not params."""
-    return re.sub(r"\bparams\b(?!\.)", "x", text)
+    return re.sub(r"\bparams\b(?!\.)", argument, text)

@@ -402,3 +402,40 @@ def test_a_gradient_with_infinite_noise_is_unknown():
     with np.errstate(all="ignore"):
         found = numerical_hessian(cost, params, progress=False)
     assert np.isfinite(found.value["c"]["c"]).any()
+
+
+def test_at_a_minimum_a_diagonal_by_the_gradient_is_judged_to_its_digits():
+    """There, slopes are rounding; what they are relative to is their size beside the minimum."""
+    t = np.linspace(0, 4, 30)
+    noise = 0.01 * np.sin(13 * t)
+
+    def parts(p):
+        decay = np.exp(-p[1] * t)
+        r = p[0] * decay + p[2] - (2.3 * np.exp(-0.9 * t) + 0.2 + noise)
+        return r, np.stack([decay, -t * p[0] * decay, np.ones_like(t)], axis=1), decay
+
+    def cost(p):
+        return np.sum(parts(p)[0] ** 2) / 2
+
+    def gradient(p):
+        r, j, _ = parts(p)
+        return j.T @ r
+
+    def gauss_newton(p):
+        return np.sum(parts(p)[1] ** 2, axis=0)
+
+    def diagonal(p):
+        r, _, decay = parts(p)
+        curved = np.zeros(3, p.dtype)
+        curved[1] = np.sum(r * t**2 * p[0] * decay)
+        return gauss_newton(p) + curved
+
+    p = np.array([2.3, 0.9, 0.2])
+    for _ in range(30):  # Gauss–Newton
+        r, j, _ = parts(p)
+        p = p - np.linalg.lstsq(j, r)[0]
+    assert np.abs(gradient(p)).max() < 1e-14
+    assert check_hessian(cost, diagonal, p, gradient=gradient)
+    report = check_hessian(cost, gauss_newton, p, gradient=gradient)  # wrong on purpose
+    assert report.verdict is Verdict.MISMATCH
+    assert report.worst.index == (1,)

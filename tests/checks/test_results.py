@@ -5,7 +5,14 @@ import re
 import numpy as np
 import pytest
 
-from checks import check_jacobian, check_jvp, check_vjp, numerical_jacobian
+from checks import (
+    check_hessian,
+    check_hvp,
+    check_jacobian,
+    check_jvp,
+    check_vjp,
+    numerical_jacobian,
+)
 
 X = np.array([1.0, 2.0])
 
@@ -138,3 +145,47 @@ def test_one_result_of_one_number_has_a_jacobian_without_axes(x):
     estimate = numerical_jacobian(np.sin, x)
     assert np.shape(estimate.value) == np.shape(estimate.error) == ()
     assert abs(estimate.value - np.cos(0.5)) <= estimate.error
+
+
+BOUNDS = {
+    "crossed": ((3, 0), ValueError, "the bounds of x[0] are 3.0 and 0.0"),
+    "outside": ((0, 1.5), ValueError, "x[1] is 2.0, above its upper bound 1.5"),
+    "no pair": (3.0, TypeError, "bounds is a float"),
+    "of another shape": ((np.zeros(3), None), ValueError, "of x"),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_an_error_about_bounds_names_x(name):
+    bounds, error, text = BOUNDS[name]
+    for check in (
+        check_jacobian,
+        check_vjp,
+        check_jvp,
+        lambda f, _, x, **o: numerical_jacobian(f, x, **o),
+    ):
+        with pytest.raises(error, match=re.escape(text)) as raised:
+            check(lambda x: x**2, lambda *_: X, X.copy(), bounds=bounds)
+        assert "params" not in str(raised.value)
+
+
+@pytest.mark.parametrize("check", [check_vjp, check_jvp, check_hessian, check_hvp])
+def test_an_option_that_does_not_exist_is_named(check):
+    text = f"{check.__name__} got an option 'tolerance', wanted some of rtol, scale, "
+    with pytest.raises(TypeError, match=text):
+        check(np.sum, lambda *_: X, X.copy(), tolerance=1e-3)
+
+
+def test_reasons_speak_of_results_and_of_x():
+    def f(x):
+        return np.stack([x[0] ** 2, np.round(x[1], 3)])
+
+    jacobian = np.array([[2 * X[0], 0], [0, 1]])
+    text = " ".join(str(check_jacobian(f, jacobian, X.copy())).split())
+    assert "f(x) is quantised here" in text
+    text = " ".join(str(check_jacobian(lambda x: np.ones(2), 0 * jacobian, X.copy())).split())
+    assert "f(x) does not change by a bit" in text
+    text = " ".join(str(check_vjp(lambda x: np.ones(2), lambda x, u: 0 * u, X.copy())).split())
+    assert "⟨u, f(x)⟩ does not change by a bit" in text
+    text = " ".join(str(check_hessian(np.sum, np.zeros((2, 2)), X.copy())).split())
+    assert "the gradient does not change by a bit" in text

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from checks import (
     Verdict,
@@ -197,6 +198,7 @@ def test_conjugates_of_right_products(name):
     if callable(jacobian):
         wrong = check_jacobian(f, lambda z: jacobian(z).conj(), x)
         assert wrong.verdict is Verdict.MISMATCH
+        assert wrong.diagnosis[0].name == "conjugate"
 
 
 def test_the_numerical_jacobian_has_real_blocks():
@@ -215,3 +217,40 @@ def test_the_numerical_jacobian_has_real_blocks():
 @pytest.mark.parametrize("claim", [[1.0, 2.0, 3.0], 5.0])
 def test_a_jacobian_of_another_nesting_is_left_to_be_refused(claim):
     assert jacobian_in_parts(claim, [Z, Z], X) is claim
+
+
+@pytest.mark.parametrize("name", ["holomorphic", "real of complex"])
+@pytest.mark.parametrize(
+    "form", [sparse.csr_array, sparse.dok_matrix, sparse.linalg.aslinearoperator, np.ndarray.tolist]
+)
+def test_a_complex_jacobian_may_be_sparse_an_operator_or_lists(form, name):
+    f, jacobian, *_, z = RESULTS[name]
+    assert check_jacobian(f, lambda z: form(jacobian(z)), z).verdict is Verdict.MATCH
+    wrong = check_jacobian(f, lambda z: form(jacobian(z) * 1j), z)  # wrong on purpose
+    assert wrong.verdict is Verdict.MISMATCH
+
+
+def test_a_real_function_of_complex_numbers_may_have_real_blocks():
+    def f(p):
+        return {"square": np.abs(p["z"]) ** 2, "sum": p["w"] * p["z"].real}
+
+    def jacobian(p, sign=1):
+        x, y, w = p["z"].real, p["z"].imag, p["w"]
+        return {
+            "square": {"z": (np.diag(2 * x), sign * np.diag(2 * y)), "w": ZERO},
+            "sum": {"z": (np.diag(w), ZERO), "w": np.diag(x)},
+        }
+
+    point = {"z": Z, "w": X}
+    assert check_jacobian(f, jacobian, point).verdict is Verdict.MATCH
+    report = check_jacobian(f, lambda p: jacobian(p, -1), point)
+    assert report.worst.path == "f(x).square by z.imag"
+    assert [mistake.name for mistake in report.diagnosis] == ["conjugate"]
+
+
+@pytest.mark.parametrize("claim", [None, "ab", {"a": 1.0}, np.ones((4, 4), bool)])
+@pytest.mark.parametrize("name", ["holomorphic", "real of complex"])
+def test_a_complex_jacobian_that_holds_no_numbers_is_refused(name, claim):
+    f, *_, z = RESULTS[name]
+    with pytest.raises(TypeError, match=r"^jacobian\(x\)(\.real)? is "):
+        check_jacobian(f, lambda z: claim, z)
