@@ -29,12 +29,14 @@ __all__ = [
     "FAR",
     "LIFT_LIMIT",
     "LINE",
+    "NODES",
     "VISIBLE",
     "Copies",
     "Lift",
     "Moves",
     "coarsest_dtype",
     "copies_of",
+    "off_a_polynomial",
     "off_the_line",
     "wider_dtype",
 ]
@@ -50,6 +52,9 @@ VISIBLE = 16.0  # a change of a result by fewer last places of the wide dtype ma
 # Points along a line, as multiples of a move. They are unevenly spaced, because values at even
 # spacings that are rounded to whole last places often lie on a straight line again.
 LINE = (0.0, 0.625, 1.0, 1.75, 2.25)
+# Points along a longer line, and the degree of a polynomial that a smooth function is there. They
+# are uneven, as values at even spacings may round alike, and make no step to the point itself.
+NODES, DEGREE = np.array([-1, -0.8, -0.55, -0.3, -0.12, 0.2, 0.42, 0.65, 0.9]), 4
 # Costs are moved by FAR last places of the narrow dtype times the factors LINE. Over so few places
 # every cost is linear; over so many, the points round differently.
 FAR = 37.0
@@ -466,3 +471,10 @@ def off_the_line(line: NDArray[Any]) -> Any:
     """Return by how much values (k, ...) at `LINE` leave the line from the first to the last."""
     t = np.array(LINE).reshape(-1, *[1] * (line.ndim - 1)) / LINE[-1]
     return np.abs(line - line[0] - t * (line[-1] - line[0])).max(axis=0)
+
+
+def off_a_polynomial(nodes: FloatArray, values: FloatArray) -> float:
+    """Return the standard deviation of values (k,) at nodes (k,) from a polynomial of `DEGREE`."""
+    powers = nodes[:, None] ** np.arange(DEGREE + 1)
+    rest = values - powers @ np.linalg.lstsq(powers, values, rcond=None)[0]
+    return math.sqrt(rest @ rest / (nodes.size - DEGREE - 1))

@@ -11,10 +11,19 @@ from numpy.typing import NDArray
 from checks._types import FloatArray, IntArray
 from checks.estimation.cost_rounding import cost_rounding
 from checks.estimation.finite_differences import WITHIN, draw_direction
-from checks.estimation.precision import EVERY, Lift, coarsest_dtype, copies_of, wider_dtype
+from checks.estimation.precision import (
+    EVERY,
+    NODES,
+    Lift,
+    coarsest_dtype,
+    copies_of,
+    off_a_polynomial,
+    wider_dtype,
+)
 from checks.estimation.rounding_mode import toward_zero_is_available
 from checks.estimation.step_rounding import STRETCH, complex_step_rounding
 from checks.evaluation.pointwise import MAX_NUMBERS, Evaluations
+from checks.evaluation.step_sizes import entry_sizes, random_signs
 
 __all__ = ["CAUTION", "ESTIMATED", "LIFTED", "SAMPLED", "ComplexSteps", "step_errors"]
 
@@ -35,6 +44,13 @@ LEAST, WITH_SIZE = 2.5, 3.4
 # for other entries. Of 3,237 entries of random costs that did not lift, 36 were off by more than
 # their error.
 CAUTION = 4.0
+# Steps are also tried at points along lines as long as these parts of the parameters' size. What
+# such a line leaves of a polynomial of degree 4 falls by 2^-20 from each to the next; if it is
+# rounding, by no more than FALLS. Points are multiples of 1/UNITS of the line.
+CLOSE, FALLS, UNITS = (2.0**-12, 2.0**-16, 2.0**-20), 2.0**-8, 32
+# Up to STEADY last places, all steps round like that. What is left counts UNSTEADY times, where it
+# is more than 1/BESIDE of the error.
+STEADY, UNSTEADY, BESIDE = 8.0, 4.0, 2.0
 # Derivatives below a floor may be lost to rounding. A floor above this part of the largest
 # derivative would blur many, so `_keeps_digits` tests whether anything is lost.
 LARGE_FLOOR = 1e-4
@@ -79,7 +95,8 @@ def step_errors(
     ----------
     evaluations
         The cost. Each entry takes one call in the wider dtype, and up to four arrays together five.
-        An array that does not lift takes 16 calls more, and one for each entry.
+        An array that does not lift takes 16 calls more, and one for each entry; all such arrays
+        together take nine.
     steps
         The complex steps, by path; the error of unknown ones is inf.
     rng
@@ -142,6 +159,8 @@ def step_errors(
             ):
                 error = error + small * floor
         errors[path][known[path]] = error
+    if unlifted and few and not evaluations.shared:
+        _cover_unsteady(evaluations, steps, errors, rng)
     how = {p: LIFTED if p in measured else SAMPLED if p in lifted else ESTIMATED for p in steps}
     return {path: (errors[path], how[path]) for path in steps}
 
@@ -201,6 +220,72 @@ def _changes_toward_zero(
         path: np.abs(truncated[path] - array.slopes.ravel()[entries[path]]).astype(float)
         for path, array in steps.items()
     }
+
+
+def _cover_unsteady(
+    evaluations: Evaluations,
+    steps: Mapping[str, ComplexSteps],
+    errors: Mapping[str, FloatArray],
+    rng: np.random.Generator,
+) -> None:
+    """Widen errors, by path, of steps that leave a smooth function of the parameters near by.
+
+    A factor of all steps that a narrow stage gives, as (e^z − 1)/z of a buffer of np.zeros, rounds
+    alike over many last places of z, and some functions of numpy do not follow the rounding mode.
+    All arrays are tried at once, and those one by one whose errors are then too small.
+    """
+    part = _unsteady_part(evaluations, steps, rng)
+    for path, array in steps.items():
+        size = np.abs(array.slopes.ravel())
+        if (BESIDE * part * size > errors[path]).any():
+            alone = {path: array}
+            its_part = _unsteady_part(evaluations, alone, rng) if len(steps) > 1 else part
+            errors[path][...] = np.maximum(errors[path], UNSTEADY * its_part * size)
+
+
+def _unsteady_part(
+    evaluations: Evaluations, steps: Mapping[str, ComplexSteps], rng: np.random.Generator
+) -> float:
+    """Return by what part of themselves steps leave a smooth function of all parameters.
+
+    All arrays are stepped at once, each by as much as the others, so that the part of one array is
+    at most their number times the part of their sum. A part that falls as fast as the rest of a
+    Taylor series, when the line becomes shorter, is none of rounding.
+    """
+    copies, direction = copies_of(evaluations), dict[str, FloatArray]()
+    for path, array in steps.items():
+        aligned = np.copysign(draw_direction(array.slopes.shape, rng) * array.known, array.slopes)
+        direction[path] = aligned / float((aligned * array.slopes).sum())
+    longest = max(float(np.abs(v).max()) / copies.scales[p] for p, v in direction.items())
+    direction = {path: v / longest for path, v in direction.items()}
+    sides = {}
+    for path, value in evaluations.values.items():
+        side = entry_sizes(value) * random_signs(value.shape, rng)
+        sides[path] = side * rng.uniform(0.75, 1.5, value.shape)
+    # all on one side of the point, which may be a kink
+    nodes, part = np.round(UNITS * (1.1 + NODES) / 2), math.inf
+    try:
+        for close in CLOSE:
+            if close < UNITS**2 * copies.eps:
+                break
+            units, slopes = dict[str, FloatArray](), list[float]()
+            for path, side in sides.items():
+                # whole last places, so that no parameter is rounded as it is moved
+                places = 4 * copies.last_places(path)
+                unit = np.trunc(close / UNITS * side / places) * places
+                units[path] = evaluations.box.reflected(path, unit, reach=UNITS)
+            for node in nodes:
+                moves = {path: node * unit for path, unit in units.items()}
+                slopes.append(float(copies.slope(direction, moves)[0]))
+            if not np.isfinite(slopes).all():
+                return 0.0
+            before = part
+            part = off_a_polynomial(nodes / UNITS, np.array(slopes)) * longest
+            if part <= STEADY * copies.eps or part > FALLS * before:
+                break
+    finally:
+        evaluations.count += copies.calls
+    return part if STEADY * copies.eps < part < math.inf else 0.0
 
 
 def _keeps_digits(evaluations: Evaluations, path: str, array: ComplexSteps) -> bool:

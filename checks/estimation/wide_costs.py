@@ -1,6 +1,5 @@
 """Costs in a wider dtype, by which the rounding of a difference is measured, not bounded."""
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,7 +7,14 @@ import numpy as np
 
 from checks._types import IntArray
 from checks.estimation.noise import Noise
-from checks.estimation.precision import Copies, coarsest_dtype, copies_of, wider_dtype
+from checks.estimation.precision import (
+    NODES,
+    Copies,
+    coarsest_dtype,
+    copies_of,
+    off_a_polynomial,
+    wider_dtype,
+)
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.step_sizes import entry_sizes, random_signs
 
@@ -19,8 +25,7 @@ FEW = 32
 # Noise is measured at NODES, CLOSE to the point relative to entries: a smooth cost is a polynomial
 # of degree 4 there, up to 2^-70. It is taken as CAUTION times what is left, as four
 # numbers show too little by chance. The wider dtype is of use if its noise is WORTH times smaller.
-NODES, CLOSE = np.array([-1, -0.8, -0.55, -0.3, -0.12, 0.2, 0.42, 0.65, 0.9]), 2.0**-14
-DEGREE, CAUTION, WORTH = 4, 4.0, 16.0
+CLOSE, CAUTION, WORTH = 2.0**-14, 4.0, 16.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +82,7 @@ def wide_costs(
     change = (np.array(line) - at_point).astype(np.float64)
     if not np.isfinite(change).all():
         return None
-    powers = nodes[1:, None] ** np.arange(DEGREE + 1)
-    rest = change - powers @ np.linalg.lstsq(powers, change, rcond=None)[0]
-    level = CAUTION * math.sqrt(rest @ rest / (NODES.size - DEGREE - 1))
+    level = CAUTION * off_a_polynomial(nodes[1:], change)
     if not level <= noise.level / WORTH:
         return None
     return WideCosts(evaluations, copies, at_point, replace(noise, level=level))

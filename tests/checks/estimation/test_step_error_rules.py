@@ -42,7 +42,7 @@ class Planted:
 
     def __init__(
         self, monkeypatch, slopes, lifted=None, narrow=None, changes=None, sampled=0.0,
-        keeps=True, known=None, size=None, shared=False, cost=4.0, whole=(),
+        keeps=True, known=None, size=None, shared=False, cost=4.0, whole=(), unsteady=None,
     ):  # fmt: skip
         self.asked = {}
         values = {p: np.full(np.shape(g), 2.0) for p, g in slopes.items()}
@@ -75,6 +75,12 @@ class Planted:
         monkeypatch.setattr(module, "_lifted", lift)
         monkeypatch.setattr(module, "_changes_toward_zero", toward_zero)
         monkeypatch.setattr(module, "_sampled", samples)
+
+        def unsteady_part(evaluations, steps, rng):
+            self.asked.setdefault("unsteady", []).append(sorted(steps))
+            return max((unsteady or {}).get(path, 0.0) for path in steps)
+
+        monkeypatch.setattr(module, "_unsteady_part", unsteady_part)
         monkeypatch.setattr(module, "_keeps_digits", lambda *_: keeps)
         self.monkeypatch = monkeypatch
 
@@ -116,6 +122,27 @@ def test_beside_an_array_that_does_not_lift_changes_and_samples_are_added(monkey
     )  # fmt: skip
     assert case.found()["a"][0] == approx([1e-9 + 4 * 5e-9, 2e-9 + 4 * EPS * 2])
     assert case.asked["sampled"] == ["b"]
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_what_steps_leave_of_a_smooth_function_widens_the_arrays_that_show_it(monkeypatch, sign):
+    slopes = {"a": sign * np.array([1.0, 2.0]), "b": [sign * 3.0], "c": [4.0]}
+    lifted = {"a": [1e-9, 2e-9], "b": [3e-9]}
+    case = Planted(monkeypatch, slopes, lifted=lifted, unsteady={"b": 1e-8}, sampled=1e-12)
+    found, as_before = case.found(), Planted(monkeypatch, slopes, lifted=lifted, sampled=1e-12)
+    assert case.asked["unsteady"] == [["a", "b", "c"], ["a"], ["b"], ["c"]]
+    as_before = as_before.found()
+    assert found["b"][0] == approx([4 * 3e-8])
+    assert found["a"][0] == approx(as_before["a"][0])
+    assert found["c"][0] == approx(as_before["c"][0])
+    # less than half of an error is in it already
+    case = Planted(monkeypatch, slopes, lifted=lifted, unsteady={"b": 2e-10}, sampled=1e-12)
+    assert case.found()["b"][0] == approx(as_before["b"][0])
+    assert case.asked["unsteady"] == [["a", "b", "c"], ["c"]]
+    # where all arrays lift, there is no narrow stage
+    case = Planted(monkeypatch, slopes, lifted=lifted | {"c": [1e-9]}, unsteady={"b": 1e-8})
+    assert case.found()["b"][0] == approx(3e-9)
+    assert "unsteady" not in case.asked
 
 
 @pytest.mark.parametrize("sign", SIGNS)
