@@ -177,8 +177,9 @@ def check_gradient(
         The cost is called nowhere outside. Each of the two is a number, or None or an infinity for
         no bound; or it is nested as `params`, with one of these or an array of its shape for every
         array. Bounds are rounded to the dtype of their array. At a bound, derivatives are
-        one-sided. Even without bounds no entry is moved by more than its own size, and zeros by no
-        more than the typical size of their array (1 if that is all zero).
+        one-sided. Even without bounds no entry is moved by more than its own size, and zeros, or
+        what rounding has left of zeros, by no more than the typical size of their array (1 if that
+        is all zero).
     seed : int
         Determines the random directions and step sizes.
     executor : concurrent.futures.Executor, optional

@@ -44,6 +44,8 @@ class Coordinates:
         Takes indices (r,), returns the noise that differences by these meet, (r,) or one number.
     wide : Coordinates, optional
         The same with costs in a wider dtype, and with less noise.
+    sizes : (m,) float, optional
+        The size of each x, or what takes its place where x counts as zero; default `entry_sizes`.
     """
 
     costs: Callable[[IntArray, Any], Any]
@@ -57,6 +59,7 @@ class Coordinates:
     grid: int = 0
     noise_of: Callable[[IntArray], Any] | None = None
     wide: "Coordinates | None" = None
+    sizes: FloatArray | None = None
 
     def noise_at(self, indices: IntArray) -> "NoiseAt":
         """Return the noise that some coordinates meet, to be read once they have been moved."""

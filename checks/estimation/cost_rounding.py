@@ -25,7 +25,7 @@ from checks.estimation.precision import (
 from checks.estimation.rounding_mode import toward_zero_is_available
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.result import Contraction
-from checks.evaluation.step_sizes import entry_sizes, random_signs
+from checks.evaluation.step_sizes import random_signs
 
 __all__ = [
     "FAR_MOVES",
@@ -233,7 +233,7 @@ def measure_cost_rounding(
         moves = {}
         for path, value in values.items():
             sign = random_signs(value.shape, rng)
-            move = part * entry_sizes(value) * sign * rng.uniform(0.75, 1.5, value.shape)
+            move = part * evaluations.box.sizes[path] * sign * rng.uniform(0.75, 1.5, value.shape)
             move = evaluations.box.shortened(path, move)
             # rounded to the narrow dtype, so that both costs are taken at the same point
             moves[path] = (value + move).astype(value.dtype).astype(wide) - value
@@ -305,7 +305,7 @@ def _only_copies(evaluations: Evaluations, copies: Copies) -> bool:
     """
     moves, rng = dict[str, Any](), np.random.default_rng(0)
     for path, value in copies.values.items():
-        move = entry_sizes(value) * rng.uniform(-COPIED, COPIED, value.shape)
+        move = copies.box.sizes[path] * rng.uniform(-COPIED, COPIED, value.shape)
         moves[path] = evaluations.box.shortened(path, move)
     entries = [np.zeros(1), *((value + moves[p]).ravel() for p, value in copies.values.items())]
     for toward_zero in (False, True):

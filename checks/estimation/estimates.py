@@ -17,7 +17,7 @@ from checks.estimation.precision import coarsest_dtype, copies_of, wider_dtype
 from checks.estimation.step_selection import FEW_JUMPS
 from checks.estimation.wide_costs import wide_costs
 from checks.evaluation.pointwise import Evaluations
-from checks.evaluation.step_sizes import entry_sizes, random_signs
+from checks.evaluation.step_sizes import random_signs
 
 __all__ = ["METHODS", "Estimates", "estimate_derivatives"]
 
@@ -206,7 +206,7 @@ def _may_be_noise(
     copies = copies_of(evaluations, wide)
     at, largest = copies.cost(), 0.0
     for _ in range(FAR_MOVES):
-        move = FAR * entry_sizes(evaluations.values[path])
+        move = FAR * evaluations.box.sizes[path]
         move = move * rng.uniform(0.5, 1, move.shape) * random_signs(move.shape, rng)
         change = float(abs(copies.cost({path: evaluations.box.clipped(path, move)}) - at))
         largest = max(largest, change if math.isfinite(change) else 0.0)
@@ -225,7 +225,7 @@ def _with_absorbed(
     absorbed, grown = absorbed_change(evaluations, flat, np.random.default_rng(seed)), {}
     for path, entries in flat.items():
         error = estimates[path].error.copy()
-        error[entries] += FEW_JUMPS * absorbed / entry_sizes(evaluations.values[path]).flat[entries]
+        error[entries] += FEW_JUMPS * absorbed / evaluations.box.sizes[path].flat[entries]
         grown[path] = replace(estimates[path], error=error)
     return grown
 

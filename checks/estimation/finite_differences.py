@@ -138,6 +138,7 @@ def differences(
     scale = evaluations.scales[path]
     finest = finest_step(np.where(x == 0, x.dtype.type(NEAR_ZERO * scale), x))
     below, above = (room.ravel()[entries] for room in evaluations.box.room(path))
+    sizes = evaluations.box.sizes[path].ravel()[entries]
     nothing_known = np.full(x.size, np.nan), np.full(x.size, np.inf)
     # a second estimate, of few entries, is on a finer grid: it must see small discrepancies
     grid = (COARSE_GRID if start == 1 else FINE_GRID) if evaluations.shared else 0
@@ -169,6 +170,7 @@ def differences(
                 cost_moved,
                 grid,
                 lambda indices: evaluations.noise_of(path, entries[some[indices]], noise.level),
+                sizes=sizes[some],
             )
             if wide is not None:
                 in_wider = partial(wide.at_entries, path)

@@ -19,7 +19,6 @@ from checks.estimation.random_rounding import Operations, TooManyOperations
 from checks.estimation.step_error import LIFTED, SAMPLED
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.result import Contraction
-from checks.evaluation.step_sizes import entry_sizes
 
 __all__ = ["hidden_errors"]
 
@@ -105,7 +104,7 @@ class _AtRandom:
             is_known = estimate.precision == LIFTED and lost.max(initial=0) <= KNOWN * known
             errors[path] = np.zeros(lost.size) if is_known else CAUTION * lost
             if change > least:
-                sizes = entry_sizes(self._evaluations.values[path]).ravel()
+                sizes = self._evaluations.box.sizes[path].ravel()
                 errors[path] = np.where(slopes, errors[path], CAUTION * change / sizes)
         return errors
 
@@ -122,7 +121,7 @@ class _AtRandom:
         direction = draw_direction(value.shape, rng)
         if not evaluations.shared:  # several results are moved along the same direction
             direction = np.where(slopes, np.copysign(direction, slopes), 0)
-        move = evaluations.box.clipped(path, STEP * direction * entry_sizes(value))
+        move = evaluations.box.clipped(path, STEP * direction * evaluations.box.sizes[path])
         terms = float(np.abs(slopes * move).sum())
         if method == "complex-step":
             total, found = float((slopes * move).sum()), list[Any]()

@@ -29,7 +29,7 @@ from checks.estimation.precision import EVERY, Lift
 from checks.estimation.result_noise import draw_units, measure_result_noise
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.result import Contraction
-from checks.evaluation.step_sizes import entry_sizes, random_signs
+from checks.evaluation.step_sizes import random_signs
 
 __all__ = [
     "ASSUMED_PLACES",
@@ -307,7 +307,7 @@ def changes_nothing(
         tells = tells or bool(np.isfinite(moved))
         return bool(np.isfinite(moved) and is_other(moved, cost))
 
-    sizes = {path: entry_sizes(evaluations.values[path]) for path in paths}
+    sizes = {path: evaluations.box.sizes[path] for path in paths}
     aside = {
         path: np.copysign(rng.uniform(0.5, 1, size.shape), rng.uniform(-1, 1, size.shape)) * size
         for path, size in sizes.items()
@@ -362,7 +362,7 @@ def absorbed_change(
     for path, flat in entries.items():
         drawn = np.zeros(evaluations.values[path].shape)
         drawn.flat[flat] = rng.uniform(0.5, 1, flat.size) * random_signs(flat.shape, rng)
-        aside[path] = drawn * entry_sizes(evaluations.values[path])
+        aside[path] = drawn * evaluations.box.sizes[path]
 
     def change(shrink: float, places: float = LAST_PLACES) -> float:
         base = box.shrunken(shrink)

@@ -13,7 +13,7 @@ from checks.evaluation.cost_value import as_number
 from checks.evaluation.memo import Memo
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.result import Result
-from checks.evaluation.step_sizes import entry_sizes, imaginary_step
+from checks.evaluation.step_sizes import imaginary_step
 from checks.parameters.claims import entry_name
 from checks.parameters.nesting import Nesting
 
@@ -116,7 +116,7 @@ class NumericGradient:
             evaluations.count = beside.count
             estimates = others if others.method == "complex-step" else estimates
         errors = np.concatenate([e.error for e in estimates.by_path.values()])
-        sizes = {path: entry_sizes(value) for path, value in evaluations.values.items()}
+        sizes = dict(evaluations.box.sizes)
         self.doubt = Doubt(None, errors, np.zeros(errors.size), sizes, np.zeros(errors.size))
         self.is_complex = estimates.method == "complex-step"
         box = evaluations.box
@@ -170,7 +170,7 @@ class NumericGradient:
                 f"{entry_name(path, index)} stands on a bound, where values of the cost alone "
                 "show no second derivative: pass gradient=, or check at a point inside"
             )
-        sizes = np.minimum(entry_sizes(value), room)
+        sizes = np.minimum(evaluations.box.sizes[path], room)
         known = np.abs(slopes[np.isfinite(slopes)]).max(initial=0)
         found = STEPS[-1] * sizes
         for relative in STEPS[::-1]:

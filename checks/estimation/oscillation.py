@@ -13,7 +13,7 @@ from checks._types import FloatArray, IntArray
 from checks.estimation.finite_differences import Estimate
 from checks.estimation.precision import EVERY, Copies, coarsest_dtype, copies_of, wider_dtype
 from checks.evaluation.pointwise import Evaluations
-from checks.evaluation.step_sizes import entry_sizes, random_signs
+from checks.evaluation.step_sizes import random_signs
 
 __all__ = ["oscillation_errors", "turning_errors"]
 
@@ -100,7 +100,7 @@ def _errors(
     if not entries.size:
         return errors
     value, last_places = copies.values[path], copies.last_places(path)
-    sign, sizes = random_signs(value.shape, rng), entry_sizes(value)
+    sign, sizes = random_signs(value.shape, rng), copies.box.sizes[path]
     found, distances = [at[off > estimate.error[known]]], list[Any]()
     for part in NEAR:
         move = copies.box.clipped(path, sign * np.maximum(part * sizes, SHORTEST * last_places))

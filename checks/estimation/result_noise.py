@@ -12,7 +12,6 @@ from checks.estimation.rounding_mode import toward_zero_is_available
 from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.result import UNKNOWN, ResultNoise
-from checks.evaluation.step_sizes import entry_sizes
 
 __all__ = ["draw_units", "measure_result_noise"]
 
@@ -42,7 +41,8 @@ def draw_units(
     """
     ends = np.concatenate([end.ravel() for end in evaluations.box.ends(rng).values()])
     sizes = [
-        entry_sizes(value).astype(value.dtype).ravel() for value in evaluations.values.values()
+        evaluations.box.sizes[path].astype(value.dtype).ravel()
+        for path, value in evaluations.values.items()
     ]
     count = rng.choice([2, 6], evaluations.size)
     units = count * np.concatenate([np.spacing(size) for size in sizes])

@@ -6,7 +6,7 @@ import numpy as np
 
 from checks._types import FloatArray
 from checks.evaluation.pointwise import Evaluations
-from checks.evaluation.step_sizes import entry_sizes, steps_taken
+from checks.evaluation.step_sizes import steps_taken
 from checks.parameters.claims import entry_name
 
 __all__ = ["StepCurve", "measure_step_curve"]
@@ -61,7 +61,7 @@ def measure_step_curve(
     values = evaluations.values[path]
     x = values[index]
     wide = np.result_type(x.dtype, np.float64)
-    scale = float(entry_sizes(values)[index])
+    scale = float(evaluations.box.sizes[path][index])
     last_place = float(np.spacing(x.dtype.type(scale)))
     h = np.geomspace(scale, last_place, STEPS).astype(wide)
     steps = steps_taken(x, np.stack([-h, h]))

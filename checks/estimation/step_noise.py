@@ -16,7 +16,7 @@ from checks.estimation.difference_table import (
 )
 from checks.estimation.noise import Noise
 from checks.evaluation.pointwise import Evaluations
-from checks.evaluation.step_sizes import entry_sizes, steps_taken
+from checks.evaluation.step_sizes import steps_taken
 
 __all__ = ["noise_at_steps"]
 
@@ -58,7 +58,7 @@ def noise_at_steps(
         The same object as `known` where no more is found.
     """
     x = evaluations.values[path].ravel()[entry]
-    size = float(entry_sizes(evaluations.values[path]).ravel()[entry])
+    size = float(evaluations.box.sizes[path].ravel()[entry])
 
     def line(nodes: FloatArray) -> tuple[FloatArray, FloatArray]:
         steps = steps_taken(x, nodes)

@@ -10,7 +10,7 @@ import numpy as np
 
 from checks._types import FloatArray, IntArray
 from checks.estimation.precision import LIFT_LIMIT, Copies, Lift
-from checks.evaluation.step_sizes import entry_sizes, random_signs
+from checks.evaluation.step_sizes import random_signs
 
 __all__ = ["STRETCH", "StepRounding", "complex_step_rounding"]
 
@@ -91,9 +91,7 @@ def complex_step_rounding(
         return np.maximum.reduceat(values, starts)
 
     largest, largest_change = largest_of(size), largest_of(change)
-    of_units = np.concatenate(
-        [entry_sizes(copies.values[p], copies.scales[p]).ravel()[of] for p, of in some.items()]
-    )
+    of_units = np.concatenate([copies.box.sizes[p].ravel()[of] for p, of in some.items()])
 
     def largest_near(values: Any) -> Any:
         """Return for each entry the largest of values in its array, in the units of that entry."""

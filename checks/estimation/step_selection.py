@@ -10,13 +10,10 @@ from checks._types import FloatArray, IntArray
 from checks.estimation.coordinates import Coordinates, Grid
 from checks.estimation.stairs import slope_of_jumps, slope_where_straight
 from checks.estimation.stencils import Stencil, Trial, central
-from checks.evaluation.step_sizes import NEGLIGIBLE, random_signs, steps_taken
+from checks.evaluation.step_sizes import SMALL, entry_sizes, random_signs, steps_taken
 
 __all__ = ["FEW_JUMPS", "LONGEST", "best_slopes", "first_step"]
 
-# In units of the typical size of the array: an entry between NEGLIGIBLE and SMALL is stepped
-# relative to its own size; a smaller one counts as zero and is stepped relative to the array's.
-SMALL = 1e-6
 # In units of the scale of x. Only costs noisier than float64 start with a step above LONG. No step
 # grows beyond LONGEST: a unit that is saturated at x may not be so further away.
 LONG, LONGEST = 1e-2, 0.1
@@ -151,9 +148,10 @@ class _StepSelection:
         x, array_scale = coordinates.x, coordinates.scale
         m = x.shape
         self.value, self.error = np.full(m, np.nan), np.full(m, np.inf)
-        size = np.abs(x).astype(self.value.dtype)
-        has_own_scale = (size > NEGLIGIBLE * array_scale) & (size < SMALL * array_scale)
-        self.scale = np.where(has_own_scale, size, array_scale)
+        sizes = coordinates.sizes
+        sizes = entry_sizes(x, array_scale) if sizes is None else sizes
+        sizes = np.asarray(sizes, self.value.dtype)
+        self.scale = np.where(sizes < SMALL * array_scale, sizes, array_scale)
         self.first_step = first_step(coordinates.noise.relative)
         self.longest_step = self.scale * max(self.first_step, LONGEST)
         self.longest_step = np.minimum(self.longest_step, coordinates.longest)

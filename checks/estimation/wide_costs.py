@@ -16,7 +16,7 @@ from checks.estimation.precision import (
     wider_dtype,
 )
 from checks.evaluation.pointwise import Evaluations
-from checks.evaluation.step_sizes import entry_sizes, random_signs
+from checks.evaluation.step_sizes import random_signs
 
 __all__ = ["WideCosts", "wide_costs"]
 
@@ -74,7 +74,7 @@ def wide_costs(
     nodes = np.concatenate([[0], NODES * rng.uniform(0.9, 1, NODES.size)])
     moves = {}
     for path, value in copies.values.items():
-        direction = CLOSE * entry_sizes(value) * random_signs(value.shape, rng)
+        direction = CLOSE * copies.box.sizes[path] * random_signs(value.shape, rng)
         direction = direction * rng.uniform(0.75, 1.5, value.shape)
         moves[path] = np.stack([copies.box.clipped(path, node * direction) for node in nodes])
     at_point, *line = copies.costs(moves)

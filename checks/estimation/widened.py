@@ -18,7 +18,6 @@ from checks.estimation.noise import FLOAT32_EPS
 from checks.estimation.precision import LIFT_LIMIT, Copies, Lift, copies_of
 from checks.estimation.rounding_mode import toward_zero_is_available
 from checks.evaluation.pointwise import Evaluations
-from checks.evaluation.step_sizes import entry_sizes
 
 __all__ = ["restoring_widened", "widened"]
 
@@ -61,6 +60,7 @@ def restoring_widened(evaluations: Evaluations, seed: int) -> Iterator[Evaluatio
 
 
 def _widened(evaluations: Evaluations, seed: int) -> Evaluations:
+    evaluations.measure_sizes()
     float64 = np.dtype(np.float64)
     if evaluations.eps <= float(np.finfo(float64).eps):
         reads_float32 = _reads_float32(evaluations, seed)
@@ -103,7 +103,7 @@ def _reads_float32(evaluations: Evaluations, seed: int) -> bool:
     for _ in range(POINTS):
         moves = {}
         for path, value in values.items():
-            move = SEVERAL * FLOAT32_EPS * entry_sizes(value) * rng.uniform(-1, 1, value.shape)
+            move = SEVERAL * FLOAT32_EPS * box.sizes[path] * rng.uniform(-1, 1, value.shape)
             moves[path] = box.clipped(path, move)
         cost = evaluations.cost_moved(moves)
         if not same_of_copies(cost, {path: value + moves[path] for path, value in values.items()}):
@@ -125,7 +125,7 @@ def _lifts_alone(evaluations: Evaluations, path: str, rng: np.random.Generator) 
     if all(_adds_up(copies, path, rng) for _ in range(DIRECTIONS)):
         evaluations.count += copies.calls
         return True
-    is_seen, size = False, entry_sizes(evaluations.values[path])
+    is_seen, size = False, evaluations.box.sizes[path]
     try:
         for shrink in SHRINK:
             base = evaluations.box.shrunken(shrink)

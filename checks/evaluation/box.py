@@ -31,9 +31,13 @@ class Box:
         The parameters at the point, by path.
     bounds
         As `checks.parameters.bounds.flatten_bounds` returns them.
+    measured
+        By path, in the shape of the array: sizes that take the place of entries' own, or 0.
 
     Attributes
     ----------
+    sizes : dict of str to ndarray
+        By how much each entry may be moved within no bounds, by path.
     lower, upper : dict of str to ndarray
         The ends of the box, by path, in float64 or wider.
     scales : dict of str to float
@@ -48,6 +52,7 @@ class Box:
         self,
         values: Mapping[str, FloatArray],
         bounds: tuple[Mapping[str, FloatArray], Mapping[str, FloatArray]] | None = None,
+        measured: Mapping[str, FloatArray] | None = None,
     ) -> None:
         self.entries = entries = Entries(values)
         self._dtypes = {path: value.dtype for path, value in values.items()}
@@ -57,6 +62,9 @@ class Box:
         self.scales = {path: typical_size(value) for path, value in self._values.items()}
         self.typical = entries.spread([self.scales[path] for path in entries.filled])
         sizes = entry_sizes(vector, self.typical)
+        self.sizes = entries.split(sizes)
+        for path, of_array in (measured or {}).items():
+            np.copyto(self.sizes[path], of_array, where=of_array > 0)
         largest: Any = [np.finfo(self._dtypes[path]).max for path in entries.filled]
         largest = largest[0] if len(set(largest)) == 1 else entries.spread(largest)
         with np.errstate(over="ignore"):

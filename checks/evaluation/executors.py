@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from checks._types import IntArray
+from checks.evaluation.box import Box
 from checks.evaluation.pointwise import Evaluations
 from checks.parameters.claims import float_arrays
 from checks.parameters.nesting import Nesting
@@ -142,7 +143,10 @@ def _at_entries(
     nesting = Nesting(params)
     copies = {p: array.copy() for p, array in float_arrays(nesting).items()}
     with np.errstate(all="ignore"):
-        return Evaluations(cost, nesting.rebuild(copies)).at_entries(path, entries, steps)
+        evaluations = Evaluations(cost, nesting.rebuild(copies))
+        anywhere = {p: np.full(array.shape, np.inf) for p, array in copies.items()}
+        evaluations.box = Box(copies, measured=anywhere)  # what is outside was left out before
+        return evaluations.at_entries(path, entries, steps)
 
 
 def in_order(

@@ -2,6 +2,7 @@
 
 import cmath
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
 from typing import Any
@@ -15,7 +16,7 @@ from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.cost_value import as_finite_real, as_number, not_a_number
 from checks.evaluation.progress import Progress
 from checks.evaluation.restoring import RestoresParameters, restore_arrays
-from checks.evaluation.step_sizes import imaginary_step
+from checks.evaluation.step_sizes import RESIDUE, imaginary_step
 from checks.parameters.bounds import flatten_bounds
 from checks.parameters.claims import entry_name, float_arrays
 from checks.parameters.nesting import argument_name
@@ -23,6 +24,9 @@ from checks.parameters.nesting import argument_name
 __all__ = ["MAX_NUMBERS", "Evaluations"]
 
 MAX_NUMBERS = 2**17  # the most that moves of whole arrays hold at once: 1 MiB in float64
+# Tiny entries are moved FARTHER and farther, or by more, so that it takes at most MOST_TIMES: see
+# `Evaluations.measure_sizes`.
+FARTHER, MOST_TIMES = 2.0**10, 10
 OF_ALL = ", the farthest of all entries moved"
 QUOTED = 200  # the most characters shown of an error message of the cost
 
@@ -117,6 +121,7 @@ class Evaluations(RestoresParameters):
         arrays = float_arrays(self.nesting)
         self.values = {path: array.copy() for path, array in arrays.items()}
         self._bounds = None if bounds is None else flatten_bounds(params, arrays, bounds)
+        self._measured: dict[str, FloatArray] = {}  # see `measure_sizes`
         self.box = Box(self.values, self._bounds)
         self.entries = self.box.entries
         self.size = self.entries.size
@@ -166,15 +171,64 @@ class Evaluations(RestoresParameters):
                 array[...] = self.values[path] + moves[path]
             others = Evaluations(self.cost, self._real_params)
             others._bounds = self.box.lower, self.box.upper
-            others.box = Box(others.values, others._bounds)
+            others.box = Box(others.values, others._bounds, self._measured)
             others._place = str([hash(value.tobytes()) for value in others.values.values()])
             yield others
         finally:
             self.restore()
 
+    def measure_sizes(self) -> None:
+        """Measure by how much entries may be moved that are tiny beside others of their array.
+
+        Some stand for zeros, as -2e-16 in ``np.arange(-1, 1, 0.1)``: moves by their own size are
+        lost in the cost, and show no derivative. So they are moved farther, as a zero is, but only
+        until that changes the cost by more than √eps of itself. Others are in a far larger unit
+        than the rest of their array: moves by their own size change the cost as much as others do.
+        """
+        enough = math.sqrt(np.finfo(self.at_point.dtype).eps)
+        every = np.abs(self.box.vector)
+        some = np.where(every < RESIDUE * self.box.typical, every, 0)
+        if not some.any():
+            return
+        for path, start in self.box.entries.split(some).items():
+            tiny, farther, typical = start > 0, start, self.scales[path]
+            if not tiny.any():
+                continue
+            known = {**self._measured}
+            away = math.log(typical) - math.log(farther[tiny].min())
+            factor = max(FARTHER, math.exp(away / MOST_TIMES))
+            while True:
+                measured = {**known, path: farther}
+                self.box = Box(self.values, self._bounds, measured)
+                change = self._change(path, farther)
+                if math.isnan(change):  # outside: what was tried before has not shown anything
+                    break
+                self._measured = measured
+                if change > enough or (farther[tiny] >= typical).all():
+                    break
+                farther = np.minimum(factor * farther, typical)
+            self.box = Box(self.values, self._bounds, self._measured)
+
+    def _change(self, path: str, move: FloatArray) -> float:
+        """Return by what part of itself the cost changes if an array is moved, or the opposite way.
+
+        Of a cost that is one of many results, it is the largest change, relative to the largest.
+        """
+
+        def results(moves: Mapping[str, FloatArray]) -> NDArray[Any]:
+            cost = self.cost_moved(moves)
+            return np.append(self.cost.all_results(), cost) if self.shared else np.array([cost])
+
+        at_point = results({}) if self.shared else np.array([self.at_point])
+        signs = np.resize([1, -1, -1], move.size).reshape(move.shape)
+        moves = ({path: self.box.clipped(path, side * move)} for side in (signs, -signs))
+        change = float(np.max([np.abs(results(m) - at_point).max() for m in moves]))
+        return change and change / (float(np.abs(at_point).max()) or change)
+
     def _around(self, copies: Mapping[str, FloatArray]) -> "Evaluations":
         others = Evaluations(self.cost, self.nesting.rebuild(copies), self._progress)
-        others.box, others._bounds = Box(others.values, self._bounds), self._bounds
+        others._bounds, others._measured = self._bounds, self._measured
+        others.box = Box(others.values, self._bounds, self._measured)
         others._place = self._place
         others.count += self.count
         others.caller_eps = self.caller_eps

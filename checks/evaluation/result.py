@@ -93,6 +93,10 @@ class Result:
         self._last = self.memo.read(x, self._asked)
         return self._last[self._leaf][self._entry]
 
+    def all_results(self) -> NDArray[Any]:
+        """Return what the last call returned to all readers, as one vector."""
+        return np.array([]) if self._last is None else np.concatenate(self._last, axis=None)
+
     def renew(self, x: Any) -> None:
         """Let the last call of the function be at `x`, whatever is known of it there."""
         self.memo.renew(x)
@@ -239,6 +243,10 @@ class Contraction(Result):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_noises": {}}
+
+    def all_results(self) -> NDArray[Any]:
+        """Return the sums for all cotangents of the last call."""
+        return np.array([]) if self._last is None else np.asarray(self._last[0])
 
     def _note(self, of: Key, entry: int, outcome: Any) -> None:
         if len(outcome) > 1:

@@ -9,7 +9,8 @@ import numpy as np
 from checks._types import FloatArray, IntArray
 
 __all__ = [
-    "NEGLIGIBLE",
+    "RESIDUE",
+    "SMALL",
     "entry_sizes",
     "imaginary_step",
     "random_signs",
@@ -24,7 +25,11 @@ COMPLEX_STEP = {np.dtype(np.complex64): 2.0**-40}
 DEFAULT_COMPLEX_STEP = 2.0**-100
 
 TINY = 2.0**-900  # sums of squares between this and its inverse have lost nothing
-NEGLIGIBLE = 1e-20  # an entry below this part of the typical size of its array counts as zero
+# In units of the typical size of an array: an entry below SMALL is stepped relative to its own
+# size, not to that of the array. One below RESIDUE, 256 last places of 1 in float64, may be what
+# rounding has left of zero: `Evaluations` measures that. Where it is not measured, entries below
+# NEGLIGIBLE count as zero.
+SMALL, RESIDUE, NEGLIGIBLE = 1e-6, 2.0**-44, 1e-20
 
 
 @cache

@@ -23,7 +23,7 @@ from checks.estimation.step_selection import first_step
 from checks.estimation.witness import VISIBLE, confirms
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.result import Contraction
-from checks.evaluation.step_sizes import entry_sizes, steps_taken
+from checks.evaluation.step_sizes import steps_taken
 from checks.report.array_report import ArrayReport
 from checks.report.verdict import Verdict
 from checks.report.wording import DISAGREE, STAIRS, UNEVEN
@@ -212,7 +212,7 @@ def _shows_nearby(
     """
     evaluations, estimate = estimates.evaluations, estimates.by_path[path]
     value, numeric = evaluations.values[path], estimate.value[entries]
-    sizes = entry_sizes(value).ravel()[entries]
+    sizes = evaluations.box.sizes[path].ravel()[entries]
     steps = APART / 2 * estimates.noise.level / np.abs(claimed - numeric)
     steps = np.maximum(steps, finest_step(sizes.astype(value.dtype)))
     is_short = steps < sizes * first_step(estimates.noise.relative) * SMALLER

@@ -18,7 +18,6 @@ from checks.estimation.widened import widened
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.progress import Progress
 from checks.evaluation.results import Results
-from checks.evaluation.step_sizes import entry_sizes
 from checks.judgement.by_rows import findings_of, name_mistakes
 from checks.judgement.claim import Claim
 from checks.judgement.every_entry import judge_arrays
@@ -104,7 +103,7 @@ class CostSlopes(OwnSlopes):
         self._know(self._errors, self._slopes)
         if noise is None:
             # the error of a slope, from terms that the cost absorbs, may change as parameters do
-            sizes = {path: entry_sizes(v).ravel() for path, v in evaluations.values.items()}
+            sizes = {path: size.ravel() for path, size in evaluations.box.sizes.items()}
             self.doubt = {path: error / sizes[path] for path, error in self._errors.items()}
         else:
             # The first step is relative^(1/7). Here relative^(1/8) is wanted, where the truncation

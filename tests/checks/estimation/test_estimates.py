@@ -173,7 +173,7 @@ def test_estimates_know_their_shape_and_whether_they_are_wider(monkeypatch):
 @pytest.mark.parametrize("shared", [False, True])
 def test_exact_zeros_may_be_what_the_cost_absorbs(monkeypatch, shared):
     case, asked = Case(monkeypatch, {"a": [1e-12, INF]}, value=0.0), []
-    case.evaluations.values["b"][0], case.evaluations.shared = 4.0, shared
+    case.evaluations.box.sizes["b"][0], case.evaluations.shared = 4.0, shared
 
     def absorbed_change(evaluations, flat, rng):
         asked.append({path: entries.tolist() for path, entries in flat.items()})

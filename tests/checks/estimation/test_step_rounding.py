@@ -20,7 +20,7 @@ class Steps:
     def __init__(self, wide, cost=1.0, off=0.0, shaken=0.0, scale=1.0):
         self.wide, self.cost, self.off, self.shaken = wide, cost, off, shaken
         self.values = {path: np.ones(np.shape(g)) for path, g in wide.items()}
-        self.scales = dict.fromkeys(wide, scale)
+        self.scales, self.sizes = dict.fromkeys(wide, scale), self.values
         self.entries = Entries(self.values)
         self.typical = np.full(self.entries.size, scale)
         self.box, self.tested, self.directions, self.moved = self, [], [], []

@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from checks import (
     Verdict,
     check_gradient,
+    check_jacobian,
     check_jvp,
     check_step,
     check_vjp,
@@ -60,13 +62,13 @@ class Recorder:
         )
 
 
-def own_sizes(params):
-    """Return the size of each entry, or that of its array where it is zero or as good as zero."""
+def own_sizes(params, residue=2.0**-44):
+    """Return the size of each entry, or that of its array where it may be a residue of zero."""
     sizes = {}
     for path, array in flatten(params).items():
         x = np.abs(array.astype(np.longdouble))
         rms = np.sqrt(np.mean(x**2)) or 1
-        sizes[path] = np.where(x > 1e-20 * rms, x, rms)
+        sizes[path] = np.where(x > residue * rms, x, rms)
     return sizes
 
 
@@ -193,8 +195,36 @@ def test_a_vector_in_mixed_units_is_moved_in_its_own_units():
     recorder = Recorder(cost, x)
     claim = np.exp(np.sign(x)) / [1e3, 5, 0.3, 1e-12]
     assert check_gradient(recorder, claim, x).verdict is not Verdict.MISMATCH
-    assert recorder.farthest(own_sizes(x)) <= 1 + 1e-15  # a root mean square is rounded
+    assert recorder.farthest(own_sizes(x, 0)) <= 1 + 1e-15  # a root mean square is rounded
     assert (recorder.up["params"] > 0).all()
+
+
+@pytest.mark.parametrize("residue", [2e-16, -1e-17, 1e-23])
+@pytest.mark.parametrize("offset", [0, 1e3])
+def test_what_rounding_leaves_of_zero_is_moved_as_a_zero_is(residue, offset):
+    x = np.array([1.0, residue, -2.0])
+    recorder = Recorder(lambda x: offset + np.sum(np.maximum(x, 0) ** 2), x)
+    assert check_gradient(recorder, lambda x: 2 * np.maximum(x, 0), x)
+    typical = {"params": np.array([np.inf, np.sqrt(5 / 3), np.inf])}
+    assert 1e-7 < recorder.farthest(typical) <= 1 + 1e-15
+    assert not check_gradient(recorder, lambda x: 2 * np.maximum(x, 0) + (x == residue), x)
+
+
+@pytest.mark.parametrize("unit", [1e-14, -1e-25, 1e-34])
+def test_an_entry_in_a_far_larger_unit_keeps_its_size(unit):
+    x = np.array([3.0, unit])
+    recorder = Recorder(lambda x: np.sum(np.abs(np.exp(x / [3.0, unit]))), x)
+    assert check_gradient(recorder, lambda x: np.exp(x / [3.0, unit]) / [3.0, unit], x)
+    assert recorder.farthest(own_sizes(x, 0)) <= 1 + 1e-15
+
+
+def test_entries_of_a_function_are_measured_by_all_its_results():
+    x = np.arange(-1, 1.05, 0.1)
+    assert 0 < -x[10] < 1e-15
+    relu = partial(np.maximum, 0)
+    assert check_jacobian(relu, lambda x: np.diag((x > 0).astype(float)), x)
+    assert check_vjp(relu, lambda x, u: u * (x > 0), x)
+    assert not check_vjp(relu, lambda x, u: u * (x > -0.15), x)  # wrong on purpose
 
 
 def test_sizes_are_those_of_entries_and_of_arrays_where_these_are_zero():
