@@ -9,7 +9,7 @@ from checks.diagnosis.factors import chain_factor, row_factors, scaled, signs
 from checks.diagnosis.matrices import triangles
 from checks.diagnosis.order import another_array, exchanged, reordered
 from checks.diagnosis.terms import added, along_parameters
-from checks.diagnosis.values import clipped, not_finite, powers, rounded, zero
+from checks.diagnosis.values import clipped, in_single_precision, not_finite, powers, rounded, zero
 
 __all__ = ["HYPOTHESES", "fits"]
 
@@ -35,6 +35,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     row_factors,
     formula_of_a_part,
     masked,
+    in_single_precision,
     one_part,
     small_everywhere,
 )

@@ -1,5 +1,6 @@
 """Hypotheses: the gradient was right before its values were lost, cut or rounded."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -7,10 +8,12 @@ import numpy as np
 from checks.diagnosis.case import Case, Fit
 from checks.diagnosis.short_numbers import CHOICE_BITS, choices, decimal
 
-__all__ = ["clipped", "not_finite", "powers", "rounded", "zero"]
+__all__ = ["clipped", "in_single_precision", "not_finite", "powers", "rounded", "zero"]
 
 # Rounding errors in a computation may add up to this many eps, relative to the largest entry.
 LAST_PLACES = 64
+# What a few operations in float32 may change, in its eps.
+INSIDE = 4.0
 # The bits of evidence that one entry gives if it is the estimate, rounded to a whole number.
 INTEGER_BITS = 12.0
 
@@ -101,6 +104,19 @@ def rounded(case: Case) -> Iterator[Fit]:
             clause += "which its numbers are"
             yield Fit("dtype", clause, 2)
         return
+
+
+def in_single_precision(case: Case) -> Iterator[Fit]:
+    """Name errors of float64 entries that are as large as float32 rounds."""
+    largest = float(np.abs(case.numeric).max(initial=0))
+    share = float(case.discrepancy.max()) / largest if largest else math.inf
+    if case.narrowest.dtype.itemsize == 8 and share <= INSIDE * float(np.finfo(np.float32).eps):
+        clause = (
+            f"off by up to {share:.1e} of its largest entry, as float32 rounds: labels or constants "
+            "in that dtype may be rounded otherwise in the cost (make them float64), or it is from "
+            "a constant within a log, or an approximation (say what that owes by rtol)"
+        )
+        yield Fit("small", clause, 2)
 
 
 def _is_short(numbers: np.ndarray, dtype: type) -> bool:

@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from checks.diagnosis.values import clipped, not_finite, powers, rounded, zero
+from checks.diagnosis.values import (
+    clipped,
+    in_single_precision,
+    not_finite,
+    powers,
+    rounded,
+    zero,
+)
 from tests.checks.diagnosis.cases import array_like, case_of
 
 DIGIT = math.log2(10)
@@ -225,3 +232,17 @@ def test_an_estimate_beside_a_whole_number_may_be_truncated_to_it():
     for n, named in ((3 - 0.1, 1), (3 - 0.2, 0), (3.1, 1)):
         fits = clauses(rounded, [1, 3], [1.7, n], error=[1e-9, 0.125], limit=0)
         assert (fits == ["truncated to integers"]) is bool(named)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("share", "count"), [(0.1, 1), (3.9, 1), (4.1, 0)])
+def test_errors_that_float32_makes_are_named(share, count, sign):
+    n = 3 * np.array([0.1, -1.0, 0.7])
+    claimed = n + sign * share * 2.0**-23 * np.array([0, 3.0, 0.01])
+    fits = list(in_single_precision(case_of(claimed, n, error=0.0)))
+    assert [fit.name for fit in fits] == ["small"] * count
+    for fit in fits:
+        assert fit.clause.startswith(f"off by up to {share * 2.0**-23:.1e} of its largest entry")
+    narrow = n.astype(np.float32)
+    assert not [*in_single_precision(case_of(narrow + narrow * np.float32(2e-7), narrow))]
+    assert not [*in_single_precision(case_of(claimed, 0 * n))]
