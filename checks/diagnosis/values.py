@@ -12,8 +12,8 @@ __all__ = ["clipped", "in_single_precision", "not_finite", "powers", "rounded", 
 
 # Rounding errors in a computation may add up to this many eps, relative to the largest entry.
 LAST_PLACES = 64
-# What a few operations in float32 may change, in its eps.
-INSIDE = 4.0
+# What a few operations in float32 may change of the largest entry, in its eps, and of any entry.
+INSIDE, OF_ENTRY = 4.0, 2.0**-10
 # The bits of evidence that one entry gives if it is the estimate, rounded to a whole number.
 INTEGER_BITS = 12.0
 
@@ -110,11 +110,14 @@ def in_single_precision(case: Case) -> Iterator[Fit]:
     """Name errors of float64 entries that are as large as float32 rounds."""
     largest = float(np.abs(case.numeric).max(initial=0))
     share = float(case.discrepancy.max()) / largest if largest else math.inf
-    if case.narrowest.dtype.itemsize == 8 and share <= INSIDE * float(np.finfo(np.float32).eps):
+    is_small = case.discrepancy <= OF_ENTRY * np.abs(case.numeric)
+    if case.narrowest.dtype.itemsize < 8 or not is_small[case.wrong].all():
+        return
+    if share <= INSIDE * float(np.finfo(np.float32).eps):
         clause = (
-            f"off by up to {share:.1e} of its largest entry, as float32 rounds: labels or constants "
-            "in that dtype may be rounded otherwise in the cost (make them float64), or it is from "
-            "a constant within a log, or an approximation (say what that owes by rtol)"
+            f"off by up to {share:.1e} of its largest entry, as float32 rounds: labels or constants"
+            " in it may be rounded otherwise in the cost (make them float64); or it is from a "
+            "constant within a log, or an approximation (say what that owes by rtol)"
         )
         yield Fit("small", clause, 2)
 

@@ -243,6 +243,8 @@ def test_errors_that_float32_makes_are_named(share, count, sign):
     assert [fit.name for fit in fits] == ["small"] * count
     for fit in fits:
         assert fit.clause.startswith(f"off by up to {share * 2.0**-23:.1e} of its largest entry")
+    tiny = n * [1, 1, 1e-9]  # a sign is no rounding, however small the entry
+    assert not [*in_single_precision(case_of(tiny * [1, 1, -1], tiny, error=0.0, limit=0.0))]
     narrow = n.astype(np.float32)
     assert not [*in_single_precision(case_of(narrow + narrow * np.float32(2e-7), narrow))]
     assert not [*in_single_precision(case_of(claimed, 0 * n))]
