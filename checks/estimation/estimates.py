@@ -164,7 +164,7 @@ def estimate_derivatives(
                 estimates |= _with_absorbed(evaluations, estimates, seed)
             lost = [hidden_errors(evaluations, estimates, noise.known, seed)]
             if missing and not evaluations.shared:
-                lost.append(oscillation_errors(evaluations, estimates, seed))
+                lost.append(oscillation_errors(evaluations, estimates, noise.known, seed))
             for errors in lost:
                 for path, error in errors.items():
                     found = estimates[path]

@@ -189,7 +189,7 @@ def differences(
     def use_one_side() -> None:
         """Replace slopes beside a bound or a kink by one-sided ones.
 
-        They have to agree, and to have smaller errors, as those away from a kink at longer steps.
+        Their intervals have to lie within those found before, as away from a kink at longer steps.
         """
         largest = np.abs(value[np.isfinite(error)]).max(initial=0)
         blurred = np.isfinite(error) & (error > goal * largest)
@@ -198,8 +198,7 @@ def differences(
             near = np.flatnonzero(blurred & (at_kink | (other < ON_BOUND * room)))
             stencil = partial(one_sided, side=side)
             its_value, its_error, its_stairs, _ = slopes_by(stencil, near, room, 4, (side,))
-            agrees = np.abs(its_value - value[near]) <= its_error + error[near]
-            better = agrees & (its_error < error[near])
+            better = np.abs(its_value - value[near]) + its_error < error[near]
             value[near[better]], error[near[better]] = its_value[better], its_error[better]
             on_stairs[near[better]] = its_stairs[better]
 

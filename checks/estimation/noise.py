@@ -83,6 +83,8 @@ class Noise:
     may_jump_above : float
         Noise, relative to the cost, above which it may be jumps away from the point: 64 last places
         of the costs, at most the eps of float32, in which a stage may compute.
+    lifts : bool
+        The noise is rounding, and less in a wider dtype, as every stage of the cost computes in it.
     """
 
     level: float
@@ -90,6 +92,7 @@ class Noise:
     stochastic: bool
     is_constant: bool
     may_jump_above: float = FLOAT32_EPS
+    lifts: bool = False
 
     def at_least(self, level: float) -> "Noise":
         """Return this noise, or one of that level if it is smaller."""
@@ -146,7 +149,7 @@ class CostNoise:
         if rounding is not None and rounding.lift is Lift.LIFTS and rounding.level > 0:
             if evaluations.shared:
                 evaluations.cost.memo.lifts = True
-            noise = Noise(rounding.level, rounding.relative, False, False)
+            noise = Noise(rounding.level, rounding.relative, False, False, lifts=True)
         elif level := getattr(evaluations.cost, "noise", 0.0):
             terms = getattr(evaluations.cost, "terms", 0.0)
             size = max(abs(float(evaluations.at_point)), terms, min(level, sys.float_info.max))
@@ -157,7 +160,8 @@ class CostNoise:
                 return self._of_results(noise.at_least(change))
             # difference tables do not see rounding that is the same over a few last places
             noise = self._of_results(noise.at_least(rounding.level))
-        return noise.at_least(change) if change > NARROW_STAGE * noise.level else noise
+        is_narrow = change > NARROW_STAGE * noise.level
+        return replace(noise.at_least(change), lifts=False) if is_narrow else noise
 
     def _of_results(self, noise: Noise) -> Noise:
         """Return the noise of the cost; of a sum over results, relative to the size of its terms.

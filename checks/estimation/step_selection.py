@@ -391,11 +391,11 @@ class _StepSelection:
             indices = tried[np.isfinite(self.error[tried])]
             if not indices.size:
                 continue
-            slope, is_straight = slope_where_straight(at, indices, self.scale[indices])
+            slope, error, is_straight = slope_where_straight(at, indices, self.scale[indices])
             if not is_straight.any():
                 return
             # a coordinate that is not straight, while others are, has a jump within its steps
-            apart = np.where(is_straight, np.abs(self.value[indices] - slope), np.inf)
+            apart = np.where(is_straight, np.abs(self.value[indices] - slope) + error, np.inf)
             self.error[indices] += apart
             self.on_stairs[indices] = True
 

@@ -193,13 +193,15 @@ def test_an_entry_without_room_is_not_known(monkeypatch):
 
 @pytest.mark.parametrize("sign", SIGNS)
 @pytest.mark.parametrize("side", SIGNS)
-def test_beside_a_bound_the_roomier_side_is_taken_if_it_agrees_and_is_better(
+def test_beside_a_bound_the_roomier_side_is_taken_if_its_interval_lies_within(
     monkeypatch, sign, side
 ):
     for error, value, taken in (
         (0.05, 2.0, True),
-        (0.05, 2.14, True),
-        (0.05, 1.86, True),
+        (0.05, 2.04, True),
+        (0.05, 1.96, True),
+        (0.05, 2.06, False),  # it overlaps
+        (0.05, 1.94, False),
         (0.05, 2.16, False),  # it disagrees
         (0.05, 1.84, False),
         (0.1, 2.0, False),  # no better

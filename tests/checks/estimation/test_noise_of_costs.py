@@ -68,12 +68,13 @@ def rounding_of(level, lift=Lift.LIFTS, has_digits=True):
 
 def test_a_cost_that_lifts_has_the_noise_of_its_rounding(monkeypatch):
     found = Measured(monkeypatch, rounding_of(1e-12))
-    assert found.noise.measured == Noise(1e-12, 1e-12 / 8, False, False)
+    assert found.noise.measured == Noise(1e-12, 1e-12 / 8, False, False, lifts=True)
     assert "measure_noise" not in found.asked
     # unless rounding toward zero shows a narrow stage, which changes it 1024 times as much
     for factor, level in ((1000, 1e-12), (1030, 1030e-12)):
         found = Measured(monkeypatch, rounding_of(1e-12), change=factor * 1e-12)
         assert found.noise.measured.level == pytest.approx(level)
+        assert found.noise.measured.lifts == (factor == 1000)
 
 
 @pytest.mark.parametrize("lift", [Lift.NARROW, Lift.HIDDEN])
@@ -100,7 +101,7 @@ def test_a_cost_may_know_its_own_noise(monkeypatch, sign):
     for lift, noise, expected in (
         (Lift.NARROW, 1e-5, Noise(1e-5, 1e-5 / 8, False, False)),
         (Lift.HIDDEN, 16.0, Noise(16.0, 1.0, False, False)),
-        (Lift.LIFTS, 1e-5, Noise(1e-12, 1e-12 / 8, False, False)),
+        (Lift.LIFTS, 1e-5, Noise(1e-12, 1e-12 / 8, False, False, lifts=True)),
         (Lift.NARROW, 0.0, Noise(1e-9, 1e-9 / 8, False, False)),
     ):
         found = Measured(monkeypatch, rounding_of(1e-12, lift))

@@ -39,6 +39,78 @@ def test_the_exact_slope_lies_in_the_interval(name, dtype, method):
     assert report.arrays["z"].verdict is not Verdict.MISMATCH
 
 
+def buffered(z):
+    b = np.zeros(z.shape)  # drops imaginary parts, and rounds to float64
+    b[...] = z.real
+    return b
+
+
+def refusing(z):
+    if np.iscomplexobj(z):
+        raise TypeError("no complex numbers")
+    return z
+
+
+# how a stage treats z, and the powers of two at which z − sin z is taken
+STAGES = {
+    "no complex numbers": (refusing, (20, 33, 40)),
+    "a narrow buffer": (buffered, (20, 33)),
+}
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_short_steps_show_the_slope_of_a_cost_without_complex_numbers(stage, dtype, method):
+    """The slopes of neighbours may be alike by chance: 1 in 80 is missed.
+
+    Those off by less than an eighth of what differences show pass for what a stage may round.
+    """
+    (through, powers), missed = STAGES[stage], 0
+    for power in powers:
+        for factor in np.linspace(1, 3, 7):
+            z = np.array(2.0**power * factor, dtype)
+            params = {"z": z, "b": np.ones(3, dtype)}
+
+            def cost(p):
+                inner = through(p["z"])
+                return (inner - np.sin(inner)) * np.prod(p["b"])
+
+            slope = 1 - math.cos(float(z))
+            if abs(slope - 1) < 1 / 8:
+                continue
+            found = numerical_gradient(cost, params, method=method)
+            missed += abs(found.value["z"] - slope) > found.error["z"]
+    assert missed <= 1
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+def test_complex_steps_show_the_slope_by_one_array_where_another_refuses_them(method):
+    """A last place of long double is more than the sine at 2^70."""
+    z = 2.0**70
+    params = {"z": np.array(z), "b": np.array(3.0)}
+    cost = lambda p: (p["z"] - np.sin(p["z"])) * np.logaddexp(0, p["b"])  # noqa: E731
+    found = numerical_gradient(cost, params, method=method)
+    slope = (1 - math.cos(z)) * math.log1p(math.exp(3.0))
+    assert abs(found.value["z"] - slope) <= found.error["z"]
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+@pytest.mark.parametrize("stage", [buffered, refusing])
+def test_short_steps_excuse_no_mistake_of_a_smooth_cost(stage, method):
+    x = np.array([3.0, -20.0, 1e-3, 0.0, 7e4])
+    cost = lambda p: np.sum(np.tanh(stage(p["z"]) / 9) ** 2 + np.sqrt(1 + stage(p["z"]) ** 2))  # noqa: E731
+    t = np.tanh(x / 9)
+    right = 2 * t * (1 - t**2) / 9 + x / np.sqrt(1 + x**2)
+    assert check_gradient(cost, {"z": right}, {"z": x}, method=method).verdict is Verdict.MATCH
+    for k in range(5):
+        wrong = right.copy()
+        wrong[k] += 0.05  # wrong on purpose
+        report = check_gradient(cost, {"z": wrong}, {"z": x}, method=method)
+        assert report.verdict is Verdict.MISMATCH
+        assert report.worst.index == (k,)
+
+
 @pytest.mark.parametrize(
     ("cost", "slope", "by_complex_step"),
     [

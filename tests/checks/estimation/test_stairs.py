@@ -79,7 +79,7 @@ def test_it_is_not_known_where_the_cost_ends(side):
 def test_a_cost_of_much_noise_that_is_straight_close_by_is_on_stairs(slope, scale):
     def straight(cost):
         at = coordinates(lambda x: cost(x / scale), 1.5 * scale, noise=0.3)
-        found, is_straight = slope_where_straight(at, np.array([0]), np.array([1.5 * scale]))
+        found, _, is_straight = slope_where_straight(at, np.array([0]), np.array([1.5 * scale]))
         return found[0] * scale, is_straight[0]
 
     found, is_straight = straight(lambda x: slope * x + np.floor(8 * x + 0.2))

@@ -134,7 +134,8 @@ def test_several_coordinates_are_searched_each_by_itself():
 
 def straight(cost, noise=1.0, longest=np.inf, finest=0.0, scale=4.0, calls=None):
     at = coordinates([cost], [4.0], noise, longest, finest, calls)
-    slope, is_straight = slope_where_straight(at, np.array([0]), np.array([scale]))
+    slope, error, is_straight = slope_where_straight(at, np.array([0]), np.array([scale]))
+    assert error >= 0
     return slope.item(), bool(is_straight.item())
 
 

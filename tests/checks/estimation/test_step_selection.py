@@ -611,7 +611,7 @@ def test_between_jumps_the_error_covers_the_straight_slope(monkeypatch, off):
 
     def straight(at, indices, scale):
         asked.append(indices.tolist())
-        return at.x[indices] + off, is_straight[indices]
+        return at.x[indices] + off, np.full(len(indices), 2.0**-5), is_straight[indices]
 
     monkeypatch.setattr(step_selection, "slope_where_straight", straight)
     x = np.arange(1.0, 6.0)
@@ -624,7 +624,7 @@ def test_between_jumps_the_error_covers_the_straight_slope(monkeypatch, off):
         found.widen_between_jumps()
         assert len(asked) == tried
         if tried:
-            expected = [1e-3 + 0.25] * 3 + [INF, 1e-3 + 0.25]
+            expected = [1e-3 + 0.25 + 2.0**-5] * 3 + [INF, 1e-3 + 0.25 + 2.0**-5]
             assert found.error.tolist() == pytest.approx(expected)
             assert found.on_stairs.all()
         else:
@@ -650,7 +650,7 @@ def test_noise_of_single_precision_is_no_jumps(monkeypatch):
     asked = []
     monkeypatch.setattr(
         step_selection, "slope_where_straight",
-        lambda at, indices, scale: (asked.append(1), (np.zeros(1), np.zeros(1, bool)))[1],
+        lambda at, indices, scale: (asked.append(1), (*np.zeros((2, 1)), np.zeros(1, bool)))[1],
     )  # fmt: skip
     for noise, tried in ((64 * 2.0**-23, 0), (65 * 2.0**-23, 1)):
         x = np.ones(1, np.float32)
