@@ -136,6 +136,11 @@ def _implied_gradient(
             params if result is None else result,
             "step(params, learning_rate)",
         )
+        if result is None and all(np.array_equal(a, before[path]) for path, a in after.items()):
+            findings.append(
+                "step returned None, and left the parameters as they were: is a return "
+                "forgotten, or is the learning rate too small?"
+            )
         return before, {path: array.copy() for path, array in after.items()}, findings
 
     def implied(params: Any) -> dict[str, FloatArray]:

@@ -48,7 +48,7 @@ def judged_jvp(
     t = np.zeros(len(tangents.all), tangents.dtype)
     within = replace(options, bounds=tangents.bounds)
     with results.handing_back(partial(with_vector, jvp, tangents.first)):
-        return judged_jacobian(
+        report, evaluations = judged_jacobian(
             partial(tangents.results_at, f),
             tangents.claimed,
             ComplexPoint(t),
@@ -57,6 +57,12 @@ def judged_jvp(
             doubt and tangents.doubt(doubt),
             tangents.changed,
         )
+    tried = f"{t.size} vectors v were tried"
+    if not report:
+        tried += (
+            ": the last index of an entry says which, and t is how far the point moves along it"
+        )
+    return replace(report, findings=(*report.findings, f"{tried}.")), evaluations
 
 
 class Tangents:

@@ -254,7 +254,9 @@ def _claimed_array(node: Any, part: Any, path: str, where: str) -> FloatArray:
     if array.dtype.kind != "f" or isinstance(part, UNFIT):
         remedy = _claim_remedy(part, None, path)
         if array.dtype.kind in "iu":
-            remedy = "integers have lost the fractions"
+            remedy = "compute it in floats, as integers have lost the fractions"
+        elif array.dtype.kind == "c":
+            remedy = "take its real part, .real"
         raise TypeError(
             f"{where} is {describe(part)}, wanted an array of real floats of shape {shape}"
             + (f": {remedy}" if remedy else "")
@@ -262,7 +264,7 @@ def _claimed_array(node: Any, part: Any, path: str, where: str) -> FloatArray:
     if array.size != math.prod(shape):
         raise ValueError(
             f"{where} has shape {array.shape}, wanted {shape}, the shape of {path_name(path)}: "
-            "reduce or index it in the gradient, nothing is broadcast here"
+            "reduce or index it there, nothing is broadcast here"
         )
     return array
 

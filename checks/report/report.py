@@ -233,7 +233,9 @@ class Report:
     def _detectable_errors(self) -> str:
         """Say how small an error would have been seen, and in which entries none would."""
         what = "an entry's own size" if self.scale == "entry" else "an array's largest entry"
-        text = f"An error of {self.detectable:.1e} of {what} would have been seen"
+        # where nothing was told, an error would have been as open as the claim is
+        seen = "not have passed" if self.verdict is Verdict.UNRESOLVED else "have been seen"
+        text = f"An error of {self.detectable:.1e} of {what} would {seen}"
         if self.kinks:
             text += f", except at {plural(self.kinks, 'entry')} on kinks"
         if self.coarse:

@@ -150,8 +150,8 @@ def shortened(paths: Sequence[str], width: int) -> list[str]:
     left. A path that is still too long is cut in the middle, where most paths stay different.
     """
     long = [path for path in paths if len(path) > width]
-    # layers[0].to_out has the parts layers, [0], .to and _out
-    in_parts = [re.split(r"(?<=.)(?=[._\[])", path) for path in long]
+    # layers[0].to_out has the parts layers, [0], .to and _out; words are parts as well
+    in_parts = [re.split(r"(?<=.)(?=[._\[ ])", path) for path in long]
     # the last part of a path is never left out, because it says most
     places = enumerate(zip(*(parts[:-1] for parts in in_parts), strict=False))
     common = [place for place, parts_there in places if len({*parts_there}) == 1]

@@ -515,3 +515,12 @@ def test_a_length_that_floats_decide_is_that_of_the_usual_rounding(method):
     assert check_vjp(f, lambda x, u: u * np.cos(x), x, method=method)
     report = check_vjp(f, lambda x, u: 1.001 * u * np.cos(x), x, method=method)
     assert report.verdict is Verdict.MISMATCH
+
+
+def test_a_report_says_along_how_many_vectors_a_product_was_tried():
+    x = np.array([0.5, -1.5, 2.0])
+    right = check_jvp(np.sin, lambda x, v: np.cos(x) * v, x)
+    assert right.findings[-1] == "5 vectors v were tried."
+    wrong = check_jvp(np.sin, lambda x, v: np.cos(x) * v * [1, 2, 1], x)  # wrong on purpose
+    assert "an entry says which" in wrong.findings[-1]
+    assert wrong.arrays["f(x) by t"].claimed.shape == (3, 5)

@@ -335,3 +335,13 @@ def test_a_step_that_returns_nan_is_a_mismatch():
         cost, lambda params, eta: functional(params, np.nan), params
     )  # wrong on purpose
     assert report.verdict is Verdict.MISMATCH
+
+
+def test_a_step_that_returns_nothing_and_moves_nothing_is_asked_for_its_return():
+    cost, params = network()
+    report = check_step(cost, lambda p, eta: None, params)  # wrong on purpose
+    assert report.verdict is Verdict.MISMATCH
+    assert any("is a return forgotten" in finding for finding in report.findings)
+    assert not any(
+        "forgotten" in finding for finding in check_step(cost, in_place, params).findings
+    )

@@ -215,3 +215,12 @@ def test_a_nesting_with_numbers_is_handed_back_as_it_is():
     check_gradient(cost, Parameters(X, np.sum(X**2)), params)
     assert kept[0] is params
     assert type(params.b) is float
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant != 63, reason="all bytes hold values here")
+def test_bytes_that_hold_no_value_come_back_too():
+    x = np.array([1, -2, 3], np.longdouble)
+    x.view(np.uint8).reshape(3, -1)[:, 10:] = 7  # a long double of x86 has ten bytes
+    before = x.tobytes()
+    check_gradient(lambda p: np.sum(p**2), lambda p: 3 * p, x)  # wrong on purpose
+    assert x.tobytes() == before

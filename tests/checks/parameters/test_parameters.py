@@ -229,7 +229,12 @@ def test_an_order_that_was_changed_is_put_back():
         ({"w": ones(2)}, {"v": ones(2)}, "g lacks 'w' and has 'v', wanted the keys of params"),
         ({"w": ones(2)}, [ones(2)], "wanted a dict of 'w': name its arrays as in params"),
         (ones(2), ones(3), "g has shape (3,), wanted (2,), the shape of params: reduce or"),
-        (ones(2), [1, 2], "g is a list, [1, 2], wanted an array of real floats of shape (2,): int"),
+        (
+            ones(2),
+            [1, 2],
+            "g is a list, [1, 2], wanted an array of real floats of shape (2,): co",
+        ),
+        (ones(2), ones(2) + 0j, "wanted an array of real floats of shape (2,): take its real part"),
         (ones(2), [[1.0], [1.0, 2.0]], "wanted an array of real floats of shape (2,)"),
         (ones(2), (x for x in [1.0]), "make it a list, with list()"),
         (ones(2), 1j * ones(2), "g is an array of dtype complex128 and shape (2,), wanted an arr"),
