@@ -111,12 +111,12 @@ def estimate_derivatives(
     noise, estimates = CostNoise(evaluations, seed), dict[str, Estimate]()
     if method != "central":
         estimates = complex_step(evaluations, noise, np.random.default_rng(seed))
-    missing = {
-        path: np.flatnonzero(~np.isfinite(estimates[path].error))
-        if path in estimates
-        else np.arange(value.size)
-        for path, value in evaluations.values.items()
-    }
+    missing = {}
+    for path, value in evaluations.values.items():
+        if path not in estimates:
+            missing[path] = np.arange(value.size)
+        elif not (known := np.isfinite(estimates[path].error)).all():
+            missing[path] = np.flatnonzero(~known)
     missing = {path: entries for path, entries in missing.items() if entries.size}
     incapable = [path for path in missing if path not in estimates]
     if incapable and method == "complex-step" and not evaluations.interrupted:
@@ -218,7 +218,11 @@ def _with_absorbed(
     evaluations: Evaluations, estimates: Mapping[str, Estimate], seed: int
 ) -> dict[str, Estimate]:
     """Return estimates with exact zeros, their errors widened by what the cost may absorb there."""
-    flat = {p: np.flatnonzero((e.value == 0) & np.isfinite(e.error)) for p, e in estimates.items()}
+    flat = {
+        path: np.flatnonzero((e.value == 0) & np.isfinite(e.error))
+        for path, e in estimates.items()
+        if np.count_nonzero(e.value) < e.value.size
+    }
     flat = {path: entries for path, entries in flat.items() if entries.size}
     if not flat:
         return {}

@@ -39,6 +39,10 @@ STEPS = 5  # tried for a directional difference; the last is down to 8^-4 of the
 COARSE_GRID, FINE_GRID = 3, 1
 
 
+# of estimates that have none
+NO_SLOPES, NO_STAIRS, NO_ENTRIES = np.empty((0, 2)), np.zeros(0, bool), np.zeros(0, int)
+
+
 @dataclass(frozen=True)
 class Estimate:
     """Derivatives: each lies in value ± error.
@@ -75,14 +79,14 @@ class Estimate:
 
     value: FloatArray
     error: FloatArray
-    slopes: FloatArray = field(default_factory=partial(np.empty, (0, 2)))
+    slopes: FloatArray = field(default_factory=lambda: NO_SLOPES)
     method: str = "central"
     proof: float = 0.0
     precision: str = ""
-    on_stairs: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    on_stairs: NDArray[np.bool_] = field(default_factory=lambda: NO_STAIRS)
     unseen: bool = False
     may_be_noise: bool = False
-    by_differences: IntArray = field(default_factory=lambda: np.zeros(0, int))
+    by_differences: IntArray = field(default_factory=lambda: NO_ENTRIES)
 
     @property
     def by_complex_steps(self) -> NDArray[np.bool_]:

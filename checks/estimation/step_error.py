@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,7 @@ def step_errors(
     """
     if not steps:
         return {}
-    known = {path: np.flatnonzero(array.known) for path, array in steps.items()}
+    known = {path: array.known.ravel().nonzero()[0] for path, array in steps.items()}
     every = SHARED_EVERY if evaluations.shared else EVERY
     moves_many = getattr(evaluations.cost, "at_entries", None) is not None
     if moves_many and getattr(evaluations.cost, "analytic", False):
@@ -132,14 +133,16 @@ def step_errors(
         unsampled = set()
     sampled = _sampled(evaluations, {p: a for p, a in steps.items() if p not in unsampled}, rng)
     for path, array in steps.items():
+        if path in measured and not unlifted:
+            errors[path][known[path]] = lifted[path]
+            continue
         size = np.abs(array.slopes.ravel()[known[path]])
         of_samples = sampled.get(path, 0.0)
         error = (LEAST + WITH_SIZE * size / array.largest) * of_samples
         if path in measured:
             # a factor that rounds alike makes an error in proportion to the entry
             of_factor = max(float(np.finfo(float).eps), of_samples / array.largest) * size
-            doubt = np.maximum(changes[path], of_factor) if unlifted else 0.0
-            error = np.asarray(lifted[path] + CAUTION * doubt)
+            error = np.asarray(lifted[path] + CAUTION * np.maximum(changes[path], of_factor))
         elif path in lifted:
             # The error is taken as proportional to |entry| + largest/16, because a small entry may
             # be the difference of larger terms. The worst measured entry gives the factor.
@@ -346,26 +349,20 @@ def _relative_rounding(
     parameters move: by one last place for the first pair of points, and by many for the last.
     Beside a bound, an entry moves by one.
     """
-    box, values = evaluations.box, evaluations.values
-    narrowest = np.concatenate([np.minimum(*box.room(path)).ravel() for path in values])
-    last_places = np.concatenate([_last_places(evaluations, path) for path in values])
+    box, entries = evaluations.box, evaluations.entries
+    narrowest = np.minimum(box.below, box.above)
+    last_places = entries.joined({p: _last_places(evaluations, p) for p in evaluations.values})
     cramped = last_places > WITHIN * narrowest
-    inward = np.concatenate(
-        [box.reflected(p, u).ravel() for p, u in evaluations.split(last_places).items()]
-    )
-    inward = np.where(cramped, inward, 0)
-    # The farthest pair is at eps^⅔ of the parameters, so that what curvature adds to the mean of
-    # both sides, eps^(4/3), is below rounding. Over fewer last places it may round as before.
-    places = np.rint(np.geomspace(1, evaluations.eps ** (-1 / 3), SAMPLES // 2))
+    inward = np.where(cramped, box.reflected_all(last_places), 0)
+    places = _places(evaluations.eps)
     # A sum over m entries is off by √m times the rounding of one. Arrays with larger sums move
     # less, so that the sums of all arrays are of one size.
     sums = {p: a.largest * math.sqrt(np.count_nonzero(a.known)) for p, a in steps.items()}
     size = min(sums.values())
     slopes, weights = np.zeros(evaluations.size), np.zeros(evaluations.size)
-    of_slopes, of_weights = evaluations.split(slopes), evaluations.split(weights)
     for path, array in steps.items():
-        of_slopes[path][...] = array.slopes
-        of_weights[path][...] = array.known * (size / sums[path])
+        slopes[entries.slices[path]] = array.slopes.ravel()
+        weights[entries.slices[path]] = array.known.ravel() * (size / sums[path])
     pairs = max(1, MAX_NUMBERS // (2 * evaluations.size))  # that are drawn at once
     deviations = []
     for first in range(0, places.size, pairs):
@@ -380,19 +377,29 @@ def _relative_rounding(
 
         def moves(
             samples: IntArray, up: FloatArray = up, v: FloatArray = directions, h: FloatArray = h
-        ) -> dict[str, Any]:
+        ) -> Any:
             """Return moves of every parameter by last places, and of some by i h · direction."""
             pair, side = np.divmod(samples, 2)
             moved = np.empty((samples.size, evaluations.size), complex)
             np.multiply(up[pair], (2 * side - 1)[:, None], out=moved.real)
             moved.real += inward
             np.multiply(v[pair], h[samples, None], out=moved.imag)
-            return evaluations.split(moved)
+            return moved
 
         costs = evaluations.costs_moved(np.arange(h.size), moves)
         found = (costs.imag / h).reshape(-1, 2).mean(axis=1)
         deviations.append(float(np.abs(found - directions @ slopes).max()))
     return max(deviations) / size if math.isfinite(sum(deviations)) else math.inf
+
+
+@cache
+def _places(eps: float) -> FloatArray:
+    """Return by how many last places each pair of samples moves the parameters.
+
+    The farthest pair is at eps^⅔ of the parameters, so that what curvature adds to the mean of both
+    sides, eps^(4/3), is below rounding. Over fewer last places it may round as before.
+    """
+    return np.rint(np.geomspace(1, eps ** (-1 / 3), SAMPLES // 2))
 
 
 def _last_places(evaluations: Evaluations, path: str) -> FloatArray:

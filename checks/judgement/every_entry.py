@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +90,8 @@ def judge_gradient(
     claim_error
         By path, a rounding error of the claims that the caller knows of; default 0.
     """
-    arrays, differences = judge_arrays(estimates, claim, resolution, scale, claim_error)
+    compared, flat = _compared_arrays(estimates, claim, resolution, scale, claim_error)
+    arrays, differences = _judged_arrays(estimates, claim, compared, flat, claim_error)
     if not claim_error:
         findings = [*findings, *judged_elsewhere(estimates, claim, arrays, resolution, scale)]
     report = Report(
@@ -105,7 +107,8 @@ def judge_gradient(
         scale=scale,
     )
     if report:
-        missed = _array_with_missed_error(report)
+        is_same = flat.verdict is Verdict.MATCH and all(arrays[p] is a for p, a in compared.items())
+        missed = _array_with_missed_error(report, flat if is_same else None)
         if not missed:
             return report
         missed.verdicts[...] = Verdict.UNRESOLVED
@@ -139,7 +142,18 @@ def judge_arrays(
     tuple
         By path: what was found in each array, and by how much calls of the claim differ.
     """
-    claim_error = claim_error or {}
+    compared, flat = _compared_arrays(estimates, claim, resolution, scale, claim_error)
+    return _judged_arrays(estimates, claim, compared, flat, claim_error)
+
+
+def _compared_arrays(
+    estimates: Estimates,
+    claim: Claim,
+    resolution: float,
+    scale: str,
+    claim_error: Mapping[str, FloatArray] | None,
+) -> tuple[dict[str, ArrayReport], ArrayReport]:
+    """Return what the rule alone says of every array, by path, and all of them as one."""
     found = [estimates.by_path[path] for path in claim.arrays]
     claimed, numeric, slope_jump = map(
         np.concatenate,
@@ -152,11 +166,24 @@ def judge_arrays(
     largest = float(entry_size(claimed, numeric, slope_jump).max(initial=0))
     rule = Rule(estimates.rtol, resolution, scale, eps=claim.eps, largest=largest)
     arrays = {
-        path: _compared(estimates, path, g, rule, claim_error) for path, g in claim.arrays.items()
+        path: _compared(estimates, path, g, rule, claim_error or {})
+        for path, g in claim.arrays.items()
     }
-    judge_by_rule(arrays.values())
+    return arrays, judge_by_rule(arrays.values())
+
+
+def _judged_arrays(
+    estimates: Estimates,
+    claim: Claim,
+    compared: Mapping[str, ArrayReport],
+    flat: ArrayReport,
+    claim_error: Mapping[str, FloatArray] | None,
+) -> tuple[dict[str, ArrayReport], dict[str, FloatArray]]:
+    """Judge arrays as `judge_arrays` does that were compared by the rule alone."""
+    arrays, doubtful = dict(compared), list[ArrayReport]()
+    if flat.verdict is not Verdict.MATCH:
+        doubtful = [array for array in arrays.values() if array.verdict is not Verdict.MATCH]
     calls, rounding = [claim.arrays, claim.again()], dict[str, FloatArray]()
-    doubtful = [array for array in arrays.values() if array.verdict is not Verdict.MATCH]
     if any(_is_flagged(array).any() or _may_be_zero(array) for array in doubtful):
         rounding = claim.rounding(estimates.seed)
         calls.append(claim.again())
@@ -165,10 +192,12 @@ def judge_arrays(
         claimed, differences[path] = farthest_claim(estimates, path, [call[path] for call in calls])
         if rounding or claimed is not claim.arrays[path]:
             b = rounding.get(path, 0.0)
-            of_array = replace(rule, lost=_lost_by_saturation(estimates, arrays[path]))
-            arrays[path] = _compared(estimates, path, claimed, of_array, claim_error, b)
+            rule = replace(arrays[path].rule, lost=_lost_by_saturation(estimates, arrays[path]))
+            arrays[path] = _compared(estimates, path, claimed, rule, claim_error or {}, b)
             judge_by_rule([arrays[path]])
-        arrays[path] = _judge_array(estimates, claim, arrays[path])
+            doubtful.append(arrays[path])
+        if doubtful or arrays[path].slope_jump.any():
+            arrays[path] = _judge_array(estimates, claim, arrays[path])
         arrays[path] = mark_unrepeated(estimates, arrays[path], differences[path])
     return judge_kinks_together(estimates, arrays), differences
 
@@ -307,7 +336,7 @@ def _compared(
         claimed=claimed,
         numeric=estimates.shaped(path, estimate.value),
         error=error,
-        verdicts=np.full(claimed.shape, Verdict.UNRESOLVED, np.int8),
+        verdicts=np.empty(claimed.shape, np.int8),
         slope_jump=estimates.shaped(path, estimate.slope_jump),
         rule=rule,
         rounding=rounding,
@@ -337,37 +366,39 @@ def _judge_array(estimates: Estimates, claim: Claim, array: ArrayReport) -> Arra
     return array
 
 
-def _array_with_missed_error(report: Report) -> ArrayReport | None:
+def _array_with_missed_error(report: Report, flat: ArrayReport | None = None) -> ArrayReport | None:
     """Return an array in which an error of the size that the report calls detectable would pass.
 
     The entry with the largest detectable error is judged again, with its claim altered by that
-    error. If it is no MATCH, as it should be, None is returned.
+    error. If it is no MATCH, as it should be, None is returned. `flat` are the arrays of the report
+    as one, if the caller has that.
     """
     rtol, arrays = report.rtol, [a for a in report.arrays.values() if a.claimed.size]
     if not arrays:
         return None
-    flat = joined(arrays)
+    flat = flat or joined(arrays)
     # a report does not ask how small an error of zeros shows, as nothing tells their scale
     asked = flat.differentiable & (flat.largest_beside > 0)
-    worst = int(np.where(asked, flat.detectable_errors, -1).argmax())
+    detectable = np.where(asked, flat.detectable_errors, -1)
+    worst = int(detectable.argmax())
     if not asked.flat[worst]:
         return None
-    of_all = flat.detectable_errors, flat.claimed, flat.numeric, flat.error, flat.scales
-    detectable, claimed, numeric, error, scale, rounding = (
-        np.broadcast_to(values, asked.shape).ravel()[[worst]] for values in (*of_all, flat.rounding)
-    )
+    of_all: Any = (flat.claimed, flat.numeric, flat.error, flat.scales)
+    claimed, numeric, error, scale = (values.flat[worst] for values in of_all)
+    b, s = (np.broadcast_to(values, asked.shape) for values in (flat.rounding, flat.largest_beside))
     claimed = claimed.astype(np.result_type(claimed, numeric, error))
     # The tolerance rtol·max(|g|, |n|) + min(2b, rtol·s) grows with the altered claim g: its first
     # term by at most rtol times the change, and its second by as much if g becomes the largest, s.
-    growth = 2 * rtol if rounding.any() else rtol
+    growth = 2 * rtol if b.flat[worst] else rtol
     if growth >= 1:
         return None
-    claimed += np.copysign(detectable * scale * (1 + 2 * rtol) / (1 - growth), claimed - numeric)
+    altered = detectable.flat[worst] * scale * (1 + 2 * rtol) / (1 - growth)
+    claimed += np.copysign(altered, claimed - numeric)
     ends = np.cumsum([a.claimed.size for a in arrays])
     array = arrays[int(np.searchsorted(ends, worst, side="right"))]
-    largest = max(array.largest, float(np.abs(claimed[0])))
-    altered = judge(claimed, numeric, error, array.rule, rounding, largest=largest)
-    return array if int(altered[0]) == Verdict.MATCH else None
+    largest = float(max(s.flat[worst], abs(claimed)))
+    verdict = judge(claimed, numeric, error, array.rule, b.flat[worst], largest=largest)
+    return array if int(verdict) == Verdict.MATCH else None
 
 
 def _why_unresolved(array: ArrayReport, estimates: Estimates, claim: Claim) -> str:

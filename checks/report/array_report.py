@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from checks._types import FloatArray, IntArray
+from checks._types import FloatArray
 from checks.parameters.claims import entry_name
 from checks.report.verdict import (
     Rule,
@@ -306,21 +307,22 @@ class ArrayReport:
 class _Joined(ArrayReport):
     """Several arrays as one, (n,): each entry keeps the scale of its own array."""
 
-    starts: IntArray = field(default_factory=lambda: np.zeros(1, int))  # where each array begins
+    counts: tuple[int, ...] = ()  # the sizes of the arrays
 
-    def _of_its_array(self, values: Any) -> Any:
-        return np.repeat(values, np.diff(self.starts, append=self.claimed.size))
+    def _reduced(self, ufunc: np.ufunc, values: Any) -> Any:
+        """Return what a ufunc reduces the values of each array to, at all of its entries."""
+        starts = [0, *accumulate(self.counts[:-1])]
+        return np.repeat(ufunc.reduceat(values, starts), self.counts)
 
     @cached_property
     def largest_beside(self) -> FloatArray | float:
         """The largest entry of the array of each."""
-        return np.asarray(self._of_its_array(np.maximum.reduceat(self.sizes, self.starts)))
+        return np.asarray(self._reduced(np.maximum, self.sizes))
 
     @property
     def seen(self) -> Any:
         """Whether some derivative of the array of each entry is surely not zero."""
-        seen = np.abs(self.numeric) > self.error
-        return self._of_its_array(np.logical_or.reduceat(seen, self.starts))
+        return self._reduced(np.logical_or, np.abs(self.numeric) > self.error)
 
 
 def joined(arrays: Collection[ArrayReport]) -> ArrayReport:
@@ -349,16 +351,18 @@ def joined(arrays: Collection[ArrayReport]) -> ArrayReport:
         slope_jump=flat("slope_jump"),
         rule=replace(first.rule, lost=each([array.rule.lost for array in arrays])),
         rounding=each([array.rounding for array in arrays]),
-        starts=np.cumsum([0, *sizes[:-1]]),
+        counts=tuple(sizes),
     )
 
 
-def judge_by_rule(arrays: Collection[ArrayReport]) -> None:
-    """Judge every entry of some arrays by the rule alone, in place."""
+def judge_by_rule(arrays: Collection[ArrayReport]) -> ArrayReport:
+    """Judge every entry of some arrays by the rule alone, in place; return all of them as one."""
     filled = [array for array in arrays if array.claimed.size]
-    if not filled:
-        return
-    verdicts, end = joined(filled).verdicts_by_rule.ravel(), 0
-    for array in filled:
-        start, end = end, end + array.claimed.size
-        array.verdicts[...] = verdicts[start:end].reshape(array.claimed.shape)
+    flat = joined(filled or [*arrays][:1])
+    verdicts, end = flat.verdicts_by_rule, 0
+    flat.verdicts[...] = verdicts
+    if len(filled) > 1:
+        for array in filled:
+            start, end = end, end + array.claimed.size
+            array.verdicts[...] = verdicts[start:end].reshape(array.claimed.shape)
+    return flat

@@ -45,6 +45,9 @@ class Verdict(IntEnum):
         return self.name
 
 
+MATCH, UNRESOLVED = np.int8(Verdict.MATCH), np.int8(Verdict.UNRESOLVED)
+
+
 @dataclass(frozen=True)
 class Rule:
     """What is asked of the claims and the estimates of a check.
@@ -177,7 +180,7 @@ def judge_by(
         # by how much the claim is off at least, wherever in n ± e the true derivative lies
         off = np.abs(claimed - numeric) - error
         is_match = (off <= t) & (error - slope_jump <= largest_error)
-        verdicts = np.where(is_match, np.int8(Verdict.MATCH), np.int8(Verdict.UNRESOLVED))
+        verdicts = np.where(is_match, MATCH, UNRESOLVED)
         if not is_match.all():
             verdicts[(off > limit()) | ~np.isfinite(claimed)] = Verdict.MISMATCH
     return verdicts

@@ -128,10 +128,7 @@ class RestartedCost:
         """
         forward_pass, costs = self._forward_pass(_as_parameters(theta)), {}
         for path, h in steps.items():
-            slopes = forward_pass.slopes(*_parse(path))
-            costs[path] = np.empty(slopes.shape, np.result_type(slopes.dtype, np.complex64))
-            costs[path].real = forward_pass.C
-            np.multiply(slopes, h, out=costs[path].imag)
+            costs[path] = forward_pass.slopes(*_parse(path)) * (1j * h) + forward_pass.C
         return costs
 
     def slopes(
@@ -142,6 +139,8 @@ class RestartedCost:
 
     def _forward_pass(self, theta: Parameters) -> "_ForwardPass":
         """Return the forward pass at θ: the latest one if it still holds, else a new one."""
+        if type(theta.weights[0]) is not np.ndarray:
+            return _ForwardPass(self, theta)  # a subclass may round in its own way
         latest = self._latest.get(theta.dtype)  # read once: another thread may replace it
         if latest is None or not latest.is_at(self, theta):
             latest = self._latest[theta.dtype] = _ForwardPass(self, theta)

@@ -167,7 +167,7 @@ def test_the_control_alters_the_least_certain_claim_by_what_is_detectable(
 
     def judged(claimed, numeric, error, rule, rounding, largest):
         asked.append((claimed.item(), numeric.item(), error.item(), rounding.item(), largest))
-        return verdicts
+        return verdicts[0]
 
     verdicts = np.zeros(1, np.int8)
     monkeypatch.setattr(every_entry, "judge", judged)
@@ -187,7 +187,7 @@ def test_the_altered_claim_may_become_the_largest_of_its_array():
 
     def judged(claimed, numeric, error, rule, rounding, largest):
         found.append((claimed.item(), largest))
-        return np.array([UNRESOLVED])
+        return np.int8(UNRESOLVED)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(every_entry, "judge", judged)

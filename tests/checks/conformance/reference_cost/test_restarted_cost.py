@@ -14,6 +14,7 @@ from backprop.activations import ACTIVATIONS
 from backprop.costs import COSTS
 from checks import check_gradient
 from checks.conformance.reference_cost.restarted_cost import RestartedCost, restarted
+from checks.estimation.random_rounding import Operations
 from checks.estimation.rounding_mode import call_toward_zero, toward_zero_is_available
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.step_sizes import entry_sizes
@@ -164,6 +165,23 @@ def test_a_forward_pass_serves_one_rounding_mode_only():
     np.testing.assert_allclose(truncated, nearest, rtol=1e-12, atol=0)
     assert np.array_equal(slopes(theta), nearest)
     assert np.array_equal(call_toward_zero(slopes, theta), truncated)
+
+
+def test_a_subclass_of_arrays_that_rounds_in_its_own_way_leaves_nothing_behind():
+    problem = Problem.generate((3, 4, 2), seed=1)
+    net, theta = Network(problem.sizes), Parameters(problem.weights, problem.biases)
+    cost = RestartedCost(net, problem.x, problem.y)
+    at_random = Operations(0, 2**20).follow
+    arrays = [list(map(at_random, part)) for part in (theta.weights, theta.biases)]
+    followed = Parameters._unchecked(*arrays)
+    cost(followed)
+    h = dict.fromkeys(["weights[0]", "biases[1]"], 2.0**-100)
+    found = cost.complex_steps(theta, h)
+    fresh = RestartedCost(net, problem.x, problem.y).complex_steps(theta, h)
+    for path, costs in found.items():
+        assert type(costs) is np.ndarray
+        assert np.array_equal(costs, fresh[path])
+    assert cost(followed) != cost(theta)
 
 
 def test_another_array_is_refused():
