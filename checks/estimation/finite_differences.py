@@ -12,7 +12,7 @@ from checks._types import FloatArray, IntArray
 from checks.estimation.coordinates import Coordinates
 from checks.estimation.noise import Noise
 from checks.estimation.stencils import Stencil, central, one_sided
-from checks.estimation.step_selection import LONGEST, best_slopes, first_step
+from checks.estimation.step_selection import FEW_JUMPS, LONGEST, best_slopes, first_step
 from checks.estimation.wide_costs import WideCosts
 from checks.evaluation.box import ON_BOUND
 from checks.evaluation.pointwise import Evaluations
@@ -138,6 +138,34 @@ def differences(
     -------
     Estimate
     """
+    found = _differences(evaluations, path, entries, noise, rng, goal, start, wide)
+    stuck = np.flatnonzero((found.value == 0) | found.on_stairs)
+    if path not in evaluations.narrow or not stuck.size:
+        return found
+    # short steps may lie between two numbers of a narrow stage: those for its noise do not
+    noise = noise.at_least(evaluations.narrow[path])
+    noise = replace(noise, may_jump_above=max(noise.may_jump_above, noise.relative))
+    again = _differences(evaluations, path, entries[stuck], noise, rng, goal, start, None)
+    # all that an entry does without a change of the cost is below that noise
+    least = FEW_JUMPS * noise.level / evaluations.box.sizes[path].ravel()[entries[stuck]]
+    flat = (again.value == 0) & np.isfinite(again.error)
+    again.error[flat] = np.minimum(again.error, least)[flat]
+    for name in ("value", "error", "slopes", "on_stairs"):
+        getattr(found, name)[stuck] = getattr(again, name)
+    return found
+
+
+def _differences(
+    evaluations: Evaluations,
+    path: str,
+    entries: IntArray,
+    noise: Noise,
+    rng: np.random.Generator,
+    goal: float,
+    start: float,
+    wide: WideCosts | None,
+) -> Estimate:
+    """Return `differences` with steps for one noise."""
     x = evaluations.values[path].ravel()[entries]
     scale = evaluations.scales[path]
     finest = finest_step(np.where(x == 0, x.dtype.type(NEAR_ZERO * scale), x))

@@ -77,10 +77,12 @@ def wide_costs(
         direction = CLOSE * copies.box.sizes[path] * random_signs(value.shape, rng)
         direction = direction * rng.uniform(0.75, 1.5, value.shape)
         moves[path] = np.stack([copies.box.clipped(path, node * direction) for node in nodes])
-    at_point, *line = copies.costs(moves)
+    at_point, *line = found = np.array(list(copies.costs(moves)))
     evaluations.count += copies.calls
     change = (np.array(line) - at_point).astype(np.float64)
-    if not np.isfinite(change).all():
+    # costs that the narrow dtype holds are rounded to it, also where too little changes to show it
+    is_narrow = (found.astype(coarsest_dtype(evaluations.values)) == found).all()
+    if is_narrow or not np.isfinite(change).all():
         return None
     level = CAUTION * off_a_polynomial(nodes[1:], change)
     if not level <= noise.level / WORTH:

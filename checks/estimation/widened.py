@@ -38,7 +38,8 @@ def widened(evaluations: Evaluations, seed: int) -> Evaluations:
     The given evaluations are returned if the parameters are float64 already, or if some stage of
     the cost computes in a narrower dtype whatever it is given. Where that cannot be told of an
     array, as the cost hardly depends on it, all errors will grow by a last place of that dtype, or
-    by twice what rounding does to the cost if that is more.
+    by twice what rounding does to the cost if that is more; and differences by that array that are
+    0 or meet jumps will be taken again with steps for the noise in that dtype.
 
     A cost that rounds all of its float64 parameters to float32 before it uses them is constant
     between two float32 numbers. Evaluations around float32 copies are returned then.
@@ -70,10 +71,11 @@ def _widened(evaluations: Evaluations, seed: int) -> Evaluations:
     if rounding is None or rounding.lift is not Lift.LIFTS:
         return evaluations
     filled = [path for path, value in evaluations.values.items() if value.size]
-    lifts = all(_lifts_alone(evaluations, path, rng) for path in filled)
+    narrow = [path for path in filled if not _lifts_alone(evaluations, path, rng)]
     wide = evaluations.in_dtype(float64)
     evaluations.lost = rounding.relative
-    wide.doubt = 0.0 if lifts else max(evaluations.eps, 2 * rounding.relative)
+    wide.narrow = dict.fromkeys(narrow, rounding.level)
+    wide.doubt = max(evaluations.eps, 2 * rounding.relative) if narrow else 0.0
     return wide
 
 

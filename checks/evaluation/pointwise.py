@@ -89,6 +89,9 @@ class Evaluations(RestoresParameters):
         derivatives are estimated in a wider one; else 0.
     doubt : float
         By what part of themselves all derivatives may be off, beyond what values of the cost show.
+    narrow : dict of str to float
+        By path, arrays that may pass a stage in a narrower dtype than that of `values`, and the
+        noise of the cost in that dtype.
     outside : dict of str to str
         By path, what the cost raised or returned when that array was last moved outside, and the
         move. A move of several arrays is noted at the one moved farthest.
@@ -140,6 +143,7 @@ class Evaluations(RestoresParameters):
         self.at_point = as_finite_real(result)
         self.caller_eps = self.eps
         self.lost = self.doubt = 0.0
+        self.narrow: dict[str, float] = {}
 
     def in_dtype(self, dtype: Any, view: Callable[[Any], Any] = np.asarray) -> "Evaluations":
         """Return evaluations of the same cost around copies of the parameters in another dtype.

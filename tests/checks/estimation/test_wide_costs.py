@@ -60,6 +60,14 @@ def test_the_noise_of_a_narrow_stage_is_seen(narrow):
 
 
 @needs_long_double
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_last_stage_that_rounds_is_seen_though_the_cost_hardly_moves(dtype):
+    # moves of 2^-14 change the cost by less than a last place of what it is rounded to
+    params = {"a": np.array([1e-3, -2e-3], dtype)}
+    assert found(lambda p: (np.sum(p["a"]) + 64000).astype(dtype), params, 1e-6)[0] is None
+
+
+@needs_long_double
 def test_what_has_no_use_of_it_is_not_called():
     few, many = {"a": np.full(FEW, 0.5)}, {"a": np.full(FEW + 1, 0.5)}
     assert found(lambda p: np.sum(p["a"] ** 2), few)[1] == 10

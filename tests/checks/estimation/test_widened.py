@@ -232,3 +232,21 @@ def test_complex_steps_of_a_narrow_stage_do_not_add_up(sign):
     assert all(adds_up(lambda p: sign * cost(p)))
     assert not all(adds_up(narrow))
     assert not any(adds_up(lambda p: np.sum(p["b"])))  # nothing shows
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+def test_steps_by_an_array_that_passes_a_narrow_stage_are_longer_than_its_last_places(method):
+    # Beside a large term in float64, the steps of one draw in eight lay between two numbers of the
+    # stage in float32, where the cost is constant.
+    def cost(p):
+        return np.sum(np.logaddexp(0, p["a"].astype(np.float32))) + 1e6 * np.sum(p["b"] ** 3)
+
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        a, b = 4 * rng.normal(size=2), 10 ** rng.uniform(-1, 1) * rng.normal(size=2)
+        params = {"a": a.astype(np.float32), "b": b.astype(np.float32)}
+        exact = 1 / (1 + np.exp(-params["a"].astype(float)))
+        estimate = numerical_gradient(cost, params, method=method)
+        assert np.all(np.abs(estimate.value["a"] - exact) <= estimate.error["a"])
+        claim = {"a": exact, "b": 3e6 * params["b"].astype(float) ** 2}
+        assert check_gradient(cost, claim, params, method=method).verdict is not Verdict.MISMATCH
