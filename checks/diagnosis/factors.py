@@ -190,7 +190,7 @@ def row_factors(case: Case) -> Iterator[Fit]:
     """
     if case.claimed.ndim != 2 or min(case.claimed.shape) < 2 or not case.known.all():
         return
-    sizes = np.linalg.svd(case.numeric, compute_uv=False)
+    sizes = np.linalg.svd(case.numeric.astype(np.float64), compute_uv=False)
     if not sizes[1] > RANK_ONE * sizes[0]:
         return
     for axis, (what, whose) in enumerate((("row", "samples"), ("column", "outputs or classes"))):

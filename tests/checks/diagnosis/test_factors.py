@@ -361,6 +361,11 @@ def test_rank_one_is_judged_by_the_second_singular_value(size, count):
         assert len(list(row_factors(case))) == count
 
 
+def test_a_matrix_in_long_double_has_factors_too():
+    wide = G.astype(np.longdouble)
+    assert len(of(row_factors, F[:, None] * wide, wide)) == 1
+
+
 def test_a_row_of_zeros_and_an_entry_without_an_estimate_have_no_factor():
     g = G * [[1], [0], [1]]
     assert of(row_factors, F[:, None] * g, g) == []
