@@ -82,6 +82,8 @@ class Case:
         Which entries are a MISMATCH.
     arrays : dict of str to ArrayReport
         All arrays by path, this one included.
+    unresolved : ndarray of bool, optional
+        Which entries are UNRESOLVED, so neither wrong nor right; default none.
     """
 
     path: str
@@ -92,6 +94,7 @@ class Case:
     parameters: FloatArray
     wrong: Any
     arrays: Mapping[str, ArrayReport]
+    unresolved: Any = False
 
     @classmethod
     def of(cls, array: ArrayReport, value: FloatArray, arrays: Mapping[str, ArrayReport]) -> "Case":
@@ -112,6 +115,7 @@ class Case:
             np.atleast_1d(value),
             np.atleast_1d(array.verdicts == Verdict.MISMATCH),
             arrays,
+            np.atleast_1d(array.verdicts == Verdict.UNRESOLVED),
         )
 
     def part(self, entries: Any) -> "Case":
@@ -125,7 +129,13 @@ class Case:
             self.parameters[entries],
             self.wrong[entries],
             self.arrays,
+            np.broadcast_to(self.unresolved, self.wrong.shape)[entries],
         )
+
+    @property
+    def right(self) -> Any:
+        """Which entries are neither wrong nor UNRESOLVED."""
+        return ~(self.wrong | self.unresolved)
 
     @cached_property
     def known(self) -> Any:

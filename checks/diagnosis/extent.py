@@ -23,7 +23,7 @@ PLACE_BITS = 4.0
 
 def formula_of_a_part(case: Case) -> Iterator[Fit]:
     """Explain the wrong entries of an array by a formula, where the others are right."""
-    if case.wrong.all() or case.wrong.sum() < 2 or not case.claimed[case.wrong].any():
+    if not case.right.any() or case.wrong.sum() < 2 or not case.claimed[case.wrong].any():
         return
     for hypothesis in (scaled, added, chain_factor):
         for region, place, bits in _regions(case):
@@ -72,7 +72,7 @@ def masked(case: Case) -> Iterator[Fit]:
     So it is where a mask is not applied, or applied where it should not be.
     """
     wrong, n = case.wrong, case.numeric
-    if wrong.all() or not np.isfinite(case.claimed).all() or wrong.sum() < 2:
+    if not case.right.any() or not np.isfinite(case.claimed).all() or wrong.sum() < 2:
         return
     total, count = wrong.size, int(wrong.sum())
     zeros = np.abs(n) <= case.error
@@ -107,7 +107,7 @@ def one_part(case: Case) -> Iterator[Fit]:
     """Name the one entry, or the rows or columns, that are wrong where the rest is right."""
     wrong = case.wrong
     places = np.argwhere(wrong)
-    if wrong.all() or not np.isfinite(case.claimed).all():
+    if not case.right.any() or not np.isfinite(case.claimed).all():
         return
     if len(places) == 1:
         index = tuple(int(i) for i in places[0])
@@ -140,8 +140,9 @@ def small_everywhere(case: Case) -> Iterator[Fit]:
     """Name an error that is small and in most entries."""
     wrong = case.wrong
     largest = np.abs(case.numeric).max()
-    if np.max(case.discrepancy) < SMALL * largest and np.mean(wrong) > 0.5:
-        share = np.max(case.discrepancy) / largest
+    off = np.max(case.discrepancy, where=wrong | case.right, initial=0)
+    if off < SMALL * largest and wrong.sum() > case.right.sum():
+        share = off / largest
         extent = f"of its largest entry, in {int(wrong.sum()):,} of {wrong.size:,}"
         if wrong.size == 1:
             extent = "of its size"

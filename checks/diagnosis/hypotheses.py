@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from checks.diagnosis.axes import centred, one_number, reduced
 from checks.diagnosis.case import Case, Fit, Hypothesis
 from checks.diagnosis.extent import formula_of_a_part, masked, one_part, small_everywhere
@@ -48,6 +50,9 @@ def fits(case: Case) -> list[Fit]:
         narrow = case.in_narrow_dtype()
         if narrow is not None:
             found = [fit for hypothesis in HYPOTHESES for fit in hypothesis(narrow)]
+    if unresolved := int(np.sum(case.unresolved)):
+        remark = f" ({unresolved:,} of {case.claimed.size:,} entries could not be judged)"
+        found = [replace(fit, clause=fit.clause + remark * (fit.rank > 0)) for fit in found]
     if case.claimed.size == 1:
         found = [replace(fit, single=True) for fit in found]
     return sorted(found, key=lambda fit: (fit.rank, fit.cost))

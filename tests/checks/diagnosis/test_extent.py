@@ -1,11 +1,13 @@
 """Parts that are wrong: which entries, rows and columns are named, and which have a formula."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from checks.diagnosis.extent import formula_of_a_part, masked, one_part, small_everywhere
+from checks.diagnosis.hypotheses import fits
 from tests.checks.diagnosis.cases import case_of
 
 G = np.random.default_rng(0).uniform(0.5, 2, (6, 5)) * np.where(np.eye(6, 5), -1, 1)
@@ -322,3 +324,27 @@ def test_the_error_of_one_entry_is_one_of_its_size():
     assert fit.clause.startswith("off by 1.0e-03 of its size: small")
     (fit,) = of(small_everywhere, [-2.002], [-2.0])
     assert fit.clause.startswith("off by 1.0e-03 of its size: small")
+
+
+def test_entries_that_could_not_be_judged_are_not_said_to_be_right():
+    claimed = np.array([1.00001, 2.02])
+    case = case_of(claimed, [1.0, 2.0])
+    judged = np.array([True, False])
+    case = replace(case, wrong=judged, unresolved=~judged)
+    assert not [*one_part(case), *formula_of_a_part(case), *masked(case)]
+    (fit,) = small_everywhere(case)  # by how much the first one is off, not the second
+    assert "5.0e-06 of its largest entry, in 1 of 2" in fit.clause
+    (fit, *_) = fits(case)
+    assert fit.clause.endswith("(1 of 2 entries could not be judged)")
+
+
+def test_a_part_is_told_where_some_of_the_others_could_not_be_judged():
+    case = case_of(times(G, 3, 2), G)
+    unresolved = np.zeros(G.shape, bool)
+    unresolved[0, 1] = True
+    fit = fits(replace(case, unresolved=unresolved))[0]
+    assert (
+        fit.clause
+        == f"right but for row 2: there it is {THREE} (1 of 30 entries could not be judged)"
+    )
+    assert fits(case)[0].clause == f"right but for row 2: there it is {THREE}"
