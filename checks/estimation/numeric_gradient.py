@@ -6,9 +6,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from checks._types import FloatArray
 from checks.estimation.estimates import Estimates, estimate_derivatives
+from checks.estimation.finite_differences import Estimate
 from checks.evaluation.cost_value import as_number
 from checks.evaluation.memo import Memo
 from checks.evaluation.pointwise import Evaluations
@@ -23,6 +25,9 @@ __all__ = ["Doubt", "NumericGradient"]
 # all points, for only then is the difference as smooth as the cost.
 STEPS = 2.0 ** -np.array([7, 9, 11, 13])
 AGREE = 1e-5  # a step is good if D6 is off by at most this part of the largest derivative
+# Where D6 of the shortest steps is off by more than the part LOST of itself, beyond the error of
+# what is known and this times its noise, the cost oscillates within them, and D6 shows nothing.
+LOST, MUCH = 1 / 8, 8.0
 # D6 = (15 D_1 − 6 D_2 + D_3)/10 and D4 = (4 D_1 − D_2)/3, see `checks.estimation.stencils`
 ORDER_6, ORDER_4 = (1.5, -0.6, 0.1), (4 / 3, -1 / 3)
 NOISE = 1.08  # the standard deviation of D6, in units of (noise of the cost)/h
@@ -123,15 +128,19 @@ class NumericGradient:
         self.bounds = dict(box.lower), dict(box.upper)
         if self.is_complex:
             return
-        values = {path: estimates.by_path[path].value for path in evaluations.values}
         self._ignores_copies = self._is_closure()
-        self._steps = {path: self._step(path, values[path]) for path in values}
-        h = np.concatenate([step.reshape(-1) for step in self._steps.values()])
         level, relative = estimates.noise.level, estimates.noise.relative
+        found = {p: self._step(p, estimates.by_path[p], level) for p in evaluations.values}
+        self._steps = {path: steps for path, (steps, _) in found.items()}
+        h = np.concatenate([step.reshape(-1) for step in self._steps.values()])
+        errors = np.where(
+            np.concatenate([is_lost for _, is_lost in found.values()]), np.inf, errors
+        )
         sizes_in_order = np.concatenate([size.reshape(-1) for size in sizes.values()])
         terms = np.divide(level, relative * sizes_in_order) if relative else 0 * h
         low = partial(self._differences, ORDER_4)
-        self.doubt = replace(self.doubt, low=low, noise=NOISE * level / h, terms=terms)
+        noise = NOISE * level / h
+        self.doubt = replace(self.doubt, low=low, errors=errors, noise=noise, terms=terms)
         self.bounds = (
             {path: low + (REACH - 1) * self._steps[path] for path, low in box.lower.items()},
             {path: high - (REACH - 1) * self._steps[path] for path, high in box.upper.items()},
@@ -156,11 +165,14 @@ class NumericGradient:
         result = evaluations.cost(self._nesting.rebuild(copies))
         return bool(as_number(result) == evaluations.at_point)
 
-    def _step(self, path: str, slopes: FloatArray) -> FloatArray:
+    def _step(
+        self, path: str, estimate: Estimate, level: float
+    ) -> tuple[FloatArray, NDArray[np.bool_]]:
         """Return the longest steps with which a difference agrees with what is known at the point.
 
-        Where none does, as at a kink, it is the shortest.
+        Where none does, as at a kink, it is the shortest; also whether that shows nothing, (m,).
         """
+        slopes, lost = estimate.value, np.zeros(estimate.value.size, bool)
         evaluations, value = self._evaluations, self._evaluations.values[path]
         room = np.minimum(*evaluations.box.room(path))
         fixed = np.flatnonzero(~(room > 0))
@@ -182,10 +194,15 @@ class NumericGradient:
             # at a minimum all slopes are zero, but they change over a step
             changed = np.abs((costs[:, 0] - evaluations.at_point) / steps[:, 0] - slopes)
             largest = max(known, np.max(changed, where=np.isfinite(changed), initial=0))
-            agrees = np.abs(difference - slopes) <= AGREE * largest
+            off = np.abs(difference - slopes)
+            # an entry that is small beside the largest may agree with it and be all wrong
+            noise = MUCH * NOISE * level / h.reshape(-1)
+            is_wrong = off - estimate.error - noise > LOST * np.abs(slopes)
+            agrees = (off <= AGREE * largest) & ~is_wrong
+            lost = is_wrong if relative == STEPS[-1] else lost & ~agrees
             found = np.where(agrees.reshape(value.shape), h, found)
         # powers of two, so that moved points are not rounded more than they must be
-        return np.asarray(2.0 ** np.floor(np.log2(found)))
+        return np.asarray(2.0 ** np.floor(np.log2(found))), lost
 
     def _cost(self, params: Any, asked: dict[Any, int]) -> Any:
         # two calls that are equal once are not made again at every point

@@ -439,3 +439,21 @@ def test_at_a_minimum_a_diagonal_by_the_gradient_is_judged_to_its_digits():
     report = check_hessian(cost, gauss_newton, p, gradient=gradient)  # wrong on purpose
     assert report.verdict is Verdict.MISMATCH
     assert report.worst.index == (1,)
+
+
+@pytest.mark.parametrize("x", [2e-5, -3e-6, 0.0056])
+def test_oscillations_within_the_steps_of_a_numeric_gradient_are_in_the_errors(x):
+    """sin(1/x), in a cost that takes no complex numbers: a period is 2π x of x."""
+    point = np.array([x, 1.5, -0.7])
+
+    def cost(p):
+        return np.abs(2 + np.sin(1 / p[0])) * np.abs(p[1]) + p[2] ** 2
+
+    value, slope = 2 + np.sin(1 / x), -np.cos(1 / x) / x**2
+    bend = -np.sin(1 / x) / x**4 + 2 * np.cos(1 / x) / x**3
+    exact = np.array([[bend * 1.5, slope, 0], [slope, 0, 0], [0, 0, 2]])
+    found = numerical_hessian(cost, point)
+    assert value > 0
+    assert (np.abs(found.value - exact) <= found.error + 1e-12 * np.abs(exact)).all()
+    assert check_hessian(cost, exact, point).verdict is not Verdict.MISMATCH
+    assert found.error[2, 2] < 1e-4
