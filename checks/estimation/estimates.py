@@ -163,6 +163,9 @@ def estimate_derivatives(
             if not evaluations.shared:
                 estimates |= _with_absorbed(evaluations, estimates, seed)
             lost = [hidden_errors(evaluations, estimates, noise.known, seed)]
+            for path, error in lost[0].items():
+                without = bool(np.isinf(error).any())
+                estimates[path] = replace(estimates[path], without_digits=without)
             if missing and not evaluations.shared:
                 lost.append(oscillation_errors(evaluations, estimates, noise.known, seed))
             for errors in lost:

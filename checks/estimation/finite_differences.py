@@ -73,6 +73,9 @@ class Estimate:
     may_be_noise : bool
         Moves of the whole array change the cost by about as much as its noise. Nothing is known of
         the derivatives then.
+    without_digits : bool
+        Inside the cost, a function that is not linear has an argument without digits, as a divisor
+        that cancels. Nothing is known of the derivatives then.
     by_differences : (k,) int
         Of a "mixed" estimate, the entries that are not by complex steps.
     """
@@ -86,6 +89,7 @@ class Estimate:
     on_stairs: NDArray[np.bool_] = field(default_factory=lambda: NO_STAIRS)
     unseen: bool = False
     may_be_noise: bool = False
+    without_digits: bool = False
     by_differences: IntArray = field(default_factory=lambda: NO_ENTRIES)
 
     @property

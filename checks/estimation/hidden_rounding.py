@@ -13,7 +13,7 @@ import numpy as np
 
 from checks._types import FloatArray
 from checks.estimation.finite_differences import Estimate, draw_direction
-from checks.estimation.noise import Noise
+from checks.estimation.noise import ASSUMED_PLACES, Noise
 from checks.estimation.precision import EVERY, copies_of
 from checks.estimation.random_rounding import Operations, TooManyOperations
 from checks.estimation.step_error import LIFTED, SAMPLED
@@ -41,8 +41,12 @@ def hidden_errors(
     """Return errors of estimates for digits that are lost without showing, by path.
 
     Nothing is done where the complex steps of all entries lift (of one of several results, of some
-    entries), nor of sums over results. Elsewhere it takes four calls of the cost, and three to
-    eight more for each array whose derivatives may be off. Several results share these calls.
+    entries) and change the cost visibly, nor of sums over results. Elsewhere it takes four calls of
+    the cost, and three to eight more for each array whose derivatives may be off. Several results
+    share these calls.
+
+    Digits may be lost by a part of the cost that nothing shows, as where another factor is 0. If a
+    function that is not linear has an argument without digits, nothing is known of any derivative.
 
     Parameters
     ----------
@@ -56,7 +60,8 @@ def hidden_errors(
         Draws changes and directions.
     """
     settled = (LIFTED, SAMPLED) if evaluations.shared else (LIFTED,)
-    if all(estimate.precision in settled for estimate in estimates.values()):
+    lifts = all(estimate.precision in settled for estimate in estimates.values())
+    if lifts and (evaluations.shared or _change_the_cost(evaluations, estimates)):
         return {}
     if isinstance(evaluations.cost, Contraction):
         return {}
@@ -73,16 +78,33 @@ def hidden_errors(
         evaluations.count += at_random.copies.calls
 
 
+def _change_the_cost(evaluations: Evaluations, estimates: Mapping[str, Estimate]) -> bool:
+    """Whether each array has a derivative that differences can see beside the rounding of the cost.
+
+    Others are proven where the parameters are smaller, and digits are not lost. A cost of 0 may
+    have lost all of them.
+    """
+    if not evaluations.at_point:
+        return False
+    least = ASSUMED_PLACES * evaluations.eps * abs(float(evaluations.at_point))
+    sizes = evaluations.box.sizes
+    return all(
+        float(np.abs(estimate.value * sizes[path].ravel()).max(initial=0)) > least
+        for path, estimate in estimates.items()
+        if estimate.value.size
+    )
+
+
 class _AtRandom:
     """Calls a cost whose operations round at random: in every call of one sample alike."""
 
     def __init__(self, evaluations: Evaluations, seed: int) -> None:
         self._evaluations, self._seed = evaluations, seed
-        self.copies, self._most = copies_of(evaluations), 0
+        self.copies, self._most, self._exact = copies_of(evaluations), 0, Operations()
 
     def repeats(self) -> bool:
         """Whether the operations can be followed, and the cost is what it is at the point."""
-        followed = Operations()
+        self._exact = followed = Operations()
         self.copies.follow = followed.follow
         # leaves room for loops that take a few turns more
         cost, count = self.copies.cost(), followed.count
@@ -95,7 +117,14 @@ class _AtRandom:
     def errors(self, estimates: Mapping[str, Estimate], least: float) -> dict[str, FloatArray]:
         """Return errors by path; changes of costs up to `least` do not count."""
         at, errors = self._evaluations.at_point, dict[str, FloatArray]()
-        change = max(_size(self._cost(k) - at) for k in range(SAMPLES))
+        change, is_lost = 0.0, False
+        for k in range(SAMPLES):
+            operations = Operations(self._seed + k, self._most, self._exact)
+            self.copies.follow = operations.follow
+            change = max(change, _size(self.copies.cost() - at))
+            is_lost |= operations.lost
+        if is_lost:
+            return {p: np.full(e.value.size, np.inf) for p, e in estimates.items()}
         for path, estimate in estimates.items():
             slopes = np.nan_to_num(estimate.value)
             part = self._part_lost(path, slopes, estimate.method, change, least)

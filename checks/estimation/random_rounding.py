@@ -20,6 +20,14 @@ EXACT = {
 # Their results are exact where a wider dtype finds the same. Those of other ufuncs are exact only
 # where all arguments are 0: cos(1e-30) is 1 in every dtype.
 ALGEBRAIC = {np.multiply, np.divide, np.square, np.sqrt, np.reciprocal, np.power, np.float_power}
+# The place of a divisor, or of what has a negative power, among the arguments: if it has no digits,
+# the result may be of any size. Other functions of an argument without digits have none where it
+# changes by more than 1; these are linear where it does not.
+DIVISORS = {np.divide: 1, np.reciprocal: 0, np.power: 0, np.float_power: 0}
+LINEAR = {np.add, np.subtract, np.multiply, np.square, np.sqrt}
+# An argument that changes by more than this part of itself has no digits. Of so many numbers, the
+# arguments are compared.
+NO_DIGITS, COMPARED = 1 / 4, 2**12
 # Functions that add products without ufuncs. Their terms may cancel, so that the sum of absolute
 # values tells how they round.
 SUMS = {np.dot, np.inner, np.vdot, np.einsum, np.cumsum}
@@ -41,17 +49,26 @@ class Operations:
         Draws by how much results change. Default: they do not, and are only counted.
     most : int, optional
         One operation more raises `TooManyOperations`.
+    exact : Operations, optional
+        Those of the same call without changes.
 
     Attributes
     ----------
     count : int
+    lost : bool
+        Some function that is not linear had an argument without digits: it differs by a part of
+        itself from that of the `exact` call.
     seed : int or None
         As given.
     """
 
-    def __init__(self, seed: int | None = None, most: int | None = None) -> None:
+    def __init__(
+        self, seed: int | None = None, most: int | None = None, exact: "Operations | None" = None
+    ) -> None:
         self.count, self.seed, self._most = 0, seed, most
         self._rng = None if seed is None else np.random.default_rng(seed)
+        self._exact, self.lost = exact, False
+        self._arguments: dict[int, Any] = {}  # by the count of their operation
 
     def follow(self, array: Any) -> Any:
         """Return an array, or a number of numpy, as one whose operations belong to these."""
@@ -70,6 +87,24 @@ class Operations:
         self.count += 1
         if self._most is not None and self.count > self._most:
             raise TooManyOperations
+
+    def compare(self, ufunc: Any, inputs: Any) -> None:
+        """Keep the argument of a ufunc, or compare it with that of the exact call."""
+        if ufunc in LINEAR or ufunc in EXACT or not (len(inputs) == 1 or ufunc in DIVISORS):
+            return
+        argument = np.asarray(inputs[DIVISORS.get(ufunc, 0)])
+        if ufunc in (np.power, np.float_power) and not np.less(inputs[1], 0).any():
+            return
+        if argument.dtype.kind not in "fc" or argument.size > COMPARED:
+            return
+        if self._exact is None:
+            self._arguments[self.count] = argument.copy()
+            return
+        before = self._exact._arguments.get(self.count, argument)
+        if before.shape == argument.shape:
+            change = np.abs(argument - before)
+            least = 0.0 if ufunc in DIVISORS else 1.0
+            self.lost |= bool((change > np.maximum(NO_DIGITS * np.abs(before), least)).any())
 
     def rounded(self, result: Any, inexact: Any = True, size: Any = None) -> Any:
         """Return a result with its inexact numbers changed by half to two last places of `size`.
@@ -116,6 +151,8 @@ class RandomRounding(np.ndarray[Any, Any]):
         operations, size, inexact = self.operations, None, True
         operations.count_one()
         inputs, kwargs = converted(inputs, np.asarray), converted(kwargs, np.asarray)
+        if method == "__call__":
+            operations.compare(ufunc, inputs)
         result = getattr(ufunc, method)(*inputs, **kwargs)
         if ufunc is np.matmul or (ufunc is np.add and method == "reduce"):
             size = getattr(ufunc, method)(*converted(inputs, _sizes), **kwargs)

@@ -53,6 +53,11 @@ NO_DIGITS = (
     "the cost has no digits here: noise changes it about as much as its parameters do. If it is "
     "rounding, check at another point, or the same formula in higher precision."
 )
+WITHOUT_DIGITS = (
+    "a number inside the cost has lost all digits by cancellation, and the cost divides by it, or "
+    "takes a function of it: the derivatives may be anything. Write the formula without the "
+    "cancellation, as np.expm1(z) for exp(z) - 1, or check at another point."
+)
 MAY_BE_NOISE = (
     "moves of this array change the cost by about as much as its noise, so they may be what makes "
     "it. Check with less noise, or at another point."
@@ -419,6 +424,8 @@ def _why_unresolved(array: ArrayReport, estimates: Estimates, claim: Claim) -> s
         return left_domain(estimates.evaluations.outside.get(array.path, ""))
     if np.isinf(noise.level):
         return NO_DIGITS
+    if estimate.without_digits:
+        return WITHOUT_DIGITS
     if estimate.may_be_noise:
         return MAY_BE_NOISE
     if np.isinf(array.error[unresolved]).any():

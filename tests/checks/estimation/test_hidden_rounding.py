@@ -52,6 +52,50 @@ def test_a_factor_without_digits_is_no_evidence(name, dtype, method):
     )
 
 
+def without_digits(p):
+    # at z = (1e-30, 1), growth loses its first entry, and the other is all of the normalised vector
+    z = growth(p["z"])
+    return p["a"] - np.sin(p["a"] + np.prod(z / np.sqrt(np.sum(z * z))))
+
+
+def test_a_divisor_without_digits_leaves_nothing_known_though_the_cost_does_not_change():
+    params = {"a": np.array(0.4), "z": np.array([1e-30, 1.0])}
+    other = math.e - 1
+    part = other / (1 + other**2)
+    claim = {"a": np.array(1 - math.cos(0.4 + part))}
+    # ∂/∂z of u v/(u² + v²), by u and v
+    for_one = np.array([other * (other**2 - 1), 1 - other**2]) / (1 + other**2) ** 2
+    claim["z"] = -math.cos(0.4 + part) * for_one * np.array([0.5, 1.0])
+    for method in ("auto", "central"):
+        report = check_gradient(without_digits, claim, params, method=method)
+        assert report.verdict is Verdict.UNRESOLVED
+        assert "has lost all digits by cancellation" in str(report)
+        found = numerical_gradient(without_digits, params, method=method)
+        assert np.isinf(found.error["a"])
+
+
+def test_what_arguments_without_digits_do_to_a_cost_is_in_its_errors():
+    # x − mean has no digits, but adds nothing; nor does its square, nor a sine, which is linear
+    def cost(p):
+        x = p["x"] - np.mean(p["x"])
+        return p["a"] * np.exp(np.sum(x * x) + np.sin(x[0])) + np.maximum(p["d"], 0)
+
+    params = {"a": np.array(0.7), "x": np.full(3, 0.1), "d": np.array(-1.0)}
+    found = numerical_gradient(cost, params)
+    assert abs(found.value["a"] - 1) <= found.error["a"] < 1e-13
+
+
+def test_a_cost_of_0_may_have_lost_its_digits_in_complex_steps_too():
+    # (1 − cos z)/z by complex steps is i h/(z + i h): its slope is 1, not 1/2
+    z = 1e-61
+    found = numerical_gradient(lambda p: (1 - np.cos(np.exp(-p))) / np.exp(-p), -math.log(z))
+    assert found.error > 0.5 * z
+    report = check_gradient(
+        lambda p: (1 - np.cos(np.exp(-p))) / np.exp(-p), np.array(-z / 2), np.array(-math.log(z))
+    )
+    assert report.verdict is not Verdict.MISMATCH
+
+
 def test_a_factor_that_keeps_its_digits_is_believed():
     def cost(p):  # the same factor by a function that is made for it, and a unit that is dead
         return p["a"] * (1 + np.expm1(p["z"]) / p["z"]) + np.maximum(p["d"], 0)

@@ -133,3 +133,29 @@ def test_infinities_are_exact():
     for seed in range(8):
         found = rounded(lambda z: 1 / (1 + np.exp(-z)), [np.inf, -np.inf], seed=seed)
         np.testing.assert_allclose(found, [1, 0], rtol=8 * EPS)
+
+
+@pytest.mark.parametrize(
+    ("function", "is_lost"),
+    [
+        (lambda d: 1 / d, True),
+        (np.reciprocal, True),
+        (lambda d: d**-2.0, True),
+        (lambda d: np.exp(d * 1e20), True),
+        (lambda d: np.sin(d) * 3, False),
+        (lambda d: d**2.0, False),
+        (lambda d: d / 7, False),
+        (lambda d: 1 / (1 + d), False),
+        (np.exp, False),
+    ],
+    ids=["quotient", "reciprocal", "power", "large", "linear", "square", "part", "sum", "exp"],
+)
+def test_functions_that_make_anything_of_an_argument_without_digits_are_noticed(function, is_lost):
+    x = np.array([0.3, 1.0])
+    exact = Operations()
+    several = [exact, *(Operations(seed, exact=exact) for seed in range(3))]
+    for operations in several:
+        z = operations.follow(x)
+        function((z * 0.1 + 1) - 1 - z / 10)
+    assert not exact.lost
+    assert any(operations.lost for operations in several) == is_lost
