@@ -141,7 +141,7 @@ def test_infinities_are_exact():
         (lambda d: 1 / d, True),
         (np.reciprocal, True),
         (lambda d: d**-2.0, True),
-        (lambda d: np.exp(d * 1e20), True),
+        (lambda d: np.exp(d * 1e18), True),
         (lambda d: np.sin(d) * 3, False),
         (lambda d: d**2.0, False),
         (lambda d: d / 7, False),
