@@ -227,12 +227,15 @@ def _lost_by_saturation(estimates: Estimates, array: ArrayReport) -> float:
     """Return what terms that cancel may lose of a claim whose rounding is not known.
 
     That is 0 unless all derivatives of the array are SATURATED beside the cost. The last places are
-    those of float64: a claim in a narrower dtype has its rounding measured in float64.
+    those of float64: a claim in a narrower dtype has its rounding measured in float64. They are
+    taken over the smallest entry whose claim is off: tanh at 17 loses digits where others are 7000.
     """
-    evaluations = estimates.evaluations
-    of_cost = abs(float(evaluations.at_point)) / evaluations.scales[array.path]
-    lost = LAST_PLACES * float(np.finfo(np.float64).eps) * of_cost
-    return lost if array.largest <= SATURATED * of_cost else 0.0
+    cost = abs(float(estimates.evaluations.at_point))
+    scale = estimates.evaluations.scales[array.path]
+    if array.largest > SATURATED * cost / scale:
+        return 0.0
+    flagged = estimates.evaluations.box.sizes[array.path][_is_flagged(array)]
+    return LAST_PLACES * float(np.finfo(np.float64).eps) * cost / float(flagged.min(initial=scale))
 
 
 def _may_be_zero(array: ArrayReport) -> bool:

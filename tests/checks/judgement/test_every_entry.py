@@ -332,12 +332,25 @@ def test_what_the_caller_knows_of_the_claims_errors_is_no_mistake():
 @pytest.mark.parametrize(("cost", "scale"), [(4.0, 1.0), (4.0, 2.0**-10), (2.0**-30, 2.0**10)])
 def test_terms_that_cancel_lose_digits_only_where_all_derivatives_are_small(sign, cost, scale):
     of_cost = cost / scale  # as large as derivatives by this array would be
-    evaluations = SimpleNamespace(at_point=sign * cost, scales={"w": scale})
+    box = SimpleNamespace(sizes={"w": np.array([scale / 8, scale])})
+    evaluations = SimpleNamespace(at_point=sign * cost, scales={"w": scale}, box=box)
     for part, lost in ((1.0, 64 * 2.0**-52), (1.01, 0.0)):
         g = np.array([0.0, sign * part * 2.0**-20 * of_cost])
         array = ArrayReport.judged("w", g, g, 0 * g, Rule(1e-6))
         found = _lost_by_saturation(SimpleNamespace(evaluations=evaluations), array)
         assert found == pytest.approx(lost * of_cost)
+        off = ArrayReport.judged("w", g + np.array([g[1] / 16, 0]), g, 0 * g, Rule(1e-6))
+        found = _lost_by_saturation(SimpleNamespace(evaluations=evaluations), off)
+        assert found == pytest.approx(lost * of_cost * 8)  # over the size of the one that is off
+
+
+@pytest.mark.parametrize("x", [[17.1581962, -7258.2], [-16.9, 350.0]])
+def test_digits_that_a_given_claim_loses_are_no_mistake_beside_larger_parameters(x):
+    x = np.array(x)
+    report = check_gradient(lambda p: 4 + np.sum(np.tanh(p)), 1 - np.tanh(x) ** 2, x)
+    assert report.verdict is Verdict.UNRESOLVED
+    wrong = check_gradient(lambda p: 4 + np.sum(np.tanh(p)), 2 * np.ones(2), x)
+    assert wrong.verdict is MISMATCH
 
 
 def test_a_report_says_how_long_the_check_took():
