@@ -107,6 +107,8 @@ def copies_of(
 class Copies:
     """Calls a function with copies of its parameters, all in one dtype, made anew for every call.
 
+    Where entries of an array move one at a time, the copies are the same for all of them.
+
     Warnings of the function are not hidden here, but by `checks.evaluation.restoring`.
 
     Parameters
@@ -176,6 +178,7 @@ class Copies:
         self.said = ""
         self.overflowed = False
         self.follow: Callable[[Any], Any] | None = None
+        self._latest: tuple[Any, Any] = (None, None)  # arrays, and the parameters that hold them
         self.shared = getattr(function, "shared", False)
 
     def result(self, moves: Moves | None = None, *, toward_zero: bool = False) -> Any:
@@ -229,7 +232,9 @@ class Copies:
             arrays = {p: Narrowing.of(array, self.narrowed) for p, array in arrays.items()}
         if self.follow is not None:
             arrays = {path: self.follow(array) for path, array in arrays.items()}
-        params = self._nesting.rebuild(arrays)
+        if arrays is not self._latest[0]:  # where entries move one by one it is the same
+            self._latest = arrays, self._nesting.rebuild(arrays)
+        params = self._latest[1]
         return call_toward_zero(function, params) if toward_zero else function(params)
 
     def _noting_overflow(self) -> np.errstate:
