@@ -171,7 +171,9 @@ def estimate_derivatives(
             for errors in lost:
                 for path, error in errors.items():
                     found = estimates[path]
-                    estimates[path] = replace(found, error=np.maximum(found.error, error))
+                    # nan, as where a moved cost is not finite, is unknown
+                    larger = np.maximum(found.error, np.where(np.isnan(error), np.inf, error))
+                    estimates[path] = replace(found, error=larger)
     except KeyboardInterrupt:
         if not evaluations.accept_interrupt():
             raise

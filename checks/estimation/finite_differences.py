@@ -34,6 +34,7 @@ __all__ = [
 WITHIN = 1 - 2.0**-6  # the part of its room that an entry uses: the rest is kept for rounding
 NEAR_ZERO = 2.0**-10  # of the typical size: a 0 counts as so large where the finest step is chosen
 FINEST = 16.0  # last places of an entry: of shorter steps, some may round alike
+MUCH_NOISE = 4.0  # a cost of so many times its noise is little more than noise
 STEPS = 5  # tried for a directional difference; the last is down to 8^-4 of the first
 # Costs that share evaluations take steps that are powers of 2^-3, or of 2^-1: see `Grid`.
 COARSE_GRID, FINE_GRID = 3, 1
@@ -226,7 +227,10 @@ def _differences(
         """Replace slopes beside a bound or a kink by one-sided ones.
 
         Their intervals have to lie within those found before, as away from a kink at longer steps.
+        A cost of little more than its noise may be flat over these, and not at the point.
         """
+        if 0 < abs(float(evaluations.at_point)) <= MUCH_NOISE * noise.level:
+            return
         largest = np.abs(value[np.isfinite(error)]).max(initial=0)
         blurred = np.isfinite(error) & (error > goal * largest)
         for side, room, other in ((-1, below, above), (1, above, below)):

@@ -329,6 +329,9 @@ class _ShortSteps:
             at, value = slopes[0], size * estimate.value[entry]
             if abs(at - value) <= size * estimate.error[entry] + KNOWN / 2 * abs(at):
                 continue
+            if self.lifts and not math.isnan(at):  # no stage makes the slope another one
+                errors[entry] = (abs(at - value) + KNOWN * abs(at)) / size
+                continue
             if math.isnan(at):  # only those next to the point tell of it
                 slopes[1 : 1 + DISTANT] = [np.nan] * DISTANT
             if not np.isnan(slopes).all():

@@ -24,6 +24,7 @@ from checks.estimation.witness import VISIBLE, confirms
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.result import Contraction
 from checks.evaluation.step_sizes import steps_taken
+from checks.judgement.step_functions import is_step_function
 from checks.report.array_report import ArrayReport
 from checks.report.verdict import Verdict
 from checks.report.wording import DISAGREE, STAIRS, UNEVEN
@@ -263,6 +264,8 @@ def _is_stepped(
         slope = partial(_slope_over, copies, path, entry, cost)
         shortest = SHORT / 16 if unit >= 16 * visible else SHORT
         stepped[k] = _has_claimed_slope(slope, claim, apart, unit, shortest)
+        if not stepped[k]:
+            stepped[k] = is_step_function(copies, path, entry, cost, visible, claim, apart)
     evaluations.count += copies.calls
     return stepped
 
