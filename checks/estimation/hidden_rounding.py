@@ -133,8 +133,11 @@ class _AtRandom:
             is_known = estimate.precision == LIFTED and lost.max(initial=0) <= KNOWN * known
             errors[path] = np.zeros(lost.size) if is_known else CAUTION * lost
             if change > least:
-                sizes = self._evaluations.box.sizes[path].ravel()
-                errors[path] = np.where(slopes, errors[path], CAUTION * change / sizes)
+                # What is lost may hide a slope as large as this from differences. Complex steps
+                # show it, unless they are 0: the imaginary part is not added to a large term.
+                hidden = CAUTION * change / self._evaluations.box.sizes[path].ravel()
+                shown = estimate.by_complex_steps & (slopes != 0)
+                errors[path] = np.maximum(errors[path], np.where(shown, 0, hidden))
         return errors
 
     def _part_lost(

@@ -35,6 +35,9 @@ SOME_TRIALS, SAME_NOISE = 4, 8.0
 # Factors on the step of a difference in a wider dtype. The first is tried on all coordinates, the
 # others where it does not converge: the best step of a noisy cost may be long beside what it does.
 SHORTER = 2.0 ** -np.array([0, 3, 6, 9])
+# Wide differences round by 2^-11 or less of what narrow ones do, and by chance by more. So the
+# rounding that they measure is made larger by this part.
+MEASURED = 2.0**-4
 KINK_ROUNDS = 5  # a kink seen by so many steps, down to 8^-4 = 2e-4 of the first, is at x
 
 
@@ -319,7 +322,7 @@ class _StepSelection:
         before = self.error[known]
         off = np.abs(value - self.value[known])
         last_place = float(np.finfo(np.float64).eps) * np.abs(value)  # the wide cost may round once
-        error = off + own_error + last_place
+        error = (1 + MEASURED) * off + own_error + last_place
         measured = (error < before) & ~self.is_rough[known] & (self.stencil is central)
         contradicted = (error > before) & (off > own_error)
         replaces = (measured | contradicted) & (value != 0)

@@ -85,6 +85,20 @@ def test_what_arguments_without_digits_do_to_a_cost_is_in_its_errors():
     assert abs(found.value["a"] - 1) <= found.error["a"] < 1e-13
 
 
+@pytest.mark.parametrize("method", ["auto", "central"])
+def test_a_sum_that_float32_absorbs_is_not_missing_from_a_right_gradient(method):
+    # in float32, (Σ x + 1e8) − 1e8 is a multiple of 8, and constant near by
+    def cost(x):
+        return (np.sum(x) + 1e8) - 1e8 + np.sum(x**2)
+
+    for seed in range(5):
+        x = np.random.default_rng(seed).normal(size=4).astype(np.float32)
+        report = check_gradient(cost, 1 + 2 * x, x, method=method)
+        assert report.verdict is not Verdict.MISMATCH
+        found = numerical_gradient(cost, x, method=method)
+        assert np.all(np.abs(found.value - (1 + 2 * x.astype(float))) <= found.error)
+
+
 def test_a_cost_of_0_may_have_lost_its_digits_in_complex_steps_too():
     # (1 − cos z)/z by complex steps is i h/(z + i h): its slope is 1, not 1/2
     z = 1e-61
