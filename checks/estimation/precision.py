@@ -413,7 +413,7 @@ class Copies:
         for first in range(0, count, most):
             part = moves[first : first + most]
             points = self._vector + part
-            if not self.box.holds_vectors(points).all():  # some are outside
+            if not self.box.holds(points).all():  # some are outside
                 yield from map(self.cost, map(split, part))
                 continue
             arrays = split(points)

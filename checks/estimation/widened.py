@@ -17,6 +17,8 @@ from checks.estimation.finite_differences import draw_direction
 from checks.estimation.noise import FLOAT32_EPS
 from checks.estimation.precision import LIFT_LIMIT, Copies, Lift, copies_of
 from checks.estimation.rounding_mode import toward_zero_is_available
+from checks.evaluation.control_flow import is_control_flow
+from checks.evaluation.cost_value import as_number
 from checks.evaluation.pointwise import Evaluations
 
 __all__ = ["restoring_widened", "widened"]
@@ -93,11 +95,16 @@ def _reads_float32(evaluations: Evaluations, seed: int) -> bool:
         return False  # a cast would drop imaginary parts
 
     def same_of_copies(cost: Any, at: dict[str, FloatArray]) -> bool:
-        if not box.holds_all({path: value.astype(np.float32) for path, value in at.items()}):
+        copies = {path: value.astype(np.float32) for path, value in at.items()}
+        if not box.holds_all(copies):
             return False
         evaluations.count += 1
-        copies = Copies(evaluations.cost, evaluations.nesting, at, np.float32, box)
-        return bool(copies.cost() == cost)
+        try:
+            return bool(as_number(evaluations.cost(evaluations.nesting.rebuild(copies))) == cost)
+        except Exception as error:  # a library may refuse the dtype
+            if is_control_flow(error):
+                raise
+            return False
 
     if not same_of_copies(at_point, values):
         return False

@@ -137,15 +137,10 @@ class Box:
             np.clip(shrink * self.vector, self._lower, self._upper) - self.vector
         )
 
-    def holds_vectors(self, points: NDArray[Any]) -> NDArray[np.bool_]:
+    def holds(self, points: NDArray[Any]) -> NDArray[np.bool_]:
         """Whether each of points (..., P) lies wholly in the box, by its real part: (...)."""
         real = points.real
         return np.asarray(((self._lower <= real) & (real <= self._upper)).all(axis=-1))
-
-    def holds(self, path: str, moved: NDArray[Any]) -> NDArray[np.bool_]:
-        """Whether each of arrays (..., shape) lies wholly in the box, by its real part: (...)."""
-        axes = tuple(range(-self._values[path].ndim, 0))
-        return np.asarray(self._within(path, moved.real).all(axis=axes))
 
     def holds_moved(self, moves: Mapping[str, NDArray[Any]]) -> bool:
         """Whether moves (..., shape), by path, lead only to points in the box."""

@@ -506,26 +506,27 @@ class Evaluations(RestoresParameters):
     def _costs_at(self, moves: Any, count: int) -> Any:
         """Return the costs of `count` points, by the cost's own ``at_points`` if it has one."""
         costs = self._stacked_costs(moves, count)
-        if costs is None:
-            by_path = moves if isinstance(moves, Mapping) else self.split(moves)
-            costs = self._point_by_point(by_path, count)
-        return costs
+        return self._point_by_point(moves, count) if costs is None else costs
+
+    def _points(self, moves: Any, count: int) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+        """Return `count` points, (count, P), and their arrays by path, in their own dtypes."""
+        if isinstance(moves, Mapping):
+            moves = self.entries.joined(moves, count)
+        points = self._vector + moves
+        arrays, dtypes = self.split(points), self._dtypes[points.dtype.kind == "c"]
+        if len(set(dtypes.values())) > 1 or points.dtype not in dtypes.values():
+            arrays = {path: array.astype(dtypes[path]) for path, array in arrays.items()}
+            points = self.entries.joined(arrays, count)
+        return points, arrays
 
     def _stacked_costs(self, moves: Any, count: int) -> Any:
         """Return the costs of `count` points from one call; None if the cost does not take them."""
         at_points = getattr(self.cost, "at_points", None)
         if at_points is None:
             return None
-        if isinstance(moves, Mapping):
-            moves = self.entries.joined(moves, count)
-        is_complex = moves.dtype.kind == "c"
-        points = self._vector + moves
-        arrays, dtypes = self.split(points), self._dtypes[is_complex]
-        if len(set(dtypes.values())) > 1 or points.dtype not in dtypes.values():
-            # each array in its own dtype, in new memory
-            arrays = {path: array.astype(dtypes[path]) for path, array in arrays.items()}
-            points = self.entries.joined(arrays, count)
-        if not self.box.holds_vectors(points).all():
+        points, arrays = self._points(moves, count)
+        is_complex = points.dtype.kind == "c"
+        if not self.box.holds(points).all():
             return None
         try:
             costs = at_points(self.nesting.rebuild(arrays))
@@ -537,31 +538,31 @@ class Evaluations(RestoresParameters):
                 raise
         return None  # at least one point is outside
 
-    def _point_by_point(self, moves: Mapping[str, Any], count: int) -> Any:
+    def _point_by_point(self, moves: Any, count: int) -> Any:
         """Return the costs of `count` points, by one call for each; nan out of the box."""
-        is_complex = any(move.dtype.kind == "c" for move in moves.values())
+        points, moved = self._points(moves, count)
+        is_complex, paths = (
+            points.dtype.kind == "c",
+            list(moves if isinstance(moves, Mapping) else self.values),
+        )
         arrays, params = self._arrays(is_complex)
         costs = np.empty(count, self._result_dtypes[is_complex])
         costs[...] = not_a_number(costs.dtype)
-        points, inside = {}, np.ones(count, bool)
-        for path, move in moves.items():
-            points[path] = (self.values[path] + move).astype(arrays[path].dtype, copy=False)
-            inside &= self.box.holds(path, points[path])
 
         def where() -> tuple[str, str]:
             """Return the path of the entry that is moved farthest, and its move."""
-            sizes = {path: np.abs(move[k]) for path, move in moves.items()}
+            sizes = {path: np.abs(arrays[path] - self.values[path]) for path in paths}
             path = max(sizes, key=lambda path: float(sizes[path].max(initial=0)))
             _, move = self._where(path, int(sizes[path].argmax()), is_complex)
             return path, f"{move}{OF_ALL}"
 
         try:
-            for k in np.flatnonzero(inside):
-                for path, moved in points.items():
-                    arrays[path][...] = moved[k]
+            for k in np.flatnonzero(self.box.holds(points)):
+                for path in paths:
+                    arrays[path][...] = moved[path][k]
                 costs[k] = self._moved_cost(params, costs.dtype, where)
         finally:
-            for path in points:
+            for path in paths:
                 arrays[path][...] = self.values[path]
         return costs
 

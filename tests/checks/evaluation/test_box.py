@@ -458,8 +458,8 @@ class TestBox:
     def test_points_are_judged_by_their_real_parts(self):
         box = self.box(upper=[1, 0, 1, 9])
         inside = np.array([[1.0, -2, 0, 4], [0, 0, 1, 8], [1.1, -2, 0, 4], [1, -5, 0, 4]])
-        assert box.holds("x", inside).tolist() == [True, True, False, False]
-        assert box.holds("x", inside + 100j).tolist() == [True, True, False, False]
+        assert box.holds(inside).tolist() == [True, True, False, False]
+        assert box.holds(inside + 100j).tolist() == [True, True, False, False]
         entries, steps = np.array([0, 1]), np.array([[-1.0, 0.1, 0.0], [2.0, -2.0, -2.1]])
         expected = [[True, False, True], [True, True, False]]
         assert box.holds_entries("x", entries, steps).tolist() == expected
