@@ -80,13 +80,12 @@ def _complex_steps(
     entries = evaluations.entries
     lengths = {path: evaluations.complex_step(path) for path in evaluations.values}
     try:
-        found = dict(evaluations.at_every_entry(lengths, direction))
+        costs = entries.joined(dict(evaluations.at_every_entry(lengths, direction)))
     except Exception as error:
         if is_control_flow(error):
             raise
         evaluations.complex_outside = f"{type(error).__name__}: {error}"
         return {}
-    costs = entries.joined(found)
     slopes = costs.imag / entries.spread([lengths[path] for path in entries.filled])
     known = np.isfinite(slopes)
     if not known.all():

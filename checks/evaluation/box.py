@@ -1,7 +1,6 @@
 """How far each entry may be moved: not far from the point, and not beyond the caller's bounds."""
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -75,12 +74,12 @@ class Box:
             self._upper = np.minimum(self._upper, entries.joined(bounds[1]))
         self.lower, self.upper = entries.split(self._lower), entries.split(self._upper)
 
-    @cached_property
+    @property
     def below(self) -> FloatArray:
         """By how much every entry may be moved down, (P,)."""
         return np.asarray(self.vector - self._lower)
 
-    @cached_property
+    @property
     def above(self) -> FloatArray:
         """By how much every entry may be moved up, (P,)."""
         return np.asarray(self._upper - self.vector)
