@@ -120,7 +120,7 @@ def test_stairs_of_saturated_units_hide_how_a_step_truncates():
 
 @needs_long_double
 def test_the_wide_difference_rounds_too():
-    # of matrices that are singular up to 1e-8, derivatives were outside by parts in 1e5 of the error
+    # of matrices that are singular up to 1e-8, derivatives were outside by 1e-5 of the error
     outside = 0.0
     for seed in range(12):
         rng = np.random.default_rng(seed)
