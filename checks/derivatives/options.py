@@ -144,23 +144,47 @@ class Options:
         doubt: Doubt | None = None,
     ) -> Iterator[tuple[Evaluations, Estimates]]:
         """Yield what `estimates` does of every result, with errors to which a doubt is added."""
-        costs = results.costs() if doubt is None else doubt.noisy(results.costs())
-        found = self.estimates(costs, x, results.size, claimed)
+        if doubt is None:
+            yield from self.estimates(results.costs(), x, results.size, claimed)
+            return
+        found = self.estimates(doubt.noisy(results.costs()), x, results.size, claimed)
         others: Iterable[Any] = itertools.repeat(None)
-        if doubt is not None and doubt.low is not None:
+        if doubt.low is not None:
             low = Results(doubt.low, x)
             others = replace(self, progress=False).estimates(doubt.noisy(low.costs()), x, low.size)
+        rows = []
         for number, ((given, one), other) in enumerate(zip(found, others, strict=False)):
-            if doubt is None:
-                yield given, one
-                continue
             by_path = {}
             for path, estimate in one.by_path.items():
                 error = estimate.error + doubt.error(number, path)
                 if other:
                     error = error + 2 * np.abs(estimate.value - other[1].by_path[path].value)
                 by_path[path] = replace(estimate, error=error)
-            yield given, replace(one, by_path=by_path)
+            rows.append((given, replace(one, by_path=by_path)))
+        yield from _symmetric(rows) if doubt.is_symmetric and len(rows) == results.size else rows
+
+
+def _symmetric(
+    rows: list[tuple[Evaluations, Estimates]],
+) -> Iterator[tuple[Evaluations, Estimates]]:
+    """Yield the rows of a symmetric matrix, with errors that reach what the other half allows.
+
+    Both halves are estimated, by other steps. Where two intervals of one number do not meet, one of
+    them is wrong, as where the gradient oscillates faster than the steps of an entry.
+    """
+
+    def matrix(of: str) -> Any:
+        return np.array(
+            [np.concatenate([getattr(e, of) for e in one.by_path.values()]) for _, one in rows]
+        )
+
+    value, error = matrix("value"), matrix("error")
+    apart = np.abs(value - value.T)
+    error = np.where(apart > error + error.T, apart + error.T, error)
+    for (given, one), of_row in zip(rows, error, strict=True):
+        ends = np.cumsum([e.value.size for e in one.by_path.values()])[:-1]
+        parts = zip(one.by_path.items(), np.split(of_row, ends), strict=True)
+        yield given, replace(one, by_path={p: replace(e, error=part) for (p, e), part in parts})
 
 
 def _one_of_a_stack(f: Callable[[Any], Any], x: Any) -> Any:

@@ -135,7 +135,7 @@ class Tangents:
         with np.errstate(divide="ignore"):
             sizes = {"params": 1 / np.array(inverse)}
         low = None if of_x.low is None else partial(self.results_at, of_x.low)
-        return replace(of_x, low=low, sizes=sizes)
+        return replace(of_x, low=low, sizes=sizes, is_symmetric=False)
 
     def claimed(self, t: Any) -> Any:
         """Return jvp(x + Σ t_j v_j, v_i) for every i, along a last axis, nested as f(x)."""

@@ -53,6 +53,8 @@ class Doubt:
     terms : (P,) float
         What entries of the gradient are a difference of, the cost over the size of the parameter;
         0 if the noise is not known. At a minimum the entries themselves are zero.
+    is_symmetric : bool
+        The gradient is differentiated by its own entries, so that derivatives are symmetric.
     """
 
     low: Callable[[Any], Any] | None
@@ -60,6 +62,7 @@ class Doubt:
     noise: FloatArray
     sizes: Mapping[str, FloatArray]
     terms: FloatArray
+    is_symmetric: bool = True
 
     def noisy(self, costs: Iterable[Result]) -> Iterator[Result]:
         """Yield entries of the gradient as costs that know their noise."""
