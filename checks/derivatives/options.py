@@ -25,7 +25,7 @@ from checks.parameters.complex_parts import ComplexPoint
 from checks.parameters.nesting import Nesting, named_x
 from checks.report.report import Report
 
-__all__ = ["JACOBIAN", "Names", "Options"]
+__all__ = ["JACOBIAN", "Names", "Options", "symmetric_rows"]
 
 
 @dataclass(frozen=True)
@@ -161,10 +161,11 @@ class Options:
                     error = error + 2 * np.abs(estimate.value - other[1].by_path[path].value)
                 by_path[path] = replace(estimate, error=error)
             rows.append((given, replace(one, by_path=by_path)))
-        yield from _symmetric(rows) if doubt.is_symmetric and len(rows) == results.size else rows
+        is_square = doubt.is_symmetric and len(rows) == results.size
+        yield from symmetric_rows(rows) if is_square else rows
 
 
-def _symmetric(
+def symmetric_rows(
     rows: list[tuple[Evaluations, Estimates]],
 ) -> Iterator[tuple[Evaluations, Estimates]]:
     """Yield the rows of a symmetric matrix, with errors that reach what the other half allows.

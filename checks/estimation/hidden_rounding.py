@@ -36,7 +36,11 @@ STEP = 2.0**-7  # of differences, times the size of each entry
 
 
 def hidden_errors(
-    evaluations: Evaluations, estimates: Mapping[str, Estimate], noise: Noise, seed: int
+    evaluations: Evaluations,
+    estimates: Mapping[str, Estimate],
+    noise: Noise,
+    seed: int,
+    accuses: bool = False,
 ) -> dict[str, FloatArray]:
     """Return errors of estimates for digits that are lost without showing, by path.
 
@@ -58,14 +62,16 @@ def hidden_errors(
         Of the cost.
     seed
         Draws changes and directions.
+    accuses
+        A claim is about to be called wrong by them, so that they are doubted even where they lift.
     """
     settled = (LIFTED, SAMPLED) if evaluations.shared else (LIFTED,)
     lifts = all(estimate.precision in settled for estimate in estimates.values())
-    if lifts and (evaluations.shared or _change_the_cost(evaluations, estimates)):
+    if lifts and not accuses and (evaluations.shared or _change_the_cost(evaluations, estimates)):
         return {}
     if isinstance(evaluations.cost, Contraction):
         return {}
-    most = FEW if evaluations.shared else EVERY
+    most = FEW if evaluations.shared and not accuses else EVERY
     if noise.stochastic or math.isinf(noise.level) or evaluations.size > most:
         return {}
     at_random = _AtRandom(evaluations, seed)

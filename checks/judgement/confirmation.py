@@ -13,6 +13,7 @@ from checks._types import FloatArray, IntArray
 from checks.estimation.cost_rounding import measure_cost_rounding
 from checks.estimation.estimates import Estimates
 from checks.estimation.finite_differences import Estimate, differences, finest_step
+from checks.estimation.hidden_rounding import hidden_errors
 from checks.estimation.narrowing import Narrowing
 from checks.estimation.noise import Noise
 from checks.estimation.oscillation import turning_errors
@@ -27,7 +28,7 @@ from checks.evaluation.step_sizes import steps_taken
 from checks.judgement.step_functions import is_step_function
 from checks.report.array_report import ArrayReport
 from checks.report.verdict import Verdict
-from checks.report.wording import DISAGREE, STAIRS, UNEVEN
+from checks.report.wording import DISAGREE, LOSES_DIGITS, STAIRS, UNEVEN
 
 __all__ = ["mark_uncertain_kinks", "mark_unconfirmed"]
 
@@ -92,6 +93,7 @@ def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> str:
             )
     if noise is not estimates.noise:  # the default rtol follows the noise
         limit = np.maximum(limit, math.sqrt(min(noise.relative, 0.01)) * array.largest)
+    loses_digits = False
     for entries in filter(np.size, (flagged[:CONFIRMED_FIRST], flagged[CONFIRMED_FIRST:])):
         # a thousandth of the discrepancy is accurate enough to confirm it
         goal = float(discrepancy[entries].min()) / array.largest / 1000
@@ -121,12 +123,16 @@ def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> str:
             confirmed = are_confirmed(second)
         turning = _turning_errors(estimates, array.path, entries[confirmed])
         confirmed &= turning[entries] == 0
+        hidden = _hidden_errors(estimates, array.path, entries[confirmed])
+        off = discrepancy[entries] - estimate.error[entries] - hidden[entries]
+        loses_digits |= bool((confirmed & ~(off > limit[entries])).any())
+        confirmed &= off > limit[entries]
         if confirmed.all():
             break
         unconfirmed = entries[~confirmed]
         verdicts[unconfirmed] = Verdict.UNRESOLVED
         difference = np.abs(second.value - estimate.value[entries])
-        both = (difference + second.error + turning[entries])[~confirmed]
+        both = (difference + second.error + (turning + hidden)[entries])[~confirmed]
         both = np.where(np.isnan(both), np.inf, both)
         error[unconfirmed] = np.maximum(error[unconfirmed], both)
         if estimate.on_stairs.size:
@@ -135,7 +141,9 @@ def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> str:
         return ""
     if estimate.on_stairs.any():
         return STAIRS
-    return DISAGREE if noise is estimates.noise else UNEVEN
+    if noise is not estimates.noise:
+        return UNEVEN
+    return LOSES_DIGITS if loses_digits else DISAGREE
 
 
 def _sharper(
@@ -185,6 +193,19 @@ def _turning_errors(estimates: Estimates, path: str, entries: IntArray) -> Float
     if not evaluations.shared or isinstance(evaluations.cost, Contraction):
         entries = entries[:0]
     return turning_errors(evaluations, path, estimate, entries, estimates.seed)
+
+
+def _hidden_errors(estimates: Estimates, path: str, entries: IntArray) -> FloatArray:
+    """Return errors for digits that are lost in every dtype, as of √(1 + z) − √z at 10²⁰.
+
+    Those of a cost alone are a part of its estimates; of several results only few are looked for.
+    """
+    evaluations, estimate = estimates.evaluations, estimates.by_path[path]
+    lost = dict[str, FloatArray]()
+    if entries.size and evaluations.shared and not evaluations.interrupted:
+        noise = estimates.cost_noise.known
+        lost = hidden_errors(evaluations, {path: estimate}, noise, estimates.seed, accuses=True)
+    return lost.get(path, np.zeros(estimate.value.size))
 
 
 def _may_oscillate(

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 __all__ = [
     "COLUMNS",
     "DISAGREE",
+    "LOSES_DIGITS",
     "LOST_DIGITS",
     "ONLY_ZEROS",
     "PRODUCTS",
@@ -49,6 +50,11 @@ ONLY_ZEROS = (
 DISAGREE = (
     "two estimates from different steps disagree, so the claim cannot be called wrong. Check at "
     "another point near by."
+)
+LOSES_DIGITS = (
+    "the cost loses digits in every dtype, as √(1 + z) − √z does at z = 10²⁰: rounded at random, "
+    "its derivative changes by more than the claim is off. Write it so that it keeps them, or "
+    "check at another point."
 )
 UNEVEN = (
     "the cost is uneven over the steps of differences: a solver that stops at a tolerance makes it "

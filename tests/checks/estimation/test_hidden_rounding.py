@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from checks import Verdict, check_gradient, numerical_gradient, numerical_jacobian
+from checks import Verdict, check_gradient, check_jacobian, numerical_gradient, numerical_jacobian
 from checks.estimation.random_rounding import Operations
 
 
@@ -170,3 +170,40 @@ def test_what_functions_of_numpy_return_rounds_at_random_too():
     for function in (np.diag, np.tril, np.atleast_2d):
         found = function(follow(np.array([[3.0, 1.0], [2.0, 5.0]])))
         assert (found * 0.1 != np.asarray(found) * 0.1).any()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_digits_that_a_result_loses_in_every_dtype_accuse_no_row(sign):
+    """√(1 + z) − √z is 0 at z = e⁴⁷, in long double too, and its derivative is not."""
+    # with more than 32 entries, rows are doubted only where a claim would be accused
+    x = {"b": np.array([-21.9, -19.5, -22.2, 46.7]), "a": np.linspace(1, 2, 40)}
+
+    def f(x):
+        z = np.exp(x["b"])
+        z = np.sqrt(1 + z) - np.sqrt(z)
+        return np.stack([sign * np.log(np.sum(np.exp(z))) + np.sum(x["a"]), np.prod(x["a"][:2])])
+
+    def jacobian(x):
+        b, a = x["b"], x["a"]
+        z = np.exp(b)
+        share = np.exp(1 / (np.sqrt(1 + z) + np.sqrt(z)))
+        slope = z / 2 * (1 / np.sqrt(1 + z) - 1 / np.sqrt(z))
+        slope[3] = -1 / (4 * np.sqrt(z[3]))
+        blocks = {"b": np.zeros((2, 4), b.dtype), "a": np.zeros((2, 40), b.dtype)}
+        blocks["b"][0] = sign * share / share.sum() * slope
+        blocks["a"][0], blocks["a"][1, :2] = 1, a[1::-1]
+        return blocks
+
+    report = check_jacobian(f, jacobian, x)
+    block = report.arrays["f(x) by b"]
+    assert block.verdicts.tolist() == [[0, 0, 0, Verdict.UNRESOLVED], [0, 0, 0, 0]]
+    assert block.reason.startswith("f(x) loses digits in every dtype")
+
+    def wrong(x):
+        blocks = jacobian(x)
+        blocks["a"][1, 1] *= 1 + 1e-6  # wrong on purpose
+        return blocks
+
+    report = check_jacobian(f, wrong, x)
+    assert (report.worst.path, report.worst.index) == ("f(x) by a", (1, 1))
+    assert report.verdict is Verdict.MISMATCH

@@ -51,6 +51,8 @@ class Case:
         self.estimated, self.goals, self.noises, self.measured = [], [], [], []
         monkeypatch.setattr(confirmation, "differences", self.differences)
         monkeypatch.setattr(confirmation, "noise_at_steps", self.noise_at_steps)
+        no_errors = np.zeros(m)
+        monkeypatch.setattr(confirmation, "_hidden_errors", lambda *_: no_errors)
         for name in ("_is_stepped", "_shows_nearby"):
             monkeypatch.setattr(confirmation, name, lambda *args: np.zeros(args[2].size, bool))
         self.rounding = None
