@@ -177,9 +177,12 @@ def _errors(
         distances.append(np.abs(move / copies.box.sizes[path]).ravel()[entries])
         found.append(copies.slopes({path: entries}, {path: move})[0][path])
     # among neighbours: the point itself may stand on a bound, where the cost drops imaginary parts
-    errors[entries] = _turning_errors(
+    turning = _turning_errors(
         np.array(found), np.array(distances), estimate.value[entries], EXACT, skipped=1
     )
+    if turning.any():  # complex steps are right of these, and so of others that happen to be alike
+        off = np.abs(found[0] - estimate.value[entries])
+        errors[entries] = np.maximum(turning, off + EXACT * np.abs(found[0]))
     return errors
 
 

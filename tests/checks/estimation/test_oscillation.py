@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from checks import Verdict, check_gradient, check_jacobian, numerical_gradient
+from checks.estimation.finite_differences import Estimate
+from checks.estimation.oscillation import turning_errors
+from checks.evaluation.pointwise import Evaluations
 
 # cost, the point, the exact slope there
 COSTS = {
@@ -148,3 +151,15 @@ def test_the_slope_of_an_oscillation_among_results_is_not_called_wrong(factor, s
     assert report.arrays["f(x) by x"].verdicts[1].tolist() == [Verdict.MATCH] * 3
     wrong = right * [[1], [1.001]]  # wrong on purpose
     assert check_jacobian(f, wrong, z).worst.index == (1, 1)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_where_some_slopes_turn_complex_steps_count_for_all_entries_of_the_array(sign):
+    z = np.array([1.0, 2.0])
+    k = 4096 * math.pi  # half a period is as far away as the farthest neighbour
+    evaluations = Evaluations(lambda z: sign * (np.sin(k * z[0]) + 3 * z[1]), z)
+    off = Estimate(sign * np.array([7.0, 1.0]), np.full(2, 1e-9))  # wrong on purpose
+    found = turning_errors(evaluations, "params", off, np.array([0, 1]), 0)
+    assert (found >= [abs(k * math.cos(k) - 7), 2]).all()
+    # the slope by the second alone does not turn
+    assert turning_errors(evaluations, "params", off, np.array([1]), 0).tolist() == [0, 0]
