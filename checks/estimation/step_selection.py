@@ -299,7 +299,9 @@ class _StepSelection:
         """Replace the bound on rounding by what it is: differences in a wider dtype show it.
 
         They have an error of their own, mostly of truncation. Where they are 0, the cost may not
-        read the parameters that it is given, but those that it was called with before.
+        read the parameters that it is given, but those that it was called with before. Where
+        neither dtype shows a slope, the step may span many periods of an oscillation of the cost
+        that is below its last places, and the bound stays.
 
         Stairs that rounding makes hide truncation too: on one of them, all orders agree. So wide
         differences that do not converge take shorter steps, and an error grows to cover one that
@@ -323,7 +325,9 @@ class _StepSelection:
         off = np.abs(value - self.value[known])
         last_place = float(np.finfo(np.float64).eps) * np.abs(value)  # the wide cost may round once
         error = (1 + MEASURED) * off + own_error + last_place
-        measured = (error < before) & ~self.is_rough[known] & (self.stencil is central)
+        is_resolved = (np.abs(self.value[known]) > before) | (np.abs(value) > own_error)
+        measured = (error < before) & is_resolved & ~self.is_rough[known]
+        measured &= self.stencil is central
         contradicted = (error > before) & (off > own_error)
         replaces = (measured | contradicted) & (value != 0)
         self.error[known] = np.where(replaces, error, before)

@@ -5,6 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from benchmarks.compositions import draw
 from checks import numerical_gradient
 from checks.estimation.noise import Noise
 from checks.estimation.precision import wider_dtype
@@ -116,6 +117,17 @@ def test_stairs_of_saturated_units_hide_how_a_step_truncates():
     for seed in (0, 14, 42, 54):
         estimate = numerical_gradient(cost, x, method="central", seed=seed)
         assert np.all(np.abs(estimate.value - exact) <= estimate.error)
+
+
+@needs_long_double
+@pytest.mark.parametrize("seed", [510451, 804606])
+def test_a_step_over_many_periods_in_both_dtypes_has_measured_nothing(seed):
+    # oscillations of sin(400 z) in a cost that is saturated to a last place of float64
+    composition = draw(seed, "float64")
+    with np.errstate(all="ignore"):
+        found = numerical_gradient(composition.cost, composition.params, method="central")
+        for path, value in found.value.items():
+            assert np.all(composition.holds(path, value, found.error[path]))
 
 
 @needs_long_double
