@@ -18,7 +18,7 @@ from checks.judgement.blurred_claim import lost_digits, why_claim_is_blurred
 from checks.judgement.claim import Claim
 from checks.judgement.confirmation import mark_uncertain_kinks, mark_unconfirmed
 from checks.judgement.elsewhere import WRONG_ELSEWHERE, mark_wrong_elsewhere
-from checks.judgement.kinks import judge_kinks_together
+from checks.judgement.kinks import judge_kinks_together, mark_tied
 from checks.judgement.repetition import (
     farthest_claim,
     mark_unrepeated,
@@ -61,6 +61,11 @@ WITHOUT_DIGITS = (
 MAY_BE_NOISE = (
     "moves of this array change the cost by about as much as its noise, so they may be what makes "
     "it. Check with less noise, or at another point."
+)
+TIED = (
+    "the slopes along each entry alone do not add up to that along all of them, as where numbers "
+    "are equal of which a median is taken, or that are sorted: there is no derivative to compare "
+    "with. Check at a point without ties."
 )
 NO_CONVERGENCE = (
     "differences do not converge at any step: there may be a jump, an infinite slope or a fast "
@@ -365,6 +370,8 @@ def _judge_array(estimates: Estimates, claim: Claim, array: ArrayReport) -> Arra
             array.verdicts[has_room(estimates.evaluations, array.path)] = Verdict.MATCH
     elif reason := mark_unconfirmed(estimates, array):
         return replace(array, reason=reason)
+    elif array.verdict is Verdict.MISMATCH and mark_tied(estimates, array):
+        return replace(array, reason=TIED)
     if mark_uncertain_kinks(estimates, array):
         return replace(array, reason=OUTSIDE_SLOPES)
     if _may_be_zero(array) and _is_zero(estimates, array):

@@ -17,7 +17,7 @@ from checks.estimation.finite_differences import (
 from checks.report.array_report import ArrayReport
 from checks.report.verdict import Verdict
 
-__all__ = ["judge_kinks_together"]
+__all__ = ["judge_kinks_together", "mark_tied"]
 
 RANDOM_DIRECTIONS = 2  # tried besides two others, see `_directions`
 # Slopes are also taken at points beside the kinks, to which entries are moved by about this part of
@@ -26,9 +26,47 @@ BESIDE = 2.0**-4
 PAIRS = 4  # pairs of opposite points beside the kinks; at 4 of the 8 the slope has to be known
 # An error or a difference of slopes counts as small if it is at most this part of the discrepancy.
 SMALL = 1 / 8
+COARSELY = 1e-2  # the relative error with which it is asked whether slopes add up
 # Along a direction no entry moves more than this many times as far as another. Without this limit,
 # an entry whose slope jump is far larger than others would move by less than a last place.
 UNEVEN = 2.0**20
+
+
+def mark_tied(estimates: Estimates, array: ArrayReport) -> bool:
+    """Make a MISMATCH UNRESOLVED, in place, where slopes along axes do not add up to a derivative.
+
+    At three equal numbers the median has no kink along any axis: its slope is 0, as the other two
+    hold it. But along (1, 1, 1) its slope is 1. So there is no derivative, and programs give the
+    whole of it to one entry. Such entries are those with a slope of 0 and another claim. Complex
+    steps are proven along a direction of all entries, differences are not.
+
+    Returns
+    -------
+    bool
+        Whether there were such entries.
+    """
+    estimate, evaluations = estimates.by_path[array.path], estimates.evaluations
+    by_differences = ~estimate.by_complex_steps.reshape(array.claimed.shape)
+    known = array.differentiable & np.isfinite(array.error) & by_differences
+    held = known & (array.verdicts == Verdict.MISMATCH) & (np.abs(array.numeric) <= array.error)
+    held &= np.isfinite(array.claimed)
+    # costs that know the noise of single moves, as a diagonal's do, cannot move several entries
+    moves_one = getattr(evaluations.cost, "levels", None) is not None
+    if moves_one or not held.any() or np.sum(known) < 3:
+        return False
+    rng = np.random.default_rng([estimates.seed, len(estimates.by_path), 2])
+    v = draw_direction((RANDOM_DIRECTIONS, *held.shape), rng)
+    v *= evaluations.box.sizes[array.path] * known
+    along = directional_slopes(evaluations, {array.path: v}, estimates.noise, rng, COARSELY)
+    of_known = v[:, known]
+    off = np.abs(along.value - of_known @ array.numeric[known])
+    error = along.error + np.abs(of_known) @ array.error[known]
+    # a mistake is not hidden by what is far smaller
+    stake = (np.abs(v[:, held]) * array.discrepancies[held]).max(axis=1)
+    if not np.any((error < SMALL * off) & (SMALL * stake < off)):
+        return False
+    array.verdicts[held] = Verdict.UNRESOLVED
+    return True
 
 
 def judge_kinks_together(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checks import Verdict, check_gradient
+from checks import Verdict, check_gradient, check_jacobian
 
 SEEDS = range(3)
 
@@ -167,3 +167,39 @@ def test_relu_networks_at_zero_are_not_accused_of_their_convention(seed, method)
 
     report = check_gradient(cost, gradient, np.zeros(n), seed=seed, method=method)
     assert report.verdict is not Verdict.MISMATCH, str(report)
+
+
+TIED = {
+    "median": (np.median, [1.0, 1.0, 1.0, 0.0, 3.0], 1),
+    "sorted": (lambda x: np.sort(x)[1], [2.0, 2.0, 2.0], 1),
+    "trimmed mean": (lambda x: np.mean(np.sort(x)[1:-1]), [0.0, 0.0, 0.0], 2),
+}
+
+
+@pytest.mark.parametrize("name", TIED)
+def test_a_derivative_that_ties_hold_at_zero_along_every_axis_is_not_told(name):
+    function, x, given = TIED[name]
+    claim = np.where(np.arange(len(x)) == given, 1.0, 0.0)
+    report = check_gradient(function, claim, np.array(x))
+    assert report.verdict is Verdict.UNRESOLVED
+    assert "do not add up" in str(report)
+    apart = np.array(x) + np.linspace(0, 0.3, len(x))
+    wrong = check_gradient(function, claim + 1, apart)  # wrong on purpose
+    assert wrong.verdict is Verdict.MISMATCH
+
+
+def test_a_mistake_at_a_slope_of_zero_is_still_one():
+    x, slopes = np.array([-1.0, 2.0, -3.0, 0.5]), np.arange(1.0, 5)
+    report = check_gradient(lambda x: slopes @ relu(x), slopes, x)  # wrong on purpose: no mask
+    assert report.verdict is Verdict.MISMATCH
+    # beside a tie, an entry that is not held is judged
+    held = check_gradient(
+        lambda x: np.median(x[:3]) * x[3], [0, 0.5, 0, 2.0], np.array([1.0, 1, 1, 0.5])
+    )
+    assert held.verdict is Verdict.MISMATCH
+    assert held.worst.index == (3,)
+
+
+def test_the_jacobian_of_a_sort_at_ties_is_not_accused():
+    report = check_jacobian(np.sort, np.eye(4), np.array([1.0, 1.0, 1.0, 2.0]))
+    assert report.verdict is Verdict.UNRESOLVED
