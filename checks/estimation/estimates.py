@@ -1,8 +1,9 @@
 """Estimates of every derivative of a cost at a point, and the cost's noise."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -111,13 +112,7 @@ def estimate_derivatives(
     noise, estimates = CostNoise(evaluations, seed), dict[str, Estimate]()
     if method != "central":
         estimates = complex_step(evaluations, noise, np.random.default_rng(seed))
-    missing = {}
-    for path, value in evaluations.values.items():
-        if path not in estimates:
-            missing[path] = np.arange(value.size)
-        elif not (known := np.isfinite(estimates[path].error)).all():
-            missing[path] = np.flatnonzero(~known)
-    missing = {path: entries for path, entries in missing.items() if entries.size}
+    missing = _missing(evaluations, estimates)
     incapable = [path for path in missing if path not in estimates]
     if incapable and method == "complex-step" and not evaluations.interrupted:
         raise incapable_error(incapable, evaluations.complex_outside)
@@ -128,52 +123,12 @@ def estimate_derivatives(
     current_noise = noise.measured if missing else noise.known
     dtypes = {claim.dtype for claim in (claims or {}).values()}
     if rtol is None:
-        eps = max([evaluations.caller_eps, *(float(np.finfo(dtype).eps) for dtype in dtypes)])
-        # One of several results may be tiny as terms cancel: rounding that is large beside it
-        # must not loosen rtol.
-        follows_noise = current_noise.stochastic or not evaluations.shared
-        noisy = current_noise.relative if follows_noise else 0.0
-        # at least the eps of float64, as most costs are in it; at most 1 %, so that rtol ≤ 10 %
-        rtol = math.sqrt(min(max(eps, noisy, float(np.finfo(np.float64).eps)), 0.01))
+        rtol = _default_rtol(evaluations, current_noise, dtypes)
     try:
-        wide = None
         if missing and not evaluations.interrupted:
-            wide = wide_costs(evaluations, current_noise, np.random.default_rng(seed))
-        for path, entries in missing.items():
-            if not evaluations.interrupted:
-                rng = np.random.default_rng([seed, list(evaluations.values).index(path)])
-                # An error up to the goal adds little to the tolerance, rtol. More is allowed to
-                # costs that share evaluations: one step has to serve them all.
-                goal = rtol / (16 if evaluations.shared else 100)
-                if wide is not None:
-                    goal = min(goal, max(GOAL, math.sqrt(current_noise.relative) / 100))
-                found = differences(evaluations, path, entries, current_noise, rng, goal, wide=wide)
-                if _may_be_noise(evaluations, path, current_noise, rng):
-                    found = replace(found, error=np.full(entries.size, np.inf), may_be_noise=True)
-                if (
-                    path not in estimates
-                    and not np.nan_to_num(found.value).any()
-                    and changes_nothing(evaluations, [path], rng)
-                ):
-                    # of several results, others may show that f reads the array: no error of inf
-                    unknown = found.error if evaluations.shared else np.full(entries.size, np.inf)
-                    found = replace(found, error=unknown, unseen=True)
-                estimates[path] = _joined(estimates.get(path), entries, found)
+            _take_differences(evaluations, estimates, missing, current_noise, rtol, seed)
         if not evaluations.interrupted:
-            if not evaluations.shared:
-                estimates |= _with_absorbed(evaluations, estimates, seed)
-            lost = [hidden_errors(evaluations, estimates, noise.known, seed)]
-            for path, error in lost[0].items():
-                without = bool(np.isinf(error).any())
-                estimates[path] = replace(estimates[path], without_digits=without)
-            if missing and not evaluations.shared:
-                lost.append(oscillation_errors(evaluations, estimates, noise.known, seed))
-            for errors in lost:
-                for path, error in errors.items():
-                    found = estimates[path]
-                    # nan, as where a moved cost is not finite, is unknown
-                    larger = np.maximum(found.error, np.where(np.isnan(error), np.inf, error))
-                    estimates[path] = replace(found, error=larger)
+            _add_missed_errors(evaluations, estimates, noise.known, bool(missing), seed)
     except KeyboardInterrupt:
         if not evaluations.accept_interrupt():
             raise
@@ -191,6 +146,83 @@ def estimate_derivatives(
     if smallest:
         estimates = {p: replace(e, error=e.error + float(smallest)) for p, e in estimates.items()}
     return Estimates(evaluations, noise, rtol, estimates, seed)
+
+
+def _missing(evaluations: Evaluations, estimates: Mapping[str, Estimate]) -> dict[str, IntArray]:
+    """Return the entries of each array of which no error is known."""
+    missing = {}
+    for path, value in evaluations.values.items():
+        if path not in estimates:
+            missing[path] = np.arange(value.size)
+        elif not (known := np.isfinite(estimates[path].error)).all():
+            missing[path] = np.flatnonzero(~known)
+    return {path: entries for path, entries in missing.items() if entries.size}
+
+
+def _default_rtol(evaluations: Evaluations, noise: Noise, dtypes: Iterable[Any]) -> float:
+    """Return the rtol that a cost of such noise and claims in some dtypes owe."""
+    eps = max([evaluations.caller_eps, *(float(np.finfo(dtype).eps) for dtype in dtypes)])
+    # One of several results may be tiny as terms cancel: rounding that is large beside it must not
+    # loosen rtol.
+    follows_noise = noise.stochastic or not evaluations.shared
+    noisy = noise.relative if follows_noise else 0.0
+    # at least the eps of float64, as most costs are in it; at most 1 %, so that rtol ≤ 10 %
+    return math.sqrt(min(max(eps, noisy, float(np.finfo(np.float64).eps)), 0.01))
+
+
+def _take_differences(
+    evaluations: Evaluations,
+    estimates: dict[str, Estimate],
+    missing: Mapping[str, IntArray],
+    noise: Noise,
+    rtol: float,
+    seed: int,
+) -> None:
+    """Estimate entries by differences, an array after another, until interrupted."""
+    wide = wide_costs(evaluations, noise, np.random.default_rng(seed))
+    # An error up to the goal adds little to the tolerance, rtol. More is allowed to costs that
+    # share evaluations: one step has to serve them all.
+    goal = rtol / (16 if evaluations.shared else 100)
+    if wide is not None:
+        goal = min(goal, max(GOAL, math.sqrt(noise.relative) / 100))
+    for path, entries in missing.items():
+        if evaluations.interrupted:
+            return
+        rng = np.random.default_rng([seed, list(evaluations.values).index(path)])
+        found = differences(evaluations, path, entries, noise, rng, goal, wide=wide)
+        unknown = np.full(entries.size, np.inf)
+        if _may_be_noise(evaluations, path, noise, rng):
+            found = replace(found, error=unknown, may_be_noise=True)
+        is_flat = path not in estimates and not np.nan_to_num(found.value).any()
+        if is_flat and changes_nothing(evaluations, [path], rng):
+            # of several results, others may show that f reads the array: no error of inf
+            error = found.error if evaluations.shared else unknown
+            found = replace(found, error=error, unseen=True)
+        estimates[path] = _joined(estimates.get(path), entries, found)
+
+
+def _add_missed_errors(
+    evaluations: Evaluations,
+    estimates: dict[str, Estimate],
+    noise: Noise,
+    by_differences: bool,
+    seed: int,
+) -> None:
+    """Add what estimates do not show: absorbed moves, digits lost at all points, oscillations."""
+    if not evaluations.shared:
+        estimates |= _with_absorbed(evaluations, estimates, seed)
+    lost = [hidden_errors(evaluations, estimates, noise, seed)]
+    for path, error in lost[0].items():
+        without = bool(np.isinf(error).any())
+        estimates[path] = replace(estimates[path], without_digits=without)
+    if by_differences and not evaluations.shared:
+        lost.append(oscillation_errors(evaluations, estimates, noise, seed))
+    for errors in lost:
+        for path, error in errors.items():
+            found = estimates[path]
+            # nan, as where a moved cost is not finite, is unknown
+            larger = np.maximum(found.error, np.where(np.isnan(error), np.inf, error))
+            estimates[path] = replace(found, error=larger)
 
 
 def _may_be_noise(
