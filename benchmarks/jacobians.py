@@ -5,7 +5,7 @@
 the claim is wrong in one entry, by 1e-6 of itself, in an entry whose error is below a quarter of
 that: it should be a MISMATCH, with that row and column as the worst. Where the function is itself
 right by complex steps, these are a right claim too. ``--hessians 50`` compares the Hessians of so
-many random costs with estimates from values of the cost alone.
+many random costs with estimates from values of the cost alone, and gives them as right claims.
 """
 
 import argparse
@@ -16,7 +16,13 @@ import numpy as np
 
 from benchmarks.compositions import draw, draw_several
 from benchmarks.exact_numpy import NAMESPACE, second_slopes
-from checks import Verdict, check_jacobian, numerical_hessian, numerical_jacobian
+from checks import (
+    Verdict,
+    check_hessian,
+    check_jacobian,
+    numerical_hessian,
+    numerical_jacobian,
+)
 
 __all__ = ["main", "try_hessian", "try_out"]
 
@@ -107,7 +113,7 @@ def try_out(seed, most, method):
 
 
 def try_hessian(seed):
-    """Return counts of entries of a Hessian, from the cost alone, and of those outside."""
+    """Return counts of entries of a Hessian, from the cost alone, and how claims of it fare."""
     one, counts = draw(seed), Counter()
     if sum(x.size for x in one.params.values()) > MOST:
         return counts
@@ -121,15 +127,20 @@ def try_hessian(seed):
     names = list(one.params)
     sizes = [one.params[name].size for name in names]
     ends = np.cumsum([0, *sizes])
+    claim = {row: {} for row in names}
     for i, row in enumerate(names):
         for j, column in enumerate(names):
             value, error = (part[row][column] for part in (found.value, found.error))
             block = exact[ends[i] : ends[i + 1], ends[j] : ends[j + 1]].reshape(value.shape)
+            claim[row][column] = block.astype(float)
             outside = ~(np.abs(value - block) <= error + 2.0**-52 * np.abs(block))
             counts["Hessian entries"] += block.size
             counts["Hessian entries outside"] += int(outside.sum())
             known = error <= 1e-3 * np.abs(block).max(initial=0)
             counts["Hessian entries known to 1e-3"] += int(known.sum())
+    verdict = check_hessian(one.cost, claim, one.params, progress=False).verdict
+    counts["right Hessians"] += 1
+    counts["right Hessians accused"] += verdict is Verdict.MISMATCH
     return counts
 
 

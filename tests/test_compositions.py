@@ -197,3 +197,5 @@ def test_hessians_of_random_costs_hold():
         counts = sum((try_hessian(seed) for seed in (0, 1, 2, 10, 18)), Counter())
     assert counts["Hessian entries"] > 200
     assert counts["Hessian entries outside"] == 0
+    assert counts["right Hessians"] == 5
+    assert counts["right Hessians accused"] == 0

@@ -117,8 +117,10 @@ def _is_diagonal(hessian: Any, evaluations: Evaluations) -> bool:
     except (TypeError, ValueError):
         return False
     same = list(shapes.values()) == [np.shape(leaf) for leaf in arrays.values()]
-    # for one parameter of shape (), diagonal and matrix look alike: take the matrix
-    return same and list(shapes.values()) != [()] and not _is_sparse(claim)
+    if list(shapes.values()) == [()]:
+        # the matrix of one number looks like the diagonal, but for its nesting: that is (p, p)
+        same = list(arrays) == list(shapes) != ["params"]
+    return same and not _is_sparse(claim)
 
 
 def _shaped(node: Any, part: Any, where: str) -> Any:

@@ -457,3 +457,25 @@ def test_oscillations_within_the_steps_of_a_numeric_gradient_are_in_the_errors(x
     assert (np.abs(found.value - exact) <= found.error + 1e-12 * np.abs(exact)).all()
     assert check_hessian(cost, exact, point).verdict is not Verdict.MISMATCH
     assert found.error[2, 2] < 1e-4
+
+
+@pytest.mark.parametrize("x", [{"a": np.array(0.3)}, [np.array(0.3)], np.array(0.3), 0.3])
+def test_one_number_has_a_matrix_and_a_diagonal(x):
+    def cost(p):
+        return np.sin(number(p))
+
+    def number(p):
+        return p["a"] if isinstance(p, dict) else p[0] if isinstance(p, list) else p
+
+    def nested(h):
+        return {"a": h} if isinstance(x, dict) else [h] if isinstance(x, list) else h
+
+    right = np.array(-np.sin(0.3))
+    for gradient in (None, lambda p: nested(np.cos(number(p)))):
+        for claim, name in ((nested(right), "diagonal of"), (nested(nested(right)), "gradient")):
+            report = check_hessian(cost, claim, x, gradient=gradient)
+            assert report.verdict is Verdict.MATCH
+            if isinstance(x, dict | list):  # of a bare number both are the same
+                assert next(iter(report.arrays)).startswith(name)
+        wrong = nested(right * 1.001)  # wrong on purpose
+        assert check_hessian(cost, wrong, x, gradient=gradient).verdict is Verdict.MISMATCH
