@@ -332,7 +332,8 @@ class _ShortSteps:
             at, value = slopes[0], size * estimate.value[entry]
             if abs(at - value) <= size * estimate.error[entry] + KNOWN / 2 * abs(at):
                 continue
-            if self.lifts and not math.isnan(at):  # no stage makes the slope another one
+            # a cost that seems to lift may have a narrow stage that is a small part of the slope
+            if self.lifts and abs(at - value) > abs(value) / 2:
                 errors[entry] = (abs(at - value) + KNOWN * abs(at)) / size
                 continue
             if math.isnan(at):  # only those next to the point tell of it
