@@ -38,7 +38,7 @@ FORMS = {
 @pytest.mark.parametrize("name", STEPS)
 def test_right_gradients_are_not_accused_where_steps_are_last_places(name, form, dtype):
     (function, slope, step), (cost, gradient) = STEPS[name], FORMS[form]
-    for places in (0.5, 1, 1.4) if dtype == "float32" else (1, 2):
+    for places in (0.5, 1.4) if dtype == "float32" else (1,):
         # the numbers around x are step / places apart, times up to 2
         size = step / places / float(np.finfo(dtype).eps)
         x = (size * np.array([1.0123, -1.7, 1.33])).astype(dtype)
