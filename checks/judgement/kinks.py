@@ -59,8 +59,9 @@ def mark_tied(estimates: Estimates, array: ArrayReport) -> bool:
     v *= evaluations.box.sizes[array.path] * known
     along = directional_slopes(evaluations, {array.path: v}, estimates.noise, rng, COARSELY)
     of_known = v[:, known]
-    off = np.abs(along.value - of_known @ array.numeric[known])
-    error = along.error + np.abs(of_known) @ array.error[known]
+    # at a kink along v, the slope of one side at least is off by the slope jump more
+    off = np.abs(along.value - of_known @ array.numeric[known]) + along.slope_jump
+    error = along.error - along.slope_jump + np.abs(of_known) @ array.error[known]
     # a mistake is not hidden by what is far smaller
     stake = (np.abs(v[:, held]) * array.discrepancies[held]).max(axis=1)
     if not np.any((error < SMALL * off) & (SMALL * stake < off)):

@@ -200,6 +200,14 @@ def test_a_mistake_at_a_slope_of_zero_is_still_one():
     assert held.worst.index == (3,)
 
 
-def test_the_jacobian_of_a_sort_at_ties_is_not_accused():
-    report = check_jacobian(np.sort, np.eye(4), np.array([1.0, 1.0, 1.0, 2.0]))
+@pytest.mark.parametrize(
+    ("function", "slope", "x"),
+    [
+        (np.sort, 1.0, [1.0, 1.0, 1.0, 2.0]),
+        (lambda x: np.sort(np.exp(-(x**2))), -2 / np.e, [1.0, 1.0, 1.0, 1.0]),
+        (lambda x: np.sort(np.abs(x)), 1.0, [0.0, 0.0, 0.0, 0.0]),  # with a kink along all entries
+    ],
+)
+def test_the_jacobian_of_a_sort_at_ties_is_not_accused(function, slope, x):
+    report = check_jacobian(function, slope * np.eye(4), np.array(x))
     assert report.verdict is Verdict.UNRESOLVED
