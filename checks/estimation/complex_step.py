@@ -15,7 +15,7 @@ from checks.estimation.finite_differences import (
     fitted_line,
 )
 from checks.estimation.noise import ASSUMED_PLACES, CostNoise, Noise
-from checks.estimation.step_error import CAUTION, ComplexSteps, step_errors
+from checks.estimation.step_error import CAUTION, ComplexSteps, cover_factors, step_errors
 from checks.evaluation.control_flow import is_control_flow
 from checks.evaluation.pointwise import Evaluations
 
@@ -134,6 +134,8 @@ def _proven_estimates(
                 proof=proofs[path].error,
                 precision=precision,
             )
+    # after the choice above, as differences would have the same factor, and not show it
+    cover_factors(evaluations, steps, estimates, rng)
     return estimates
 
 

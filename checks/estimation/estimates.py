@@ -264,11 +264,26 @@ def _with_absorbed(
     if not flat:
         return {}
     absorbed, grown = absorbed_change(evaluations, flat, np.random.default_rng(seed)), {}
+    jump = _least_jump(evaluations, estimates)
     for path, entries in flat.items():
-        error = estimates[path].error.copy()
-        error[entries] += FEW_JUMPS * absorbed / evaluations.box.sizes[path].flat[entries]
+        error, on_stairs = estimates[path].error.copy(), estimates[path].on_stairs
+        sizes = evaluations.box.sizes[path].ravel()
+        error[entries] += FEW_JUMPS * absorbed / sizes[entries]
+        # where moves of other entries reach jumps, those of these may only be too short for that
+        short = entries[~on_stairs[entries]] if on_stairs.size else entries
+        error[short] += jump / sizes[short]
         grown[path] = replace(estimates[path], error=error)
     return grown
+
+
+def _least_jump(evaluations: Evaluations, estimates: Mapping[str, Estimate]) -> float:
+    """Return the least change of the cost that errors of entries on stairs allow; 0 if none is."""
+    jumps = [
+        (estimate.error * evaluations.box.sizes[path].ravel())[estimate.on_stairs]
+        for path, estimate in estimates.items()
+        if estimate.on_stairs.any()
+    ]
+    return min((float(of.min()) for of in jumps), default=0.0)
 
 
 def _joined(by_complex_steps: Estimate | None, entries: IntArray, rest: Estimate) -> Estimate:

@@ -14,7 +14,14 @@ import numpy as np
 from checks._types import FloatArray, IntArray
 from checks.estimation.finite_differences import Estimate
 from checks.estimation.noise import Noise
-from checks.estimation.precision import EVERY, Copies, coarsest_dtype, copies_of, wider_dtype
+from checks.estimation.precision import (
+    EVERY,
+    Copies,
+    coarsest_dtype,
+    copies_of,
+    real_if_possible,
+    wider_dtype,
+)
 from checks.evaluation.pointwise import Evaluations
 from checks.evaluation.step_sizes import random_signs
 
@@ -82,7 +89,7 @@ def oscillation_errors(
         if takes_complex:
             found, takes_complex = _by_complex_steps(evaluations, path, estimate, known, rng)
         if not takes_complex and len(evaluations.values) > 1:  # it may refuse another array alone
-            found, _ = _by_complex_steps(evaluations, path, estimate, known, rng, _real_if_possible)
+            found, _ = _by_complex_steps(evaluations, path, estimate, known, rng, real_if_possible)
         if found is None:
             by_real_steps[path] = known
         else:
@@ -100,11 +107,6 @@ def oscillation_errors(
 
 def _wide_copies(evaluations: Evaluations) -> Copies:
     return copies_of(evaluations, wider_dtype(coarsest_dtype(evaluations.values)))
-
-
-def _real_if_possible(array: Any) -> Any:
-    """Return the real part of an array that has no imaginary one."""
-    return array.real.copy() if np.iscomplexobj(array) and not array.imag.any() else array
 
 
 def _by_complex_steps(

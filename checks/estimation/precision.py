@@ -38,6 +38,7 @@ __all__ = [
     "copies_of",
     "off_a_polynomial",
     "off_the_line",
+    "real_if_possible",
     "wider_dtype",
 ]
 
@@ -476,6 +477,11 @@ def off_the_line(line: NDArray[Any]) -> Any:
     """Return by how much values (k, ...) at `LINE` leave the line from the first to the last."""
     t = np.array(LINE).reshape(-1, *[1] * (line.ndim - 1)) / LINE[-1]
     return np.abs(line - line[0] - t * (line[-1] - line[0])).max(axis=0)
+
+
+def real_if_possible(array: Any) -> Any:
+    """Return the real part of an array that has no imaginary one."""
+    return array.real.copy() if np.iscomplexobj(array) and not array.imag.any() else array
 
 
 def off_a_polynomial(nodes: FloatArray, values: FloatArray) -> float:

@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from checks._types import FloatArray, IntArray
 from checks.estimation.cost_rounding import cost_rounding
-from checks.estimation.finite_differences import WITHIN, draw_direction
+from checks.estimation.finite_differences import WITHIN, Estimate, draw_direction
 from checks.estimation.precision import (
     EVERY,
     NODES,
+    Copies,
     Lift,
     coarsest_dtype,
     copies_of,
     off_a_polynomial,
+    real_if_possible,
     wider_dtype,
 )
 from checks.estimation.rounding_mode import toward_zero_is_available
@@ -26,7 +28,15 @@ from checks.estimation.step_rounding import STRETCH, complex_step_rounding
 from checks.evaluation.pointwise import MAX_NUMBERS, Evaluations
 from checks.evaluation.step_sizes import entry_sizes, random_signs
 
-__all__ = ["CAUTION", "ESTIMATED", "LIFTED", "SAMPLED", "ComplexSteps", "step_errors"]
+__all__ = [
+    "CAUTION",
+    "ESTIMATED",
+    "LIFTED",
+    "SAMPLED",
+    "ComplexSteps",
+    "cover_factors",
+    "step_errors",
+]
 
 # How the rounding of an array's derivatives is known: measured in the wider dtype for every entry;
 # measured for SOME entries; or estimated from calls in the narrow dtype.
@@ -52,6 +62,10 @@ CLOSE, FALLS, UNITS = (2.0**-12, 2.0**-16, 2.0**-20), 2.0**-8, 32
 # Up to STEADY last places, all steps round like that. What is left counts UNSTEADY times, where it
 # is more than 1/BESIDE of the error.
 STEADY, UNSTEADY, BESIDE = 8.0, 4.0, 2.0
+# Rounding toward zero is also tried at POINTS points as far away as this part of the parameters: a
+# factor with few digits may be rounded toward zero at the point by chance. Changes up to ORDINARY
+# last places are in the errors already.
+NEARBY, POINTS, ORDINARY = 2.0**-6, 6, 2.0**10
 # Derivatives below a floor may be lost to rounding. A floor above this part of the largest
 # derivative would blur many, so `_keeps_digits` tests whether anything is lost.
 LARGE_FLOOR = 1e-4
@@ -255,16 +269,9 @@ def _unsteady_part(
     at most their number times the part of their sum. A part that falls as fast as the rest of a
     Taylor series, when the line becomes shorter, is none of rounding.
     """
-    copies, direction = copies_of(evaluations), dict[str, FloatArray]()
-    for path, array in steps.items():
-        aligned = np.copysign(draw_direction(array.slopes.shape, rng) * array.known, array.slopes)
-        direction[path] = aligned / float((aligned * array.slopes).sum())
-    longest = max(float(np.abs(v).max()) / copies.scales[p] for p, v in direction.items())
-    direction = {path: v / longest for path, v in direction.items()}
-    sides = {}
-    for path, value in evaluations.values.items():
-        side = entry_sizes(value) * random_signs(value.shape, rng)
-        sides[path] = side * rng.uniform(0.75, 1.5, value.shape)
+    copies = copies_of(evaluations)
+    direction, longest = _aligned(steps, copies, rng)
+    sides = _sides(evaluations, rng)
     # all on one side of the point, which may be a kink
     nodes, part = np.round(UNITS * (1.1 + NODES) / 2), math.inf
     try:
@@ -289,6 +296,76 @@ def _unsteady_part(
     finally:
         evaluations.count += copies.calls
     return part if STEADY * copies.eps < part < math.inf else 0.0
+
+
+def cover_factors(
+    evaluations: Evaluations,
+    steps: Mapping[str, ComplexSteps],
+    estimates: Mapping[str, Estimate],
+    rng: np.random.Generator,
+) -> None:
+    """Widen errors of arrays that lift, in place, for digits that a factor of all steps has lost.
+
+    Such a factor is 1 − σ(z) of a Python float z, at z = 31. Differences have it too, and do not
+    show it. Nothing is done where all arrays lift, of several results, and of more than `EVERY`
+    parameters; elsewhere it takes twelve calls, and twelve for each array whose error is too small.
+    """
+    lifted = [path for path, estimate in estimates.items() if estimate.precision == LIFTED]
+    unlifted = any(v.size for path, v in evaluations.values.items() if path not in lifted)
+    few = evaluations.size <= EVERY and not evaluations.shared
+    if not (lifted and unlifted and few and toward_zero_is_available()):
+        return
+    part = _truncated_part(evaluations, {path: steps[path] for path in lifted}, rng)
+    for path in lifted:
+        size, error = np.abs(steps[path].slopes.ravel()), estimates[path].error
+        if (BESIDE * part * size > error).any():
+            its_part = _truncated_part(evaluations, {path: steps[path]}, rng)
+            error[...] = np.maximum(error, CAUTION * its_part * size)
+
+
+def _truncated_part(
+    evaluations: Evaluations, steps: Mapping[str, ComplexSteps], rng: np.random.Generator
+) -> float:
+    """Return by what part of themselves steps change near by if rounding is toward zero."""
+    copies, part = copies_of(evaluations), 0.0
+    direction, _ = _aligned(steps, copies, rng)
+    copies.follow = real_if_possible  # arrays that are not stepped may be refused if complex
+    try:
+        for _ in range(POINTS):
+            far, sides = NEARBY * rng.uniform(-1, 1), _sides(evaluations, rng)
+            moves = {p: evaluations.box.clipped(p, far * side) for p, side in sides.items()}
+            nearest, truncated = (
+                float(copies.slope(direction, moves, toward_zero=mode)[0]) for mode in (False, True)
+            )
+            if nearest and math.isfinite(truncated - nearest):
+                part = max(part, abs(truncated / nearest - 1))
+    finally:
+        evaluations.count += copies.calls
+    return part if part > ORDINARY * copies.eps else 0.0
+
+
+def _aligned(
+    steps: Mapping[str, ComplexSteps], copies: Copies, rng: np.random.Generator
+) -> tuple[dict[str, FloatArray], float]:
+    """Return a direction along which arrays add alike to the derivative, and 1 over what each adds.
+
+    At the farthest an entry moves by the typical size of its array.
+    """
+    direction = dict[str, FloatArray]()
+    for path, array in steps.items():
+        aligned = np.copysign(draw_direction(array.slopes.shape, rng) * array.known, array.slopes)
+        direction[path] = aligned / float((aligned * array.slopes).sum())
+    longest = max(float(np.abs(v).max()) / copies.scales[p] for p, v in direction.items())
+    return {path: v / longest for path, v in direction.items()}, longest
+
+
+def _sides(evaluations: Evaluations, rng: np.random.Generator) -> dict[str, FloatArray]:
+    """Return a random move of all arrays, each entry by about its size."""
+    sides = dict[str, FloatArray]()
+    for path, value in evaluations.values.items():
+        side = entry_sizes(value) * random_signs(value.shape, rng)
+        sides[path] = side * rng.uniform(0.75, 1.5, value.shape)
+    return sides
 
 
 def _keeps_digits(evaluations: Evaluations, path: str, array: ComplexSteps) -> bool:

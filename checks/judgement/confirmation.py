@@ -125,8 +125,9 @@ def mark_unconfirmed(estimates: Estimates, array: ArrayReport) -> str:
         confirmed &= turning[entries] == 0
         hidden = _hidden_errors(estimates, array.path, entries[confirmed])
         off = discrepancy[entries] - estimate.error[entries] - hidden[entries]
-        loses_digits |= bool((confirmed & ~(off > limit[entries])).any())
-        confirmed &= off > limit[entries]
+        is_off = off > limit[entries]
+        loses_digits |= bool((confirmed & ~is_off).any())
+        confirmed &= is_off
         if confirmed.all():
             break
         unconfirmed = entries[~confirmed]

@@ -241,7 +241,12 @@ def test_only_steps_that_are_known_and_covered_are_estimates(monkeypatch):
     evaluations = SimpleNamespace(
         at_point=1.0, values=dict.fromkeys("ab", np.ones((2, 2))), eps=2.0**-52
     )
+    covered_last = []
+    monkeypatch.setattr(
+        module, "cover_factors", lambda e, s, found, rng: covered_last.append(found)
+    )
     found = module._proven_estimates(evaluations, steps, {}, None, None)
+    assert covered_last == [found]
     assert asked == [["a", "b"]]
     assert list(found) == ["a"]  # of the other, rounding takes too much
     np.testing.assert_array_equal(found["a"].value, [1, NAN, NAN, 4])

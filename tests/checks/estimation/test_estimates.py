@@ -27,7 +27,7 @@ class Case:
             p: Estimate(np.where(np.isfinite(e), 1.0, NAN), e, method="complex-step", proof=0.25)
             for p, e in steps.items()
         }
-        case = self
+        case, self.smooth = self, set()
 
         class Planted:
             def __init__(self, evaluations, seed):
@@ -55,7 +55,7 @@ class Case:
         slopes = np.full((m, 2), NAN)
         slopes[:, :] = 3.0, 4.0
         found = np.resize(self.value, m), np.full(m, self.error)
-        return Estimate(*found, slopes, on_stairs=np.ones(m, bool))
+        return Estimate(*found, slopes, on_stairs=np.full(m, path not in self.smooth))
 
     def found(self, method="auto", rtol=None, claims=None):
         return estimate_derivatives(self.evaluations, method, 0, rtol, claims)
@@ -238,3 +238,14 @@ def test_nothing_is_known_of_what_may_be_noise(monkeypatch):
     a, b = case.found("central").by_path.values()
     assert (a.may_be_noise, b.may_be_noise) == (False, True)
     assert (a.error.tolist(), b.error.tolist()) == ([1e-9] * 2, [INF])
+
+
+def test_exact_zeros_beside_stairs_may_be_moves_too_short_to_reach_a_jump(monkeypatch):
+    case = Case(monkeypatch, {"a": [1e-12, INF]}, value=0.0)
+    monkeypatch.setattr(module, "absorbed_change", lambda *_: 0.0)
+    case.evaluations.box.sizes["b"][0], case.smooth = 4.0, {"a"}
+    found = case.found().by_path
+    assert found["a"].error.tolist() == [1e-12, 1e-9 + 4 * 1e-9]  # b may jump by its error times 4
+    assert found["b"].error.tolist() == [1e-9]
+    case.smooth = {"a", "b"}
+    assert case.found().by_path["a"].error.tolist() == [1e-12, 1e-9]

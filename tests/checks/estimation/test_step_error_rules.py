@@ -7,8 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from checks import numerical_gradient
 from checks.estimation import step_error as module
+from checks.estimation.finite_differences import Estimate
 from checks.estimation.precision import Lift
+from checks.estimation.rounding_mode import toward_zero_is_available
 from checks.estimation.step_error import (
     ComplexSteps,
     _keeps_digits,
@@ -16,6 +19,7 @@ from checks.estimation.step_error import (
     _lifted,
     _sampled,
     _some,
+    cover_factors,
     step_errors,
 )
 from checks.evaluation.pointwise import Evaluations
@@ -143,6 +147,61 @@ def test_what_steps_leave_of_a_smooth_function_widens_the_arrays_that_show_it(mo
     case = Planted(monkeypatch, slopes, lifted=lifted | {"c": [1e-9]}, unsteady={"b": 1e-8})
     assert case.found()["b"][0] == approx(3e-9)
     assert "unsteady" not in case.asked
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_digits_that_a_factor_has_lost_widen_the_arrays_that_show_it(monkeypatch, sign):
+    slopes = {"a": sign * np.array([1.0, 2.0]), "b": [sign * 3.0], "c": [4.0]}
+    before, asked, part = {"a": [1e-9, 2e-9], "b": [3e-9], "c": [1e-12]}, [], {"b": 1e-4}
+
+    def truncated_part(evaluations, steps, rng):
+        asked.append(sorted(steps))
+        return max(part.get(path, 0.0) for path in steps)
+
+    monkeypatch.setattr(module, "_truncated_part", truncated_part)
+
+    def covered(lifted="ab", shared=False, size=4):
+        asked.clear()
+        values = {p: np.ones(np.shape(g)) for p, g in slopes.items()}
+        evaluations = SimpleNamespace(values=values, shared=shared, size=size)
+        estimates = {
+            p: Estimate(
+                np.array(g),
+                np.array(before[p]),
+                precision="lifted" if p in lifted else "estimated",
+            )
+            for p, g in slopes.items()
+        }
+        cover_factors(evaluations, {p: steps_of(g) for p, g in slopes.items()}, estimates, rng())
+        return {p: e.error.tolist() for p, e in estimates.items()}
+
+    if toward_zero_is_available():
+        assert covered() == before | {"b": approx([4 * 3e-4])}
+        assert asked == [["a", "b"], ["a"], ["b"]]
+        part["b"] = 4e-10  # up to half of an error is in it already
+        assert covered() == before
+        assert asked == [["a", "b"]]
+        part["b"] = 1e-4
+    # where all arrays lift, there is no narrow stage
+    for options in ({"lifted": "abc"}, {"lifted": ""}, {"shared": True}, {"size": 1000}):
+        assert covered(**options) == before
+        assert asked == []
+
+
+@pytest.mark.skipif(not toward_zero_is_available(), reason="the mode is fixed here")
+def test_a_factor_that_is_rounded_toward_zero_by_chance_is_seen_beside_the_point():
+    """1 − σ(z) of a Python float z has few digits at z = 31, and none of them lifts."""
+
+    def cost(p):
+        z = float(p["z"][0])
+        return (1 - 1 / (1 + np.exp(-z))) * np.sum(np.cosh(p["c"]))
+
+    c = np.array([0.6, 1.7])
+    for z in np.linspace(24.0, 31.0, 15):
+        point = {"z": np.array([z]), "c": c}
+        found = numerical_gradient(cost, point, progress=False)
+        slopes = np.exp(-z) / (1 + np.exp(-z)) * np.sinh(c)  # with all digits
+        assert (np.abs(found.value["c"] - slopes) <= found.error["c"]).all()
 
 
 @pytest.mark.parametrize("sign", SIGNS)
