@@ -61,9 +61,9 @@ PROBES = (2.0**-2, 1 - 2.0**-10, 1 - 2.0**-10)
 SHRINK = (1.0, 0.5, 0.125)
 # `absorbed_change` tries the parameters times each of these until moves by HIDING_MOVE of an
 # entry's size, about as far as steps go, change the cost by more than LAST_PLACES. Where that
-# begins is then found by HALVINGS bisections.
+# begins is then found by HALVINGS bisections, or fewer where STAYS of them show the same jump.
 SHOWN_AT = 2.0 ** -np.array([0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 6, 8, 10])
-HALVINGS, HIDING_MOVE, LAST_PLACES = 20, 2.0**-3, 4.0
+HALVINGS, STAYS, HIDING_MOVE, LAST_PLACES = 48, 6, 2.0**-3, 4.0
 
 
 @dataclass(frozen=True)
@@ -351,7 +351,7 @@ def absorbed_change(
     Parameters
     ----------
     evaluations
-        The cost; 36 evaluations are spent where nothing shows, at most 99 elsewhere.
+        The cost; 36 evaluations are spent where nothing shows, at most 183 elsewhere.
     entries
         Flat indices of entries whose moves do not change the cost at the point, by path.
     rng
@@ -380,10 +380,16 @@ def absorbed_change(
     shown = next((float(shrink) for shrink in SHOWN_AT if change(shrink)), None)
     if shown in (None, 1):  # moves that show at the point itself are left to `stairs`
         return 0.0
-    hidden = min(1.0, 4 * shown)
+    hidden, sizes = min(1.0, 4 * shown), list[float]()
+    # What grows from zero, as where a dead unit comes to life, falls to last places. A jump stays.
     for _ in range(HALVINGS):
         middle = math.sqrt(hidden * shown)
-        hidden, shown = (hidden, middle) if change(middle) else (middle, shown)
+        if size := change(middle):
+            shown, sizes = middle, [*sizes, size]
+            if len(sizes) > STAYS and sizes[-1 - STAYS] <= 2 * size:
+                break
+        else:
+            hidden = middle
     return change(shown, 2 * LAST_PLACES)  # without a jump, it has only just passed LAST_PLACES
 
 
