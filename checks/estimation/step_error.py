@@ -1,7 +1,7 @@
 """The rounding error of complex steps, measured in a wider dtype or estimated in the narrow one."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -249,15 +249,26 @@ def _cover_unsteady(
 
     A factor of all steps that a narrow stage gives, as (e^z − 1)/z of a buffer of np.zeros, rounds
     alike over many last places of z, and some functions of numpy do not follow the rounding mode.
-    All arrays are tried at once, and those one by one whose errors are then too small.
     """
-    part = _unsteady_part(evaluations, steps, rng)
+    _widen(steps, errors, lambda some: _unsteady_part(evaluations, some, rng))
+
+
+def _widen(
+    steps: Mapping[str, ComplexSteps],
+    errors: Mapping[str, FloatArray],
+    part_of: Callable[[Mapping[str, ComplexSteps]], float],
+) -> None:
+    """Widen errors, by path and in place, to UNSTEADY times the part that steps are off by.
+
+    The part of all steps together is asked first, and then that of each array whose error is too
+    small for it.
+    """
+    part = part_of(steps)
     for path, array in steps.items():
-        size = np.abs(array.slopes.ravel())
-        if (BESIDE * part * size > errors[path]).any():
-            alone = {path: array}
-            its_part = _unsteady_part(evaluations, alone, rng) if len(steps) > 1 else part
-            errors[path][...] = np.maximum(errors[path], UNSTEADY * its_part * size)
+        size, error = np.abs(array.slopes.ravel()), errors[path]
+        if (BESIDE * part * size > error).any():
+            its_part = part_of({path: array}) if len(steps) > 1 else part
+            error[...] = np.maximum(error, UNSTEADY * its_part * size)
 
 
 def _unsteady_part(
@@ -308,19 +319,16 @@ def cover_factors(
 
     Such a factor is 1 − σ(z) of a Python float z, at z = 31. Differences have it too, and do not
     show it. Nothing is done where all arrays lift, of several results, and of more than `EVERY`
-    parameters; elsewhere it takes twelve calls, and twelve for each array whose error is too small.
+    parameters; elsewhere it takes twelve calls, and twelve for each of several arrays that need it.
     """
     lifted = [path for path, estimate in estimates.items() if estimate.precision == LIFTED]
     unlifted = any(v.size for path, v in evaluations.values.items() if path not in lifted)
     few = evaluations.size <= EVERY and not evaluations.shared
     if not (lifted and unlifted and few and toward_zero_is_available()):
         return
-    part = _truncated_part(evaluations, {path: steps[path] for path in lifted}, rng)
-    for path in lifted:
-        size, error = np.abs(steps[path].slopes.ravel()), estimates[path].error
-        if (BESIDE * part * size > error).any():
-            its_part = _truncated_part(evaluations, {path: steps[path]}, rng)
-            error[...] = np.maximum(error, CAUTION * its_part * size)
+    errors = {path: estimates[path].error for path in lifted}
+    some = {path: steps[path] for path in lifted}
+    _widen(some, errors, lambda some: _truncated_part(evaluations, some, rng))
 
 
 def _truncated_part(
